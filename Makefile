@@ -1,0 +1,61 @@
+# Everything a person or the CI runs. `make` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Debian packages and the virtual environment are set up once for each state of their lists.
+PACKAGES := $(VENV)/.packages
+DEPENDENCIES := $(VENV)/.dependencies
+INSTALLED := $(VENV)/.installed
+SOURCES := $(shell git ls-files --cached --others --exclude-standard -- src bpf extensions meson.build pyproject.toml 2>/dev/null)
+
+.PHONY: help setup build fmt check test test-fast demo bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: build  ## Debian packages, virtual environment, extension, BPF objects; leaves .venv/bin/tortie
+
+$(PACKAGES): requirements/debian.txt
+	@mkdir -p $(VENV)
+	@missing=$$(sed 's/#.*//' $< | xargs -n1 sh -c 'dpkg-query -W -f="\$${Status}" "$$0" 2>/dev/null | grep -q "ok installed" || echo "$$0"'); \
+	if [ -n "$$missing" ]; then echo "installing Debian packages: $$missing" >&2; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	@touch $@
+
+$(DEPENDENCIES): requirements/dev.lock $(PACKAGES)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(INSTALLED): $(DEPENDENCIES) $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall -Cbuild-dir=build/meson .
+	@touch $@
+
+build: $(INSTALLED)  ## compile and install into the virtual environment
+
+fmt: $(DEPENDENCIES)  ## format
+	$(BIN)/ruff format src tests extensions
+	$(BIN)/ruff check --fix src tests extensions
+
+check: build  ## format, lint, types, imports
+	$(BIN)/ruff format --check src tests extensions
+	$(BIN)/ruff check src tests extensions
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-fast: check  ## check and the pure tests
+	$(BIN)/pytest -q -m "not root"
+
+test: check  ## everything that must pass; needs root
+	$(BIN)/pytest -q
+
+demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)
+	$(BIN)/python tests/demo/demo.py $(if $(KEEP),--keep)
+
+bench: build  ## measure; prints a table and writes build/bench.json
+	$(BIN)/python tests/bench/bench.py
+
+clean:  ## remove what was built
+	rm -rf build $(VENV)

@@ -1,0 +1,1 @@
+int tortie_bpf_version(void) { return 1; }

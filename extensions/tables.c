@@ -1,0 +1,1 @@
+int tortie_tables_version(void) { return 1; }

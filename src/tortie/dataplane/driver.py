@@ -1,0 +1,108 @@
+"""What every driver offers: take the desired state's changes, make the kernel so, and say what is enforced.
+
+Life: `take(delta)` notes what changed and is pure; `apply()` makes the kernel so and may be called again at any time;
+`resync()` forgets what was read and checks the kernel against the desired state. A driver that cannot enforce part of
+an endpoint's policy leaves that endpoint's last good state in place and says so in `status()`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from tortie.model.desired import Delta
+from tortie.model.packet import Direction, Packet
+from tortie.model.verdict import Reason, RuleRef, Verdict
+
+
+class Unsupported(Exception):
+    """A policy this driver cannot enforce. The message names policy, class and what would help."""
+
+
+class Acceleration(Enum):
+    """Where the untracked ingress of an interface is decided."""
+
+    XDP = "xdp"
+    TC = "tc"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceStatus:
+    """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays."""
+
+    interface: str
+    endpoint: str
+    acceleration: Acceleration
+    reason: str
+    program_id: int | None = None
+    program_name: str | None = None
+    refused: tuple[str, ...] = ()
+    is_enforced: bool = False
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyReport:
+    """What one `apply` did: interfaces changed, problems that will be retried, repairs made."""
+
+    changed: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    refused: Mapping[str, tuple[str, ...]]
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """Packets that met a rule, on one interface and direction."""
+
+    interface: str
+    direction: Direction
+    rule: RuleRef
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """Packets by reason, on one interface and direction, where no rule decided."""
+
+    interface: str
+    direction: Direction
+    reason: Reason
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledVerdict:
+    """What the installed program answered to a packet in a test run."""
+
+    verdict: Verdict
+    reason: Reason
+    rule: RuleRef | None
+
+
+class Driver(Protocol):
+    """A dataplane. All calls come from one task; none of them blocks for longer than a kernel call."""
+
+    name: str
+
+    def take(self, delta: Delta) -> None:
+        """Note a change of the desired state."""
+
+    def apply(self) -> ApplyReport:
+        """Make the kernel so. Raises KernelError only when nothing at all can work."""
+
+    def resync(self) -> ApplyReport:
+        """Read the kernel again and repair what differs."""
+
+    def status(self) -> Sequence[InterfaceStatus]:
+        """One entry for each interface with an endpoint."""
+
+    def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
+        """Exact totals since the agent started, or since the installed generation was loaded if that is longer ago."""
+
+    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
+        """The installed ingress program's own verdict on a packet; None where none is installed."""
+
+    def cleanup(self) -> Sequence[str]:
+        """Remove exactly what is ours; names of what was removed."""

@@ -1,0 +1,80 @@
+"""The desired state of one host: what every driver has to enforce, and the changes between two of them.
+
+`calc` makes it, drivers enforce it, `evaluate` defines what it means. Keys are interface names, because an endpoint
+may govern several interfaces and an interface has one endpoint at most.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tortie.model.endpoint import Interface
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import IPSet, Member
+from tortie.model.packet import Direction
+from tortie.model.policy import Policy, Stage, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class TierPolicies:
+    """One tier with the policies of one stage and direction that apply to an endpoint, in order."""
+
+    tier: Tier
+    policies: tuple[Policy, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """What one interface enforces.
+
+    `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order.
+    """
+
+    interface: Interface
+    endpoint: str
+    is_wildcard: bool = False
+    tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+
+    def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
+        """The tiers of that stage and direction."""
+        return self.tiers.get((stage, direction), ())
+
+
+@dataclass(frozen=True, slots=True)
+class SetChange:
+    """Members that came and went; `is_new`: the set did not exist, `added` is all of it."""
+
+    added: frozenset[Member]
+    removed: frozenset[Member]
+    is_new: bool = False
+    has_ports: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """Change of the desired state; None stands for gone. Every set that an endpoint refers to is in it or was before."""
+
+    endpoints: Mapping[str, EndpointState | None] = field(default_factory=dict)
+    sets: Mapping[str, SetChange | None] = field(default_factory=dict)
+    failsafes: Failsafes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.endpoints or self.sets or self.failsafes is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """The whole of it: what a sequence of deltas adds up to."""
+
+    endpoints: Mapping[str, EndpointState] = field(default_factory=dict)
+    sets: Mapping[str, IPSet] = field(default_factory=dict)
+    failsafes: Failsafes = field(default_factory=Failsafes)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """What became of one host endpoint of this node: the interfaces it governs, and why it does not govern others."""
+
+    endpoint: str
+    interfaces: tuple[str, ...]
+    problem: str | None = None

@@ -1,0 +1,55 @@
+"""What policies select and rules refer to: host endpoints and network sets; and the host's own interfaces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tortie.model.address import Net
+
+WILDCARD = "*"
+
+
+class NamedPort(NamedTuple):
+    """A port with a name on an endpoint."""
+
+    name: str
+    protocol: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostEndpoint:
+    """An interface of a host. `interface_name` None: found by `expected_ips`; `*`: every host interface."""
+
+    name: str
+    node: str
+    interface_name: str | None
+    expected_ips: tuple[Net, ...] = ()
+    labels: Mapping[str, str]
+    profiles: tuple[str, ...] = ()
+    ports: tuple[NamedPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSet:
+    """Labelled networks given by a user; namespace is empty for the global kind."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    nets: tuple[Net, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A network interface of this host as the kernel reports it.
+
+    `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's.
+    """
+
+    name: str
+    index: int
+    addresses: frozenset[Net] = frozenset()
+    is_up: bool = True
+    is_loopback: bool = False
+    vlans: frozenset[int] = frozenset()

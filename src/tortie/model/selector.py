@@ -1,0 +1,1 @@
+"""The label selector language (placeholder interface; see the selector issue)."""
