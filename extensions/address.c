@@ -170,7 +170,7 @@ static void paint(u32 *from, u32 count, u32 value)
 }
 
 /* 16 + 8 + 8 bits; nets come shortest first, so that a longer one paints over the shorter around it. */
-static void trie_compile(struct tables *t, struct dimension *d, const struct net4 *nets, u32 count)
+static void trie_compile(struct tables *t, struct dimension *d, const struct found4 *nets, u32 count)
 {
 	u32 room = 1024;
 
@@ -184,7 +184,7 @@ static void trie_compile(struct tables *t, struct dimension *d, const struct net
 			if (nets[i].length != length)
 				continue;
 			if (length <= 16) {
-				paint(d->trie + (a >> 16), 1u << (16 - length), nets[i].atom);
+				paint(d->trie + (a >> 16), 1u << (16 - length), nets[i].class);
 				continue;
 			}
 			e = d->trie[a >> 16];
@@ -194,7 +194,7 @@ static void trie_compile(struct tables *t, struct dimension *d, const struct net
 			}
 			at = (e & 0x7fffffff) * 256 + (a >> 8 & 255);
 			if (length <= 24) {
-				paint(d->trie + at, 1u << (24 - length), nets[i].atom);
+				paint(d->trie + at, 1u << (24 - length), nets[i].class);
 				continue;
 			}
 			e = d->trie[at];
@@ -202,22 +202,22 @@ static void trie_compile(struct tables *t, struct dimension *d, const struct net
 				e = trie_block(t, d, e, &room);
 				d->trie[at] = e;
 			}
-			paint(d->trie + (e & 0x7fffffff) * 256 + (a & 255), 1u << (32 - length), nets[i].atom);
+			paint(d->trie + (e & 0x7fffffff) * 256 + (a & 255), 1u << (32 - length), nets[i].class);
 		}
 }
 
-static void hosts4_compile(struct tables *t, struct dimension *d, const struct host4 *hosts, u32 count)
+static void hosts4_compile(struct tables *t, struct dimension *d, u32 hosts)
 {
 	u32 bits = 1, i;
 
-	while ((4ull << bits) < count)        /* half full at most */
+	while ((4ull << bits) < hosts)        /* half full at most */
 		bits++;
 	for (;; bits++) {
 		d->hosts4 = arena_alloc(t, 64ull << bits);
-		for (i = 0; i < count; i++)
-			if (!hosts4_put(d->hosts4, bits, hosts[i].address, hosts[i].class))
+		for (i = 0; i < d->found4_count; i++)
+			if (d->found4[i].length == 32 && !hosts4_put(d->hosts4, bits, d->found4[i].address, d->found4[i].class))
 				break;
-		if (i == count)
+		if (i == d->found4_count)
 			break;
 		arena_drop(t, d->hosts4);
 		if (bits == 26)
@@ -269,17 +269,14 @@ int hosts4_put(u64 *table, u32 bits, u32 address, u32 class)
 static void compile4(struct tables *t, struct dimension *d, const u8 *touched)
 {
 	struct entry4 *e = arena_alloc(t, ((size_t)t->nets4_count + 1) * sizeof(*e));
-	u32 count = 0, hosts_count = 0, nets_count = 0, depth = 0, *atoms;
-	struct host4 *hosts;
-	struct net4 *nets;
+	u32 count = 0, hosts = 0, depth = 0, *atoms;
 	struct open stack[33];
 
 	for (u32 i = 0; i < t->nets4_count; i++)
 		if (touched[t->nets4[i].atom])
 			e[count++] = (struct entry4){(u64)t->nets4[i].address << 6 | t->nets4[i].length, t->nets4[i].atom, 0};
 	sort4(t, e, count);
-	hosts = arena_alloc(t, ((size_t)count + 1) * sizeof(*hosts));
-	nets = arena_alloc(t, ((size_t)count + 1) * sizeof(*nets));
+	d->found4 = arena_alloc(t, ((size_t)count + 1) * sizeof(*d->found4));
 	atoms = arena_alloc(t, ((size_t)count + 1) * sizeof(u32));
 	for (u32 i = 0, next; i < count; i = next) {
 		u32 address = e[i].key >> 6, length = e[i].key & 63, own = 0, set;
@@ -289,20 +286,17 @@ static void compile4(struct tables *t, struct dimension *d, const u8 *touched)
 		while (depth && stack[depth - 1].length && (stack[depth - 1].high ^ address) >> (32 - stack[depth - 1].length))
 			depth--;
 		set = merge(t, depth ? stack[depth - 1].atom_set : 0, atoms, distinct(atoms, own));
-		if (length == 32) {
-			hosts[hosts_count++] = (struct host4){address, address_class(t, d->side, 4, set)};
-			continue;
-		}
-		nets[nets_count++] = (struct net4){address, length, address_class(t, d->side, 4, set)};
-		stack[depth++] = (struct open){address, 0, length, set};
+		d->found4[d->found4_count++] = (struct found4){address, length, set, address_class(t, d->side, 4, set)};
+		if (length == 32)
+			hosts++;
+		else
+			stack[depth++] = (struct open){address, 0, length, set};
 	}
-	if (nets_count)
-		trie_compile(t, d, nets, nets_count);
-	if (hosts_count)
-		hosts4_compile(t, d, hosts, hosts_count);
+	if (hosts < d->found4_count)
+		trie_compile(t, d, d->found4, d->found4_count);
+	if (hosts)
+		hosts4_compile(t, d, hosts);
 	arena_drop(t, atoms);
-	arena_drop(t, nets);
-	arena_drop(t, hosts);
 	arena_drop(t, e);
 }
 
@@ -321,7 +315,7 @@ static int compare6(const void *a, const void *b)
 
 static void mask6(u64 *high, u64 *low, u32 length)
 {
-	*high &= length >= 64 ? ~0ull : ~(~0ull >> length);
+	*high &= length >= 64 ? ~0ull : ~(~0ull >> length);     /* length 0: no bit stays */
 	*low &= length > 64 ? ~0ull << (128 - length) : 0;
 }
 
@@ -376,16 +370,17 @@ int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class)
 	return 0;
 }
 
-static void table6_compile(struct tables *t, struct dimension *d, const struct found6 *found, u32 count)
+static void table6_compile(struct tables *t, struct dimension *d)
 {
-	u32 bits = 1, i;
+	const struct found6 *found = d->found6;
+	u32 bits = 1, count = d->found6_count, i;
 
 	while ((3ull << bits) * 2 < count * 5ull)      /* 0.4 full at most */
 		bits++;
 	for (;; bits++) {
 		d->table6 = arena_alloc(t, 64ull << bits);
 		for (i = 0; i < count; i++)
-			if (!table6_put(d->table6, bits, found[i].high, found[i].low, found[i].length, found[i].class))
+			if (found[i].length && !table6_put(d->table6, bits, found[i].high, found[i].low, found[i].length, found[i].class))
 				break;
 		if (i == count)
 			break;
@@ -429,9 +424,8 @@ static u32 markers6(struct dimension *d, struct net6 *e, u32 count)
 static void compile6(struct tables *t, struct dimension *d, const u8 *touched)
 {
 	struct net6 *e = arena_alloc(t, ((size_t)t->nets6_count + 1) * 8 * sizeof(*e));
-	u32 count = 0, found_count = 0, depth = 0, *atoms;
+	u32 count = 0, depth = 0, *atoms;
 	u8 has_length[129] = {};
-	struct found6 *found;
 	struct open stack[129];
 
 	for (u32 i = 0; i < t->nets6_count; i++)
@@ -445,7 +439,7 @@ static void compile6(struct tables *t, struct dimension *d, const u8 *touched)
 	d->hosts6 = has_length[128];
 	count = markers6(d, e, count);
 	qsort(e, count, sizeof(*e), compare6);
-	found = arena_alloc(t, ((size_t)count + 1) * sizeof(*found));
+	d->found6 = arena_alloc(t, ((size_t)count + 1) * sizeof(*d->found6));
 	atoms = arena_alloc(t, ((size_t)count + 1) * sizeof(u32));
 	for (u32 i = 0, next; i < count; i = next) {
 		u32 own = 0, set, class;
@@ -457,17 +451,15 @@ static void compile6(struct tables *t, struct dimension *d, const u8 *touched)
 			depth--;
 		set = merge(t, depth ? stack[depth - 1].atom_set : 0, atoms, distinct(atoms, own));
 		class = address_class(t, d->side, 6, set);
-		if (e[i].length)
-			found[found_count++] = (struct found6){e[i].high, e[i].low, e[i].length, class};
-		else
+		d->found6[d->found6_count++] = (struct found6){e[i].high, e[i].low, e[i].length, set, class, 0};
+		if (!e[i].length)
 			d->default6 = class;
 		if (e[i].length < 128)
 			stack[depth++] = (struct open){e[i].high, e[i].low, e[i].length, set};
 	}
-	if (found_count)
-		table6_compile(t, d, found, found_count);
+	if (d->lengths6_count || d->hosts6)
+		table6_compile(t, d);
 	arena_drop(t, atoms);
-	arena_drop(t, found);
 	arena_drop(t, e);
 }
 
@@ -527,4 +519,122 @@ void address_compile(struct tables *t, enum side side)
 	compile6(t, d, touched);
 	d->used = d->rows.count > 1;
 	arena_drop(t, touched);
+}
+
+/* ---- what an installed address is in ---- */
+
+static u32 find4(const struct dimension *d, u32 address, u32 length)
+{
+	u32 low = 0, high = d->found4_count;
+	u64 wanted = (u64)address << 6 | length;
+
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+
+		if (((u64)d->found4[middle].address << 6 | d->found4[middle].length) < wanted)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == d->found4_count || d->found4[low].address != address || d->found4[low].length != length)
+		return NONE;
+	return d->found4[low].atom_set;
+}
+
+static u32 find6(const struct dimension *d, u64 address_high, u64 address_low, u32 length)
+{
+	struct net6 wanted = {address_high, address_low, length, 0};
+	u32 low = 0, high = d->found6_count;
+
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+		struct net6 one = {d->found6[middle].high, d->found6[middle].low, d->found6[middle].length, 0};
+		int order = compare6(&one, &wanted);
+
+		if (!order)
+			return d->found6[middle].atom_set;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NONE;
+}
+
+static struct change *change_slot(const struct changes *c, u32 version, u64 high, u64 low)
+{
+	u32 i = hash6(high, low, version) >> 32 & c->mask;
+
+	while (c->slots[i].version && (c->slots[i].version != version || c->slots[i].high != high || c->slots[i].low != low))
+		i = (i + 1) & c->mask;
+	return &c->slots[i];
+}
+
+void change_note(struct tables *t, enum side side, u32 version, u64 high, u64 low, u32 atom_set)
+{
+	struct changes *c = &t->side[side].changes;
+
+	if (!c->slots || c->count * 2 > c->mask) {
+		struct changes old = *c;
+
+		c->mask = c->slots ? c->mask * 2 + 1 : 255;
+		c->slots = arena_alloc(t, ((size_t)c->mask + 1) * sizeof(*c->slots));
+		for (u32 i = 0; old.slots && i <= old.mask; i++)
+			if (old.slots[i].version)
+				*change_slot(c, old.slots[i].version, old.slots[i].high, old.slots[i].low) = old.slots[i];
+		arena_drop(t, old.slots);
+	}
+	if (!change_slot(c, version, high, low)->version)
+		c->count++;
+	*change_slot(c, version, high, low) = (struct change){high, low, version, atom_set};
+}
+
+/* Atom set of an address; without `hosts_too` that of the nets around it. */
+u32 address_atoms(const struct tables *t, enum side side, u32 version, u64 high, u64 low, int hosts_too)
+{
+	const struct dimension *d = &t->side[side];
+	u32 set;
+
+	if (hosts_too && d->changes.slots) {
+		const struct change *c = change_slot(&d->changes, version, high, low);
+
+		if (c->version)
+			return c->atom_set;
+	}
+	for (int length = (version == 4 ? 31 : 127) + !!hosts_too; length >= 0; length--) {
+		if (version == 4) {
+			set = find4(d, length ? low >> (32 - length) << (32 - length) : 0, length);
+		} else {
+			u64 masked_high = high, masked_low = low;
+
+			mask6(&masked_high, &masked_low, length);
+			set = find6(d, masked_high, masked_low, length);
+		}
+		if (set != NONE)
+			return set;
+	}
+	return 0;
+}
+
+int atoms_have(const struct tables *t, u32 atom_set, u32 atom)
+{
+	return in_list(t->atom_sets.pool + t->atom_sets.start[atom_set], t->atom_sets.length[atom_set], atom);
+}
+
+u32 atoms_with(struct tables *t, u32 atom_set, u32 atom)
+{
+	return merge(t, atom_set, &atom, 1);
+}
+
+u32 atoms_without(struct tables *t, u32 atom_set, u32 atom)
+{
+	const struct lists *l = &t->atom_sets;
+	u32 *rest = arena_alloc(t, (l->length[atom_set] + 1) * sizeof(u32)), count = 0, answer;
+
+	for (u32 i = 0; i < l->length[atom_set]; i++)
+		if (l->pool[l->start[atom_set] + i] != atom)
+			rest[count++] = l->pool[l->start[atom_set] + i];
+	answer = lists_intern(t, &t->atom_sets, rest, count);
+	arena_drop(t, rest);
+	return answer;
 }

@@ -32,6 +32,6 @@ u64 tables_bytes(const struct tables *t, int table);
 void tables_fill(struct tables *t, int table, void *memory);
 void tables_settle(struct tables *t, u32 results_limit);
 u32 tables_result(const struct tables *t, u32 i, struct tables_outcome *out);
-int tables_put_host(struct tables *t, int side, u32 version, u64 high, u64 low, const u32 *atoms, u32 count);
+int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 low, u32 atom, u32 is_member);
 
 #endif

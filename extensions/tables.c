@@ -322,26 +322,34 @@ u32 tables_result(const struct tables *t, u32 i, struct tables_outcome *out)
 	return 1;
 }
 
-/* Makes the address have exactly these atoms (ascending, distinct), in the installed tables. 0: done; FAILED_ROOM: it
- * needs a new generation, nothing was changed that a reader could see. */
-int tables_put_host(struct tables *t, int side, u32 version, u64 high, u64 low, const u32 *atoms, u32 count)
+/* A single address became a member of the atom, or is none any more: changes the installed tables under the eyes of
+ * readers. 0: done; FAILED_ROOM: it needs a new generation, nothing was changed that a reader could see. */
+int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 low, u32 atom, u32 is_member)
 {
 	struct dimension *d = &t->side[side];
-	int why = setjmp(t->failed);
 	u32 set, class, known = d->rows.count;
+	int why = setjmp(t->failed);
 
 	if (why)
 		return why;
+	if (d->touch_start[atom] == d->touch_start[atom + 1])
+		return 0;                    /* no rule names it on this side */
+	set = address_atoms(t, side, version, high, low, 1);
+	if (is_member)
+		set = atoms_with(t, set, atom);
+	else if (!atoms_have(t, address_atoms(t, side, version, high, low, 0), atom))
+		set = atoms_without(t, set, atom);
 	if (!d->used || (version == 4 ? !d->live_hosts4 : !d->live_table6 || !d->hosts6))
 		return FAILED_ROOM;
-	set = lists_intern(t, &t->atom_sets, atoms, count);
 	class = address_class(t, side, version, set);
 	if (class == known && !decision_extend(t, side, class)) {
 		rows_undo(&d->rows);
 		d->class_of[version == 6][set] = NONE;
 		return FAILED_ROOM;
 	}
-	if (version == 4)
-		return hosts4_put(d->live_hosts4, d->hosts4_bits, low, class) ? 0 : FAILED_ROOM;
-	return table6_put(d->live_table6, d->table6_bits, high, low, 128, class) ? 0 : FAILED_ROOM;
+	if (version == 4 ? !hosts4_put(d->live_hosts4, d->hosts4_bits, low, class)
+			 : !table6_put(d->live_table6, d->table6_bits, high, low, 128, class))
+		return FAILED_ROOM;
+	change_note(t, side, version, high, low, set);
+	return 0;
 }

@@ -65,8 +65,13 @@ struct rows { u64 *bits; u32 *slots; u32 words, count, capacity, mask; };
 /* Interned ascending lists of atoms. */
 struct lists { u32 *pool, *start, *length, *slots; u32 count, capacity, used, room, mask; };
 
-struct host4 { u32 address, class; };
-struct found6 { u64 high, low; u32 length, class; };
+/* What the compiler found at a prefix; kept, so that a host's atoms are known when one of them changes. */
+struct found4 { u32 address, length, atom_set, class; };
+struct found6 { u64 high, low; u32 length, atom_set, class, unused; };
+
+/* Hosts whose atoms changed after installation. */
+struct change { u64 high, low; u32 version, atom_set; };
+struct changes { struct change *slots; u32 count, mask; };
 
 struct dimension {
 	enum side side;
@@ -82,6 +87,10 @@ struct dimension {
 	u64 *table6;
 	u32 table6_bits, hosts6, lengths6_count;
 	u8 lengths6[128];
+	struct found4 *found4;     /* ascending (address, length) */
+	struct found6 *found6;
+	u32 found4_count, found6_count;
+	struct changes changes;
 	u64 *live_hosts4, *live_table6;   /* the maps themselves, once installed */
 };
 
@@ -134,6 +143,11 @@ u32 lists_intern(struct tables *t, struct lists *l, const u32 *items, u32 count)
 /* address.c */
 void address_compile(struct tables *t, enum side side);
 u32 address_class(struct tables *t, enum side side, u32 version, u32 atom_set);
+u32 address_atoms(const struct tables *t, enum side side, u32 version, u64 high, u64 low, int hosts_too);
+u32 atoms_with(struct tables *t, u32 atom_set, u32 atom);
+u32 atoms_without(struct tables *t, u32 atom_set, u32 atom);
+int atoms_have(const struct tables *t, u32 atom_set, u32 atom);
+void change_note(struct tables *t, enum side side, u32 version, u64 high, u64 low, u32 atom_set);
 int hosts4_put(u64 *table, u32 bits, u32 address, u32 class);
 int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class);
 

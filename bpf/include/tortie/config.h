@@ -34,6 +34,7 @@ struct config {
 	u32 has_log, failsafe_nets;
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
+	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
 	struct dimension source, destination;
 };
 
