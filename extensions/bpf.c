@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -392,6 +393,43 @@ int tortie_bpffs_is(const char *path) {
 
 int tortie_bpffs_mount(const char *path) {
   return mount("bpf", path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") ? -errno : 0;
+}
+
+/* --- probes --- */
+
+static int load_empty(int type, uint32_t flags) {
+  const struct bpf_insn instructions[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = flags);
+  return bpf_prog_load((enum bpf_prog_type)type, "tortie_probe", "Dual BSD/GPL", instructions, 2, &opts);
+}
+
+int tortie_probe_program(int type, uint32_t flags) {
+  int program = load_empty(type, flags);
+  if (program < 0)
+    return program;
+  close(program);
+  return 0;
+}
+
+int tortie_probe_attach(int type, int attach_type, int ifindex) {
+  int program = load_empty(type, 0);
+  if (program < 0)
+    return program;
+  int link = bpf_link_create(program, ifindex, (enum bpf_attach_type)attach_type, NULL);
+  close(program);
+  if (link < 0)
+    return link;
+  close(link);
+  return 0;
+}
+
+int tortie_probe_map(int type) { return libbpf_probe_bpf_map_type((enum bpf_map_type)type, NULL); }
+
+int tortie_probe_helper(int program_type, int helper) {
+  return libbpf_probe_bpf_helper((enum bpf_prog_type)program_type, (enum bpf_func_id)helper, NULL);
 }
 
 /* --- ring buffer --- */

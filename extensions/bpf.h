@@ -90,6 +90,12 @@ int tortie_tc_query(struct tortie_tc *tc);
 int tortie_bpffs_mount(const char *path);
 int tortie_bpffs_is(const char *path);
 
+/* Does the kernel take it? 0 or a negative errno for a program and an attachment, 1 or not for a map and a helper. */
+int tortie_probe_program(int type, uint32_t flags);
+int tortie_probe_attach(int type, int attach_type, int ifindex);
+int tortie_probe_map(int type);
+int tortie_probe_helper(int program_type, int helper);
+
 /* A ring buffer's reader. consume() drains up to limit samples into one block: 32-bit length, then bytes, each. */
 struct tortie_ring;
 struct tortie_ring *tortie_ring_new(int map_fd);

@@ -154,10 +154,9 @@ def sum_counters(fd: int, count: int | None = None) -> memoryview:
         raise ValueError(f"map {info.name} is no per-CPU array of 64-bit counters")
     entries = info.max_entries if count is None else count
     _within(entries, info)
-    out = bytearray(entries * 8)
-    if entries:
-        checked(lib.tortie_counters_sum(fd, entries, ffi.from_buffer(out)), f"read map {info.name}")
-    return memoryview(out).cast("Q")
+    out = ffi.new("uint64_t[]", entries)
+    checked(lib.tortie_counters_sum(fd, entries, out), f"read map {info.name}")
+    return memoryview(ffi.buffer(out)).cast("B").cast("Q")
 
 
 def _within(entries: int, info: MapInfo) -> None:

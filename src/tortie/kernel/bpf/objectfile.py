@@ -150,7 +150,10 @@ class ObjectFile:
         return checked(lib.tortie_btf_size(self._open, struct.encode()), f"struct {struct} of {self._path.name}")
 
     def enum(self, name: str) -> dict[str, int]:
-        """Names and values of an enum, in the order of its declaration."""
+        """Names and values of an enum, in the order of its declaration.
+
+        Because: clang before 15 does not mark signed enums, so from its objects -1 is read as 4294967295.
+        """
         out = ffi.new("struct tortie_enumerator[]", _CAPACITY)
         count = checked(
             lib.tortie_btf_enum(self._open, name.encode(), out, _CAPACITY), f"enum {name} of {self._path.name}"
@@ -219,9 +222,11 @@ def explain(said: str) -> str:
     """The line that tells most out of what libbpf and the verifier said about a failed load."""
     reports = list(_REPORT.finditer(said))
     if reports:
-        useful = [line for line in reports[-1]["lines"].splitlines() if not _NOISE.search(line)]
+        lines = reports[-1]["lines"].splitlines()
+        useful = [line.strip() for line in lines if not _NOISE.search(line)]
+        source = [line.removeprefix(";").strip() for line in lines if line.startswith(";") and "@" in line]
         if useful:
-            return f"program {reports[-1]['program']}: {useful[-1].strip()}"
+            return f"program {reports[-1]['program']}: {useful[-1]}" + (f" at: {source[-1]}" if source else "")
     told = [line for line in said.splitlines() if line.startswith("libbpf: ") and "PROG LOAD LOG" not in line]
     # The first complaint is the cause; those after it say what could therefore not be done.
     return told[0].removeprefix("libbpf: ") if told else ""
