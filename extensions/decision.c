@@ -256,6 +256,15 @@ void bits_row(const struct tables *t, const u64 *row, u64 *out)
 	}
 }
 
+/* A side whose every address is in one class still takes part if some term never holds there (an empty set). */
+static u32 matters(const struct tables *t, const struct dimension *d)
+{
+	for (u32 n = 0; n < t->terms_count; n++)
+		if (!(row_at(&d->rows, 0)[n >> 6] >> (n & 63) & 1))
+			return 1;
+	return d->used;
+}
+
 static void bits(struct tables *t)
 {
 	u64 rows = (u64)t->side[SOURCE].rows.count + t->side[DESTINATION].rows.count + t->services.count + t->sports.count, steps;
@@ -270,6 +279,8 @@ static void bits(struct tables *t)
 		fail(t, FAILED_SIZE);
 	t->steps = steps + 64 > MAX_STEPS ? MAX_STEPS : steps + 64;    /* later fragments may meet terms that they skip */
 	t->has_log = logs > 0;
+	t->side[SOURCE].used = matters(t, &t->side[SOURCE]);
+	t->side[DESTINATION].used = matters(t, &t->side[DESTINATION]);
 }
 
 /* ---- choice ---- */

@@ -25,7 +25,7 @@ def dressed(rng: Random, packet: Packet) -> bytes:
     headers = ()
     if packet.version == 6 and rng.random() < 0.15:
         headers = tuple(
-            (rng.choice((0, 43, 60, 51)), bytes(rng.randrange(0, 20))) for _ in range(rng.randrange(1, 4))
+            (rng.choice((0, 43, 60, 51)), bytes(rng.randrange(10, 24))) for _ in range(rng.randrange(1, 4))
         )
     return frame(packet, vlans=vlans, ip_options=options, extension_headers=headers, payload=bytes(rng.randrange(24)))
 

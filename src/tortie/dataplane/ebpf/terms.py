@@ -2,7 +2,8 @@
 
 Most rules are one term. Named ports make several, because they tie an address to a port; so does a negation that other
 protocols escape. The terms of one rule never hold together, so that a packet meets the rule once. For a later fragment
-a term with spans is unknown; the terms are cut so that the rule's answer is then the one of `Rule.holds`.
+a term with spans is unknown; the terms are cut so that the rule's answer is then the one of `Rule.holds`: no spans at all, (), hold for no whole packet, and still
+leave a later fragment unknown.
 
 This is the eBPF driver's one place that knows the match types.
 """
@@ -49,7 +50,7 @@ Atoms = tuple[Atom, ...]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """All of it must hold. `version` 0 is both; spans None are no constraint; `dports` of ICMP are type << 8 | code."""
+    """All of it must hold. `version` 0 is both; spans None are no constraint, () is no port; `dports` of ICMP are type << 8 | code."""
 
     version: int = 0
     protocols: int = EVERY_PROTOCOL
@@ -197,7 +198,7 @@ def _both(one: Term, other: Term) -> Term | None:
         return None
     protocols = one.protocols & other.protocols
     dports, sports = _meet(one.dports, other.dports), _meet(one.sports, other.sports)
-    if not protocols or dports == () or sports == ():
+    if not protocols:
         return None
     return replace(
         one,
