@@ -42,7 +42,7 @@ u32 address_class(struct tables *t, enum side side, u32 version, u32 atom_set)
 	const struct lists *l = &t->atom_sets;
 	u32 family = version == 6, count = l->length[atom_set], *known;
 	const u32 *atoms = l->pool + l->start[atom_set];
-	u64 row[MAX_TERMS / 64];
+	u64 row[MAX_TERMS / 64], hash = d->base_hash[family];
 
 	if (atom_set >= d->class_room) {
 		u32 room = l->capacity > atom_set ? l->capacity : atom_set + 1;
@@ -64,13 +64,16 @@ u32 address_class(struct tables *t, enum side side, u32 version, u32 atom_set)
 			u32 n = d->touch[j];
 			const struct term *m = &t->terms[n];
 
-			if ((!m->version || m->version == version) && term_holds(t, m, side, atoms, count))
-				row[n >> 6] |= 1ull << (n & 63);
-			else
-				row[n >> 6] &= ~(1ull << (n & 63));
+			u64 bit = 1ull << (n & 63);
+			int holds = (!m->version || m->version == version) && term_holds(t, m, side, atoms, count);
+
+			if (holds != !!(row[n >> 6] & bit)) {
+				row[n >> 6] ^= bit;
+				hash ^= term_hash(n);
+			}
 		}
 	}
-	*known = rows_intern(t, &d->rows, row);
+	*known = rows_intern(t, &d->rows, row, hash);
 	return *known;
 }
 
@@ -500,7 +503,7 @@ void address_compile(struct tables *t, enum side side)
 	u8 *touched = arena_alloc(t, t->atoms_count + 1);
 
 	d->side = side;
-	rows_start(t, &d->rows, t->words);
+	rows_start(t, &d->rows, t->words, 0);
 	for (u32 family = 0; family < 2; family++) {
 		d->base[family] = arena_alloc(t, t->words * 8);
 		for (u32 n = 0; n < t->terms_count; n++) {
@@ -511,6 +514,7 @@ void address_compile(struct tables *t, enum side side)
 			if (!m->list_count[in] && (fits || side == DESTINATION))
 				d->base[family][n >> 6] |= 1ull << (n & 63);
 		}
+		d->base_hash[family] = row_hash(d->base[family], t->words);
 	}
 	touch_compile(t, d, touched);
 	d->default4 = address_class(t, side, 4, 0);

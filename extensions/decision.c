@@ -77,8 +77,13 @@ static u32 result_of(struct tables *t, u32 reason, u32 verdict, const u32 *chain
 
 /* ---- the walk ---- */
 
-/* Rows whose intersection are the terms that hold; `may` (or NULL): those of them that hang on an unknown port. */
-struct combination { const u64 *row[4], *may; u32 rows; };
+/* Rows whose intersection are the terms that hold; `unknown` (or NULL): terms that hang on a port nobody knows. */
+struct combination { const u64 *row[3], *unknown; u32 rows; };
+
+static const u64 *unknown_of(const struct tables *t, const u64 *row)
+{
+	return row[t->words] ? row_at(&t->unknown, row[t->words]) : NULL;
+}
 
 static u64 intersect(const struct combination *c, u32 word)
 {
@@ -114,7 +119,7 @@ static u32 decide(struct tables *t, const struct combination *c, u32 *chain)
 		const struct term *m = &t->terms[n];
 		u32 next = n + 1;
 
-		if (c->may && c->may[n >> 6] >> (n & 63) & 1) {
+		if (c->unknown && c->unknown[n >> 6] >> (n & 63) & 1) {
 			if (m->action <= ACTION_DENY)
 				possible |= 1u << m->action;
 			else if (m->action == ACTION_PASS)
@@ -167,7 +172,7 @@ static int cells_row(struct tables *t, const u64 *source, u32 *out, u32 *chain)
 			const u64 *service = row_at(&t->services, p);
 
 			for (u32 q = 0; q < t->sports.count; q++) {
-				struct combination c = {{both, service, row_at(&t->sports, q)}, service + t->words, 3};
+				struct combination c = {{both, service, row_at(&t->sports, q)}, unknown_of(t, service), 3};
 
 				*out = decide(t, &c, chain);
 				if (*out++ == NONE) {
@@ -202,9 +207,9 @@ static int folded(struct tables *t, u32 *chain)
 
 	if (s * d > MAX_CELLS || p * q > MAX_CELLS || s * d * t->words > MAX_WORK || p * q * t->words > MAX_WORK)
 		return 0;
-	row = arena_alloc(t, t->words * 16);
-	rows_start(t, &t->fold_a, t->words);
-	rows_start(t, &t->fold_b, t->words * 2);
+	row = arena_alloc(t, (t->words + 1) * 8);
+	rows_start(t, &t->fold_a, t->words, 0);
+	rows_start(t, &t->fold_b, t->words + 1, 0);
 	t->fold_a_table = arena_alloc(t, s * d * sizeof(u32));
 	t->fold_b_table = arena_alloc(t, p * q * sizeof(u32));
 	for (u64 i = 0; i < s * d; i++) {
@@ -212,16 +217,15 @@ static int folded(struct tables *t, u32 *chain)
 
 		for (u32 w = 0; w < t->words; w++)
 			row[w] = x[w] & y[w];
-		t->fold_a_table[i] = rows_intern(t, &t->fold_a, row);
+		t->fold_a_table[i] = rows_intern(t, &t->fold_a, row, hash_words(row, t->words));
 	}
 	for (u64 i = 0; i < p * q; i++) {
 		const u64 *x = row_at(&t->services, i / q), *y = row_at(&t->sports, i % q);
 
-		for (u32 w = 0; w < t->words; w++) {
+		for (u32 w = 0; w < t->words; w++)
 			row[w] = x[w] & y[w];
-			row[t->words + w] = x[t->words + w] & y[w];
-		}
-		t->fold_b_table[i] = rows_intern(t, &t->fold_b, row);
+		row[t->words] = x[t->words];
+		t->fold_b_table[i] = rows_intern(t, &t->fold_b, row, hash_words(row, t->words + 1));
 	}
 	a_count = t->fold_a.count;
 	b_count = t->fold_b.count;
@@ -231,7 +235,7 @@ static int folded(struct tables *t, u32 *chain)
 	for (u32 a = 0; a < a_count; a++)
 		for (u32 b = 0; b < b_count; b++) {
 			const u64 *y = row_at(&t->fold_b, b);
-			struct combination c = {{row_at(&t->fold_a, a), y}, y + t->words, 2};
+			struct combination c = {{row_at(&t->fold_a, a), y}, unknown_of(t, y), 2};
 
 			t->cells[(size_t)a * b_count + b] = decide(t, &c, chain);
 		}

@@ -25,29 +25,52 @@ static u64 hash_items(const u32 *items, u32 count)
 	return h;
 }
 
-void rows_start(struct tables *t, struct rows *r, u32 words)
+/* Hash of a row as the sum (xor) of its terms, so that a row that differs in one term is hashed in one step. */
+u64 term_hash(u32 term)
+{
+	u64 h = (term + 1) * 0x9e3779b97f4a7c15ull;
+
+	h = (h ^ h >> 32) * 0xd6e8feb86659fd93ull;
+	return h ^ h >> 32;
+}
+
+u64 row_hash(const u64 *row, u32 words)
+{
+	u64 h = 0;
+
+	for (u32 w = 0; w < words; w++)
+		for (u64 x = row[w]; x; x &= x - 1)
+			h ^= term_hash(w << 6 | __builtin_ctzll(x));
+	return h;
+}
+
+/* expected: rows that there will probably be; saves copies, does not limit. */
+void rows_start(struct tables *t, struct rows *r, u32 words, u32 expected)
 {
 	r->words = words;
 	r->count = 0;
-	r->capacity = 16;
-	r->mask = 63;
+	r->capacity = expected + 16;
+	for (r->mask = 63; r->mask < r->capacity * 2; r->mask = r->mask * 2 + 1)
+		;
 	r->bits = arena_alloc(t, (size_t)r->capacity * words * 8);
-	r->slots = arena_alloc(t, (r->mask + 1) * sizeof(u32));
+	r->hashes = arena_alloc(t, (size_t)r->capacity * 8);
+	r->slots = arena_alloc(t, ((size_t)r->mask + 1) * sizeof(u32));
 }
 
 /* The slot of an equal row, or the free one where it belongs. A slot holds the row's number + 1. */
-static u32 rows_slot(const struct rows *r, const u64 *row)
+static u32 rows_slot(const struct rows *r, const u64 *row, u64 hash)
 {
-	u32 i = hash_words(row, r->words) & r->mask;
+	u32 i = hash & r->mask;
 
-	while (r->slots[i] && memcmp(row_at(r, r->slots[i] - 1), row, (size_t)r->words * 8))
-		i = (i + 1) & r->mask;
+	for (; r->slots[i]; i = (i + 1) & r->mask)
+		if (r->hashes[r->slots[i] - 1] == hash && !memcmp(row_at(r, r->slots[i] - 1), row, (size_t)r->words * 8))
+			break;
 	return i;
 }
 
-u32 rows_intern(struct tables *t, struct rows *r, const u64 *row)
+u32 rows_intern(struct tables *t, struct rows *r, const u64 *row, u64 hash)
 {
-	u32 slot = rows_slot(r, row);
+	u32 slot = rows_slot(r, row, hash);
 
 	if (r->slots[slot])
 		return r->slots[slot] - 1;
@@ -55,6 +78,7 @@ u32 rows_intern(struct tables *t, struct rows *r, const u64 *row)
 		size_t bytes = (size_t)r->capacity * r->words * 8;
 
 		r->bits = arena_grow(t, r->bits, bytes, bytes * 2);
+		r->hashes = arena_grow(t, r->hashes, (size_t)r->capacity * 8, (size_t)r->capacity * 16);
 		r->capacity *= 2;
 	}
 	if (r->count * 2 > r->mask) {
@@ -62,10 +86,11 @@ u32 rows_intern(struct tables *t, struct rows *r, const u64 *row)
 		r->mask = r->mask * 4 + 3;
 		r->slots = arena_alloc(t, ((size_t)r->mask + 1) * sizeof(u32));
 		for (u32 i = 0; i < r->count; i++)
-			r->slots[rows_slot(r, row_at(r, i))] = i + 1;
-		slot = rows_slot(r, row);
+			r->slots[rows_slot(r, row_at(r, i), r->hashes[i])] = i + 1;
+		slot = rows_slot(r, row, hash);
 	}
 	memcpy(row_at(r, r->count), row, (size_t)r->words * 8);
+	r->hashes[r->count] = hash;
 	r->slots[slot] = ++r->count;
 	return r->count - 1;
 }
@@ -73,7 +98,7 @@ u32 rows_intern(struct tables *t, struct rows *r, const u64 *row)
 /* Takes the newest row back: nothing was interned behind it, so no probe sequence runs over its slot. */
 void rows_undo(struct rows *r)
 {
-	r->slots[rows_slot(r, row_at(r, r->count - 1))] = 0;
+	r->slots[rows_slot(r, row_at(r, r->count - 1), r->hashes[r->count - 1])] = 0;
 	r->count--;
 }
 

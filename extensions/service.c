@@ -28,6 +28,7 @@ static int needs_ports(const struct term *m)
 /* Class of each of the 65,536 values: `row` holds the terms without spans and has the toggles applied as it goes. */
 static void sweep(struct tables *t, struct rows *rows, u64 *row, struct edge *edges, u32 count, u16 *out)
 {
+	u64 hash = row_hash(row, t->words);
 	u32 at = 0;
 
 	qsort(edges, count, sizeof(*edges), compare_edge);
@@ -35,7 +36,7 @@ static void sweep(struct tables *t, struct rows *rows, u64 *row, struct edge *ed
 		u32 until = i < count ? edges[i].port : 65536, class;
 
 		if (until > at) {
-			class = rows_intern(t, rows, row);
+			class = rows_intern(t, rows, row, hash);
 			if (class > 0xffff)
 				fail(t, FAILED_CLASSES);
 			for (; at < until; at++)
@@ -43,8 +44,10 @@ static void sweep(struct tables *t, struct rows *rows, u64 *row, struct edge *ed
 		}
 		if (i == count)
 			break;
-		for (; i < count && edges[i].port == until; i++)
+		for (; i < count && edges[i].port == until; i++) {
 			row[edges[i].term >> 6] ^= 1ull << (edges[i].term & 63);
+			hash ^= term_hash(edges[i].term);
+		}
 	}
 }
 
@@ -85,18 +88,28 @@ static void representatives(const struct tables *t, u8 *of)
 	}
 }
 
-static void services(struct tables *t, struct edge *edges)
+/* Terms that hold for a protocol whatever its ports (or, of a later fragment, whether they do is unknown). */
+static void whole_protocol(const struct tables *t, u32 protocol, int on_ports, u64 *row)
 {
-	u64 *row = arena_alloc(t, t->words * 16);
+	for (u32 n = 0; n < t->terms_count; n++)
+		if (has_protocol(&t->terms[n], protocol) && needs_ports(&t->terms[n]) == on_ports)
+			row[n >> 6] |= 1ull << (n & 63);
+}
+
+static void services(struct tables *t, struct edge *edges, u32 edges_count)
+{
+	u64 *row = arena_alloc(t, (t->words + 1) * 8), *unknown = arena_alloc(t, t->words * 8);
 	u32 class_of[256], fragment_of[256];
 	u8 of[256];
 
-	rows_start(t, &t->services, t->words * 2);
+	rows_start(t, &t->unknown, t->words, 0);
+	rows_intern(t, &t->unknown, unknown, 0);
+	rows_start(t, &t->services, t->words + 1, edges_count < 65536 ? edges_count : 65536);
 	t->service_table = arena_alloc(t, (5 * 65536 + 512) * sizeof(u16));
 	for (u32 r = 0; r < 5; r++) {
 		u32 count = 0;
 
-		memset(row, 0, t->words * 16);
+		memset(row, 0, (t->words + 1) * 8);
 		for (u32 n = 0; n < t->terms_count; n++) {
 			const struct term *m = &t->terms[n];
 
@@ -112,18 +125,14 @@ static void services(struct tables *t, struct edge *edges)
 	representatives(t, of);
 	for (u32 p = 0; p < 256; p++) {
 		if (of[p] == p) {
-
-			memset(row, 0, t->words * 16);
-			for (u32 n = 0; n < t->terms_count; n++)
-				if (has_protocol(&t->terms[n], p) && !needs_ports(&t->terms[n]))
-					row[n >> 6] |= 1ull << (n & 63);
-			class_of[p] = rows_intern(t, &t->services, row);
-			for (u32 n = 0; n < t->terms_count; n++)
-				if (has_protocol(&t->terms[n], p) && needs_ports(&t->terms[n])) {
-					row[n >> 6] |= 1ull << (n & 63);
-					row[t->words + (n >> 6)] |= 1ull << (n & 63);
-				}
-			fragment_of[p] = rows_intern(t, &t->services, row);
+			memset(row, 0, (t->words + 1) * 8);
+			memset(unknown, 0, t->words * 8);
+			whole_protocol(t, p, 0, row);
+			class_of[p] = rows_intern(t, &t->services, row, row_hash(row, t->words));
+			whole_protocol(t, p, 1, unknown);
+			whole_protocol(t, p, 1, row);
+			row[t->words] = rows_intern(t, &t->unknown, unknown, row_hash(unknown, t->words));
+			fragment_of[p] = rows_intern(t, &t->services, row, row_hash(row, t->words) + row[t->words]);
 		} else {
 			class_of[p] = class_of[of[p]];
 			fragment_of[p] = fragment_of[of[p]];
@@ -133,6 +142,7 @@ static void services(struct tables *t, struct edge *edges)
 		t->service_table[5 * 65536 + p] = class_of[p];
 		t->service_table[5 * 65536 + 256 + p] = fragment_of[p];
 	}
+	arena_drop(t, unknown);
 	arena_drop(t, row);
 }
 
@@ -141,7 +151,7 @@ static void source_ports(struct tables *t, struct edge *edges)
 	u64 *row = arena_alloc(t, t->words * 8), *all = arena_alloc(t, t->words * 8);
 	u32 count = 0;
 
-	rows_start(t, &t->sports, t->words);
+	rows_start(t, &t->sports, t->words, 0);
 	for (u32 n = 0; n < t->terms_count; n++) {
 		const struct term *m = &t->terms[n];
 
@@ -153,12 +163,12 @@ static void source_ports(struct tables *t, struct edge *edges)
 			count += add_edges(t, n, m->sports, m->sports_count, edges + count);
 		}
 	}
-	t->sport_none = rows_intern(t, &t->sports, row);
+	t->sport_none = rows_intern(t, &t->sports, row, row_hash(row, t->words));
 	if (t->uses_sports) {
 		t->sport_table = arena_alloc(t, 65536 * sizeof(u16));
 		sweep(t, &t->sports, row, edges, count, t->sport_table);
 		/* a later fragment: the service row already says which terms hang on a port */
-		t->sport_fragment = rows_intern(t, &t->sports, all);
+		t->sport_fragment = rows_intern(t, &t->sports, all, row_hash(all, t->words));
 	}
 	arena_drop(t, all);
 	arena_drop(t, row);
@@ -174,7 +184,7 @@ void service_compile(struct tables *t)
 		spans += t->terms[n].sports_count == NONE ? 0 : t->terms[n].sports_count;
 	}
 	edges = arena_alloc(t, spans * 2 * sizeof(*edges));
-	services(t, edges);
+	services(t, edges, spans * 2);
 	source_ports(t, edges);
 	arena_drop(t, edges);
 }

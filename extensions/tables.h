@@ -61,7 +61,7 @@ struct block {
 };
 
 /* Interned rows of bits. */
-struct rows { u64 *bits; u32 *slots; u32 words, count, capacity, mask; };
+struct rows { u64 *bits, *hashes; u32 *slots; u32 words, count, capacity, mask; };
 /* Interned ascending lists of atoms. */
 struct lists { u32 *pool, *start, *length, *slots; u32 count, capacity, used, room, mask; };
 
@@ -76,7 +76,7 @@ struct changes { struct change *slots; u32 count, mask; };
 struct dimension {
 	enum side side;
 	struct rows rows;
-	u64 *base[2];              /* IPv4, IPv6: terms that do not ask for an address here */
+	u64 *base[2], base_hash[2];   /* IPv4, IPv6: terms that do not ask for an address here */
 	u32 *touch_start, *touch;  /* atom -> terms that name it */
 	u32 *class_of[2];          /* atom set -> class */
 	u32 class_room;
@@ -110,7 +110,8 @@ struct tables {
 	/* compiled */
 	struct lists atom_sets;
 	struct dimension side[2];
-	struct rows services, sports, fold_a, fold_b;   /* services: the terms, then those that hang on a port */
+	struct rows services, sports, fold_a, fold_b;
+	struct rows unknown;       /* terms that hang on a port which a later fragment does not show; row 0 is none */
 	u16 *service_table, *sport_table;
 	u32 uses_sports, sport_none, sport_fragment;
 	enum backend backend;
@@ -134,9 +135,12 @@ void fail(struct tables *t, enum failure why) __attribute__((noreturn));
 
 /* rows.c */
 u64 hash_words(const u64 *words, u32 count);
-void rows_start(struct tables *t, struct rows *r, u32 words);
-u32 rows_intern(struct tables *t, struct rows *r, const u64 *row);
+u64 term_hash(u32 term);
+u64 row_hash(const u64 *row, u32 words);
+void rows_start(struct tables *t, struct rows *r, u32 words, u32 expected);
+u32 rows_intern(struct tables *t, struct rows *r, const u64 *row, u64 hash);
 void rows_undo(struct rows *r);
+/* The last word of a row of `services` and of `fold_b` is the number of its row in `unknown`. */
 static inline u64 *row_at(const struct rows *r, u32 i) { return r->bits + (size_t)i * r->words; }
 u32 lists_intern(struct tables *t, struct lists *l, const u32 *items, u32 count);
 
