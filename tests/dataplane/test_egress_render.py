@@ -317,7 +317,11 @@ LISTING = {
 
 
 def test_counters_are_read_by_name() -> None:
-    assert read_counters(json.dumps(LISTING)) == {"r0": 5}
+    assert read_counters(json.dumps(LISTING)) == read_counters(LISTING) == {"r0": 5}
+
+
+def test_no_table_has_no_counters_and_is_absent() -> None:
+    assert (read_counters(None), read_installed(None)) == ({}, ABSENT)
 
 
 @pytest.mark.parametrize(

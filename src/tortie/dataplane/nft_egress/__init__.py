@@ -9,6 +9,7 @@ from tortie.dataplane.nft_egress.endpoint import ReasonKey, RuleKey
 from tortie.dataplane.nft_egress.listing import (
     ABSENT,
     Installed,
+    Listing,
     UnreadableListing,
     read_counters,
     read_installed,
@@ -22,6 +23,7 @@ __all__ = [
     "DEFAULT_MARK_BIT",
     "TABLE",
     "Installed",
+    "Listing",
     "ReasonKey",
     "Rendered",
     "RuleKey",

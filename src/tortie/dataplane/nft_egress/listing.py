@@ -7,7 +7,7 @@ since.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tortie.dataplane.nft_egress.render import DIGEST_PREFIX, TABLE
@@ -15,6 +15,10 @@ from tortie.dataplane.nft_egress.render import DIGEST_PREFIX, TABLE
 SEAL_PREFIX = "s_"
 _VOLATILE = ("handle", "index", "packets", "bytes")
 _CHARACTERS = 24
+
+
+Listing = str | bytes | Mapping[str, object] | None
+"""What `nft -j` printed, as text or as read by the door (`tortie.kernel.nft`); None: there is no such table."""
 
 
 class UnreadableListing(ValueError):
@@ -41,7 +45,7 @@ class Installed:
 ABSENT = Installed("", "", "")
 
 
-def read_counters(listing: str | bytes) -> dict[str, int]:
+def read_counters(listing: Listing) -> dict[str, int]:
     """Packets by counter name, from `nft -j list counters table inet tortie`.
 
     Raises: UnreadableListing.
@@ -56,8 +60,11 @@ def read_counters(listing: str | bytes) -> dict[str, int]:
     return counts
 
 
-def read_installed(listing: str | bytes) -> Installed:
+def read_installed(listing: Listing) -> Installed:
     """What `nft -j list table inet tortie` shows; `ABSENT` is for a table that is not there.
+
+    A terse listing (without elements of sets) gives another fingerprint than a full one: seal and check with the same.
+    A terse one is quick whatever the sets hold and outlives changes of members, but sees nobody else's changes of them.
 
     Raises: UnreadableListing.
     """
@@ -89,14 +96,16 @@ def render_seal(installed: Installed, *, table: str = TABLE) -> str:
     return f"{old}add chain inet {table} {SEAL_PREFIX}{installed.fingerprint}\n"
 
 
-def _entries(listing: str | bytes) -> Iterable[tuple[str, dict[str, object]]]:
+def _entries(listing: Listing) -> Iterable[tuple[str, dict[str, object]]]:
+    if listing is None:
+        return
     try:
-        document = json.loads(listing)
+        document = json.loads(listing) if isinstance(listing, str | bytes) else listing
     except ValueError:
         raise UnreadableListing(
             "nft listing: not JSON; is the nft command the one of nftables 1.0.6 or newer?"
         ) from None
-    entries = document.get("nftables") if isinstance(document, dict) else None
+    entries = document.get("nftables") if isinstance(document, Mapping) else None
     if not isinstance(entries, list):
         raise UnreadableListing("nft listing: no list named nftables")
     for entry in entries:
