@@ -8,14 +8,6 @@ typedef struct __sk_buff context_t;
 #include "tortie/judge.h"
 #include "tortie/metadata.h"
 
-/* See xdp.bpf.c. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u32);
-} slot SEC(".maps");
-
 #define LINEAR 256       /* bytes of headers that must be readable: Ethernet, tags, IPv6 and its extension headers */
 
 SEC("tc")
@@ -41,21 +33,6 @@ int tc_policy(struct __sk_buff *skb)
 	default:
 		return TC_ACT_UNSPEC;
 	}
-}
-
-SEC("tc")
-int tc_root(struct __sk_buff *skb)
-{
-	bpf_tail_call(skb, &slot, 0);
-	return TC_ACT_UNSPEC;    /* see xdp_root */
-}
-
-SEC("tc")
-int tc_mark(struct __sk_buff *skb)
-{
-	if (metadata_read(skb))
-		skb->mark |= mark_bit;
-	return TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
