@@ -15,7 +15,7 @@ import msgspec
 from tortie.model.address import InvalidAddress
 from tortie.model.selector import InvalidSelector
 from tortie.resources.document import Mapping, Node, Scalar, Sequence, read_documents
-from tortie.resources.fields import BAD, Missing, describe, read_object, refuse_unknown, suggest
+from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
 from tortie.resources.kind import API_VERSION, Body, Draft, Kind, Lowered, Resource
 from tortie.resources.kinds import KINDS
 from tortie.resources.lowering import Meaningless
@@ -114,7 +114,7 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
 def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None) -> Iterator[Resource]:
     fields = _TOP[:-1] if item_of else _TOP
     meant = {
-        refuse_unknown(key, key.text, problems, dict.fromkeys(fields))
+        refuse_unknown(key, join("", key.text), problems, dict.fromkeys(fields))
         for key, _ in node.entries.values()
         if key.text not in fields
     }

@@ -78,7 +78,7 @@ def join(path: str, *keys: str | int) -> str:
     for key in keys:
         if isinstance(key, int):
             path = f"{path}[{key}]"
-        elif key.isidentifier():
+        elif key.isidentifier() and len(key) <= 60:
             path = f"{path}.{key}" if path else key
         else:
             path = f'{path}["{shorten(key)}"]'
@@ -217,7 +217,7 @@ def map_of(check_key: Callable[[Scalar, str, Problems], None], value: Decoder, *
             return refuse_type(node, path, problems, "a mapping of names to values")
         result: dict[str, Json] = {}
         for name, (key, each) in node.entries.items():
-            below = join(path, name) if name.isidentifier() else f'{path}["{shorten(name)}"]'
+            below = join(path, name)
             check_key(key, below, problems)
             if isinstance(each, Scalar) and each.value is None:
                 if null is not None:
