@@ -233,10 +233,10 @@ def test_ten_thousand_adversarial_selectors_take_linear_time() -> None:
     for number in range(10_000):
         repeated = random.choice(pieces) * random.randint(1, 2000) if number % 10 == 0 else ""
         text = "".join(random.choices(pieces, k=random.randint(1, 60))) + repeated
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             parse_selector.__wrapped__(text).matches({"a": "b"})
         except InvalidSelector as error:
             assert 1 <= error.column <= len(text) + 1
-        worst = max(worst, time.perf_counter() - begin)
+        worst = max(worst, time.process_time() - begin)
     assert worst < 0.1

@@ -165,6 +165,14 @@ def test_comments_and_directives_before_the_first_document_belong_to_it() -> Non
         *((HEAD.replace("v3", "v1"), "TT1012"), (HEAD.replace("NetworkSet", "NetworkSett"), "TT1013")),
         (HEAD.replace("kind: GlobalNetworkSet\n", ""), "TT1013"),
         ("apiVersion: projectcalico.org/v3\nkind: TierList\n", "TT1102"),
+        ("apiVersion: projectcalico.org/v3\nkind: TierList\nitems: []\nspec: {}\n", "TT1101"),
+        ("apiVersion: projectcalico.org/v3\nkind: TierList\nitems: [{kind: Profile, metadata: {name: a}}]\n", "TT1013"),
+        ("apiVersion: projectcalico.org/v3\nkind: TierList\nitems: [1]\n", "TT1011"),
+        (HEAD + "items: []\n", "TT1101"),
+        (HEAD.replace("kind:", "kimd:"), "TT1101"),
+        (HEAD.replace("{name: thing}", "{labels: {a: 1}}"), "TT1102"),
+        (HEAD.replace("{name: thing}", "[]"), "TT1103"),
+        (HEAD + "spec: []\n", "TT1103"),
     ],
 )
 def test_documents_that_are_no_resource_are_refused(text: str, code: str) -> None:

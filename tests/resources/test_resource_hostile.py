@@ -71,9 +71,9 @@ PIECES = [
 
 def judge(text: str | bytes) -> float:
     """Seconds it took; a resource that came out can be stored and read, and lowered or refused by value."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     resources, problems = decode_text(text, "hostile.yaml")
-    elapsed = time.perf_counter() - begin
+    elapsed = time.process_time() - begin
     for problem in problems:
         assert isinstance(problem, Problem)
         assert "\n" not in str(problem)
@@ -142,8 +142,8 @@ def test_giants_are_refused_in_bounded_time() -> None:
         ),
     ]
     for giant in giants:
-        begin = time.perf_counter()
+        begin = time.process_time()
         resources, problems = decode_text(giant, "giant.yaml")
         assert resources == []
         assert problems
-        assert time.perf_counter() - begin < 5.0
+        assert time.process_time() - begin < 5.0

@@ -115,6 +115,16 @@ def test_a_rule_with_only_negated_nets_is_about_their_version_alone() -> None:
     assert matches({"destination": {"notNets": ["fd00::/8"]}}) == (V6, NetMatch(DESTINATION, (FD,), negated=True))
 
 
+def test_a_rule_whose_protocol_and_nets_are_of_different_versions_matches_nothing() -> None:
+    rule = {"protocol": "ICMPv6", "source": {"notNets": ["10.0.0.0/8"]}}
+    assert matches(rule) == (V6, V4, ProtocolMatch(58), NetMatch(SOURCE, (TEN,), negated=True))
+    assert matches({"protocol": "ICMPv6", "source": {"nets": ["10.0.0.0/8"]}}) == (
+        V6,
+        ProtocolMatch(58),
+        NetMatch(SOURCE, (TEN,)),
+    )
+
+
 def named(text: str, protocol: int | None, name: str) -> NamedPortSet:
     return NamedPortSet(parse_selector(text), protocol, name)
 
