@@ -151,11 +151,12 @@ def _settings(rng: Random) -> Event:
     name = rng.choice(("default", "node.me", "node.other", "team"))
     ports = (None, (), (FailsafePort(TCP, 22),), (FailsafePort(UDP, 53, Net(4, 0x0A000000, 8)),))
     return ("settings", name), FelixSettings(
-        name,
-        rng.choice(ports),
-        rng.choice(ports),
-        rng.choice((None, ("cali",), ("eth2", "tap"))),
-        rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
+        name=name,
+        failsafe_inbound=rng.choice(ports),
+        failsafe_outbound=rng.choice(ports),
+        interface_prefixes=rng.choice((None, ("cali",), ("eth2", "tap"))),
+        interface_exclude=rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
+        node_selector=ALL if name == "team" else None,
     )
 
 

@@ -1,9 +1,18 @@
-"""Settings of hosts: what a FelixConfiguration says about failsafes and about which interfaces are the host's."""
+"""Settings of the agent that documents give: failsafe ports, and which interfaces are the host's own.
+
+Levels, weakest first: built-in, the object `default`, the one selector-scoped object that applies, `node.<name>`.
+None means that a level says nothing, so that a weaker one shows through.
+Source: reference config.md sections 1 and 4.
+"""
 
 import re
 from dataclasses import dataclass
 
 from tortie.model.failsafe import FailsafePort
+from tortie.model.selector import Selector
+
+DEFAULT_NAME = "default"
+NODE_PREFIX = "node."
 
 LONGEST_PATTERN = 100
 MOST_REPEATS = 4
@@ -13,15 +22,15 @@ class InvalidPattern(ValueError):
     """An interface pattern that is no regular expression, or one that could take long to match."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FelixSettings:
-    """One settings document; None leaves a field to the next more general one, and at last to the default.
+    """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None.
 
-    `name` is `default` for every host or `node.<name>` for one. An entry of `interface_exclude` is a name, or a regular
-    expression between slashes (`interface_pattern`).
+    An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
     """
 
     name: str
+    node_selector: Selector | None = None
     failsafe_inbound: tuple[FailsafePort, ...] | None = None
     failsafe_outbound: tuple[FailsafePort, ...] | None = None
     interface_prefixes: tuple[str, ...] | None = None
