@@ -5,6 +5,7 @@ None means that a level says nothing, so that a weaker one shows through.
 Source: reference config.md sections 1 and 4.
 """
 
+import re
 from dataclasses import dataclass
 
 from tortie.model.failsafe import FailsafePort
@@ -13,10 +14,20 @@ from tortie.model.selector import Selector
 DEFAULT_NAME = "default"
 NODE_PREFIX = "node."
 
+LONGEST_PATTERN = 100
+MOST_REPEATS = 4
+
+
+class InvalidPattern(ValueError):
+    """An interface pattern that is no regular expression, or one that could take long to match."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FelixSettings:
-    """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None."""
+    """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None.
+
+    An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
+    """
 
     name: str
     node_selector: Selector | None = None
@@ -24,3 +35,22 @@ class FelixSettings:
     failsafe_outbound: tuple[FailsafePort, ...] | None = None
     interface_prefixes: tuple[str, ...] | None = None
     interface_exclude: tuple[str, ...] | None = None
+
+
+def interface_pattern(entry: str) -> re.Pattern[str]:
+    """What to search interface names for: the whole name, or the expression between the slashes anywhere in it.
+
+    Raises: InvalidPattern.
+    Because: Python's matcher backtracks, so repeated groups and many repeats are refused; interface names are short.
+    """
+    if not (len(entry) > 2 and entry[0] == entry[-1] == "/"):
+        return re.compile(rf"\A{re.escape(entry)}\Z")
+    text = entry[1:-1]
+    if len(text) > LONGEST_PATTERN or len(re.findall(r"[*+?{]", text)) > MOST_REPEATS:
+        raise InvalidPattern(f"{entry[:40]!r} is too long or repeats too often; use at most {MOST_REPEATS} of * + ? {{")
+    if re.search(r"\)[*+?{]|\(\?|\\[0-9]", text):
+        raise InvalidPattern(f"{entry!r} repeats a group, looks around or refers back; list the names one by one")
+    try:
+        return re.compile(text, re.ASCII)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidPattern(f"{entry!r} is no regular expression: {error}") from None
