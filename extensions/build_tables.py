@@ -11,7 +11,9 @@ HERE = Path(__file__).parent
 
 def declarations() -> str:
     """What Python sees: the record types of tables.h and everything in api.h, without preprocessor lines."""
-    records = re.findall(r"^struct (?:term|net4|net6|block) \{.*?^\};|^struct (?:net4|net6) \{.*?\};", tables_h(), re.M | re.S)
+    records = re.findall(
+        r"^struct (?:term|net4|net6|block) \{.*?^\};|^struct (?:net4|net6) \{.*?\};", tables_h(), re.M | re.S
+    )
     api = "\n".join(line for line in (HERE / "api.h").read_text().splitlines() if not line.startswith("#"))
     return (
         "typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64;\nstruct tables;\n"

@@ -24,9 +24,7 @@ def dressed(rng: Random, packet: Packet) -> bytes:
     options = bytes([1] * (4 * rng.randrange(1, 11))) if packet.version == 4 and rng.random() < 0.1 else b""
     headers = ()
     if packet.version == 6 and rng.random() < 0.15:
-        headers = tuple(
-            (rng.choice((0, 43, 60, 51)), bytes(rng.randrange(10, 24))) for _ in range(rng.randrange(1, 4))
-        )
+        headers = tuple((rng.choice((0, 43, 60, 51)), bytes(rng.randrange(10, 24))) for _ in range(rng.randrange(1, 4)))
     return frame(packet, vlans=vlans, ip_options=options, extension_headers=headers, payload=bytes(rng.randrange(24)))
 
 
@@ -78,7 +76,5 @@ def test_program_and_evaluator_agree_on_verdicts_and_counters(
 ) -> None:
     agreed = Counter[str]()
     for seed in range(int(cases * SCALE)):
-        agreed["packets"] += agree(
-            seed + size * 1_000_003, size, packets, door=door, backend=backend
-        )
+        agreed["packets"] += agree(seed + size * 1_000_003, size, packets, door=door, backend=backend)
     print(f"{door} {backend}: {agreed['packets']} packets, 0 mismatches")

@@ -114,7 +114,7 @@ class Driver(Protocol):
         """The installed ingress program's own verdict on a packet; None where none is installed."""
 
     def log_events(self) -> Sequence[LogEvent]:
-        """Packets that met Log rules since the last call; what the kernel's buffer could not hold is counted as lost."""
+        """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""
 
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours; names of what was removed."""

@@ -40,7 +40,7 @@ def run(script: str, *, check_only: bool = False) -> None:
 
 
 class Running:
-    """A script that nft is carrying out; `finish` waits for the outcome. Nothing else may change the table meanwhile."""
+    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile."""
 
     def __init__(self, script: str) -> None:
         try:

@@ -208,7 +208,14 @@ class Classifier:
         ]
         record = ffi.new(
             "struct block *",
-            [*keep, len(block.terms) // _TERM.size, len(block.nets4) // 12, len(block.nets6) // 24, block.net_atoms, block.rules],
+            [
+                *keep,
+                len(block.terms) // _TERM.size,
+                len(block.nets4) // 12,
+                len(block.nets6) // 24,
+                block.net_atoms,
+                block.rules,
+            ],
         )
         _checked(lib.tables_add_block(self._tables, record, ffi.from_buffer("u32[]", numbers), starts_tier))
 
@@ -278,7 +285,8 @@ class Classifier:
         if number is None:
             return True
         where = (net.version, net.address >> 64, net.address & _64, number, is_member)
-        return all(lib.tables_change_host(self._tables, side, *where) == 0 for side in (0, 1))
+        results: list[int] = [lib.tables_change_host(self._tables, side, *where) for side in (0, 1)]
+        return results == [0, 0]
 
 
 _FAILURES = {
@@ -304,5 +312,3 @@ def digest(parts: Iterable[bytes]) -> bytes:
         hashed.update(len(part).to_bytes(8, "little"))
         hashed.update(part)
     return hashed.digest()
-
-

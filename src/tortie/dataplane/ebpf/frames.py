@@ -28,4 +28,10 @@ def frame(packet: Packet) -> bytes:
         header = pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0x4000, packet.hop_limit, packet.protocol, 0)
         return _ETHERNET + b"\x08\x00" + header + addresses + body
     addresses = packet.source.to_bytes(16, "big") + packet.destination.to_bytes(16, "big")
-    return _ETHERNET + b"\x86\xdd" + pack("!IHBB", 6 << 28, len(body), packet.protocol, packet.hop_limit) + addresses + body
+    return (
+        _ETHERNET
+        + b"\x86\xdd"
+        + pack("!IHBB", 6 << 28, len(body), packet.protocol, packet.hop_limit)
+        + addresses
+        + body
+    )

@@ -16,9 +16,9 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members, digest
 from tortie.dataplane.ebpf.terms import SetAtom
-from tortie.dataplane.driver import Unsupported
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
 from tortie.model.failsafe import FailsafePort, Failsafes
@@ -29,8 +29,16 @@ OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
 REASON_BASE = 16
 """Counters from here on are results; a test compares it with enum reason."""
 REASONS = {
-    **{Reason.NO_MATCH: 0, Reason.NOT_IP: 1, Reason.MALFORMED: 2, Reason.FAILSAFE: 3, Reason.ESSENTIAL_ICMPV6: 4},
-    **{Reason.FRAGMENT: 5, Reason.VLAN: 6, Reason.NO_METADATA: 7, Reason.TABLE: 8, Reason.LOG_LOST: 9},
+    Reason.NO_MATCH: 0,
+    Reason.NOT_IP: 1,
+    Reason.MALFORMED: 2,
+    Reason.FAILSAFE: 3,
+    Reason.ESSENTIAL_ICMPV6: 4,
+    Reason.FRAGMENT: 5,
+    Reason.VLAN: 6,
+    Reason.NO_METADATA: 7,
+    Reason.TABLE: 8,
+    Reason.LOG_LOST: 9,
 }
 MAX_FAILSAFE_NETS = 255
 SPARE_COUNTERS = 64
@@ -168,11 +176,10 @@ def read_counters(fd: int, count: int) -> Sequence[int]:
     """The first `count` counters of a counters map, added up over the CPUs."""
     data = array("Q", bpf.read_array(fd))
     cpus = bpf.possible_cpus()
-    totals = []
+    totals: list[int] = []
     for line in range(-(-count // _LINE)):
         at = line * cpus * _LINE
-        for place in range(_LINE):
-            totals.append(sum(data[at + place + cpu * _LINE] for cpu in range(cpus)))
+        totals += [sum(data[at + place :: _LINE][:cpus]) for place in range(_LINE)]
     return totals[:count]
 
 

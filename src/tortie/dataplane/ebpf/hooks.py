@@ -4,8 +4,8 @@
                           ├─▶ slot ─▶ policy
     tc link ──▶ tc_root ──┘                                                 acceleration TC
 
-An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP) and `tc` (a tcx link; with clsact the filter stays by
-itself). What a dead agent left there enforces on, and the next one takes it over.
+An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP) and `tc` (a tcx link; with clsact the filter stays
+by itself). What a dead agent left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations
@@ -49,13 +49,11 @@ class Hooks:
     # ---- made
 
     @classmethod
-    def attach(
-        cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int]
-    ) -> Hooks:
+    def attach(cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int]) -> Hooks:
         """Attached hooks, natively in XDP where the interface takes it, else in tc.
 
-        `load(door)` gives the descriptor of the policy program to start with. Raises: KernelError, and whatever `load` does;
-        nothing is left attached then.
+        `load(door)` gives the descriptor of the policy program to start with. Raises: KernelError, and whatever `load`
+        does; nothing is left attached then.
         """
         hooks = cls(folder, index, traits)
         try:
@@ -188,7 +186,9 @@ class Hooks:
 
     def missing(self) -> tuple[str, ...]:
         """Hooks that others took away."""
-        gone = [name for name in ("xdp", "tc") if name in self._fds and bpf.link_info(self._fds[name]).ifindex != self.index]
+        gone = [
+            name for name in ("xdp", "tc") if name in self._fds and bpf.link_info(self._fds[name]).ifindex != self.index
+        ]
         if "tc" not in self._fds and (self.traits.has_tcx or bpf.query_filter(self._filter) is None):
             gone.append("tc")
         return tuple(gone)
@@ -218,7 +218,7 @@ class Hooks:
         """Take everything of ours off the interface."""
         for name in ("xdp", "tc"):
             if name in self._fds:
-                with suppress(KernelError):     # dead with its interface
+                with suppress(KernelError):  # dead with its interface
                     bpf.detach(self._fds[name])
         if "tc" not in self._fds:
             with suppress(KernelError):

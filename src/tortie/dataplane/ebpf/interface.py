@@ -112,7 +112,7 @@ class InterfacePlane:
         before stays."""
         interface = state.interface
         if self.hooks is not None and self.hooks.index != interface.index:
-            self.release()                       # the interface went and came again
+            self.release()  # the interface went and came again
         if self.hooks is None:
             self.hooks = Hooks.adopt(self._folder, interface.index, self._traits)
         if self.hooks is None:

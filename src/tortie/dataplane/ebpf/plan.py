@@ -59,9 +59,7 @@ class Planner:
         self._blocks: dict[PolicyKey, tuple[Policy, tuple[IPSet | None, ...], Block]] = {}
         self._members: dict[SetAtom, tuple[IPSet, Members]] = {}
 
-    def plan(
-        self, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes
-    ) -> tuple[Plan, RuleIndex]:
+    def plan(self, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> tuple[Plan, RuleIndex]:
         """The generation that enforces the endpoint's untracked policy, and what its rule numbers mean."""
         tiers: list[list[Block]] = []
         index: list[tuple[str, PolicyKey, int]] = []
@@ -117,5 +115,3 @@ class Planner:
         found = members_of(atom, members)
         self._members[atom] = (members, found)
         return found
-
-

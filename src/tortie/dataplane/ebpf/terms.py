@@ -2,8 +2,8 @@
 
 Most rules are one term. Named ports make several, because they tie an address to a port; so does a negation that other
 protocols escape. The terms of one rule never hold together, so that a packet meets the rule once. For a later fragment
-a term with spans is unknown; the terms are cut so that the rule's answer is then the one of `Rule.holds`: no spans at all, (), hold for no whole packet, and still
-leave a later fragment unknown.
+a term with spans is unknown; the terms are cut so that the rule's answer is then the one of `Rule.holds`: no spans at
+all, (), hold for no whole packet, and still leave a later fragment unknown.
 
 This is the eBPF driver's one place that knows the match types.
 """
@@ -50,7 +50,10 @@ Atoms = tuple[Atom, ...]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """All of it must hold. `version` 0 is both; spans None are no constraint, () is no port; `dports` of ICMP are type << 8 | code."""
+    """All of it must hold.
+
+    `version` 0 is both; spans None are no constraint, () is no port; `dports` of ICMP are type << 8 | code.
+    """
 
     version: int = 0
     protocols: int = EVERY_PROTOCOL
@@ -133,7 +136,11 @@ def _ports(
                 if not _covers(spans, port):
                     term = _with_spans(side, 1 << protocol, ((port, port),))
                     inside = _address(side, SetAtom(set_id, protocol, port), negated=False)
-                    outside = [_address(side, SetAtom(s, protocol, port), negated=True) for s, m in earlier if _has(m, protocol, port)]
+                    outside = [
+                        _address(side, SetAtom(s, protocol, port), negated=True)
+                        for s, m in earlier
+                        if _has(m, protocol, port)
+                    ]
                     found.extend(_all((term, inside, *outside)))
         return found
     return [Term(protocols=EVERY_PROTOCOL ^ _PORTED), *(t for p in PORTED for t in _not_ports(side, p, spans, members))]
@@ -163,7 +170,9 @@ def _not_ports(
         found.extend(_all((_with_spans(side, 1 << protocol, others), *who)))
         for port in named:
             if not _covers(spans, port):
-                not_it = [_address(side, SetAtom(s, protocol, port), negated=True) for s, ports in mine if port in ports]
+                not_it = [
+                    _address(side, SetAtom(s, protocol, port), negated=True) for s, ports in mine if port in ports
+                ]
                 found.extend(_all((_with_spans(side, 1 << protocol, ((port, port),)), *who, *not_it)))
     return found
 

@@ -48,7 +48,7 @@ def durable_bpffs(path: Path) -> Path:
     with the process, and what is pinned in it with the bpffs. /proc/1/root shows the mounts that stay.
     """
     try:
-        is_private = os.readlink("/proc/self/ns/mnt") != os.readlink(_INIT / "ns/mnt")
+        is_private = Path("/proc/self/ns/mnt").readlink() != (_INIT / "ns/mnt").readlink()
     except PermissionError:
         is_private = False
     if not is_private:
