@@ -4,14 +4,13 @@ A set is named by its content (`SetSource.set_id`), so equal selectors share one
 Source: reference selectors.md sections 12 and 13.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.address import WIDTH, Net
 from tortie.model.selector import Selector
+from tortie.model.selector import unique_id as unique_id
 
 
 class PortMember(NamedTuple):
@@ -24,12 +23,6 @@ class PortMember(NamedTuple):
 
 
 Member = Net | PortMember
-
-
-def unique_id(prefix: str, content: str) -> str:
-    """`prefix:` and the base64url SHA-224 of `prefix:content`."""
-    digest = hashlib.sha224(f"{prefix}:{content}".encode()).digest()
-    return f"{prefix}:{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 @dataclass(frozen=True, slots=True)

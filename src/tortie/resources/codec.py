@@ -1,0 +1,193 @@
+"""Documents to resources and back: the one door of this package.
+
+    text ──decode_text──▶ Resource ──encode──▶ bytes in a store ──decode_stored──▶ Resource ──lower──▶ model value
+
+`decode_text` judges what people write and finds every problem; `decode_stored` and `lower` read what it accepted, fast,
+and still refuse what they do not understand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import msgspec
+
+from tortie.model.address import InvalidAddress
+from tortie.model.selector import InvalidSelector
+from tortie.resources.document import Mapping, Node, Scalar, Sequence, read_documents
+from tortie.resources.fields import BAD, Missing, describe, read_object, refuse_unknown, suggest
+from tortie.resources.kind import API_VERSION, Body, Draft, Kind, Lowered, Resource
+from tortie.resources.kinds import KINDS
+from tortie.resources.lowering import Meaningless
+from tortie.resources.metadata import read_metadata
+from tortie.resources.problems import InvalidDocument, Problem, Problems, shorten
+
+_TOP = ("apiVersion", "kind", "metadata", "spec", "status", "items")
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
+    """Every valid resource of the text in its order, and every problem of the others."""
+    resources: list[Resource] = []
+    problems: list[Problem] = []
+    for document in read_documents(text, source):
+        if document.root is not None:
+            found = list(_read_root(document.root, document.problems))
+            if not document.problems:
+                resources += [replace(resource, source=source) for resource in found]
+        problems += document.problems.listed()
+    return resources, problems
+
+
+def encode(resource: Resource) -> bytes:
+    """The resource as canonical JSON: sorted keys, no blanks, without its resource version."""
+    return _encoder.encode(resource.body)
+
+
+class _Stored(msgspec.Struct, rename="camel"):
+    """What is read of a stored document before its kind is known."""
+
+    kind: str
+    api_version: str
+    metadata: "_StoredMetadata"
+
+
+class _StoredMetadata(msgspec.Struct):
+    name: str
+    namespace: str = ""
+    labels: dict[str, str] = {}
+
+
+def decode_stored(value: bytes, source: str = "datastore") -> Resource:
+    """The resource of a stored document; its rules are checked when it is lowered.
+
+    Raises: InvalidDocument.
+    """
+    try:
+        body = cast(Body, msgspec.json.decode(value))  # `convert` refuses what is no JSON object
+        stored = msgspec.convert(body, _Stored)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidDocument([_damaged(source, str(error))]) from None
+    if stored.api_version != API_VERSION or stored.kind not in KINDS:
+        what = f"kind {shorten(stored.kind)} of {shorten(stored.api_version)} is not known here"
+        raise InvalidDocument([_damaged(source, what)])
+    return Resource(
+        kind=stored.kind,
+        namespace=stored.metadata.namespace,
+        name=stored.metadata.name,
+        body=body,
+        source=source,
+    )
+
+
+def lower(resource: Resource) -> Lowered:
+    """The model's value of the resource.
+
+    Raises: InvalidDocument, for a stored document that validation would have refused.
+    """
+    try:
+        return KINDS[resource.kind].lower(resource)
+    except (msgspec.ValidationError, InvalidSelector, InvalidAddress, Meaningless, KeyError) as error:
+        raise InvalidDocument([_damaged(resource.source or "datastore", f"{resource}: {error}")]) from None
+
+
+def _damaged(source: str, message: str) -> Problem:
+    remedy = "apply the document again"
+    return Problem(code="TT1401", message=shorten(message, 200), source=source, remedy=remedy)
+
+
+def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
+    """The resources of one document: one, the items of a list kind, or the members of an array."""
+    match root:
+        case Sequence():
+            for item in root.items:
+                yield from _read_root(item, problems)
+        case Mapping():
+            yield from _read_mapping(root, problems)
+        case Scalar(value=None):
+            problems.add("TT1011", root, "", "the document is empty", remedy="remove it and its ---")
+        case _:
+            found, expected = describe(root), "a resource with apiVersion, kind, metadata and spec"
+            problems.add("TT1011", root, "", "not a resource", found=found, expected=expected)
+
+
+def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None) -> Iterator[Resource]:
+    fields = _TOP[:-1] if item_of else _TOP
+    meant = {
+        refuse_unknown(key, key.text, problems, dict.fromkeys(fields))
+        for key, _ in node.entries.values()
+        if key.text not in fields
+    }
+    version = node.get("apiVersion")
+    if (version is None and "apiVersion" not in meant and item_of is None) or version is not None:
+        _check_word(version or node, "apiVersion", "TT1012", [API_VERSION], problems)
+    named = node.get("kind")
+    if named is None and item_of is not None:
+        resource = _read_resource(node, item_of, problems)
+        if resource is not None:
+            yield resource
+        return
+    word = named.value if isinstance(named, Scalar) else None
+    if isinstance(word, str) and word.endswith("List") and word[:-4] in KINDS and item_of is None:
+        items = node.get("items")
+        if not isinstance(items, Sequence):
+            message, remedy = "a list kind needs items", "add items: with the resources"
+            problems.add("TT1102", items or node, "items", message, remedy=remedy)
+            return
+        for item in items.items:
+            if isinstance(item, Mapping):
+                yield from _read_mapping(item, problems, KINDS[word[:-4]])
+            else:
+                problems.add("TT1011", item, "items", "not a resource", found=describe(item), expected=word[:-4])
+        return
+    if "kind" in meant and named is None:
+        return
+    known = [item_of.name] if item_of else list(KINDS)
+    if not _check_word(named or node, "kind", "TT1013", known, problems):
+        return
+    resource = _read_resource(node, KINDS[str(word)], problems)
+    if resource is not None:
+        yield resource
+
+
+def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> bool:
+    """Whether the node is one of the words; a mapping stands for the document that lacks the field."""
+    if isinstance(node, Scalar) and isinstance(node.value, str) and node.value in known:
+        return True
+    expected = ", ".join(known)
+    if isinstance(node, Scalar):
+        hint = "" if problems.is_full else suggest(node.text, known)
+        problems.add(code, node, path, f"unknown {path}", found=describe(node), expected=expected, remedy=hint)
+    elif isinstance(node, Mapping) and node.get(path) is None:
+        problems.add(code, node, path, f"{path} is missing", expected=expected, remedy=f"add {path}:")
+    else:
+        problems.add(code, node, path, f"unknown {path}", found=describe(node), expected=expected)
+    return False
+
+
+def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | None:
+    """The resource, unless something is wrong with it."""
+    if "items" in node.entries:
+        key = node.entries["items"][0]
+        problems.add("TT1101", key, "items", 'unknown field "items"', remedy=f"write kind: {kind.name}List for a list")
+    if "status" in node.entries and not kind.has_status:
+        key = node.entries["status"][0]
+        problems.add("TT1101", key, "status", f'unknown field "status": {kind.name} has none', remedy="remove it")
+    metadata: Body = {}
+    version: str | None = None
+    metadata_node = node.get("metadata")
+    if metadata_node is None:
+        problems.add("TT1102", node, "metadata.name", "required field is missing", remedy="add metadata: with a name")
+    else:
+        metadata, version = read_metadata(metadata_node, kind, problems)
+    spec_node = node.get("spec") or Mapping(node.line, node.column, {})
+    read = read_object(spec_node, "spec", problems, kind.fields)
+    spec: Body = {} if isinstance(read, Missing) else read
+    name = str(metadata.get("name", ""))
+    if read is not BAD and isinstance(spec_node, Mapping):
+        kind.complete(Draft(name, metadata, spec, metadata_node or node, spec_node, problems))
+    if problems:
+        return None
+    body: Body = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": metadata, "spec": spec}
+    namespace = str(metadata.get("namespace", ""))
+    return Resource(kind=kind.name, namespace=namespace, name=name, body=body, resource_version=version, line=node.line)

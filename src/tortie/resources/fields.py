@@ -1,0 +1,231 @@
+"""Reading nodes by a table of fields: the shapes that every kind shares. What a single value means is in `values.py`.
+
+A decoder turns a node into its canonical JSON value, or notes why it cannot and answers BAD; ABSENT stands for a value
+that counts as not given. Null never reaches a decoder: it means absent everywhere.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+from tortie.resources import document
+from tortie.resources.document import Node, Scalar
+from tortie.resources.problems import Position, Problems, shorten
+
+Json = bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Missing(Enum):
+    """Why a decoder has no value."""
+
+    ABSENT = "absent"
+    BAD = "bad"
+
+
+ABSENT, BAD = Missing.ABSENT, Missing.BAD
+Decoder = Callable[[Node, str, Problems], Json | Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How a field is read, and whether it has to be there."""
+
+    decode: Decoder
+    is_required: bool = False
+
+
+Fields = Mapping[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A mapping that was read, for checks across its fields: they name a field by its keys and find its place."""
+
+    node: document.Mapping
+    path: str
+    problems: Problems
+
+    def concern(self, *keys: str | int) -> bool:
+        """Whether the field was refused already, so that nothing follows from its value."""
+        return self.problems.concern(join(self.path, *keys))
+
+    def has(self, key: str) -> bool:
+        """Whether the field is given at all."""
+        return self.node.get(key) is not None
+
+    def report(
+        self, code: str, keys: tuple[str | int, ...], message: str, *, found: str = "", expected: str = "", remedy: str
+    ) -> None:
+        """Note a problem at that field, or at the nearest thing around it that is there."""
+        at: Node = self.node
+        for key in keys:
+            inner: Node | None = None
+            if isinstance(at, document.Mapping) and isinstance(key, str):
+                inner = at.get(key)
+            elif isinstance(at, document.Sequence) and isinstance(key, int) and key < len(at.items):
+                inner = at.items[key]
+            if inner is None:
+                break
+            at = inner
+        path = join(self.path, *keys)
+        self.problems.add(code, at, path, message, found=found, expected=expected, remedy=remedy)
+
+
+def join(path: str, *keys: str | int) -> str:
+    """The path of what lies below."""
+    for key in keys:
+        if isinstance(key, int):
+            path = f"{path}[{key}]"
+        elif key.isidentifier():
+            path = f"{path}.{key}" if path else key
+        else:
+            path = f'{path}["{shorten(key)}"]'
+    return path
+
+
+def describe(node: Node) -> str:
+    """The node in an error's "found"."""
+    match node:
+        case document.Mapping():
+            return "a mapping"
+        case document.Sequence():
+            return "a list"
+        case Scalar(value=None):
+            return "nothing"
+        case Scalar(value=bool()):
+            return f"the boolean {shorten(node.text)}"
+        case Scalar(value=str()):
+            return f'"{shorten(node.text)}"'
+        case Scalar():
+            return f"the number {shorten(node.text)}"
+        case _:
+            assert_never(node)
+
+
+def refuse_type(node: Node, path: str, problems: Problems, expected: str, remedy: str = "") -> Missing:
+    """BAD, with the problem that the node is of another type."""
+    problems.add("TT1103", node, path, "wrong type", found=describe(node), expected=expected, remedy=remedy)
+    return BAD
+
+
+def suggest(word: str, known: Mapping[str, object] | list[str]) -> str:
+    """`did you mean X?`, or nothing where no known word is near."""
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word[:64].lower(), lower, n=1, cutoff=0.7)
+    return f"did you mean {lower[near[0]]}?" if near else ""
+
+
+def refuse_unknown(key: Scalar, path: str, problems: Problems, known: Mapping[str, object]) -> str:
+    """Note an unknown field; the known field that was probably meant."""
+    if problems.is_full:
+        problems.add("TT1101", key, path, "unknown field")
+        return ""
+    hint = suggest(key.text, known)
+    remedy = hint or "remove it, or move it to its place"
+    problems.add("TT1101", key, path, f'unknown field "{shorten(key.text)}"', remedy=remedy)
+    return hint.removeprefix("did you mean ").removesuffix("?")
+
+
+def read_object(node: Node, path: str, problems: Problems, fields: Fields) -> dict[str, Json] | Missing:
+    """The object's fields that are valid; problems are noted for the others."""
+    if not isinstance(node, document.Mapping):
+        return refuse_type(node, path, problems, "a mapping of fields")
+    result: dict[str, Json] = {}
+    meant: set[str] = set()
+    for name, (key, value) in node.entries.items():
+        field = fields.get(name)
+        if field is None:
+            meant.add(refuse_unknown(key, join(path, name), problems, fields))
+        elif not (isinstance(value, Scalar) and value.value is None):
+            decoded = field.decode(value, f"{path}.{name}" if path else name, problems)
+            if not isinstance(decoded, Missing):
+                result[name] = decoded
+    for name, field in fields.items():
+        if field.is_required and name not in meant and name not in result and not problems.concern(join(path, name)):
+            require(node, join(path, name), problems)
+    return result
+
+
+def require(at: Position, path: str, problems: Problems) -> None:
+    """Note that a field is missing."""
+    problems.add("TT1102", at, path, "required field is missing", remedy="add it")
+
+
+def object_of(fields: Fields, check: Callable[[Scope, dict[str, Json]], None] | None = None) -> Decoder:
+    """Decoder of an object with these fields; `check` looks at what holds between them."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        result = read_object(node, path, problems, fields)
+        if check is not None and isinstance(result, dict) and isinstance(node, document.Mapping):
+            check(Scope(node, path, problems), result)
+        return result
+
+    return decode
+
+
+def list_of(
+    item: Decoder,
+    *,
+    limit: int | None = None,
+    identity: Callable[[Json], object] | None = None,
+    is_empty_kept: bool = False,
+) -> Decoder:
+    """Decoder of a list; `identity` makes it a set, whose items must differ in it. An empty list counts as absent."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        if not isinstance(node, document.Sequence):
+            return refuse_type(node, path, problems, "a list", "write it as a list: [...] or lines that begin with -")
+        if not node.items and not is_empty_kept:
+            return ABSENT
+        if limit is not None and len(node.items) > limit:
+            problems.add(
+                "TT1110", node, path, "too many items", found=str(len(node.items)), expected=f"at most {limit}"
+            )
+            return BAD
+        result: list[Json] = []
+        seen: set[object] = set()
+        for index, each in enumerate(node.items):
+            below = f"{path}[{index}]"
+            if isinstance(each, Scalar) and each.value is None:
+                refuse_type(each, below, problems, "a value", "remove the empty item")
+                continue
+            decoded = item(each, below, problems)
+            if isinstance(decoded, Missing):
+                if decoded is ABSENT:
+                    refuse_type(each, below, problems, "a value", "remove the empty item")
+                continue
+            if identity is not None:
+                key = identity(decoded)
+                if key in seen:
+                    problems.add(
+                        "TT1111", each, below, "listed twice", found=describe(each), remedy="remove one of them"
+                    )
+                seen.add(key)
+            result.append(decoded)
+        return result
+
+    return decode
+
+
+def map_of(check_key: Callable[[Scalar, str, Problems], None], value: Decoder, *, null: Json | None = None) -> Decoder:
+    """Decoder of a mapping with free keys; `null` stands for a null value (None: such a key counts as absent)."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        if not isinstance(node, document.Mapping):
+            return refuse_type(node, path, problems, "a mapping of names to values")
+        result: dict[str, Json] = {}
+        for name, (key, each) in node.entries.items():
+            below = join(path, name) if name.isidentifier() else f'{path}["{shorten(name)}"]'
+            check_key(key, below, problems)
+            if isinstance(each, Scalar) and each.value is None:
+                if null is not None:
+                    result[name] = null
+                continue
+            decoded = value(each, below, problems)
+            if not isinstance(decoded, Missing):
+                result[name] = decoded
+        return result or ABSENT
+
+    return decode

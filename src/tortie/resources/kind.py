@@ -1,0 +1,128 @@
+"""What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.policy import Policy, Profile, Tier
+from tortie.model.settings import FelixSettings
+from tortie.resources.document import Mapping as MappingNode
+from tortie.resources.document import Node
+from tortie.resources.fields import Fields, Json
+from tortie.resources.problems import Problems
+
+API_VERSION = "projectcalico.org/v3"
+Lowered = HostEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile
+Body = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A valid resource. `body` is canonical: apiVersion, kind, metadata and spec, with every default in place.
+
+    `line` is where its document begins in `source`; 0 for one that came from a datastore.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    body: Body
+    resource_version: str | None = None
+    source: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.namespace}/{self.name})" if self.namespace else f"{self.kind}({self.name})"
+
+    @property
+    def spec(self) -> Mapping[str, Json]:
+        """The specification; empty where the document has none."""
+        spec = self.body.get("spec")
+        return spec if isinstance(spec, dict) else {}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of the metadata."""
+        metadata = self.body.get("metadata")
+        labels = metadata.get("labels") if isinstance(metadata, dict) else None
+        return {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document of which every field was read: what the checks across fields see, and where defaults are put."""
+
+    name: str
+    metadata: Body
+    spec: Body
+    metadata_node: Node
+    spec_node: MappingNode
+    problems: Problems
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its heading, and the cell for a resource."""
+
+    heading: str
+    cell: Callable[[Resource], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind.
+
+    `complete` checks across fields and puts defaults in place; `check_name` says what is wrong with a name.
+    """
+
+    name: str
+    plural: str
+    aliases: tuple[str, ...]
+    fields: Fields
+    complete: Callable[[Draft], None]
+    lower: Callable[[Resource], Lowered]
+    columns: tuple[Column, ...]
+    wide: tuple[Column, ...]
+    check_name: Callable[[str], str | None] = lambda name: None
+    is_namespaced: bool = False
+    has_status: bool = False
+
+
+def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
+    """Cell of a field of the specification; lists are joined by commas."""
+
+    def cell(resource: Resource) -> str:
+        value: object = resource.spec
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None:
+            return missing
+        if isinstance(value, list):
+            return ",".join(map(str, value))
+        return str(value)
+
+    return cell
+
+
+NAME = Column("NAME", lambda resource: resource.name)
+
+
+def order_cell(resource: Resource) -> str:
+    """Cell of an order, as upstream prints its floats; `<nil>` where there is none."""
+    order = resource.spec.get("order")
+    if not isinstance(order, int | float):
+        return "<nil>"
+    magnitude = abs(order)
+    if magnitude and (magnitude < 1e-4 or magnitude >= 1e21):
+        return f"{order:.17g}"
+    if order == int(order):
+        return f"{int(order)}" if magnitude < 1_000_000 else _exponent(float(order))
+    return repr(float(order))
+
+
+def _exponent(order: float) -> str:
+    digits, _, power = f"{order:e}".partition("e")
+    shortest = digits.rstrip("0").rstrip(".")
+    if float(f"{shortest}e{power}") != order:
+        return f"{int(order)}"
+    return f"{shortest}e{power}"

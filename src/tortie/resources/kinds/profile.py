@@ -1,0 +1,65 @@
+"""Profile: labels that endpoints inherit, and rules for traffic that no tier decided.
+
+Source: reference resources.md section 8.9.
+"""
+
+import msgspec
+
+from tortie.model.packet import Direction
+from tortie.model.policy import Profile
+from tortie.resources.fields import Field
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource
+from tortie.resources.lowering import HTTP_REFUSED, Meaningless, lower_rules
+from tortie.resources.metadata import labels
+from tortie.resources.rules import RuleContext, rules_of
+from tortie.resources.shapes import RuleShape
+
+RESERVED = "projectcalico-default-allow"
+
+
+def _check_name(name: str) -> str | None:
+    return f"{RESERVED} is provided by tortie and cannot be changed" if name == RESERVED else None
+
+
+def _complete(draft: Draft) -> None:
+    """A profile has no defaults, and nothing holds between its fields."""
+
+
+class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    ingress: list[RuleShape] = []
+    egress: list[RuleShape] = []
+    labels_to_apply: dict[str, str] = {}
+
+
+def _lower(resource: Resource) -> Profile:
+    shape = msgspec.convert(resource.spec, _Shape)
+    if any(rule.http is not None for rules in (shape.ingress, shape.egress) for rule in rules):
+        raise Meaningless(HTTP_REFUSED)
+    return Profile(
+        resource.name,
+        shape.labels_to_apply,
+        lower_rules(shape.ingress, Direction.INGRESS),
+        lower_rules(shape.egress, Direction.EGRESS),
+    )
+
+
+def _labels_cell(resource: Resource) -> str:
+    applied = resource.spec.get("labelsToApply")
+    return ",".join(f"{key}={value}" for key, value in sorted(applied.items())) if isinstance(applied, dict) else ""
+
+
+KIND = Kind(
+    name="Profile",
+    plural="profiles",
+    aliases=("profile", "pro", "pros"),
+    check_name=_check_name,
+    fields={
+        "ingress": Field(rules_of(RuleContext(Direction.INGRESS, is_profile=True))),
+        "egress": Field(rules_of(RuleContext(Direction.EGRESS, is_profile=True))),
+        "labelsToApply": Field(labels),
+    },
+    complete=_complete,
+    lower=_lower,
+    columns=(NAME,),
+    wide=(NAME, Column("LABELS", _labels_cell)),
+)

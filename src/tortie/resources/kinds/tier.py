@@ -1,0 +1,62 @@
+"""Tier: an ordered group of policies.
+
+Source: reference resources.md section 8.5.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from tortie.model.policy import Tier, TierAction
+from tortie.resources.fields import Field, Scope
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell
+from tortie.resources.values import enum, number
+
+DEFAULT_ORDER = 1_000_000
+BUILT_IN = {"default": (1_000_000, "Deny"), "kube-admin": (1_000, "Pass"), "kube-baseline": (10_000_000, "Pass")}
+"""Tiers that always exist, with the order and action that they must have."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+
+def _check_name(name: str) -> str | None:
+    return None if _NAME.match(name) else "the name of a tier has at most 63 characters and no dot"
+
+
+def _complete(draft: Draft) -> None:
+    # A given value is compared, a missing one takes the built-in tier's own default.
+    order, action = BUILT_IN.get(draft.name, (DEFAULT_ORDER, "Deny"))
+    if draft.name in BUILT_IN:
+        scope = Scope(draft.spec_node, "spec", draft.problems)
+        if draft.spec.get("order", order) != order:
+            message = f"{draft.name} tier order must be {order}"
+            scope.report("TT1318", ("order",), message, remedy=f"write order: {order}")
+        if draft.spec.get("defaultAction", action) != action:
+            message = f"The '{draft.name}' tier must have default action '{action}'"
+            scope.report("TT1318", ("defaultAction",), message, remedy=f"write defaultAction: {action}")
+    draft.spec.setdefault("order", order)
+    draft.spec.setdefault("defaultAction", action)
+
+
+class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    order: float = float(DEFAULT_ORDER)
+    default_action: Literal["Deny", "Pass"] = "Deny"
+
+
+def _lower(resource: Resource) -> Tier:
+    shape = msgspec.convert(resource.spec, _Shape)
+    return Tier(resource.name, shape.order, TierAction(shape.default_action))
+
+
+KIND = Kind(
+    name="Tier",
+    plural="tiers",
+    aliases=("tier",),
+    check_name=_check_name,
+    fields={"order": Field(number), "defaultAction": Field(enum("Deny", "Pass"))},
+    complete=_complete,
+    lower=_lower,
+    columns=(NAME, Column("ORDER", order_cell)),
+    wide=(NAME, Column("ORDER", order_cell)),
+    has_status=True,
+)

@@ -1,0 +1,127 @@
+"""The `metadata` of every kind: names, labels, annotations, and what a server adds.
+
+Source: reference resources.md section 1.
+"""
+
+import re
+
+from tortie.resources.document import Mapping, Node, Scalar
+from tortie.resources.fields import (
+    ABSENT,
+    Field,
+    Fields,
+    Json,
+    Missing,
+    join,
+    list_of,
+    map_of,
+    object_of,
+    require,
+)
+from tortie.resources.kind import Body, Kind
+from tortie.resources.problems import Problems, shorten
+from tortie.resources.values import SUBDOMAIN, integer, optional_text, pattern, text
+
+MAX_ANNOTATIONS = 256 * 1024
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z")
+
+
+def _is_qualified(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (0 < len(prefix) <= 253 and SUBDOMAIN.match(prefix)):
+        return False
+    return _QUALIFIED.match(name) is not None
+
+
+def check_label_key(key: Scalar, path: str, problems: Problems) -> None:
+    """Note a key that is no label's."""
+    if not _is_qualified(key.text):
+        expected = "an optional lower-case DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
+        problems.add("TT1113", key, path, "invalid label key", found=f'"{shorten(key.text)}"', expected=expected)
+
+
+def check_annotation_key(key: Scalar, path: str, problems: Problems) -> None:
+    """Note a key that is no annotation's; upper-case domains are fine here."""
+    if not _is_qualified(key.text.lower()):
+        expected = "an optional DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
+        problems.add("TT1114", key, path, "invalid annotation key", found=f'"{shorten(key.text)}"', expected=expected)
+
+
+_LABEL = "up to 63 of a-z, A-Z, 0-9, -, _, . that begin and end with a letter or digit, or nothing"
+labels = map_of(check_label_key, pattern("TT1113", _LABEL_VALUE.match, _LABEL), null="")
+_annotations = map_of(check_annotation_key, text, null="")
+
+
+def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """Annotations within their total size."""
+    result = _annotations(node, path, problems)
+    if isinstance(result, dict):
+        size = sum(len(key.encode()) + len(str(value).encode()) for key, value in result.items())
+        if size > MAX_ANNOTATIONS:
+            expected = f"at most {MAX_ANNOTATIONS} bytes of keys and values"
+            problems.add("TT1114", node, path, "annotations are too large", found=f"{size} bytes", expected=expected)
+    return result
+
+
+_time = pattern("TT1116", _TIME.match, "a time as in RFC 3339")
+_anything: Fields = {
+    # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
+    "uid": Field(optional_text),
+    "generation": Field(integer(0)),
+    "creationTimestamp": Field(_time),
+    "deletionTimestamp": Field(_time),
+    "deletionGracePeriodSeconds": Field(integer()),
+    "generateName": Field(optional_text),
+    "ownerReferences": Field(lambda node, path, problems: ABSENT),
+    "finalizers": Field(list_of(text)),
+    "managedFields": Field(lambda node, path, problems: ABSENT),
+    "selfLink": Field(optional_text),
+}
+_decode = object_of(
+    {
+        "name": Field(pattern("TT1112", lambda value: True, "text", may_be_empty=True)),
+        "namespace": Field(optional_text),
+        "labels": Field(labels),
+        "annotations": Field(annotations),
+        "resourceVersion": Field(optional_text),
+        **_anything,
+    }
+)
+
+
+def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str | None]:
+    """What of the metadata is kept, and the resource version the document was exported with."""
+    path = "metadata"
+    read = _decode(node, path, problems)
+    metadata: Body = read if isinstance(read, dict) else {}
+    version = metadata.pop("resourceVersion", None)
+    for key in _anything:
+        metadata.pop(key, None)
+    _check_name(metadata, node, kind, problems)
+    if "namespace" in metadata and not kind.is_namespaced:
+        message = f"namespace should not be specified for a non-namespaced resource: {kind.name} has none"
+        at = node.get("namespace") if isinstance(node, Mapping) else None
+        problems.add("TT1117", at or node, join(path, "namespace"), message, remedy="remove it")
+    return metadata, version if isinstance(version, str) else None
+
+
+def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> None:
+    path = "metadata.name"
+    name = metadata.get("name")
+    if not isinstance(name, str):
+        if not problems.concern(path) and not problems.concern("metadata"):
+            require(node, path, problems)
+        return
+    at = node.get("name") if isinstance(node, Mapping) else None
+    where = at or node
+    found = f'"{shorten(name)}"'
+    if len(name) > 253:
+        message = f"name is too long by {len(name) - 253} bytes"
+        problems.add("TT1112", where, path, message, found=found, expected="at most 253 characters")
+    elif SUBDOMAIN.match(name) is None:
+        message = "name must consist of lower case alphanumeric characters, '-' or '.'"
+        problems.add("TT1112", where, path, message, found=found, expected="for example web-1")
+    elif reason := kind.check_name(name):
+        problems.add("TT1112", where, path, reason, found=found)

@@ -1,0 +1,181 @@
+"""What is wrong with a document: problems as values, with a stable code and the place in the source.
+
+Nothing is raised for a single problem: reading goes on, so that an author sees all of them at once. The list is capped,
+because a hostile document could have one in every line.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Position(Protocol):
+    """Anything with a place in the text."""
+
+    @property
+    def line(self) -> int:
+        """1-based; 0: unknown."""
+
+    @property
+    def column(self) -> int:
+        """1-based, in characters."""
+
+
+class Place(NamedTuple):
+    """A bare position."""
+
+    line: int
+    column: int
+
+
+MAX_PROBLEMS = 100
+"""For each document of a stream."""
+
+CODES: dict[str, str] = {
+    "TT1001": "the text is no YAML or JSON",
+    "TT1002": "the text is no UTF-8, or holds characters that YAML forbids",
+    "TT1003": "the document is too large",
+    "TT1004": "the document is nested too deeply",
+    "TT1005": "an alias that refers to nothing, or to itself",
+    "TT1006": "a tag that would change or lose the value",
+    "TT1007": "a key that is set twice",
+    "TT1008": "a number that is infinite or none",
+    "TT1009": "a key that is no text",
+    "TT1010": "more problems than are listed",
+    "TT1011": "a document that is no resource",
+    "TT1012": "an unknown or missing apiVersion",
+    "TT1013": "an unknown or missing kind",
+    "TT1101": "an unknown field",
+    "TT1102": "a required field is missing",
+    "TT1103": "a value of the wrong type",
+    "TT1104": "a value that is none of the allowed ones",
+    "TT1105": "a number outside its range",
+    "TT1106": "an invalid address or network",
+    "TT1107": "an invalid port, port range or port name",
+    "TT1108": "an invalid protocol",
+    "TT1109": "a placeholder that was left in",
+    "TT1110": "too many items, or text that is too long",
+    "TT1111": "an item that is in a list twice",
+    "TT1112": "an invalid name",
+    "TT1113": "an invalid label",
+    "TT1114": "an invalid annotation",
+    "TT1115": "an invalid interface name",
+    "TT1116": "text that does not have the required form",
+    "TT1117": "a namespace on a kind that has none",
+    "TT1201": "an invalid selector",
+    "TT1202": "global() in a place where it has no meaning",
+    "TT1311": "ports without a protocol that has ports",
+    "TT1312": "ICMP fields that contradict the rule",
+    "TT1313": "IP versions that contradict each other",
+    "TT1314": "an http match where none is possible",
+    "TT1315": "a services match that contradicts the rule",
+    "TT1316": "policy flags that contradict each other",
+    "TT1317": "a host endpoint that is no endpoint",
+    "TT1318": "a built-in tier with other settings",
+    "TT1319": "settings that contradict each other",
+    "TT1320": "a negated net that excludes everything",
+    "TT1401": "a stored document that is damaged",
+}
+"""Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing an author has to change. Line and column are 1-based; 0 where the text has no positions."""
+
+    code: str
+    message: str
+    source: str
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    found: str = ""
+    expected: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        text = (
+            f"{place}: {self.path}: {self.code} {self.message}" if self.path else f"{place}: {self.code} {self.message}"
+        )
+        facts = [f"{name} {value}" for name, value in (("found", self.found), ("expected", self.expected)) if value]
+        if facts:
+            text = f"{text}; {', '.join(facts)}"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class Problems:
+    """The problems of one document while it is read. Adding never fails; what goes beyond the cap is only counted."""
+
+    __slots__ = ("_items", "_paths", "_spare", "source")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._items: list[Problem] = []
+        self._paths: list[str] = []
+        self._spare = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further problems are only counted, so that nothing costly need be found out about them."""
+        return len(self._items) >= MAX_PROBLEMS
+
+    def add(
+        self,
+        code: str,
+        at: Position,
+        path: str,
+        message: str,
+        *,
+        found: str = "",
+        expected: str = "",
+        remedy: str = "",
+    ) -> None:
+        """Note a problem at that place."""
+        if self.is_full:
+            self._spare += 1
+            return
+        self._paths.append(path)
+        self._items.append(
+            Problem(
+                code=code,
+                message=message,
+                source=self.source,
+                path=path,
+                line=at.line,
+                column=at.column,
+                found=found,
+                expected=expected,
+                remedy=remedy,
+            )
+        )
+
+    def concern(self, path: str) -> bool:
+        """Whether a problem was noted at that path or below it: what it holds is not to be judged further."""
+        return any(
+            each.startswith(path) and (len(each) == len(path) or each[len(path)] in ".[") for each in self._paths
+        )
+
+    def listed(self) -> list[Problem]:
+        """Every problem in the order of the text, and a last one that stands for those beyond the cap."""
+        listed = sorted(self._items, key=lambda problem: (problem.line, problem.column))
+        if self._spare:
+            message = f"{self._spare} more problems are not listed"
+            listed.append(Problem(code="TT1010", message=message, source=self.source, remedy="correct these first"))
+        return listed
+
+
+class InvalidDocument(Exception):
+    """Documents that cannot be accepted; every problem of all of them."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """The text as one line that is fit for an error."""
+    line = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)

@@ -1,0 +1,285 @@
+"""Reading a rule: its fields, and what must hold between them.
+
+Source: reference resources.md sections 5 and 6.
+"""
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from tortie.model.address import parse_net
+from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
+from tortie.resources.document import Mapping, Node
+from tortie.resources.fields import (
+    BAD,
+    Decoder,
+    Field,
+    Json,
+    Missing,
+    Scope,
+    describe,
+    list_of,
+    object_of,
+    read_object,
+)
+from tortie.resources.metadata import annotations
+from tortie.resources.problems import Problems
+from tortie.resources.shapes import EntityShape, RuleShape
+from tortie.resources.values import (
+    PROTOCOLS,
+    enum,
+    integer,
+    name,
+    net,
+    net_identity,
+    pattern,
+    port,
+    protocol,
+    selector,
+    text,
+)
+
+MAX_RULES, MAX_PORTS, MAX_NETS, MAX_HTTP = 1024, 50, 256, 20
+GLOBAL_ONLY = "global() can only be used in an EntityRule namespaceSelector"
+_GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
+_PATH = re.compile(r"/[^? #]{0,1023}\Z")
+_NO_QUOTES = re.compile(r"[^'\"]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """Where a rule stands: `services` and `http` have places where they may not be. Profiles have no such rules."""
+
+    direction: Direction
+    is_profile: bool = False
+
+
+def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
+    value = selector()(node, path, problems)
+    if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
+        message = "global() cannot be combined with other selectors"
+        problems.add("TT1202", node, path, message, found=describe(node), remedy="write global() alone")
+        return BAD
+    return value
+
+
+_nets = list_of(net(strict=True, may_be_address=False), limit=MAX_NETS, identity=net_identity)
+_ports = list_of(port, limit=MAX_PORTS)
+_entity = object_of(
+    {
+        "nets": Field(_nets),
+        "notNets": Field(_nets),
+        "selector": Field(selector(is_global_refused=True)),
+        "notSelector": Field(selector()),
+        "namespaceSelector": Field(_namespace_selector),
+        "serviceAccounts": Field(
+            object_of(
+                {
+                    "names": Field(
+                        list_of(
+                            pattern("TT1112", _NO_QUOTES.match, "the name of a service account"),
+                            identity=lambda value: value,
+                        )
+                    ),
+                    "selector": Field(selector(limit=None)),
+                }
+            )
+        ),
+        "services": Field(object_of({"name": Field(name), "namespace": Field(name)})),
+        "ports": Field(_ports),
+        "notPorts": Field(_ports),
+    }
+)
+
+
+def _check_icmp(scope: Scope, value: dict[str, Json]) -> None:
+    if scope.has("code") and not scope.has("type"):
+        scope.report("TT1312", ("code",), "ICMP code specified without an ICMP type", remedy="add type")
+
+
+def _check_path(scope: Scope, value: dict[str, Json]) -> None:
+    if scope.has("exact") == scope.has("prefix"):
+        scope.report("TT1314", (), "a path is exactly one of exact and prefix", remedy="write one of them")
+
+
+_icmp = object_of({"type": Field(integer(0, 254)), "code": Field(integer(0, 255))}, _check_icmp)
+_path = pattern("TT1314", _PATH.match, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
+
+
+def _ip_version(node: Node, path: str, problems: Problems) -> Json | Missing:
+    value = integer()(node, path, problems)
+    if isinstance(value, int) and value not in (4, 6):
+        problems.add("TT1104", node, path, "unknown IP version", found=describe(node), expected="4 or 6")
+        return BAD
+    return value
+
+
+_FIELDS = {
+    "action": Field(enum("Allow", "Deny", "Log", "Pass"), is_required=True),
+    "ipVersion": Field(_ip_version),
+    "protocol": Field(protocol),
+    "notProtocol": Field(protocol),
+    "icmp": Field(_icmp),
+    "notICMP": Field(_icmp),
+    "source": Field(_entity),
+    "destination": Field(_entity),
+    "http": Field(
+        object_of(
+            {
+                "methods": Field(list_of(text, limit=MAX_HTTP, identity=lambda value: value)),
+                "paths": Field(
+                    list_of(object_of({"exact": Field(_path), "prefix": Field(_path)}, _check_path), limit=MAX_HTTP)
+                ),
+            }
+        )
+    ),
+    "metadata": Field(object_of({"annotations": Field(annotations)})),
+}
+
+
+def rules_of(context: RuleContext) -> Decoder:
+    """Decoder of the list of rules of one direction."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        rule = read_object(node, path, problems, _FIELDS)
+        if not isinstance(rule, dict) or not isinstance(node, Mapping):
+            return BAD
+        # A refused action still lets the rest of the rule be judged; the document is refused anyway.
+        shape = msgspec.convert({"action": "Deny", **rule}, RuleShape)
+        _RuleCheck(Scope(node, path, problems), shape, context).run()
+        return rule
+
+    return list_of(decode, limit=MAX_RULES)
+
+
+def protocol_number(protocol: int | str | None) -> int | None:
+    """The number of a protocol that was validated."""
+    return PROTOCOLS[protocol] if isinstance(protocol, str) else protocol
+
+
+def is_named(port: int | str) -> bool:
+    """Whether it is the name of a port, not a number or a range."""
+    return isinstance(port, str) and ":" not in port
+
+
+class _RuleCheck:
+    """The checks across the fields of one rule. A field that was refused already makes no second problem."""
+
+    def __init__(self, scope: Scope, rule: RuleShape, context: RuleContext) -> None:
+        self._scope, self._rule, self._context = scope, rule, context
+        self._sides = (("source", rule.source), ("destination", rule.destination))
+
+    def run(self) -> None:
+        """Note every problem."""
+        self._check_ports()
+        self._check_icmp()
+        self._check_versions()
+        self._check_http()
+        for side, entity in self._sides:
+            self._check_catch_all(side, entity)
+            if entity.services is not None:
+                self._check_services(side, entity)
+
+    def _check_ports(self) -> None:
+        scope = self._scope
+        if scope.concern("protocol"):
+            return
+        number = protocol_number(self._rule.protocol)
+        for side, entity in self._sides:
+            for key, ports in (("ports", entity.ports), ("notPorts", entity.not_ports)):
+                if number is None:
+                    numeric = [each for each in ports if not is_named(each)]
+                    if numeric and not scope.concern(side, key):
+                        message = "rules with numeric port or port range must set protocol to TCP or UDP or SCTP"
+                        remedy = "add protocol: TCP to the rule"
+                        scope.report("TT1311", (side, key), message, found=str(numeric[0]), remedy=remedy)
+                elif ports and number not in PORTED:
+                    message = "rules that specify ports must set protocol to TCP or UDP or SCTP"
+                    found, remedy = f"protocol {self._rule.protocol}", "change protocol, or remove the ports"
+                    scope.report("TT1311", (side, key), message, found=found, remedy=remedy)
+
+    def _check_icmp(self) -> None:
+        scope, rule = self._scope, self._rule
+        is_icmp = protocol_number(rule.protocol) in (ICMP, ICMPV6)
+        if rule.icmp is not None and not is_icmp and not scope.concern("protocol"):
+            message = "ICMP fields require protocol to be ICMP or ICMPv6"
+            scope.report("TT1312", ("icmp",), message, remedy="add protocol: ICMP or protocol: ICMPv6")
+        for key, named in (("protocol", rule.protocol), ("notProtocol", rule.not_protocol)):
+            number = protocol_number(named)
+            if (number, rule.ip_version) in ((ICMP, 6), (ICMPV6, 4)):
+                label, version = ("ICMP", 4) if number == ICMP else ("ICMPv6", 6)
+                message = f"protocol {label} requires ipVersion {version}"
+                found, remedy = f"ipVersion {rule.ip_version}", "change one of them"
+                scope.report("TT1313", (key,), message, found=found, remedy=remedy)
+
+    def _check_versions(self) -> None:
+        scope, rule = self._scope, self._rule
+        first: int | None = None
+        for side, entity in self._sides:
+            for key, nets in (("nets", entity.nets), ("notNets", entity.not_nets)):
+                for each in nets:
+                    version = parse_net(each, strict=True).version
+                    if rule.ip_version is not None and version != rule.ip_version:
+                        message = "rule IP version doesn't match CIDR version"
+                        expected = f"an IPv{rule.ip_version} network"
+                        scope.report(
+                            "TT1313", (side, key), message, found=each, expected=expected, remedy="split the rule"
+                        )
+                        break
+                    if first is not None and version != first:
+                        message = "rule contains both IPv4 and IPv6 CIDRs"
+                        remedy = "write one rule for each IP version"
+                        scope.report("TT1313", (side, key), message, found=each, remedy=remedy)
+                        return
+                    first = version
+
+    def _check_catch_all(self, side: str, entity: EntityShape) -> None:
+        for each in entity.not_nets:
+            if parse_net(each, strict=True).length == 0:
+                message = "catch-all CIDR in negation creates logical contradiction (matches no traffic)"
+                self._scope.report(
+                    "TT1320", (side, "notNets"), message, found=each, remedy="remove the rule or the net"
+                )
+
+    def _check_http(self) -> None:
+        scope, rule = self._scope, self._rule
+        if rule.http is None:
+            return
+        if rule.action != "Allow" and not scope.concern("action"):
+            remedy = "change the action to Allow, or remove http"
+            scope.report("TT1314", ("http",), "HTTP match is only valid on Allow rules", remedy=remedy)
+        if protocol_number(rule.protocol) not in (None, TCP):
+            message = "rules with HTTP match must have protocol TCP or unset"
+            scope.report("TT1314", ("http",), message, found=f"protocol {rule.protocol}", remedy="use protocol: TCP")
+        if self._context.direction is Direction.EGRESS and not self._context.is_profile:
+            scope.report("TT1314", ("http",), "not allowed in egress rule(s)", remedy="remove it")
+
+    def _check_services(self, side: str, entity: EntityShape) -> None:
+        scope, services = self._scope, entity.services
+        assert services is not None
+        conflicts: list[tuple[object, str]] = [
+            (entity.namespace_selector, "cannot specify NamespaceSelector and Services on the same rule"),
+            (entity.service_accounts is not None, "cannot specify ServiceAccounts and Services on the same rule"),
+            (
+                entity.selector or entity.not_selector,
+                "cannot specify Selector/NotSelector and Services on the same rule",
+            ),
+            (entity.nets or entity.not_nets, "cannot specify Nets/NotNets and Services on the same rule"),
+        ]
+        if side == "destination":
+            conflicts.append((entity.ports or entity.not_ports, "ports and notPorts cannot be specified with services"))
+        where = (side, "services")
+        for is_there, message in conflicts:
+            if is_there:
+                scope.report("TT1315", where, message, remedy="write two rules")
+        if not services.name and not scope.concern(*where, "name"):
+            scope.report("TT1315", where, "services must specify a service name", remedy="add name")
+        if not services.namespace and not scope.concern(*where, "namespace"):
+            scope.report("TT1315", where, "must specify a namespace", remedy="add namespace to services")
+        if self._context.is_profile:
+            return
+        if side == "source" and self._context.direction is Direction.EGRESS:
+            scope.report("TT1315", where, "not allowed in egress rule source", remedy="remove it")
+        if side == "destination" and self._context.direction is Direction.INGRESS:
+            scope.report("TT1315", where, "not allowed in ingress rule destination", remedy="remove it")

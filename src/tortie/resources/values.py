@@ -1,0 +1,321 @@
+"""The value types of the API: one decoder, or maker of a decoder, for each.
+
+Source: reference resources.md section 2.
+"""
+
+import re
+from collections.abc import Callable
+
+from tortie.model.address import InvalidAddress, parse_address, parse_net
+from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from tortie.model.selector import InvalidSelector, parse_selector
+from tortie.resources.document import Node, Scalar
+from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, describe, refuse_type, suggest
+from tortie.resources.problems import Place, Problems, shorten
+
+PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}
+MAX_SELECTOR = 1024
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_NUMERIC_PORT = re.compile(r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z")
+_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
+_DURATION = re.compile(r"-?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+\Z")
+_PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
+
+
+def text(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """Any text."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return node.value
+    remedy = f'quote it: "{shorten(node.text, 40)}"' if isinstance(node, Scalar) else ""
+    return refuse_type(node, path, problems, "text", remedy)
+
+
+def optional_text(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """Any text; empty text counts as absent."""
+    return text(node, path, problems) or ABSENT
+
+
+def pattern(
+    code: str, matches: Callable[[str], object], expected: str, *, may_be_empty: bool = False, limit: int | None = None
+) -> Decoder:
+    """Decoder of text of a certain form; `may_be_empty`: empty text counts as absent."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        value = text(node, path, problems)
+        if not isinstance(value, str):
+            return value
+        if not value and may_be_empty:
+            return ABSENT
+        if limit is not None and len(value) > limit:
+            problems.add(code, node, path, "too long", found=f"{len(value)} characters", expected=f"at most {limit}")
+            return BAD
+        if not matches(value):
+            if _PLACEHOLDER.match(value):
+                return _refuse_placeholder(node, path, problems, value, expected)
+            problems.add(code, node, path, "invalid value", found=describe(node), expected=expected)
+            return BAD
+        return value
+
+    return decode
+
+
+def _refuse_placeholder(node: Node, path: str, problems: Problems, value: str, expected: str) -> Missing:
+    problems.add(
+        "TT1109",
+        node,
+        path,
+        f"{value} is a placeholder",
+        expected=expected,
+        remedy="replace it by the real value",
+    )
+    return BAD
+
+
+def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) -> Decoder:
+    """Decoder of one of the words."""
+    accepted = {value.lower() for value in values} if ignore_case else set(values)
+    expected = ", ".join(values[:-1]) + " or " + values[-1] if len(values) > 1 else values[0]
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        value = text(node, path, problems)
+        if not isinstance(value, str):
+            return value
+        if not value and may_be_empty:
+            return ABSENT
+        if (value.lower() if ignore_case else value) not in accepted:
+            hint = "" if problems.is_full else suggest(value, list(values))
+            problems.add("TT1104", node, path, "unknown value", found=describe(node), expected=expected, remedy=hint)
+            return BAD
+        return value
+
+    return decode
+
+
+def boolean(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """True or false."""
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        return node.value
+    return refuse_type(node, path, problems, "true or false")
+
+
+def flag(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A boolean whose default is false; false counts as absent."""
+    return boolean(node, path, problems) or ABSENT
+
+
+def number(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A finite number; whole ones as integers, so that equal documents have equal text."""
+    if not isinstance(node, Scalar) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
+        remedy = "remove the quotes" if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+        return refuse_type(node, path, problems, "a number", remedy)
+    value = node.value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, int) and abs(value) >= 2**53:
+        return float(value)  # the API's orders are 64-bit floats
+    return value
+
+
+def integer(first: int | None = None, last: int | None = None) -> Decoder:
+    """Decoder of a whole number in that range; `4.0` is one."""
+    if first is not None and last is not None:
+        expected = f"{first} to {last}"
+    elif first is not None:
+        expected = f"at least {first}"
+    else:
+        expected = "a 64-bit number"
+    low = -(2**63) if first is None else first
+    high = 2**63 - 1 if last is None else last
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            remedy = "remove the quotes" if isinstance(value, str) and value.isdigit() else ""
+            return refuse_type(node, path, problems, "a whole number", remedy)
+        if not low <= value <= high:
+            problems.add("TT1105", node, path, "number out of range", found=shorten(str(value)), expected=expected)
+            return BAD
+        return value
+
+    return decode
+
+
+def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A protocol name in its exact case, or a number from 1 to 255, also as text."""
+    expected = f"{', '.join(PROTOCOLS)}, or 1 to 255"
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 4:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return refuse_type(node, path, problems, expected)
+    if isinstance(value, int):
+        if 1 <= value <= 255:
+            return value
+        problems.add("TT1108", node, path, "protocol number invalid", found=shorten(str(value)), expected=expected)
+        return BAD
+    if value in PROTOCOLS:
+        return value
+    hint = "" if problems.is_full else suggest(value, PROTOCOLS)
+    problems.add("TT1108", node, path, "protocol name invalid", found=describe(node), expected=expected, remedy=hint)
+    return BAD
+
+
+def port(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A port number, a range `first:last`, or a port name; single ports as numbers."""
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return refuse_type(node, path, problems, 'a port, a range "first:last", or a port name')
+    words = str(value)
+    numeric = _NUMERIC_PORT.match(words)
+    if numeric is None:
+        if _PORT_NAME.match(words):
+            return words
+        expected = 'a port (1 to 65535), a range "first:last", or a name (1-15 of a-z, 0-9, -)'
+        problems.add("TT1107", node, path, "invalid port", found=describe(node), expected=expected)
+        return BAD
+    first = int(numeric[1])
+    last = first if numeric[2] is None else int(numeric[2])
+    if not (1 <= first <= 65535 and 1 <= last <= 65535):
+        problems.add("TT1107", node, path, "port out of range", found=describe(node), expected="1 to 65535")
+        return BAD
+    if first > last:
+        message = f"minimum port number {first} is greater than maximum {last}"
+        problems.add("TT1107", node, path, message, remedy=f"write {last}:{first}")
+        return BAD
+    return first if first == last else f"{first}:{last}"
+
+
+def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """The name of a port."""
+    expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"
+    return pattern("TT1107", _PORT_NAME.match, expected)(node, path, problems)
+
+
+def net(*, strict: bool, may_be_address: bool) -> Decoder:
+    """Decoder of a network: strict ones have no host bits set; a bare address may be one or not."""
+    expected = "address/length" + (" or an address" if may_be_address else "")
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        value = text(node, path, problems)
+        if not isinstance(value, str):
+            return value
+        try:
+            parsed = parse_net(value, strict=strict)
+        except InvalidAddress as error:
+            if _PLACEHOLDER.match(value):
+                return _refuse_placeholder(node, path, problems, value, expected)
+            problems.add("TT1106", node, path, f"invalid CIDR: {shorten(str(error), 120)}", expected=expected)
+            return BAD
+        if "/" not in value and not may_be_address:
+            remedy = f"write {shorten(value)}/{parsed.length}"
+            problems.add("TT1106", node, path, "invalid CIDR", found=describe(node), expected=expected, remedy=remedy)
+            return BAD
+        return value
+
+    return decode
+
+
+def address(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """An address without a mask."""
+    value = text(node, path, problems)
+    if not isinstance(value, str):
+        return value
+    expected = "an IP address without a mask"
+    try:
+        parse_address(value)
+    except InvalidAddress:
+        if _PLACEHOLDER.match(value):
+            expected = "the address of the node's interface"
+            return _refuse_placeholder(node, path, problems, value, expected)
+        problems.add("TT1106", node, path, "invalid IP address", found=describe(node), expected=expected)
+        return BAD
+    return value
+
+
+def net_identity(value: Json) -> object:
+    """What makes two spellings of a network (or address) the same."""
+    return parse_net(str(value), strict=False)
+
+
+def selector(*, limit: int | None = MAX_SELECTOR, is_global_refused: bool = False) -> Decoder:
+    """Decoder of a selector, kept as it was written; empty text counts as absent."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        value = text(node, path, problems)
+        if not isinstance(value, str):
+            return value
+        if not value:
+            return ABSENT
+        if limit is not None and len(value) > limit:
+            found = f"{len(value)} characters"
+            problems.add("TT1110", node, path, "selector is too long", found=found, expected=f"at most {limit}")
+            return BAD
+        try:
+            parse_selector(value)
+        except InvalidSelector as error:
+            message = f"invalid selector: {shorten(str(error), 120)}"
+            found = f'"{shorten(value)}", wrong at its character {error.column}'
+            problems.add("TT1201", _inside(node, error.column), path, message, found=found)
+            return BAD
+        if is_global_refused and "global(" in value:
+            message = "global() can only be used in an EntityRule namespaceSelector"
+            problems.add("TT1202", node, path, message, found=describe(node), remedy="remove it")
+            return BAD
+        return value
+
+    return decode
+
+
+def _inside(node: Node, column: int) -> Place:
+    """The place of a character of a text; that of the whole text where quoting or line breaks hide it."""
+    if isinstance(node, Scalar) and node.verbatim is not None:
+        return Place(node.line, node.column + node.verbatim + column - 1)
+    return Place(node.line, node.column)
+
+
+def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """An interface name or `*`; empty text counts as absent."""
+    expected = "1 to 15 of a-z, A-Z, 0-9, _, ., -; or * alone"
+    known = pattern("TT1115", lambda value: value == "*" or _INTERFACE.match(value), expected, may_be_empty=True)
+    return known(node, path, problems)
+
+
+def name(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A lower-case DNS subdomain; empty text counts as absent."""
+    expected = "lower case alphanumeric characters, '-' or '.'"
+    return pattern("TT1112", SUBDOMAIN.match, expected, may_be_empty=True, limit=253)(node, path, problems)
+
+
+def duration(*, may_be_negative: bool = False) -> Decoder:
+    """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one."""
+
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        if isinstance(node, Scalar) and node.value == 0 and isinstance(node.value, int):
+            return "0s"
+        expected = "a duration such as 90s or 1m30s" + ("" if may_be_negative else ", not negative")
+        known = pattern(
+            "TT1116", lambda value: _DURATION.match(value) and (may_be_negative or value[0] != "-"), expected, limit=64
+        )
+        return known(node, path, problems)
+
+    return decode
+
+
+def regex(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A regular expression that compiles; empty text counts as absent."""
+    return pattern("TT1116", _compiles, "a regular expression", may_be_empty=True, limit=1024)(node, path, problems)
+
+
+def _compiles(value: str) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
