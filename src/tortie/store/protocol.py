@@ -6,7 +6,7 @@ in order, once. Methods are coroutines because remote stores wait; the embedded 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -23,7 +23,7 @@ class NotFound(StoreError):
 
 
 class Gone(StoreError):
-    """The revision asked for was compacted: list again."""
+    """The revision asked for was compacted, or is newer than the store (an older copy was restored): list again."""
 
 
 class Unavailable(StoreError):
@@ -81,10 +81,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All events of one transaction, so that a reader never acts on half of one."""
+    """All events of one transaction, so that a reader never acts on half of one. `time_ns`: the writer's clock, UTC."""
 
     revision: int
     events: tuple[Event, ...]
+    time_ns: int = field(default=0, compare=False)
 
 
 class Store(Protocol):
