@@ -1,0 +1,177 @@
+"""The interfaces of this network namespace: a snapshot of links and addresses, and a wake-up when one may have changed.
+
+The snapshot is what `ip -json` says, so no message is encoded or decoded here; of the kernel's events only their
+arrival counts. Because: measured on 2 cores, `ip` answers in 1.6 ms (8 ms for 400 links); pyroute2 takes 90 ms and
+14 MB to import and 130 ms for 400 links.
+"""
+
+import asyncio
+import errno
+import json
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from tortie.kernel.errors import KernelError
+
+DOOR = "netlink"
+_ATTEMPTS = 5
+# Source: linux/rtnetlink.h RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR.
+_GROUPS = 0x1 | 0x10 | 0x100
+_NETLINK_ROUTE = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """An interface as it is now.
+
+    `kind` is rtnetlink's (veth, vlan, bridge ...), empty for hardware and loopback. `is_up` is what the administrator
+    asked for, `has_carrier` what the wire says. `addresses`: IP version, address in host order, prefix length.
+    `parent_index`: what a VLAN or macvlan stands on, if in this namespace; `master_index`: its bridge or bond.
+    """
+
+    name: str
+    index: int
+    is_up: bool
+    has_carrier: bool
+    is_loopback: bool
+    kind: str
+    mtu: int
+    addresses: frozenset[tuple[int, int, int]]
+    vlan_id: int | None = None
+    parent_index: int | None = None
+    master_index: int | None = None
+
+
+def read_interfaces() -> list[LinkState]:
+    """All interfaces of the calling thread's network namespace, by index."""
+    for _ in range(_ATTEMPTS):
+        try:
+            done = subprocess.run(
+                ["ip", "-json", "-details", "address", "show"], capture_output=True, check=False, timeout=10
+            )
+        except FileNotFoundError as error:
+            raise KernelError(DOOR, "run ip", errno.ENOENT, "install the package iproute2") from error
+        except subprocess.TimeoutExpired as error:
+            raise KernelError(DOOR, "run ip", errno.ETIMEDOUT) from error
+        said = done.stderr.decode(errors="replace").strip()
+        if done.returncode:
+            raise KernelError(DOOR, "list interfaces", 0, said)
+        # The list changed while the kernel was telling it: ask again.
+        if "interrupted" not in said:
+            return decode(done.stdout)
+    raise KernelError(DOOR, "list interfaces", errno.EAGAIN, f"it changed during each of {_ATTEMPTS} attempts")
+
+
+def decode(listing: bytes) -> list[LinkState]:
+    """The interfaces in `ip`'s JSON, by index."""
+    try:
+        links = [link for link in json.loads(listing.decode(errors="surrogateescape")) if link]
+        indexes: dict[str, int] = {link["ifname"]: link["ifindex"] for link in links}
+        return sorted((_link(link, indexes) for link in links), key=lambda link: link.index)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KernelError(DOOR, "read ip's listing", errno.EBADMSG, f"unexpected form: {error!r}") from error
+
+
+def _link(link: dict[str, Any], indexes: dict[str, int]) -> LinkState:
+    kind, details = (described := link.get("linkinfo", {})).get("info_kind", ""), described.get("info_data", {})
+    return LinkState(
+        name=link["ifname"],
+        index=link["ifindex"],
+        is_up="UP" in link["flags"],
+        has_carrier="LOWER_UP" in link["flags"],
+        is_loopback="LOOPBACK" in link["flags"],
+        kind=kind,
+        mtu=link["mtu"],
+        addresses=frozenset(_address(found) for found in link["addr_info"] if found),
+        vlan_id=details["id"] if kind == "vlan" else None,
+        # A veth's `link` is its peer, not what it stands on; a parent in another namespace has no name here.
+        parent_index=None if kind == "veth" else indexes.get(link.get("link", "")),
+        master_index=indexes.get(link.get("master", "")),
+    )
+
+
+def _address(found: dict[str, Any]) -> tuple[int, int, int]:
+    family = socket.AF_INET if found["family"] == "inet" else socket.AF_INET6
+    packed = socket.inet_pton(family, found["local"])
+    return (4 if family == socket.AF_INET else 6), int.from_bytes(packed), found["prefixlen"]
+
+
+class InterfaceWatch:
+    """Tells that a link or an address of the namespace in which it was made may have changed. Open it, then read.
+
+    for await: `async for _ in watch: states = read_interfaces()`. Many events at once make one wake-up.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_ROUTE
+            )
+            self._socket.bind((0, _GROUPS))
+        except OSError as error:
+            raise KernelError(DOOR, "watch interfaces", error.errno or 0) from error
+        self.fd = self._socket.fileno()
+        """Readable while there are events: for select, poll or an event loop."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._socket.close()
+
+    def drain(self) -> bool:
+        """Whether there were events; now there are none. Never blocks."""
+        changed = False
+        while True:
+            try:
+                # What the event says does not matter, so a truncated one is as good.
+                self._socket.recv(1)
+            except BlockingIOError:
+                return changed
+            except OSError as error:
+                # The kernel had more to tell than the socket holds: some events are lost, so something changed.
+                if error.errno != errno.ENOBUFS:
+                    raise KernelError(DOOR, "watch interfaces", error.errno or 0) from error
+            changed = True
+
+    async def changed(self) -> None:
+        """Return when something may have changed since the last call."""
+        loop = asyncio.get_running_loop()
+        while not self.drain():
+            readable = asyncio.Event()
+            loop.add_reader(self.fd, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(self.fd)
+
+    async def __aiter__(self) -> AsyncIterator[None]:
+        while True:
+            await self.changed()
+            yield None
+
+
+def interface_name(index: int) -> str | None:
+    """The name that an interface has now in the calling thread's namespace, None if it is gone."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None
+
+
+def interface_index(name: str) -> int | None:
+    """The index of an interface in the calling thread's namespace, None where there is none of that name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None

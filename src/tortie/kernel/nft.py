@@ -1,0 +1,116 @@
+"""The door to nftables: `nft` as a child process. One script is one transaction: all of it, or nothing.
+
+Because: libnftables is GPL-2 and tortie is not; nft's text is also what an operator sees.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+from tortie.kernel.errors import KernelError
+
+DOOR = "nft"
+_TIMEOUT_S = 60
+_MISSING = "nft is not installed: install the package nftables"
+# nft tells errno only by its text.
+_CODES = {
+    os.strerror(code): code
+    for code in (errno.EPERM, errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOBUFS)
+}
+_REMEDIES = {
+    errno.EPERM: "run as root, or give the process CAP_NET_ADMIN",
+    errno.EOPNOTSUPP: "the kernel lacks part of nf_tables",
+}
+_ERROR = re.compile(r"^(?:\S+?:(?P<line>\d+):\d+-\d+: |\S+: )?Error: (?P<text>.*)$", re.M)
+
+
+def run(script: str, *, check_only: bool = False) -> None:
+    """Carry out a script in one transaction, or only check it.
+
+    Raises: KernelError with nft's own message and the line of the script; nothing was changed then.
+    """
+    words = _words(check_only)
+    done = _child(words, script)
+    if done.returncode:
+        raise _failed("check script" if check_only else "run script", done.stderr)
+
+
+async def run_async(script: str, *, check_only: bool = False) -> None:
+    """`run`, without blocking the event loop."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *_words(check_only),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            _, said = await child.communicate(script.encode())
+    except TimeoutError as error:
+        raise KernelError(DOOR, "run script", errno.ETIMEDOUT) from error
+    finally:
+        # Cancelled or too late: the transaction is either done or not, and no child stays behind.
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode:
+        raise _failed("check script" if check_only else "run script", said.decode(errors="replace"))
+
+
+def list_table(family: str, name: str, *, terse: bool = True) -> dict[str, Any] | None:
+    """A table as nft's JSON, None where there is none. `terse` leaves out the elements of sets."""
+    words = ["nft", "-j", *(["-t"] if terse else []), "list", "table", family, name]
+    return _listed(words, f"list table {family} {name}")
+
+
+def counters(family: str, table: str) -> dict[str, tuple[int, int]]:
+    """Packets and bytes of a table's named counters; empty where there is no such table."""
+    found = _listed(["nft", "-j", "list", "counters", "table", family, table], f"list counters of {family} {table}")
+    if found is None:
+        return {}
+    named = (entry["counter"] for entry in found["nftables"] if "counter" in entry)
+    return {counter["name"]: (counter["packets"], counter["bytes"]) for counter in named}
+
+
+def _words(check_only: bool) -> list[str]:
+    return ["nft", *(["-c"] if check_only else []), "-f", "-"]
+
+
+def _listed(words: list[str], thing: str) -> dict[str, Any] | None:
+    done = _child(words, "")
+    if done.returncode:
+        failure = _failed(thing, done.stderr)
+        if failure.code == errno.ENOENT:
+            return None
+        raise failure
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise KernelError(DOOR, thing, errno.EBADMSG, f"nft's answer is no JSON: {error}") from error
+    return found
+
+
+def _child(words: list[str], script: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    except FileNotFoundError as error:
+        raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(DOOR, " ".join(words), errno.ETIMEDOUT) from error
+
+
+def _failed(thing: str, said: str) -> KernelError:
+    """The first error that nft names; those after it usually follow from it."""
+    found = _ERROR.search(said)
+    message = found["text"].strip() if found else " ".join(said.split()) or "nft said nothing"
+    code = next((code for text, code in _CODES.items() if text in message), 0)
+    where = f"line {found['line']}: " if found and found["line"] else ""
+    remedy = _REMEDIES.get(code)
+    return KernelError(DOOR, thing, code, f"{where}{message}" + (f"; {remedy}" if remedy else ""))
