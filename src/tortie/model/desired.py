@@ -11,7 +11,7 @@ from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet, Member
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, Stage, Tier
+from tortie.model.policy import Policy, PolicyKey, Stage, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,11 @@ class EndpointStatus:
     endpoint: str
     interfaces: tuple[str, ...]
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """Something about a policy that its author should know; it is enforced all the same."""
+
+    policy: PolicyKey
+    problem: str

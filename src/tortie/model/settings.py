@@ -1,10 +1,11 @@
-"""Settings of the agent that documents give: failsafe ports, and which interfaces are the host's own.
+"""Settings of hosts: what a FelixConfiguration says about failsafes and about which interfaces are the host's.
 
 Levels, weakest first: built-in, the object `default`, the one selector-scoped object that applies, `node.<name>`.
 None means that a level says nothing, so that a weaker one shows through.
 Source: reference config.md sections 1 and 4.
 """
 
+import re
 from dataclasses import dataclass
 
 from tortie.model.failsafe import FailsafePort
@@ -13,14 +14,44 @@ from tortie.model.selector import Selector
 DEFAULT_NAME = "default"
 NODE_PREFIX = "node."
 
+LONGEST_PATTERN = 100
+MOST_REPEATS = 4
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+class InvalidPattern(ValueError):
+    """An interface pattern that is no regular expression, or one that could take long to match."""
+
+
+@dataclass(frozen=True, slots=True)
 class FelixSettings:
-    """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None."""
+    """One settings document; None leaves a field to the next more general one, and at last to the default.
+
+    `name` is `default` for every host or `node.<name>` for one. An empty failsafe tuple means none at all, which differs
+    from None. An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
+    """
 
     name: str
-    node_selector: Selector | None = None
     failsafe_inbound: tuple[FailsafePort, ...] | None = None
     failsafe_outbound: tuple[FailsafePort, ...] | None = None
     interface_prefixes: tuple[str, ...] | None = None
     interface_exclude: tuple[str, ...] | None = None
+    node_selector: Selector | None = None
+
+
+def interface_pattern(entry: str) -> re.Pattern[str]:
+    """What to search interface names for: the whole name, or the expression between the slashes anywhere in it.
+
+    Raises: InvalidPattern.
+    Because: Python's matcher backtracks, so repeated groups and many repeats are refused; interface names are short.
+    """
+    if not (len(entry) > 2 and entry[0] == entry[-1] == "/"):
+        return re.compile(rf"\A{re.escape(entry)}\Z")
+    text = entry[1:-1]
+    if len(text) > LONGEST_PATTERN or len(re.findall(r"[*+?{]", text)) > MOST_REPEATS:
+        raise InvalidPattern(f"{entry[:40]!r} is too long or repeats too often; use at most {MOST_REPEATS} of * + ? {{")
+    if re.search(r"\)[*+?{]|\(\?|\\[0-9]", text):
+        raise InvalidPattern(f"{entry!r} repeats a group, looks around or refers back; list the names one by one")
+    try:
+        return re.compile(text, re.ASCII)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidPattern(f"{entry!r} is no regular expression: {error}") from None

@@ -1,0 +1,200 @@
+"""Members of the active IP sets: which addresses each selector, named port or service stands for.
+
+Endpoints and network sets contribute; several may contribute one member, which stays until the last of them withdraws
+it. A set exists while something refers to it. What changed since the last `flush` is kept as a difference, so that a
+set that goes and comes back in between, or a member that does, costs the driver nothing.
+
+Source: reference selectors.md sections 12 and 13, resources.md section 6 (named ports).
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from tortie.calc.labels import LabelIndex
+from tortie.model.address import Net
+from tortie.model.desired import SetChange
+from tortie.model.endpoint import NamedPort
+from tortie.model.ipset import (
+    AddressSet,
+    IPSet,
+    Member,
+    NamedPortSet,
+    PortMember,
+    PortSet,
+    SelectorSet,
+    ServiceSet,
+    SetSource,
+)
+
+Contributor = tuple[str, str, str]
+"""Kind, namespace and name of an endpoint or network set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one contributor adds to the sets that match it. Network sets have no ports."""
+
+    nets: frozenset[Net]
+    ports: tuple[NamedPort, ...] = ()
+
+    def members(self, source: SetSource) -> frozenset[Member]:
+        """Its members of that set, given that the set's selector matches it."""
+        match source:
+            case SelectorSet():
+                return self.nets
+            case NamedPortSet():
+                return frozenset(
+                    PortMember(net.version, net.address, port.protocol, port.port)
+                    for port in self.ports
+                    if port.name == source.port_name and source.protocol in (None, port.protocol)
+                    for net in self.nets
+                )
+            case ServiceSet():
+                return frozenset()
+            case _:
+                assert_never(source)
+
+
+@dataclass(slots=True)
+class _ActiveSet:
+    """`shared` counts only members with two contributors or more; `added` and `removed` are against the last flush."""
+
+    source: SetSource
+    references: int = 0
+    members: set[Member] = field(default_factory=set)
+    shared: dict[Member, int] = field(default_factory=dict)
+    added: set[Member] = field(default_factory=set)
+    removed: set[Member] = field(default_factory=set)
+    is_known: bool = False
+    built: IPSet | None = None
+
+    @property
+    def has_ports(self) -> bool:
+        return isinstance(self.source, NamedPortSet) or (isinstance(self.source, ServiceSet) and self.source.with_ports)
+
+    def add(self, members: Set[Member]) -> None:
+        again = members & self.members
+        for member in again:
+            self.shared[member] = self.shared.get(member, 1) + 1
+        fresh = members - again if again else members
+        self.members |= fresh
+        self.added |= fresh - self.removed if self.removed else fresh
+        self.removed -= fresh
+
+    def withdraw(self, members: Set[Member]) -> None:
+        staying = self.shared.keys() & members if self.shared else frozenset[Member]()
+        for member in staying:
+            left = self.shared[member] - 1
+            if left == 1:
+                del self.shared[member]
+            else:
+                self.shared[member] = left
+        gone = members - staying if staying else members
+        self.members -= gone
+        self.removed |= gone - self.added if self.added else gone
+        self.added -= gone
+
+    def flushed(self) -> Iterable[Member]:
+        """The members as of the last flush."""
+        return (self.members - self.added) | self.removed if self.added or self.removed else self.members
+
+
+class SetMembers:
+    """The sets that active rules refer to, and their members."""
+
+    def __init__(self) -> None:
+        self._sets: dict[str, _ActiveSet] = {}
+        self._contributions: dict[Contributor, Contribution] = {}
+        self._changed: set[str] = set()
+        self._index: LabelIndex[str, Contributor] = LabelIndex(self._match_started, self._match_stopped)
+
+    def set_parent(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """Labels that contributors inherit from a profile."""
+        self._index.set_parent(name, labels)
+
+    def set_contributor(
+        self, contributor: Contributor, labels: Mapping[str, str], parents: tuple[str, ...], contribution: Contribution
+    ) -> None:
+        """Add an endpoint or network set, or change it."""
+        before = self._contributions.get(contributor)
+        self._contributions[contributor] = contribution
+        if before is not None and before != contribution:
+            for set_id in self._index.keys(contributor):
+                active = self._sets[set_id]
+                old, new = before.members(active.source), contribution.members(active.source)
+                active.add(new - old)
+                active.withdraw(old - new)
+                self._changed.add(set_id)
+        self._index.set_item(contributor, labels, parents)
+
+    def remove_contributor(self, contributor: Contributor) -> None:
+        """Forget an endpoint or network set."""
+        self._index.remove_item(contributor)
+        del self._contributions[contributor]
+
+    def acquire(self, source: SetSource) -> None:
+        """One more reference to the set; the first one activates it."""
+        set_id = source.set_id
+        active = self._sets.get(set_id)
+        if active is None:
+            active = self._sets[set_id] = _ActiveSet(source)
+        active.references += 1
+        if active.references == 1:
+            self._changed.add(set_id)
+            if not isinstance(source, ServiceSet):
+                self._index.set_selector(set_id, source.selector)
+
+    def release(self, source: SetSource) -> None:
+        """One reference less; with the last one the set goes."""
+        set_id = source.set_id
+        active = self._sets[set_id]
+        active.references -= 1
+        if active.references == 0:
+            self._changed.add(set_id)
+            # Emptied at once: member by member, as matches stop, a large set would take long.
+            active.removed |= active.members - active.added
+            active.members, active.added, active.shared = set(), set(), {}
+            if not isinstance(source, ServiceSet):
+                self._index.remove_selector(set_id)
+
+    def flush(self) -> dict[str, SetChange | None]:
+        """What changed since the last flush; None: the set is gone."""
+        changes: dict[str, SetChange | None] = {}
+        for set_id in sorted(self._changed):
+            active = self._sets[set_id]
+            if active.references == 0:
+                del self._sets[set_id]
+                if active.is_known:
+                    changes[set_id] = None
+                continue
+            if not active.is_known or active.added or active.removed:
+                added, removed = frozenset(active.added), frozenset(active.removed)
+                changes[set_id] = SetChange(added, removed, is_new=not active.is_known, has_ports=active.has_ports)
+                active.is_known, active.added, active.removed, active.built = True, set(), set(), None
+        self._changed.clear()
+        return changes
+
+    def flushed(self) -> dict[str, IPSet]:
+        """Every set as of the last flush."""
+        return {set_id: self._build(active) for set_id, active in sorted(self._sets.items()) if active.is_known}
+
+    def _build(self, active: _ActiveSet) -> IPSet:
+        if active.built is None:
+            members = active.flushed()
+            if active.has_ports:
+                active.built = PortSet(m for m in members if isinstance(m, PortMember))
+            else:
+                active.built = AddressSet(m for m in members if isinstance(m, Net))
+        return active.built
+
+    def _match_started(self, set_id: str, contributor: Contributor) -> None:
+        active = self._sets[set_id]
+        active.add(self._contributions[contributor].members(active.source))
+        self._changed.add(set_id)
+
+    def _match_stopped(self, set_id: str, contributor: Contributor) -> None:
+        active = self._sets[set_id]
+        if active.references:
+            active.withdraw(self._contributions[contributor].members(active.source))
+            self._changed.add(set_id)
