@@ -1,7 +1,7 @@
 """A driver that evaluates instead of programming: the fake behind the Driver protocol for tests of the apps.
 
 It enforces untracked policy by `evaluate`, refuses the other classes as a real driver does until it can enforce them,
-and checks what a kernel would check: no set is referred to that was never given. Its attributes make it fail on purpose.
+and checks what a kernel would check: every set that is referred to was given. Its attributes make it fail on purpose.
 """
 
 from collections.abc import Sequence

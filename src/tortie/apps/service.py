@@ -1,8 +1,8 @@
 """What can be done with documents in a datastore: apply, delete, get. No socket, no terminal.
 
 The agent's API and the command line on a datastore file both call this, so a document means the same in both. One
-apply is one transaction: all documents or none. What was read is a precondition of what is written, so two writers never
-undo each other; who gave no resourceVersion is judged again (up to `ATTEMPTS`), who gave one gets the conflict.
+apply is one transaction: all documents or none. What was read is a precondition of what is written, so two writers
+never undo each other; who gave no resourceVersion is judged again (up to `ATTEMPTS`), who gave one gets the conflict.
 """
 
 import json

@@ -5,10 +5,10 @@
     interfaces ───┘                                          ▲
                                     retry, periodic resync ──┘
 
-Idle, a change is programmed at once; what arrives while the driver works merges into the next round. Nothing reaches the
-driver before the first complete view: all documents and all interfaces. When the datastore is lost, the last view
-stays: an outage is never a deletion. Everything from absorb to publish is synchronous, so that whoever runs on this event loop
-(the API) sees the driver between two calls, never inside one.
+Idle, a change is programmed at once; what arrives while the driver works merges into the next round. Nothing reaches
+the driver before the first complete view: all documents and all interfaces. When the datastore is lost, the last view
+stays: an outage is never a deletion. Everything from absorb to publish is synchronous, so that whoever runs on this
+event loop (the API) sees the driver between two calls, never inside one.
 """
 
 import asyncio

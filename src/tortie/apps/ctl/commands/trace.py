@@ -70,9 +70,7 @@ def command(
     else:
         out("\n".join(explain(answer)))
     if answer["agrees"] is False:
-        err(
-            "tortie: THE INSTALLED PROGRAM DISAGREES with the policy; please report it with the output of `tortie status -o json`"
-        )
+        err("tortie: THE INSTALLED PROGRAM DISAGREES with the policy; please report it, with `tortie status -o json`")
         return 1
     return 0
 
