@@ -2,13 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
-from tortie.apps.answers import GetAnswer, SourceText, StatusAnswer, TraceAnswer, TraceQuery, WriteAnswer
+from tortie.apps.answers import EnforcedAnswer, GetAnswer, SourceText, StatusAnswer, TraceAnswer, TraceQuery, WriteAnswer
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
@@ -90,7 +91,12 @@ class FileTarget:
             run_now(store.close())
 
     def _waited(self, answer: WriteAnswer) -> WriteAnswer:
-        enforced = [SocketTarget(one.socket).enforced(answer["revision"]) for one in self._serving()]
+        committed = time.monotonic()
+        enforced: list[EnforcedAnswer] = []
+        for one in self._serving():
+            outcome = SocketTarget(one.socket).enforced(answer["revision"])
+            # From the commit to this answer: by the time an agent is asked it has often finished.
+            enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
         return {**answer, "enforced": enforced}
 
     def _serving(self) -> list[Serving]:
