@@ -1,4 +1,4 @@
-"""An agent in a process of its own, real but for its two ends: the driver evaluates, the interfaces are two invented ones.
+"""An agent in a process of its own, real but for its two ends: an evaluating driver and two invented interfaces.
 
 python fake_agent.py NODE DATASTORE SOCKET [DELAY_S]
 """
@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from apps.reference_driver import ReferenceDriver
-
 from tortie.apps.agent import main
 from tortie.apps.agent.settings import AgentSettings
 from tortie.dataplane.driver import ApplyReport

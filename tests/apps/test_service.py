@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
 
+from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
 from tortie.apps import service
 from tortie.apps.answers import SourceText, WriteAnswer
 from tortie.apps.ctl.local import run_now
@@ -37,17 +37,17 @@ def stored(store: MemoryStore, kind: str, name: str) -> dict[str, dict[str, obje
 def test_one_apply_is_one_transaction_with_the_built_in_tiers_in_it() -> None:
     store = MemoryStore()
     answer = apply(store, PAIR)
-    assert ["created", "created"] == actions(answer)
+    assert actions(answer) == ["created", "created"]
     assert answer["revision"] == 1
     entries, _ = run_now(store.list("Tier"))
-    assert ["default", "kube-admin", "kube-baseline"] == [entry.key.name for entry in entries]
+    assert [entry.key.name for entry in entries] == ["default", "kube-admin", "kube-baseline"]
 
 
 def test_the_same_documents_again_change_nothing() -> None:
     store = MemoryStore()
     first = apply(store, PAIR)
     second = apply(store, PAIR)
-    assert ["unchanged", "unchanged"] == actions(second)
+    assert actions(second) == ["unchanged", "unchanged"]
     assert first["revision"] == second["revision"]
 
 
@@ -57,8 +57,8 @@ def test_an_update_keeps_the_identity_and_replaces_labels() -> None:
     before = stored(store, "HostEndpoint", "node2-eth0")["metadata"]
     answer = apply(store, ENDPOINT.replace("hep: redis-host", "role: db"))
     after = stored(store, "HostEndpoint", "node2-eth0")["metadata"]
-    assert ["configured"] == actions(answer)
-    assert {"role": "db"} == after["labels"]
+    assert actions(answer) == ["configured"]
+    assert after["labels"] == {"role": "db"}
     assert (before["uid"], before["creationTimestamp"]) == (after["uid"], after["creationTimestamp"])
 
 
@@ -66,7 +66,7 @@ def test_server_set_metadata_of_the_author_is_dropped() -> None:
     store = MemoryStore()
     apply(store, ENDPOINT.replace("{name: node2-eth0,", '{name: node2-eth0, uid: "mine", generation: 4,'))
     metadata = stored(store, "HostEndpoint", "node2-eth0")["metadata"]
-    assert "mine" != metadata["uid"]
+    assert metadata["uid"] != "mine"
     assert "generation" not in metadata
 
 
@@ -85,7 +85,7 @@ def test_the_current_resource_version_is_accepted() -> None:
     store = MemoryStore()
     apply(store, ENDPOINT)
     fresh = ENDPOINT.replace("{name: node2-eth0,", '{name: node2-eth0, resourceVersion: "1",').replace("redis", "db")
-    assert ["configured"] == actions(apply(store, fresh))
+    assert actions(apply(store, fresh)) == ["configured"]
 
 
 def test_a_policy_needs_its_tier() -> None:
@@ -94,13 +94,13 @@ def test_a_policy_needs_its_tier() -> None:
         apply(store, policy_in("security"))
     assert caught.value.code is Code.INVALID
     (problem,) = caught.value.problems
-    assert ("TT1903", "spec.tier") == (problem["code"], problem["path"])
+    assert (problem["code"], problem["path"]) == ("TT1903", "spec.tier")
     assert run_now(store.list()) == ((), 0)
 
 
 def test_a_tier_in_the_same_apply_is_enough_in_any_order() -> None:
     store = MemoryStore()
-    assert ["created", "created"] == actions(apply(store, policy_in("security"), tier("security")))
+    assert actions(apply(store, policy_in("security"), tier("security"))) == ["created", "created"]
 
 
 def test_a_policy_whose_tier_vanished_can_still_be_changed() -> None:
@@ -109,14 +109,14 @@ def test_a_policy_whose_tier_vanished_can_still_be_changed() -> None:
     run_now(store.commit([Delete(Key("Tier", "", "security"))]))
     changed = json.loads(policy_in("security"))
     changed["spec"]["order"] = 7
-    assert ["configured"] == actions(apply(store, json.dumps(changed)))
+    assert actions(apply(store, json.dumps(changed))) == ["configured"]
 
 
 def test_a_document_that_is_there_twice_is_refused_with_both_places() -> None:
     with pytest.raises(Failure) as caught:
         apply(MemoryStore(), ENDPOINT, ENDPOINT)
     (problem,) = caught.value.problems
-    assert "TT1902" == problem["code"]
+    assert problem["code"] == "TT1902"
     assert "already at test.yaml:1" in problem["text"]
 
 
@@ -132,7 +132,7 @@ def test_all_files_are_judged_before_anything_is_written() -> None:
 def test_a_dry_run_writes_nothing_and_says_what_would_change() -> None:
     store = MemoryStore()
     answer = run_now(service.apply(store, text(PAIR), dry_run=True))
-    assert ["created", "created"] == actions(answer)
+    assert actions(answer) == ["created", "created"]
     assert answer["is_dry_run"]
     assert run_now(store.list()) == ((), 0)
 
@@ -157,7 +157,7 @@ def test_a_race_without_a_resource_version_is_judged_again() -> None:
     store = Meddled(0)
     apply(store, ENDPOINT)
     store.times = 3
-    assert ["configured"] == actions(apply(store, ENDPOINT.replace("redis-host", "x")))
+    assert actions(apply(store, ENDPOINT.replace("redis-host", "x"))) == ["configured"]
 
 
 def test_an_endless_race_ends_as_a_conflict() -> None:
@@ -188,9 +188,9 @@ def test_delete_is_all_or_nothing() -> None:
     with pytest.raises(Failure, match=r"GlobalNetworkSet\(c\)") as caught:
         run_now(service.delete_named(store, kind, ["a", "c"]))
     assert caught.value.code is Code.NOT_FOUND
-    assert 2 == len(run_now(store.list("GlobalNetworkSet"))[0])
+    assert len(run_now(store.list("GlobalNetworkSet"))[0]) == 2
     answer = run_now(service.delete_named(store, kind, ["a", "c"], skip_missing=True))
-    assert ["deleted"] == actions(answer)
+    assert actions(answer) == ["deleted"]
 
 
 def test_delete_by_file_honours_the_resource_version() -> None:
@@ -200,7 +200,7 @@ def test_delete_by_file_honours_the_resource_version() -> None:
     with pytest.raises(Failure) as caught:
         run_now(service.delete_files(store, text(stale)))
     assert caught.value.code is Code.CONFLICT
-    assert ["deleted"] == actions(run_now(service.delete_files(store, text(ENDPOINT))))
+    assert actions(run_now(service.delete_files(store, text(ENDPOINT)))) == ["deleted"]
 
 
 @pytest.mark.parametrize("name", service.BUILT_IN_TIERS)
@@ -217,22 +217,22 @@ def test_a_tier_with_policies_cannot_be_deleted() -> None:
     with pytest.raises(Failure, match=r"GlobalNetworkPolicy\(p1\) is in it"):
         run_now(service.delete_named(store, find_kind("tier"), ["security"]))
     both = text(tier("security"), policy_in("security"))
-    assert ["deleted", "deleted"] == actions(run_now(service.delete_files(store, both)))
+    assert actions(run_now(service.delete_files(store, both))) == ["deleted", "deleted"]
 
 
 def test_get_answers_in_the_order_asked_and_names_what_is_missing() -> None:
     store = MemoryStore()
     apply(store, network_set("a", "10.0.0.0/8"), network_set("b"))
     answer = run_now(service.get(store, find_kind("gns"), ["b", "zz", "a"], wide=True))
-    assert ["zz"] == answer["missing"]
-    assert {"heading": ["NAME", "NETS"], "rows": [["b", ""], ["a", "10.0.0.0/8"]]} == answer["table"]
+    assert answer["missing"] == ["zz"]
+    assert answer["table"] == {"heading": ["NAME", "NETS"], "rows": [["b", ""], ["a", "10.0.0.0/8"]]}
 
 
 def test_what_get_shows_can_be_applied_again() -> None:
     store = MemoryStore()
     apply(store, PAIR)
     shown = run_now(service.get(store, find_kind("gnp"), [], wide=False))["items"]
-    assert ["unchanged"] == actions(apply(store, json.dumps(shown)))
+    assert actions(apply(store, json.dumps(shown))) == ["unchanged"]
 
 
 def test_initialising_twice_changes_nothing() -> None:
@@ -245,7 +245,7 @@ def test_initialising_twice_changes_nothing() -> None:
 def test_an_untracked_allow_without_return_rule_is_warned_of() -> None:
     one_sided = POLICY[: POLICY.index("  egress:")]
     answer = apply(MemoryStore(), one_sided)
-    assert 1 == len(answer["warnings"])
+    assert len(answer["warnings"]) == 1
     assert "NO_RETURN_RULE" in answer["warnings"][0]
 
 
@@ -254,11 +254,11 @@ def test_a_return_rule_in_another_policy_of_the_selector_is_enough() -> None:
     other = POLICY.replace("name: redis", "name: back")
     apply(store, other)
     one_sided = POLICY[: POLICY.index("  egress:")]
-    assert [] == apply(store, one_sided)["warnings"]
+    assert apply(store, one_sided)["warnings"] == []
 
 
 def test_a_whole_policy_is_not_warned_of() -> None:
-    assert [] == apply(MemoryStore(), PAIR)["warnings"]
+    assert apply(MemoryStore(), PAIR)["warnings"] == []
 
 
 def test_an_embedded_store_never_suspends() -> None:

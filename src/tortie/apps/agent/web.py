@@ -16,6 +16,9 @@ from tortie.store.protocol import Store
 SHUTDOWN_S = 0.3
 """What a request under way gets when the agent is told to stop."""
 
+LINGER_S = 0.5
+"""How long the rest of a body that nobody wants is read, so that the client gets to see the answer."""
+
 
 @asynccontextmanager
 async def answering(store: Store, pump: Pump, status: Status, listener: socket.socket) -> AsyncIterator[None]:
@@ -26,6 +29,7 @@ async def answering(store: Store, pump: Pump, status: Status, listener: socket.s
         access_log=None,
         handle_signals=False,
         shutdown_timeout=SHUTDOWN_S,
+        lingering_time=LINGER_S,
     )
     await runner.setup()
     server = runner.server

@@ -9,7 +9,15 @@ from typing import Any, NamedTuple, TypeVar
 
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
-from tortie.apps.answers import EnforcedAnswer, GetAnswer, SourceText, StatusAnswer, TraceAnswer, TraceQuery, WriteAnswer
+from tortie.apps.answers import (
+    EnforcedAnswer,
+    GetAnswer,
+    SourceText,
+    StatusAnswer,
+    TraceAnswer,
+    TraceQuery,
+    WriteAnswer,
+)
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure

@@ -1,5 +1,6 @@
 """What people read: plain lines and tables from answers. Facts go to stdout, warnings and failures to stderr."""
 
+import json
 import sys
 
 from tortie.apps.answers import Change, EnforcedAnswer, Table, WriteAnswer
@@ -19,6 +20,17 @@ def err(text: str) -> None:
     """A line on stderr."""
     sys.stdout.flush()
     sys.stderr.write(f"{printable(text)}\n")
+
+
+def out_json(value: object) -> None:
+    """The value as JSON on stdout, for programs and for applying it again.
+
+    Because: text beyond ASCII is not escaped, since YAML readers do not join the two halves that JSON makes of some
+    characters; what a terminal would obey is, and has no halves.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    clean = (c if c.isprintable() or c == "\n" or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
+    sys.stdout.write("".join(clean) + "\n")
 
 
 def printable(text: str) -> str:

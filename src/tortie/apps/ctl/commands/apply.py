@@ -1,12 +1,10 @@
 """`tortie apply`."""
 
-import json
-
 import click
 
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, no_wait, recursive, with_target
-from tortie.apps.ctl.show import out, written
+from tortie.apps.ctl.show import out_json, written
 from tortie.apps.ctl.target import choose
 from tortie.apps.defaults import DATASTORE
 
@@ -33,6 +31,6 @@ def command(names: tuple[str, ...], recursive: bool, no_wait: bool, dry_run: boo
     chosen = choice()
     answer = choose(chosen).apply(read_files(names, recursive=recursive), wait=not no_wait, dry_run=dry_run)
     if output == "json":
-        out(json.dumps(answer, indent=2))
+        out_json(answer)
         return int(any(one["refused"] or one["failed"] or not one["is_current"] for one in answer["enforced"]))
     return written(answer, "applied", waited=not no_wait, where=chosen.datastore or DATASTORE)

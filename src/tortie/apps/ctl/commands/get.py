@@ -1,12 +1,12 @@
 """`tortie get`."""
 
-import json
+import sys
 
 import click
 
 from tortie.apps.answers import Document, GetAnswer
 from tortie.apps.ctl.options import choice, with_target
-from tortie.apps.ctl.show import err, out, table
+from tortie.apps.ctl.show import err, out, out_json, table
 from tortie.apps.ctl.target import choose
 from tortie.apps.failure import Code
 
@@ -32,12 +32,12 @@ def command(kind: str, names: tuple[str, ...], output: str) -> int:
     match output:
         case "json":
             if answer["items"] or not names:
-                out(json.dumps(_document(answer, names), indent=2))
+                out_json(_document(answer, names))
         case "yaml":
             from tortie.apps.ctl.yamlout import to_yaml
 
             if answer["items"] or not names:
-                out(to_yaml(_document(answer, names)).rstrip("\n"))
+                sys.stdout.write(to_yaml(_document(answer, names)))
         case "name":
             for row in answer["table"]["rows"]:
                 out(f"{answer['kind'].lower()}/{row[0]}")

@@ -1,12 +1,10 @@
 """`tortie status`."""
 
-import json
-
 import click
 
 from tortie.apps.answers import StatusAnswer
 from tortie.apps.ctl.options import choice, with_target
-from tortie.apps.ctl.show import not_enforced, out, table
+from tortie.apps.ctl.show import not_enforced, out, out_json, table
 from tortie.apps.ctl.target import choose
 
 TOP = 10
@@ -26,7 +24,7 @@ def command(output: str) -> int:
     """
     answer = choose(choice()).status()
     if output == "json":
-        out(json.dumps(answer, indent=2))
+        out_json(answer)
     else:
         out(screen(answer))
     return int(bool(troubles(answer)))

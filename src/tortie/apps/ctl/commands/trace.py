@@ -1,13 +1,11 @@
 """`tortie trace`."""
 
-import json
-
 import click
 
 from tortie.apps.answers import StepAnswer, TraceAnswer, TraceQuery
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, recursive, with_target
-from tortie.apps.ctl.show import err, out
+from tortie.apps.ctl.show import err, out, out_json
 from tortie.apps.ctl.target import choose
 
 MEANING = {
@@ -66,7 +64,7 @@ def command(
     }
     answer = choose(choice()).trace(query)
     if output == "json":
-        out(json.dumps(answer, indent=2))
+        out_json(answer)
     else:
         out("\n".join(explain(answer)))
     if answer["agrees"] is False:

@@ -1,12 +1,10 @@
 """`tortie validate`."""
 
-import json
-
 import click
 
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import filenames, recursive
-from tortie.apps.ctl.show import out
+from tortie.apps.ctl.show import out, out_json
 from tortie.apps.failure import Code, Failure
 
 
@@ -31,11 +29,11 @@ def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
         resources = decode_files(files)
     except Failure as error:
         if output == "json":
-            out(json.dumps({"valid": False, "resources": 0, "problems": error.problems}, indent=2))
+            out_json({"valid": False, "resources": 0, "problems": error.problems})
             return Code.INVALID.exit_code
         raise Failure(Code.INVALID, count(len(error.problems), "problem") + " found", error.problems) from None
     if output == "json":
-        out(json.dumps({"valid": True, "resources": len(resources), "problems": []}, indent=2))
+        out_json({"valid": True, "resources": len(resources), "problems": []})
         return 0
     kinds = {resource.kind for resource in resources}
     kind = f"'{kinds.pop()}' " if len(kinds) == 1 else ""

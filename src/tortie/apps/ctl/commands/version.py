@@ -1,11 +1,9 @@
 """`tortie version`."""
 
-import json
-
 import click
 
 from tortie.apps.ctl.options import choice, with_target
-from tortie.apps.ctl.show import out
+from tortie.apps.ctl.show import out, out_json
 from tortie.apps.defaults import SOCKET
 from tortie.apps.version import VERSION
 
@@ -31,7 +29,7 @@ def command(client: bool, output: str) -> None:
         if answers(path):
             agent = SocketTarget(path).version()["version"]
     if output == "json":
-        out(json.dumps({"client": VERSION, "agent": agent}))
+        out_json({"client": VERSION, "agent": agent})
         return
     out(f"Client version:   {VERSION}")
     if not client:
