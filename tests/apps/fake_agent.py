@@ -12,6 +12,7 @@ from pathlib import Path
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import main
 from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.failure import Failure
 from tortie.dataplane.driver import ApplyReport
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
@@ -50,4 +51,7 @@ if __name__ == "__main__":
     node, datastore, socket = sys.argv[1:4]
     delay_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
-    main.run(settings, SlowDriver(delay_s), StillInterfaces())
+    try:
+        main.run(settings, SlowDriver(delay_s), StillInterfaces())
+    except Failure as failure:
+        sys.exit(failure.message)

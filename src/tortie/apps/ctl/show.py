@@ -23,14 +23,18 @@ def err(text: str) -> None:
 
 
 def out_json(value: object) -> None:
-    """The value as JSON on stdout, for programs and for applying it again.
+    """The value as JSON on stdout."""
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def to_json(value: object) -> str:
+    """The value as JSON, for programs and for applying it again.
 
     Because: text beyond ASCII is not escaped, since YAML readers do not join the two halves that JSON makes of some
     characters; what a terminal would obey is, and has no halves.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    clean = (c if c.isprintable() or c == "\n" or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
-    sys.stdout.write("".join(clean) + "\n")
+    return "".join(c if c.isprintable() or c == "\n" or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
 
 
 def printable(text: str) -> str:
