@@ -63,7 +63,8 @@ def durable_bpffs(path: Path) -> Path:
 
 def unmount_bpffs(path: Path, reached: Path) -> None:
     """Undo `durable_bpffs` if nothing is pinned there any more; else leave it as it is."""
-    if is_bpffs(reached) and not any(reached.iterdir()):
+    # the kernel puts maps.debug and progs.debug into every bpffs
+    if is_bpffs(reached) and all(path.suffix == ".debug" for path in reached.iterdir()):
         _outside("umount", str(path))
 
 

@@ -1,0 +1,50 @@
+"""Stored documents into the calculation: decode, lower, and hand to the input of their kind.
+
+A document that cannot be decoded counts as absent, with the reason; it never stops the others.
+"""
+
+from tortie.calc import Engine
+from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.policy import Policy, PolicyKey, Profile, Tier
+from tortie.model.settings import FelixSettings
+from tortie.resources.codec import decode_stored, lower
+from tortie.resources.kind import Lowered
+from tortie.resources.problems import InvalidDocument
+from tortie.store.protocol import Key
+
+
+def absorb(engine: Engine, key: Key, value: bytes | None) -> str | None:
+    """Why the document counts as absent although it is stored; None if all is well.
+
+    The engine holds the new value afterwards, or none.
+    """
+    problem: str | None = None
+    lowered: Lowered | None = None
+    if value is not None:
+        try:
+            lowered = lower(decode_stored(value))
+        except InvalidDocument as error:
+            problem = f"{error}; it counts as absent: apply a corrected document"
+    if not _put(engine, key, lowered):
+        problem = f"this agent does not know the kind {key.kind}; it counts as absent: upgrade the agent"
+    return problem
+
+
+def _put(engine: Engine, key: Key, value: Lowered | None) -> bool:
+    """Whether the kind is one that the calculation knows. A value of another kind than its key says counts as none."""
+    match key.kind:
+        case "GlobalNetworkPolicy":
+            engine.set_policy(PolicyKey(*key), value if isinstance(value, Policy) else None)
+        case "Tier":
+            engine.set_tier(key.name, value if isinstance(value, Tier) else None)
+        case "HostEndpoint":
+            engine.set_host_endpoint(key.name, value if isinstance(value, HostEndpoint) else None)
+        case "GlobalNetworkSet":
+            engine.set_network_set((key.namespace, key.name), value if isinstance(value, NetworkSet) else None)
+        case "Profile":
+            engine.set_profile(key.name, value if isinstance(value, Profile) else None)
+        case "FelixConfiguration":
+            engine.set_settings(key.name, value if isinstance(value, FelixSettings) else None)
+        case _:
+            return False
+    return True

@@ -1,0 +1,32 @@
+"""The real doors of an agent: the dataplane driver by its name, and the kernel's interfaces."""
+
+from tortie.apps.agent.interfaces import InterfaceSource, KernelInterfaces
+from tortie.apps.agent.settings import DATAPLANES
+from tortie.apps.failure import Code, Failure
+from tortie.dataplane.driver import Driver
+from tortie.kernel.features import probe
+
+
+def open_driver(name: str) -> Driver:
+    """The driver of that name. Raises: Failure for an unknown one; KernelError."""
+    match name:
+        case "ebpf":
+            from tortie.dataplane.ebpf.driver import EbpfDriver
+
+            return EbpfDriver()
+        case _:
+            raise Failure(
+                Code.USAGE, f"dataplane {name!r} does not exist in this version; use {' or '.join(DATAPLANES)}"
+            )
+
+
+def open_interfaces() -> InterfaceSource:
+    """The interfaces of this network namespace."""
+    return KernelInterfaces()
+
+
+def require_privileges() -> None:
+    """Raises: Failure with a remedy for each thing that this process or this kernel lacks."""
+    missing = probe().missing_required
+    if missing:
+        raise Failure(Code.FAILED, "this host cannot enforce policy: " + "; ".join(missing))

@@ -1,0 +1,57 @@
+"""The host's interfaces, as the calculation wants them, and when they change."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+from tortie.kernel.netlink import InterfaceWatch, LinkState, read_interfaces
+from tortie.model.address import WIDTH, Net
+from tortie.model.endpoint import Interface
+
+
+class InterfaceSource(Protocol):
+    """The network namespace's interfaces."""
+
+    def read(self) -> Sequence[Interface]:
+        """Every interface now. Raises: KernelError."""
+
+    def changes(self) -> AsyncIterator[None]:
+        """Each time when interfaces changed since this call; several changes may come as one. Raises: KernelError."""
+
+
+class KernelInterfaces:
+    """The interfaces of the calling thread's network namespace."""
+
+    def __init__(self) -> None:
+        self._watch: InterfaceWatch | None = None
+
+    def read(self) -> Sequence[Interface]:
+        """Every interface now."""
+        return to_model(read_interfaces())
+
+    def changes(self) -> AsyncIterator[None]:
+        """A watch that is open from now on; the one before it ends."""
+        if self._watch is not None:
+            self._watch.close()
+        self._watch = InterfaceWatch()
+        return aiter(self._watch)
+
+
+def to_model(links: Iterable[LinkState]) -> list[Interface]:
+    """The links as the calculation sees them: each with the VLAN ids that devices on top of it take."""
+    links = list(links)
+    vlans: dict[int, set[int]] = {}
+    for link in links:
+        if link.parent_index is not None and link.vlan_id is not None:
+            vlans.setdefault(link.parent_index, set()).add(link.vlan_id)
+    return [
+        Interface(
+            name=link.name,
+            index=link.index,
+            # What counts is the host's own address, not the network it is in.
+            addresses=frozenset(Net(version, address, WIDTH[version]) for version, address, _ in link.addresses),
+            is_up=link.is_up,
+            is_loopback=link.is_loopback,
+            vlans=frozenset(vlans.get(link.index, ())),
+        )
+        for link in links
+    ]

@@ -1,0 +1,107 @@
+"""The agent: opens the doors, starts the pump, answers on the socket, and leaves everything enforced when it goes.
+
+datastore ─▶ pump ─▶ driver            (enforcing: aiohttp is not even imported yet)
+              │
+              └─▶ status ─▶ api on the unix socket, beacon beside the datastore, READY to the service manager
+"""
+
+import asyncio
+import importlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+
+from tortie.apps import service
+from tortie.apps.agent.claims import beacon, claim_namespace
+from tortie.apps.agent.interfaces import InterfaceSource
+from tortie.apps.agent.listener import unix_listener
+from tortie.apps.agent.logs import start_logging
+from tortie.apps.agent.notify import notify
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.agent.status import Status
+from tortie.calc import Engine
+from tortie.dataplane.driver import Driver
+from tortie.kernel.netns import inode
+from tortie.store.protocol import Store, StoreError
+from tortie.store.sqlite import SqliteStore
+
+log = logging.getLogger("tortie.agent")
+
+FIRST_VIEW_S = 5.0
+"""Without a first complete view the API starts after this time, so that `status` can say what is missing."""
+
+
+def run(settings: AgentSettings, driver: Driver, interfaces: InterfaceSource) -> None:
+    """Enforce until SIGTERM or SIGINT. Raises: Failure, StoreError, KernelError."""
+    start_logging()
+    if not settings.datastore.exists():
+        log.warning("%s does not exist: starting with an empty datastore", settings.datastore)
+    with ExitStack() as claims:
+        claims.enter_context(claim_namespace(inode()))
+        store = SqliteStore.open(settings.datastore)
+        asyncio.run(_until_told(settings, store, Pump(store, Engine(settings.node), driver, interfaces)))
+    log.info("stopped; what is enforced stays enforced")
+
+
+async def _until_told(settings: AgentSettings, store: Store, pump: Pump) -> None:
+    """Serve until a signal asks to stop; then let go of everything but the enforcement."""
+    loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(_serve(settings, store, pump), name="serve")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        notify("STOPPING=1")
+    finally:
+        await store.close()
+
+
+async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:
+    started = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(pump.run(), name="pump")
+        outcome = await pump.outcomes.reached(0, FIRST_VIEW_S)
+        if outcome is None:
+            log.warning("no complete view after %.0f s: nothing is changed until there is one", FIRST_VIEW_S)
+        else:
+            log.info(
+                "node %s: revision %d after %.0f ms",
+                settings.node,
+                outcome.revision,
+                (time.monotonic() - started) * 1e3,
+            )
+        async with _answering(settings, store, pump):
+            await _initialise(store)
+            notify("READY=1", f"STATUS=enforcing for node {settings.node}")
+            await asyncio.Event().wait()
+
+
+async def _initialise(store: Store) -> None:
+    try:
+        await service.initialise(store)
+    except StoreError as error:
+        log.warning("built-in tiers: %s", error)
+
+
+@asynccontextmanager
+async def _answering(settings: AgentSettings, store: Store, pump: Pump) -> AsyncIterator[None]:
+    """While this lasts, the API answers on the socket and direct writers can find it."""
+    # In a thread, so that changes of policy do not wait for the import.
+    web = await asyncio.to_thread(importlib.import_module, "tortie.apps.agent.web")
+    status = Status(settings, pump)
+    with (
+        unix_listener(settings.socket) as listener,
+        beacon(settings.datastore, socket=settings.socket, node=settings.node),
+    ):
+        async with web.answering(store, pump, status, listener):
+            yield
+
+
+def clean_up(driver: Driver) -> Sequence[str]:
+    """Remove what any agent of this network namespace left; names of what was removed. Raises: Failure, KernelError."""
+    with claim_namespace(inode()):
+        return driver.cleanup()

@@ -1,0 +1,223 @@
+"""The one task that moves changes from the datastore and the kernel's interfaces through calculation into the driver.
+
+    store.watch ──┐
+                  ├─▶ inbox ─▶ absorb ─▶ engine.flush ─▶ driver.take, apply ─▶ outcomes ─▶ whoever waits
+    interfaces ───┘                                          ▲
+                                    retry, periodic resync ──┘
+
+Idle, a change is programmed at once; what arrives while the driver works merges into the next round. Nothing reaches
+the driver before the first complete view: all documents and all interfaces. When the datastore is lost, the last view
+stays: an outage is never a deletion. Everything from absorb to publish is synchronous, so that whoever runs on this
+event loop (the API) sees the driver between two calls, never inside one.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from tortie.apps.absorb import absorb
+from tortie.apps.agent.interfaces import InterfaceSource
+from tortie.apps.agent.outcome import Outcome, Outcomes
+from tortie.apps.agent.retry import BackOff
+from tortie.calc.engine import Engine
+from tortie.dataplane.driver import ApplyReport, Driver
+from tortie.kernel.errors import KernelError
+from tortie.model.endpoint import Interface
+from tortie.store.protocol import Batch, Entry, Gone, Key, Store, Unavailable
+
+log = logging.getLogger("tortie.agent")
+
+RESYNC_S = 3.0
+"""What others removed is back within 5 s (T-REL-6), also where the kernel tells nobody of the removal."""
+RESYNC_SHARE = 50
+"""A resync that takes long comes less often: it may use one part in fifty of the time."""
+SETTLE_S = 0.02
+"""Interfaces are read at most this often, however many changes the kernel reports."""
+
+
+class Snapshot:
+    """Every document of the datastore at one revision."""
+
+    __slots__ = ("entries", "revision")
+
+    def __init__(self, entries: Sequence[Entry], revision: int) -> None:
+        self.entries, self.revision = entries, revision
+
+
+class Pump:
+    """See the module. `run` never returns of its own accord; everything else may be read at any time."""
+
+    def __init__(self, store: Store, engine: Engine, driver: Driver, interfaces: InterfaceSource) -> None:
+        self.engine, self.driver = engine, driver
+        self.outcomes = Outcomes()
+        self.invalid: dict[Key, str] = {}
+        self.interfaces: dict[str, Interface] = {}
+        self.datastore_problem: str | None = "not read yet"
+        self.revision = 0
+        """The newest revision that the calculation has seen."""
+        self._store, self._source = store, interfaces
+        self._inbox: list[Snapshot | Batch | Sequence[Interface]] = []
+        self._wake = asyncio.Event()
+        self._known: set[Key] = set()
+        self._has_documents = self._has_interfaces = False
+        self._is_open = self._has_tried = False
+        self._retry = BackOff(0.1, 10.0)
+        self._retry_at: float | None = None
+        self._resync_at = self._resync_floor = float("inf")
+
+    async def run(self) -> None:
+        """Follow both sources and program what they say, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_store(), name="follow datastore")
+            tasks.create_task(self._follow_interfaces(), name="follow interfaces")
+            while True:
+                await self._pause()
+                self._round()
+
+    async def _follow_store(self) -> None:
+        back_off = BackOff(0.2, 5.0)
+        while True:
+            try:
+                entries, revision = await self._store.list()
+                self._deliver(Snapshot(entries, revision))
+                self.datastore_problem = None
+                back_off.succeeded()
+                async for batch in self._store.watch(revision):
+                    self._deliver(batch)
+            except Gone:
+                log.info("the datastore's log was compacted: reading everything again")
+            except Unavailable as error:
+                self.datastore_problem = str(error)
+                log.warning("datastore: %s; the last state stays enforced", error)
+                await asyncio.sleep(back_off.failed())
+
+    async def _follow_interfaces(self) -> None:
+        back_off = BackOff(0.2, 5.0)
+        while True:
+            try:
+                # The watch is opened before the first reading, so that no change falls between the two.
+                changes = self._source.changes()
+                self._deliver(self._source.read())
+                back_off.succeeded()
+                async for _ in changes:
+                    self._deliver(self._source.read())
+                    self._resync_at = min(self._resync_at, max(time.monotonic(), self._resync_floor))
+                    await asyncio.sleep(SETTLE_S)
+            except KernelError as error:
+                log.warning("interfaces: %s; the last state stays enforced", error)
+            await asyncio.sleep(back_off.failed())
+
+    def _deliver(self, news: Snapshot | Batch | Sequence[Interface]) -> None:
+        self._inbox.append(news)
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        """Until there is news, or a retry or resync is due."""
+        until = min(self._resync_at, self._retry_at if self._retry_at is not None else float("inf"))
+        try:
+            async with asyncio.timeout(None if until == float("inf") else max(0.0, until - time.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    def _round(self) -> None:
+        self._take_in()
+        if not (self._has_documents and self._has_interfaces):
+            return
+        if not self._is_open:
+            self.engine.in_sync()
+            self._is_open = True
+            self._resync_at, self._resync_floor = time.monotonic() + RESYNC_S, time.monotonic()
+        delta = self.engine.flush()
+        if delta:
+            self.driver.take(delta)
+        now = time.monotonic()
+        if now >= self._resync_at and not delta:
+            self._program(is_resync=True)
+        elif delta or not self._has_tried or (self._retry_at is not None and now >= self._retry_at):
+            self._program(is_resync=False)
+        elif self.outcomes.latest.revision != self.revision:
+            latest = self.outcomes.latest
+            self.outcomes.publish(Outcome(revision=self.revision, refused=latest.refused, failed=latest.failed))
+
+    def _take_in(self) -> None:
+        inbox, self._inbox = self._inbox, []
+        for news in inbox:
+            match news:
+                case Snapshot():
+                    self._has_documents = True
+                    for key in self._known - {entry.key for entry in news.entries}:
+                        self._absorb(key, None)
+                    for entry in news.entries:
+                        self._absorb(entry.key, entry.value)
+                    self.revision = news.revision
+                case Batch():
+                    for event in news.events:
+                        self._absorb(event.key, event.value)
+                    self.revision = news.revision
+                case _:
+                    self._has_interfaces = True
+                    self._replace_interfaces(news)
+
+    def _absorb(self, key: Key, value: bytes | None) -> None:
+        if value is None:
+            self._known.discard(key)
+        else:
+            self._known.add(key)
+        problem = absorb(self.engine, key, value)
+        if problem is None:
+            self.invalid.pop(key, None)
+        else:
+            self.invalid[key] = problem
+            log.warning("%s: %s", key, problem)
+
+    def _replace_interfaces(self, found: Sequence[Interface]) -> None:
+        new = {interface.name: interface for interface in found}
+        for name in self.interfaces.keys() - new.keys():
+            self.engine.set_interface(name, None)
+        for name, interface in new.items():
+            if self.interfaces.get(name) != interface:
+                self.engine.set_interface(name, interface)
+        self.interfaces = new
+
+    def _program(self, *, is_resync: bool) -> None:
+        self._has_tried = True
+        started = time.monotonic()
+        report = self._attempt(is_resync=is_resync)
+        finished = time.monotonic()
+        if report.failed:
+            self._retry_at = finished + self._retry.failed()
+            for thing, why in report.failed.items():
+                log.warning("%s: %s; will be tried again", thing, why)
+        else:
+            self._retry_at = None
+            self._retry.succeeded()
+        if report.repaired:
+            log.warning("repaired what others removed: %s", ", ".join(report.repaired))
+        for interface, reasons in report.refused.items():
+            for reason in reasons:
+                log.warning("%s: %s; the last good state stays", interface, reason)
+        if is_resync:
+            self._resync_floor = finished + RESYNC_SHARE * (finished - started)
+            self._resync_at = max(finished + RESYNC_S, self._resync_floor)
+        elapsed_ms = (finished - started) * 1e3
+        outcome = Outcome(revision=self.revision, refused=report.refused, failed=report.failed, apply_ms=elapsed_ms)
+        self.outcomes.publish(outcome)
+
+    def _attempt(self, *, is_resync: bool) -> ApplyReport:
+        """The driver's report; whatever it raises becomes a failure of the whole dataplane, to be tried again.
+
+        Because: an agent that dies of one document can enforce none of the others. A failure nobody foresaw is logged
+        with its traceback.
+        """
+        try:
+            return self.driver.resync() if is_resync else self.driver.apply()
+        except KernelError as error:
+            return ApplyReport(refused={}, failed={"dataplane": str(error)})
+        except Exception as error:
+            log.exception("the dataplane driver failed in a way nobody foresaw")
+            return ApplyReport(
+                refused={}, failed={"dataplane": f"internal error: {error!r}; please report it with the log"}
+            )

@@ -1,0 +1,112 @@
+"""What the agent tells about itself: answers of the API made from the pump's state. Reads only."""
+
+import os
+import resource
+import time
+
+from tortie.apps.agent.outcome import Outcome
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.answers import AgentAnswer, CountersAnswer, EnforcedAnswer, InterfaceAnswer, StatusAnswer
+from tortie.apps.version import VERSION
+
+NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
+"""A host endpoint's own default deny comes with tracked policy."""
+
+
+class Status:
+    """Answers about one agent."""
+
+    def __init__(self, settings: AgentSettings, pump: Pump) -> None:
+        self.settings, self._pump = settings, pump
+        self._since = time.monotonic()
+
+    def enforced(self, outcome: Outcome, *, wanted: int, wait_ms: float = 0.0) -> EnforcedAnswer:
+        """What the dataplane made of the newest revision; `wanted` is the one the caller waits for."""
+        # The driver's status is the whole truth about refusals: an old one stands until its cause is gone.
+        interfaces = self._interfaces()
+        refused = {one["interface"]: one["refused"] for one in interfaces if one["refused"]}
+        for name, reasons in outcome.refused.items():
+            refused.setdefault(name, list(reasons))
+        return {
+            "node": self.settings.node,
+            "revision": max(outcome.revision, 0),
+            "is_current": outcome.revision >= wanted,
+            "refused": refused,
+            "failed": dict(outcome.failed),
+            "interfaces": interfaces,
+            "endpoints": [
+                {"endpoint": one.endpoint, "interfaces": list(one.interfaces), "problem": one.problem}
+                for one in self._pump.engine.statuses()
+            ],
+            "policies": {str(one.policy): one.problem for one in self._pump.engine.policy_statuses()},
+            "invalid": {str(key): why for key, why in sorted(self._pump.invalid.items())},
+            "apply_ms": round(outcome.apply_ms, 3),
+            "wait_ms": round(wait_ms, 3),
+        }
+
+    def _interfaces(self) -> list[InterfaceAnswer]:
+        return [
+            {
+                "interface": one.interface,
+                "endpoint": one.endpoint,
+                "acceleration": one.acceleration.value,
+                "reason": one.reason,
+                "program_id": one.program_id,
+                "program_name": one.program_name,
+                "refused": list(one.refused),
+                "is_enforced": one.is_enforced,
+                "backend": one.backend,
+            }
+            for one in self._pump.driver.status()
+        ]
+
+    def counters(self) -> CountersAnswer:
+        """Every counter of the driver."""
+        rules, reasons = self._pump.driver.counters()
+        return {
+            "rules": [
+                {
+                    "interface": one.interface,
+                    "direction": one.direction.value,
+                    "tier": one.rule.tier,
+                    "policy": str(one.rule.policy),
+                    "rule": one.rule.index,
+                    "packets": one.packets,
+                }
+                for one in rules
+            ],
+            "reasons": [
+                {
+                    "interface": one.interface,
+                    "direction": one.direction.value,
+                    "reason": one.reason.value,
+                    "packets": one.packets,
+                }
+                for one in reasons
+            ],
+        }
+
+    def whole(self) -> StatusAnswer:
+        """Everything."""
+        enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
+        return {
+            "agent": self._agent(),
+            "datastore_revision": self._pump.revision,
+            "datastore_problem": self._pump.datastore_problem,
+            "enforced": enforced,
+            "counters": self.counters(),
+            "notes": [NOT_LOCKED_DOWN] if enforced["endpoints"] else [],
+        }
+
+    def _agent(self) -> AgentAnswer:
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "node": self.settings.node,
+            "datastore": str(self.settings.datastore),
+            "socket": str(self.settings.socket),
+            "dataplane": self._pump.driver.name,
+            "uptime_s": round(time.monotonic() - self._since, 1),
+            "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }

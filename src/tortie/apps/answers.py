@@ -1,0 +1,226 @@
+"""The JSON that the agent's API and the command line exchange: one type for each answer, and nothing else.
+
+Both sides are checked against these types. The command line builds the same answers itself when it works on a datastore
+file, so that what it prints does not depend on who answered. Typed dicts cost nothing at start-up.
+"""
+
+from typing import TypedDict
+
+Document = dict[str, object]
+"""A resource as JSON: apiVersion, kind, metadata, spec."""
+
+
+class SourceText(TypedDict):
+    """A file as the user named it and its text; bytes that are no UTF-8 travel as surrogate escapes."""
+
+    source: str
+    text: str
+
+
+class ProblemAnswer(TypedDict):
+    """One thing wrong with a document, with its place; `text` is the whole sentence for people."""
+
+    code: str
+    source: str
+    line: int
+    column: int
+    path: str
+    text: str
+
+
+class ErrorBody(TypedDict):
+    """`code` is a `failure.Code`; problems only for invalid documents."""
+
+    code: str
+    message: str
+    problems: list[ProblemAnswer]
+
+
+class ErrorAnswer(TypedDict):
+    """Any request that failed."""
+
+    error: ErrorBody
+
+
+class Change(TypedDict):
+    """What became of one document: created, configured, unchanged or deleted."""
+
+    kind: str
+    namespace: str
+    name: str
+    action: str
+
+
+class InterfaceAnswer(TypedDict):
+    """What is enforced on one interface; `refused`: why its newest policy is not."""
+
+    interface: str
+    endpoint: str
+    acceleration: str
+    reason: str
+    program_id: int | None
+    program_name: str | None
+    refused: list[str]
+    is_enforced: bool
+    backend: str
+
+
+class EndpointAnswer(TypedDict):
+    """A host endpoint of this node, the interfaces that it governs, and what is wrong with it."""
+
+    endpoint: str
+    interfaces: list[str]
+    problem: str | None
+
+
+class EnforcedAnswer(TypedDict):
+    """What the dataplane made of a revision. `revision` 0: nothing was programmed yet.
+
+    `policies` and `invalid` are problems by document; an invalid one counts as absent.
+    `refused` and `failed` go from interface (or `dataplane`) to reasons; either one non-empty means: not enforced.
+    Units: `apply_ms` is the driver's time, `wait_ms` what the caller waited for it after the commit.
+    """
+
+    node: str
+    revision: int
+    is_current: bool
+    refused: dict[str, list[str]]
+    failed: dict[str, str]
+    interfaces: list[InterfaceAnswer]
+    endpoints: list[EndpointAnswer]
+    policies: dict[str, str]
+    invalid: dict[str, str]
+    apply_ms: float
+    wait_ms: float
+
+
+class WriteAnswer(TypedDict):
+    """Result of an apply or a delete. `enforced` has one entry for each agent that was waited for."""
+
+    revision: int
+    is_dry_run: bool
+    changes: list[Change]
+    warnings: list[str]
+    enforced: list[EnforcedAnswer]
+
+
+class Table(TypedDict):
+    """Heading and rows of the objects of one kind."""
+
+    heading: list[str]
+    rows: list[list[str]]
+
+
+class GetAnswer(TypedDict):
+    """The objects that were asked for, in order; `missing` are names that do not exist."""
+
+    kind: str
+    revision: int
+    items: list[Document]
+    table: Table
+    missing: list[str]
+
+
+class RuleCountAnswer(TypedDict):
+    """Packets that met a rule."""
+
+    interface: str
+    direction: str
+    tier: str
+    policy: str
+    rule: int
+    packets: int
+
+
+class ReasonCountAnswer(TypedDict):
+    """Packets that no rule decided, by reason."""
+
+    interface: str
+    direction: str
+    reason: str
+    packets: int
+
+
+class CountersAnswer(TypedDict):
+    """Every counter of the dataplane, exact."""
+
+    rules: list[RuleCountAnswer]
+    reasons: list[ReasonCountAnswer]
+
+
+class AgentAnswer(TypedDict):
+    """Who answers."""
+
+    version: str
+    pid: int
+    node: str
+    datastore: str
+    socket: str
+    dataplane: str
+    uptime_s: float
+    memory_mb: float
+
+
+class StatusAnswer(TypedDict):
+    """One screen: everything a person asks first."""
+
+    agent: AgentAnswer
+    datastore_revision: int
+    datastore_problem: str | None
+    enforced: EnforcedAnswer
+    counters: CountersAnswer
+    notes: list[str]
+
+
+class StepAnswer(TypedDict):
+    """A rule that the packet met."""
+
+    tier: str
+    policy: str
+    rule: int
+    outcome: str
+
+
+class InstalledAnswer(TypedDict):
+    """What the installed program answered to the same packet."""
+
+    verdict: str
+    reason: str
+    rule: StepAnswer | None
+
+
+class TraceAnswer(TypedDict):
+    """A packet's verdict from the evaluator; `installed` None: no program to ask, `installed_note` says why."""
+
+    packet: str
+    interface: str
+    direction: str
+    endpoint: str | None
+    verdict: str
+    reason: str
+    stage: str
+    rule: StepAnswer | None
+    is_tracked: bool
+    steps: list[StepAnswer]
+    installed: InstalledAnswer | None
+    installed_note: str
+    agrees: bool | None
+
+
+class VersionAnswer(TypedDict):
+    """The agent's version."""
+
+    version: str
+    node: str
+
+
+class TraceQuery(TypedDict):
+    """A packet to trace, as text from the user; `files` are documents laid over those stored (a what-if)."""
+
+    source: str
+    destination: str
+    protocol: str
+    source_port: int | None
+    interface: str
+    direction: str
+    files: list[SourceText]

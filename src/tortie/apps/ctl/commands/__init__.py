@@ -1,0 +1,1 @@
+"""One file for each command; `main` imports a command's file only when it is called."""

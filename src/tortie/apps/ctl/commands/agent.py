@@ -1,0 +1,60 @@
+"""`tortie agent run` and `tortie agent cleanup`."""
+
+import click
+
+from tortie.apps.ctl.options import choice, with_target
+from tortie.apps.ctl.show import out
+
+
+@click.group()
+def command() -> None:
+    """Run the agent of this host, or remove what it left.
+
+    \b
+    Examples:
+      tortie agent run
+      tortie agent cleanup
+    """
+
+
+@command.command()
+@with_target
+@click.option("--dataplane", metavar="NAME", help="The driver that enforces (default: ebpf).")
+@click.option("--config", metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one).")
+def run(dataplane: str | None, config: str | None) -> None:
+    """Enforce the datastore's policy on this host until told to stop; what is enforced then stays.
+
+    \b
+    Examples:
+      tortie agent run
+      tortie agent run --node web1 --datastore /tmp/web1.db --socket /tmp/web1.sock
+    """
+    from tortie.apps.agent import main
+    from tortie.apps.agent.doors import open_driver, open_interfaces, require_privileges
+    from tortie.apps.agent.settings import load_settings
+
+    chosen = choice()
+    given = {"node": chosen.node, "datastore": chosen.datastore, "socket": chosen.socket, "dataplane": dataplane}
+    settings = load_settings(given, config)
+    require_privileges()
+    main.run(settings, open_driver(settings.dataplane), open_interfaces())
+
+
+@command.command()
+@click.option("--dataplane", metavar="NAME", default="ebpf", help="The driver whose traces to remove.")
+def cleanup(dataplane: str) -> None:
+    """Remove from this network namespace exactly what agents left in the kernel: programs, pins, tables.
+
+    \b
+    Examples:
+      tortie agent cleanup
+      nsenter --net=/run/netns/web tortie agent cleanup
+    """
+    from tortie.apps.agent import main
+    from tortie.apps.agent.doors import open_driver, require_privileges
+
+    require_privileges()
+    removed = main.clean_up(open_driver(dataplane))
+    for thing in removed:
+        out(f"removed {thing}")
+    out(f"{len(removed)} thing(s) removed" if removed else "nothing of tortie's was found")

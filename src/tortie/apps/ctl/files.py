@@ -1,0 +1,56 @@
+"""The files of `-f`: a file, a folder, or `-` for standard input."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tortie.apps.answers import SourceText
+from tortie.apps.failure import Code, Failure
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MOST_BYTES = 30 * 1024 * 1024
+"""Together; what one request to an agent can carry."""
+
+
+def read_files(names: Sequence[str], *, recursive: bool) -> list[SourceText]:
+    """Every file in the order given, folders in lexical order. Raises: Failure USAGE."""
+    files: list[SourceText] = []
+    left = MOST_BYTES
+    for name in names:
+        for source, content in _contents(name, recursive, left):
+            left -= len(content)
+            if left < 0:
+                text = f"{source}: the files hold more than {MOST_BYTES >> 20} MiB; apply them in several steps"
+                raise Failure(Code.USAGE, text)
+            files.append({"source": source, "text": content.decode("utf-8", "surrogateescape")})
+    return files
+
+
+def _contents(name: str, recursive: bool, limit: int) -> Iterator[tuple[str, bytes]]:
+    if name == "-":
+        yield "stdin", sys.stdin.buffer.read(limit + 1)
+        return
+    path = Path(name)
+    try:
+        found = list(_folder(path, recursive)) if path.is_dir() else [path]
+        if not found:
+            raise Failure(
+                Code.INVALID, f"no resources specified in directory {name}; its .yaml, .yml and .json files are read"
+            )
+        for one in found:
+            with one.open("rb") as stream:
+                yield str(one), stream.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Failure(
+            Code.USAGE, f"{name}: {reason}; give a readable file, a folder, or - for standard input"
+        ) from None
+
+
+def _folder(path: Path, recursive: bool) -> Iterator[Path]:
+    for one in sorted(path.iterdir()):
+        if one.is_dir():
+            if recursive and not one.is_symlink():
+                yield from _folder(one, recursive)
+        elif one.suffix.lower() in SUFFIXES:
+            yield one

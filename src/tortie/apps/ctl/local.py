@@ -1,0 +1,143 @@
+"""Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tortie.apps import service
+from tortie.apps.agent.claims import is_held
+from tortie.apps.answers import (
+    EnforcedAnswer,
+    GetAnswer,
+    SourceText,
+    StatusAnswer,
+    TraceAnswer,
+    TraceQuery,
+    WriteAnswer,
+)
+from tortie.apps.ctl.remote import SocketTarget
+from tortie.apps.defaults import beacons_of
+from tortie.apps.failure import Code, Failure
+from tortie.apps.kinds import find_kind
+from tortie.store.protocol import Entry, Store
+from tortie.store.sqlite import SqliteStore
+
+_Answer = TypeVar("_Answer")
+
+
+class Serving(NamedTuple):
+    """An agent that watches the file."""
+
+    node: str
+    socket: str
+
+
+class FileTarget:
+    """A datastore file, and the agents that serve it."""
+
+    def __init__(self, path: str, node: str) -> None:
+        self.path, self._node = path, node
+
+    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool) -> WriteAnswer:
+        """Store documents in one transaction; a file that does not exist is made, but not by a dry run."""
+        if dry_run and not Path(self.path).exists():
+            from tortie.store.memory import MemoryStore
+
+            return run_now(service.apply(MemoryStore(), files, dry_run=True))
+        answer = self._on_store(lambda store: service.apply(store, files, dry_run=dry_run), create=True)
+        return answer if dry_run or not wait else self._waited(answer)
+
+    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+        """Delete by name."""
+        found = find_kind(kind)
+        answer = self._on_store(lambda store: service.delete_named(store, found, names, skip_missing=skip_missing))
+        return self._waited(answer) if wait else answer
+
+    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+        """Delete what documents name."""
+        answer = self._on_store(lambda store: service.delete_files(store, files, skip_missing=skip_missing))
+        return self._waited(answer) if wait else answer
+
+    def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
+        """Resources of a kind."""
+        found = find_kind(kind)
+        return self._on_store(lambda store: service.get(store, found, names, wide=wide))
+
+    def status(self) -> StatusAnswer:
+        """The state of the agent that serves this file."""
+        one = self._the_agent()
+        if one is None:
+            _, revision = self._on_store(lambda store: store.list("Tier"))
+            text = f"no agent serves {self.path} (revision {revision}): nothing new is enforced"
+            raise Failure(Code.UNREACHABLE, f"{text}; start one with `tortie agent run`")
+        return SocketTarget(one.socket).status()
+
+    def trace(self, query: TraceQuery) -> TraceAnswer:
+        """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
+        from tortie.apps import tracing
+
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).trace(query)
+        exists = Path(self.path).exists()
+        if not exists and not query["files"]:
+            raise Failure(
+                Code.UNREACHABLE, f"no agent answers and {self.path} does not exist; give -f FILE or --datastore PATH"
+            )
+        stored: tuple[Entry, ...] = tuple(self._on_store(lambda store: store.list())[0]) if exists else ()
+        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query), query)
+        return answer
+
+    def _on_store(self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, create: bool = False) -> _Answer:
+        store = SqliteStore.open(self.path, create=create)
+        try:
+            return run_now(work(store))
+        finally:
+            run_now(store.close())
+
+    def _waited(self, answer: WriteAnswer) -> WriteAnswer:
+        committed = time.monotonic()
+        enforced: list[EnforcedAnswer] = []
+        for one in self._serving():
+            outcome = SocketTarget(one.socket).enforced(answer["revision"])
+            # From the commit to this answer: by the time an agent is asked it has often finished.
+            enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
+        return {**answer, "enforced": enforced}
+
+    def _serving(self) -> list[Serving]:
+        """The agents that serve this file now, by node. A beacon without a living holder means nothing."""
+        found = []
+        for path in sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json")):
+            if is_held(path):
+                try:
+                    one = json.loads(path.read_bytes())
+                    found.append(Serving(str(one["node"]), str(one["socket"])))
+                except (OSError, ValueError, KeyError, TypeError):
+                    continue  # an agent that is just starting, or ending
+        return sorted(found)
+
+    def _the_agent(self) -> Serving | None:
+        """The one agent to ask: the only one, or the one for this node."""
+        found = self._serving()
+        mine = [one for one in found if one.node == self._node] if len(found) > 1 else found
+        if len(mine) == 1 or not found:
+            return mine[0] if mine else None
+        sockets = ", ".join(f"{one.node} at {one.socket}" for one in found)
+        raise Failure(Code.USAGE, f"several agents serve {self.path}: {sockets}; choose one with --socket or --node")
+
+
+def run_now(coroutine: Coroutine[Any, Any, _Answer]) -> _Answer:
+    """What a coroutine that never suspends returns, without an event loop: asyncio costs 37 ms at start-up.
+
+    Source: store/protocol.py, "the embedded ones never suspend".
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: _Answer = stop.value
+        return result
+    coroutine.close()
+    raise AssertionError("an embedded store never suspends")

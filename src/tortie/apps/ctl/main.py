@@ -1,0 +1,142 @@
+"""The command `tortie`: options, laziness and exit codes; what a command does is in its file in `commands`.
+
+Nothing heavy is imported here: a command on an agent's socket needs click, socket and json, and starts in 50 ms.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from tortie.apps.failure import Code, Failure
+
+COMMANDS = {
+    "agent": "Run the agent of this host, or remove what it left.",
+    "apply": "Create or change resources from documents.",
+    "delete": "Remove resources.",
+    "get": "Show resources.",
+    "selector": "Try label selectors.",
+    "status": "Show what is enforced on this host, and what is not.",
+    "trace": "Explain what happens to a packet.",
+    "validate": "Check documents without touching anything.",
+    "version": "Show the versions of this command and of the agent.",
+}
+
+
+class Commands(click.Group):
+    """Commands by name, imported when called; the list of them needs no import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name, or a usage error that says which was probably meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "see tortie --help"
+            raise click.UsageError(f"no such command {args[0][:40]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in --help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--datastore", envvar="TORTIE_DATASTORE", metavar="PATH", help="A datastore file instead of an agent.")
+@click.option("--socket", envvar="TORTIE_SOCKET", metavar="PATH", help="An agent's socket; wins over --datastore.")
+@click.option(
+    "--node", envvar="TORTIE_NODE", metavar="NAME", help="This host's name in documents (default: the host name)."
+)
+@click.pass_context
+def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str | None) -> None:
+    """Protect and accelerate this host with projectcalico.org/v3 policy.
+
+    Commands go to the given --socket, else to the given --datastore, else to the agent of this host, else to its
+    datastore file.
+
+    \b
+    Examples:
+      tortie apply -f policy.yaml
+      tortie trace 203.0.113.9 10.0.0.5 tcp/6379 --in eth0
+    """
+    # Environment and options before the command; those after it are put over them by `options.with_target`.
+    given = {"datastore": datastore, "socket": socket, "node": node}
+    ctx.obj = {name: value for name, value in given.items() if value}
+
+
+def main() -> NoReturn:
+    """Run the command of this process's arguments, and exit with its code (reference ux.md section D)."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`| head`): nobody is left to tell. The descriptor must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    try:
+        code: object = cli.main(arguments, prog_name="tortie", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except click.ClickException as error:
+        return _usage(error)
+    except Failure as error:
+        return _failed(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _failed(_understood(error))
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> int:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = (
+        f"; see {context.command_path} --help" if context is not None and "see " not in error.format_message() else ""
+    )
+    return _failed(Failure(Code.USAGE, error.format_message().rstrip(".") + hint))
+
+
+def _failed(error: Failure) -> int:
+    from tortie.apps.ctl.show import failure
+
+    failure(error)
+    return error.code.exit_code
+
+
+def _understood(error: Exception) -> Failure:
+    """The failure that an error of a layer below stands for; the rest is a fault of ours, told without a traceback."""
+    from tortie.apps.storefailure import failure_of
+    from tortie.kernel.errors import KernelError
+    from tortie.store.protocol import StoreError
+
+    match error:
+        case StoreError():
+            return failure_of(error)
+        case KernelError():
+            return Failure(Code.FAILED, str(error))
+    if os.environ.get("TORTIE_DEBUG"):
+        raise error
+    text = f"internal error: {type(error).__name__}: {error}; please report it (TORTIE_DEBUG=1 shows the traceback)"
+    return Failure(Code.FAILED, text)

@@ -1,0 +1,129 @@
+"""What people read: plain lines and tables from answers. Facts go to stdout, warnings and failures to stderr."""
+
+import json
+import sys
+
+from tortie.apps.answers import Change, EnforcedAnswer, Table, WriteAnswer
+from tortie.apps.failure import Failure
+
+NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
+"""A host endpoint's own default deny comes with tracked policy; until then every command that touches one says so."""
+GAP, LEAST = 3, 5
+
+
+def out(text: str) -> None:
+    """A line on stdout."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def err(text: str) -> None:
+    """A line on stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{printable(text)}\n")
+
+
+def out_json(value: object) -> None:
+    """The value as JSON on stdout."""
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def to_json(value: object) -> str:
+    """The value as JSON, for programs and for applying it again.
+
+    Because: text beyond ASCII is not escaped, since YAML readers do not join the two halves that JSON makes of some
+    characters; what a terminal would obey is, and has no halves.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey, or could not show."""
+    clean = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return clean.encode("utf-8", "backslashreplace").decode()
+
+
+def table(found: Table, *, gap: int = GAP, least: int = LEAST) -> str:
+    """Columns side by side, each followed by blanks (reference cli.md section 7)."""
+    lines = [found["heading"], *found["rows"]]
+    widths = [max(least, *(len(line[i]) for line in lines)) for i in range(len(found["heading"]))]
+    return "\n".join(
+        "".join(f"{cell:<{width + gap}}" for cell, width in zip(line, widths, strict=True)) for line in lines
+    )
+
+
+def failure(error: Failure) -> None:
+    """A failure with all its problems."""
+    for problem in error.problems:
+        err(problem["text"])
+    err(f"tortie: {error.message}")
+
+
+def written(answer: WriteAnswer, verb: str, *, waited: bool, where: str) -> int:
+    """Print what a write came to; the exit code: 1 where it is stored and not enforced."""
+    for warning in answer["warnings"]:
+        err(warning)
+    for change in answer["changes"]:
+        out(f"{named(change)} {change['action']}{' (dry run)' if answer['is_dry_run'] else ''}")
+    if answer["is_dry_run"]:
+        out(f"Dry run: {_resources(answer['changes'])} would be {verb}; nothing was written")
+        return 0
+    out(f"Successfully {verb} {_resources(answer['changes'])}")
+    if not waited:
+        out(f"Revision {answer['revision']} is stored; not waited for its enforcement (--no-wait)")
+        return 0
+    if not answer["enforced"]:
+        out(f"Revision {answer['revision']} is stored in {where}; no agent serves it, so nothing enforces it yet")
+        return 0
+    return max(enforced(one, answer["revision"]) for one in answer["enforced"])
+
+
+def named(change: Change) -> str:
+    """`Kind(name)`."""
+    name = f"{change['namespace']}/{change['name']}" if change["namespace"] else change["name"]
+    return f"{change['kind']}({name})"
+
+
+def _resources(changes: list[Change]) -> str:
+    kinds = {change["kind"] for change in changes}
+    return f"{len(changes)} {repr(kinds.pop()) + ' ' if len(kinds) == 1 else ''}resource(s)"
+
+
+def enforced(one: EnforcedAnswer, revision: int) -> int:
+    """Print what an agent made of a revision; 1 if it is not enforced."""
+    node = one["node"]
+    for document, problem in {**one["policies"], **one["invalid"]}.items():
+        err(f"warning: {document}: {problem}")
+    for endpoint in one["endpoints"]:
+        if endpoint["problem"]:
+            err(f"warning: HostEndpoint({endpoint['endpoint']}): {endpoint['problem']}")
+    for line in not_enforced(one):
+        err(line)
+    if not one["is_current"]:
+        err(f"Revision {revision} is stored, but node {node} is still at {one['revision']}; see `tortie status`")
+    if one["refused"] or one["failed"] or not one["is_current"]:
+        _not_locked_down(one)
+        return 1
+    if one["interfaces"]:
+        places = ", ".join(f"{each['interface']} ({each['acceleration']})" for each in one["interfaces"])
+        out(f"Enforced on node {node} at revision {one['revision']} after {one['wait_ms']:.1f} ms: {places}")
+    else:
+        out(f"Node {node} is at revision {one['revision']}; no host endpoint governs an interface: nothing is enforced")
+    _not_locked_down(one)
+    return 0
+
+
+def not_enforced(one: EnforcedAnswer) -> list[str]:
+    """Why the newest policy is not enforced, in sentences."""
+    lines = [
+        f"refused on {interface}: {reason}; the last good state stays"
+        for interface, reasons in one["refused"].items()
+        for reason in reasons
+    ]
+    lines += [f"not enforced on {thing}: {why}; the agent keeps trying" for thing, why in one["failed"].items()]
+    return lines
+
+
+def _not_locked_down(one: EnforcedAnswer) -> None:
+    if one["endpoints"]:
+        out(f"Note: {NOT_LOCKED_DOWN}")

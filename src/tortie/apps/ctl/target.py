@@ -1,0 +1,56 @@
+"""Where a command goes: to an agent's socket, or to a datastore file."""
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from tortie.apps.answers import GetAnswer, SourceText, StatusAnswer, TraceAnswer, TraceQuery, WriteAnswer
+from tortie.apps.ctl import wire
+from tortie.apps.defaults import DATASTORE, SOCKET
+
+
+class Target(Protocol):
+    """What every command can ask for, whoever answers. All raise Failure; a file also StoreError."""
+
+    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool) -> WriteAnswer:
+        """Store documents in one transaction."""
+
+    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+        """Delete by name."""
+
+    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+        """Delete what documents name."""
+
+    def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
+        """Resources of a kind."""
+
+    def status(self) -> StatusAnswer:
+        """The agent's state."""
+
+    def trace(self, query: TraceQuery) -> TraceAnswer:
+        """A packet's verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the user said about where to go; None: nothing. `node` is this host's name in documents."""
+
+    datastore: str | None = None
+    socket: str | None = None
+    node: str | None = None
+
+    @property
+    def node_name(self) -> str:
+        """The given node, or the host's name."""
+        return self.node or os.uname().nodename.lower()
+
+
+def choose(choice: Choice) -> Target:
+    """A given socket; else a given file; else the default socket if an agent answers; else the default file."""
+    if choice.socket is not None or (choice.datastore is None and wire.answers(SOCKET)):
+        from tortie.apps.ctl.remote import SocketTarget
+
+        return SocketTarget(choice.socket or SOCKET)
+    from tortie.apps.ctl.local import FileTarget
+
+    return FileTarget(choice.datastore or DATASTORE, choice.node_name)

@@ -1,0 +1,34 @@
+"""JSON values as YAML that every reader takes for what they are.
+
+PyYAML quotes what YAML 1.1 as it knows it would misread; the readers of `projectcalico.org/v3` documents read more
+words and numbers (reference cli.md section 4: `y`, `1e3`), so text stays plain only where nobody could misread it.
+"""
+
+import re
+
+import yaml
+
+_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+\.\d+\.\d+\.\d+(/\d+)?")
+_Base: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_Base):  # type: ignore[misc, valid-type]
+    """Quotes by our rule, writes no aliases, and indents lists as people do."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Everything is written out."""
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if is_plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(value: object) -> str:
+    """The value as one YAML document, keys sorted."""
+    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=2**20)

@@ -1,0 +1,11 @@
+"""Where things are when nobody says otherwise. Source: reference ux.md section D."""
+
+DATASTORE = "/var/lib/tortie/state.db"
+SOCKET = "/run/tortie/tortie.sock"
+RUN_FOLDER = "/run/tortie"
+CONFIG_FILE = "/etc/tortie/tortie.yaml"
+
+
+def beacons_of(datastore: str) -> str:
+    """The folder beside a datastore file in which the agents that serve it say where they answer."""
+    return f"{datastore}.agents"

@@ -1,0 +1,60 @@
+"""Warnings about documents that are valid and yet hardly mean what their author thinks."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from tortie.resources.kind import Body, Resource
+from tortie.store.protocol import Store
+
+_OTHER = {"ingress": "egress", "egress": "ingress"}
+
+
+async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
+    """Warnings about these resources; the policies that are stored already count as their company."""
+    suspects = [(one, side) for one in resources if (side := _one_sided(one.body))]
+    if not suspects:
+        return []
+    new = {one.name: one.body for one in resources if one.kind == "GlobalNetworkPolicy"}
+    entries, _ = await store.list("GlobalNetworkPolicy")
+    stored = (json.loads(entry.value) for entry in entries if entry.key.name not in new)
+    company = [*new.values(), *stored]
+    return [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
+
+
+def _no_return_rule(resource: Resource, side: str) -> str:
+    other = _OTHER[side]
+    return (
+        f"{resource.source}:{resource.line}: warning: doNotTrack policy {resource.name!r} allows {side} "
+        f"but has no {other} rule (NO_RETURN_RULE): without connection tracking replies are not recognised; "
+        f"add the mirrored rule to its {other}"
+    )
+
+
+def _one_sided(body: Body) -> str | None:
+    """The side that allows something while the other has no rule at all."""
+    spec = _spec(body)
+    if body.get("kind") != "GlobalNetworkPolicy" or not spec.get("doNotTrack"):
+        return None
+    for side, other in _OTHER.items():
+        if _allows(spec, side) and not spec.get(other):
+            return side
+    return None
+
+
+def _has_return(body: Body, side: str, company: Iterable[Body]) -> bool:
+    """Whether another untracked policy with the same selector allows something on the other side."""
+    selector = _spec(body).get("selector")
+    specs = (_spec(one) for one in company)
+    return any(
+        one.get("doNotTrack") and one.get("selector") == selector and _allows(one, _OTHER[side]) for one in specs
+    )
+
+
+def _allows(spec: Body, side: str) -> bool:
+    rules = cast(list[Body], spec.get(side) or [])
+    return any(rule.get("action") == "Allow" for rule in rules)
+
+
+def _spec(body: Body) -> Body:
+    return cast(Body, body.get("spec") or {})

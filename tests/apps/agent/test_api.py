@@ -1,0 +1,340 @@
+"""The API on a real unix socket: what it answers, and what hostile or slow clients get."""
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
+from apps.fake_agent import StillInterfaces
+from apps.reference_driver import ReferenceDriver
+from tortie.apps.agent import admission, api
+from tortie.apps.agent.listener import unix_listener
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.agent.status import Status
+from tortie.apps.agent.web import answering
+from tortie.apps.ctl.remote import SocketTarget
+from tortie.apps.ctl.wire import request
+from tortie.apps.failure import Code, Failure
+from tortie.calc import Engine
+from tortie.store.memory import MemoryStore
+
+
+class World:
+    """A running API, and the client of the command line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.driver, self.store = str(path), ReferenceDriver(), MemoryStore()
+        self.pump = Pump(self.store, Engine("node2"), self.driver, StillInterfaces())
+        self.status = Status(AgentSettings(node="node2", socket=path), self.pump)
+        self.target = SocketTarget(self.path)
+
+    async def ask(self, *request_line: object) -> object:
+        return await asyncio.to_thread(request, self.path, *request_line)  # type: ignore[arg-type]
+
+    async def apply(self, *documents: str, wait: bool = True) -> object:
+        files = [{"source": f"{number}.yaml", "text": text} for number, text in enumerate(documents)]
+        return await asyncio.to_thread(lambda: self.target.apply(files, wait=wait, dry_run=False))  # type: ignore[arg-type]
+
+    async def raw(self, payload: bytes, *, then_close: bool = False) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        try:
+            writer.write(payload)
+            if then_close:
+                return b""
+            async with asyncio.timeout(5):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def world_at(folder: Path) -> AsyncIterator[World]:
+    world = World(folder / "run" / "agent.sock")
+    pumping = asyncio.create_task(world.pump.run())
+    with unix_listener(Path(world.path)) as listener:
+        async with answering(world.store, world.pump, world.status, listener):
+            yield world
+    pumping.cancel()
+    await asyncio.gather(pumping, return_exceptions=True)
+
+
+def in_world(folder: Path, test: Callable[[World], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(20), world_at(folder) as world:
+            await test(world)
+
+    asyncio.run(run())
+
+
+def test_an_apply_is_answered_when_it_is_enforced(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        answer = await world.apply(ENDPOINT, POLICY)
+        assert isinstance(answer, dict)
+        assert [change["action"] for change in answer["changes"]] == ["created", "created"]
+        (enforced,) = answer["enforced"]
+        assert enforced["is_current"]
+        assert [one["interface"] for one in enforced["interfaces"]] == ["eth0"]
+        assert {"eth0"} == set(world.driver.enforced)
+
+    in_world(tmp_path, test)
+
+
+def test_documents_can_be_sent_as_they_are(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        body = PAIR.encode()
+        head = f"POST /v1/apply?source=here.yaml HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        answer = await world.raw(head.encode() + body)
+        assert answer.startswith(b"HTTP/1.1 200")
+
+    in_world(tmp_path, test)
+
+
+def test_an_invalid_document_is_answered_with_every_problem_and_its_place(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(Failure) as caught:
+            await world.apply(ENDPOINT.replace("apiVersion", "piVersion"), POLICY.replace("6379", "637900"))
+        assert caught.value.code is Code.INVALID
+        assert {"0.yaml", "1.yaml"} == {problem["source"] for problem in caught.value.problems}
+        assert any("did you mean" in problem["text"] for problem in caught.value.problems)
+        assert (await world.store.list())[1] == 0
+
+    in_world(tmp_path, test)
+
+
+def test_a_refused_policy_is_named_with_its_class(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        answer = await world.apply(NORMAL)
+        assert isinstance(answer, dict)
+        (reason,) = answer["enforced"][0]["refused"]["eth0"]
+        assert "GlobalNetworkPolicy(ssh-only)" in reason
+        assert "normal" in reason
+
+    in_world(tmp_path, test)
+
+
+def test_status_is_complete(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        status = await asyncio.to_thread(world.target.status)
+        assert status["agent"]["node"] == "node2"
+        assert status["datastore_revision"] == status["enforced"]["revision"]
+        assert status["notes"] == ["only untracked policy is enforced; nothing is locked down"]
+        assert [one["packets"] for one in status["counters"]["rules"]] == [7]
+
+    in_world(tmp_path, test)
+
+
+def trace(world: World, **changes: object) -> Awaitable[object]:
+    query = {
+        "source": "1.2.3.4",
+        "destination": "10.0.0.5",
+        "protocol": "tcp/6379",
+        "source_port": None,
+        "interface": "eth0",
+        "direction": "ingress",
+        "files": [],
+    }
+    return world.ask("POST", "/v1/trace", query | changes)
+
+
+def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        answer = await trace(world)
+        assert isinstance(answer, dict)
+        assert (answer["verdict"], answer["agrees"], answer["is_tracked"]) == ("allow", True, False)
+        world.driver.lies = True
+        lied = await trace(world)
+        assert isinstance(lied, dict)
+        assert lied["agrees"] is False
+
+    in_world(tmp_path, test)
+
+
+def test_trace_with_documents_is_a_what_if_that_changes_nothing(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        deny = POLICY.replace("Allow", "Deny")
+        answer = await trace(world, files=[{"source": "x", "text": deny}])
+        assert isinstance(answer, dict)
+        assert answer["verdict"] == "deny"
+        again = await trace(world)
+        assert isinstance(again, dict)
+        assert again["verdict"] == "allow"
+
+    in_world(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": "x"},
+        {"protocol": "tcp"},
+        {"protocol": "tcp/99999"},
+        {"interface": "eth9"},
+        {"direction": "up"},
+        {"source_port": -1},
+        {"source_port": True},
+        {"destination": "::1"},
+        {"files": "x"},
+        {"files": [1]},
+        {"source": 4},
+    ],
+)
+def test_a_question_that_makes_no_sense_is_a_usage_error(tmp_path: Path, changes: dict[str, object]) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(Failure) as caught:
+            await trace(world, **changes)
+        assert caught.value.code is Code.USAGE
+
+    in_world(tmp_path, test)
+
+
+HOSTILE = [
+    b"",
+    b"\r\n\r\n",
+    b"GET\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET /v1/status HTTP/9.9\r\n\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PUT /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    b"GET /v1/resources/%00%ff?name=%f0 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /v1/enforced?revision=-1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /v1/enforced?revision=" + b"9" * 400 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"DELETE /v1/resources/gnp HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /v1/trace HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n[[[[",
+    b"POST /v1/trace HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]",
+    b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+    b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n\x00\xff\xfe\x00\x01",
+    b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Type: application/vnd.tortie.files+json\r\n"
+    b'Content-Length: 15\r\n\r\n{"files": [{}]}',
+]
+
+
+def test_hostile_requests_get_an_answer_or_the_door_and_the_next_client_is_served(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        for payload in HOSTILE:
+            await world.raw(payload, then_close=True)
+        for payload in HOSTILE[4:14]:
+            answer = await world.raw(payload)
+            assert b"Traceback" not in answer
+            assert int(answer.split(b" ", 2)[1]) in range(400, 500), (payload[:60], answer[:200])
+        version = await world.ask("GET", "/v1/version")
+        assert isinstance(version, dict)
+        assert (await world.store.list())[1] == 0
+
+    in_world(tmp_path, test)
+
+
+def test_a_body_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MOST_BYTES", 1000)
+
+    async def test(world: World) -> None:
+        with pytest.raises(Failure, match="Request Entity Too Large"):
+            await world.apply(network_set("s", *(f"10.0.{number}.0/24" for number in range(250))))
+
+    in_world(tmp_path, test)
+
+
+def test_silent_clients_lose_their_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "ASK_S", 0.05)
+
+    async def test(world: World) -> None:
+        for start in (b"", b"GET /v1/status HT"):
+            assert await world.raw(start) == b""
+        assert await world.ask("GET", "/v1/version")
+
+    in_world(tmp_path, test)
+
+
+def test_a_body_that_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "REQUEST_S", 0.05)
+
+    async def test(world: World) -> None:
+        answer = await world.raw(b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+        assert answer.startswith(b"HTTP/1.1 408")
+
+    in_world(tmp_path, test)
+
+
+def test_a_crowd_of_silent_clients_does_not_lock_the_others_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MOST", 20)
+    monkeypatch.setattr(admission, "ASK_S", 0.2)
+
+    async def test(world: World) -> None:
+        crowd = [await asyncio.open_unix_connection(world.path) for _ in range(40)]
+        await asyncio.sleep(0.3)
+        assert await world.ask("GET", "/v1/version")
+        for _, writer in crowd:
+            writer.close()
+
+    in_world(tmp_path, test)
+
+
+def test_only_root_and_the_agents_own_user_are_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "peer_uid", lambda peer: 12345)
+
+    async def test(world: World) -> None:
+        with pytest.raises(Failure) as caught:
+            await world.ask("GET", "/v1/version")
+        assert caught.value.code is Code.UNREACHABLE
+
+    in_world(tmp_path, test)
+
+
+def test_the_peers_user_is_read_from_the_kernel() -> None:
+    mine, other = socket.socketpair()
+    with mine, other:
+        assert admission.peer_uid(mine) == Path("/proc/self").stat().st_uid
+
+
+def test_the_socket_is_private_from_its_first_moment(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "s.sock"
+    with unix_listener(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        with pytest.raises(Failure, match="another agent answers"), unix_listener(path):
+            pass
+    assert not path.exists()
+
+
+def test_a_dead_agents_socket_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "s.sock"))
+    with unix_listener(folder / "s.sock"):
+        pass
+    (folder / "file").write_text("precious")
+    with pytest.raises(Failure, match="is no socket"), unix_listener(folder / "file"):
+        pass
+    assert (folder / "file").read_text() == "precious"
+
+
+def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(Failure, match="others may write there"), unix_listener(folder / "s.sock"):
+        pass
+
+
+def test_answers_are_json_whatever_the_names_hold(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(Failure) as caught:
+            await world.ask("GET", "/v1/resources/" + "%1b%5b31m")
+        assert json.dumps(caught.value.message)
+
+    in_world(tmp_path, test)

@@ -1,0 +1,302 @@
+"""Commands on a datastore file, in this process: output and exit codes."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
+from tortie.apps.ctl import target, wire
+from tortie.apps.ctl.main import COMMANDS, run
+
+
+class Shell:
+    """Runs commands on one datastore file that no agent serves."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capture = folder, capture
+        self.datastore = folder / "store" / "state.db"
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        code = run(["--datastore", str(self.datastore), *arguments])
+        out, err = self._capture.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    def file(self, text: str, name: str = "doc.yaml") -> str:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    for name in ("TORTIE_DATASTORE", "TORTIE_SOCKET", "TORTIE_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    return Shell(tmp_path, capsys)
+
+
+def test_apply_says_what_it_did_and_that_nothing_enforces_it(shell: Shell) -> None:
+    code, out, err = shell("apply", "-f", shell.file(PAIR))
+    assert (code, err) == (0, "")
+    assert "HostEndpoint(node2-eth0) created\n" in out
+    assert "Successfully applied 2 resource(s)\n" in out
+    assert "no agent serves it, so nothing enforces it yet" in out
+
+
+def test_apply_of_one_kind_names_it(shell: Shell) -> None:
+    _, out, _ = shell("apply", "-f", shell.file(POLICY))
+    assert "Successfully applied 1 'GlobalNetworkPolicy' resource(s)\n" in out
+
+
+def test_a_wrong_document_gives_exit_code_3_and_every_place(shell: Shell) -> None:
+    path = shell.file(PAIR.replace("apiVersion", "piVersion", 1).replace("[6379]", "[20:210000]"))
+    code, out, err = shell("apply", "-f", path)
+    assert (code, out) == (3, "")
+    assert f"{path}:1:1" in err
+    assert "did you mean apiVersion?" in err
+    assert f"{path}:15:" in err
+    assert shell("get", "hep")[1].count("\n") == 2
+
+
+def test_a_file_that_does_not_exist_is_a_usage_error(shell: Shell) -> None:
+    code, _, err = shell("apply", "-f", str(shell.folder / "nope.yaml"))
+    assert code == 2
+    assert "No such file or directory" in err
+
+
+def test_bytes_that_are_no_text_are_an_invalid_document(shell: Shell) -> None:
+    path = shell.folder / "bad.yaml"
+    path.write_bytes(b"kind: \xff\xfe\x00")
+    assert shell("apply", "-f", str(path))[0] == 3
+
+
+def test_a_folder_is_read_in_order_and_deeper_only_when_asked(shell: Shell) -> None:
+    shell.file(network_set("a"), "1.yaml")
+    shell.file(network_set("b"), "2.JSON")
+    shell.file("not: a resource", "3.txt")
+    (shell.folder / "deep").mkdir()
+    shell.file(network_set("c"), "deep/4.yml")
+    assert "a) created\nGlobalNetworkSet(b) created\nSuccessfully" in shell("apply", "-f", str(shell.folder))[1]
+    assert "Successfully applied 3 " in shell("apply", "-R", "-f", str(shell.folder))[1]
+
+
+def test_an_empty_file_is_refused(shell: Shell) -> None:
+    code, _, err = shell("apply", "-f", shell.file(""))
+    assert code == 3
+    assert "no resources specified in file" in err
+
+
+def test_standard_input_is_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(network_set("a").encode())))
+    assert shell("apply", "-f", "-")[0] == 0
+
+
+def test_a_dry_run_makes_no_file(shell: Shell) -> None:
+    code, out, _ = shell("apply", "--dry-run", "-f", shell.file(PAIR))
+    assert code == 0
+    assert "nothing was written" in out
+    assert not shell.datastore.exists()
+
+
+def test_apply_answers_in_json_when_asked(shell: Shell) -> None:
+    code, out, _ = shell("apply", "-o", "json", "-f", shell.file(PAIR))
+    assert code == 0
+    assert [change["action"] for change in json.loads(out)["changes"]] == ["created", "created"]
+
+
+def test_a_forgotten_return_rule_is_warned_of_on_stderr(shell: Shell) -> None:
+    code, _, err = shell("apply", "-f", shell.file(POLICY[: POLICY.index("  egress:")]))
+    assert code == 0
+    assert "NO_RETURN_RULE" in err
+
+
+def test_get_prints_tables_as_the_reference_says(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    assert shell("get", "hep")[1] == "NAME         NODE    \nnode2-eth0   node2   \n\n"
+    wide = shell("get", "gnp", "redis", "-o", "wide")[1]
+    assert wide.split("\n")[0].split() == ["NAME", "TIER", "ORDER", "SELECTOR"]
+    assert shell("get", "HostEndpoints", "-o", "name")[1] == "hostendpoint/node2-eth0\n"
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_what_get_prints_can_be_applied_again(shell: Shell, form: str) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    shell(
+        "apply",
+        "-f",
+        shell.file(PAIR.replace("{name: redis}", "{name: redis, annotations: {a: '\U0001f600 \u202e é'}}")),
+    )
+    for arguments in (("gnp",), ("gnp", "redis"), ("tier", "default", "kube-admin")):
+        out = shell("get", *arguments, "-o", form)[1]
+        code, again, err = shell("apply", "-f", shell.file(out, f"again.{form}"))
+        assert (code, err) == (0, "")
+        assert "unchanged" in again
+
+
+def test_a_missing_resource_gives_exit_code_5_beside_those_found(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    code, out, err = shell("get", "gnp", "redis", "nope")
+    assert code == 5
+    assert "redis" in out
+    assert err == "tortie: resource does not exist: GlobalNetworkPolicy(nope)\n"
+    assert shell("delete", "gnp", "nope")[0] == 5
+    assert shell("delete", "-s", "gnp", "nope")[0] == 0
+
+
+def test_a_conflict_gives_exit_code_6(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(ENDPOINT))
+    stale = ENDPOINT.replace("{name:", '{resourceVersion: "99", name:')
+    code, _, err = shell("apply", "-f", shell.file(stale))
+    assert code == 6
+    assert "is out of date (latest: 1)" in err
+
+
+def test_a_datastore_that_is_not_there_or_none_gives_exit_code_7(shell: Shell) -> None:
+    assert shell("get", "hep")[0] == 7
+    shell.datastore.parent.mkdir()
+    shell.datastore.write_text("this is no database at all, just text that is long enough")
+    code, _, err = shell("get", "hep")
+    assert code == 7
+    assert str(shell.datastore) in err
+
+
+def test_a_socket_that_nobody_answers_gives_exit_code_7(shell: Shell) -> None:
+    code, _, err = shell("--socket", str(shell.folder / "none.sock"), "get", "hep")
+    assert code == 7
+    assert "no agent answers" in err
+    assert shell("--socket", "/" + "x" * 200, "get", "hep")[0] == 7
+
+
+def test_status_without_an_agent_says_so(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    code, _, err = shell("status")
+    assert code == 7
+    assert "(revision 1): nothing new is enforced" in err
+
+
+def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
+    path = shell.file(PAIR)
+    shell("apply", "-f", path)
+    code, out, _ = shell("delete", "-f", path)
+    assert code == 0
+    assert "Successfully deleted 2 resource(s)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("aply",), "did you mean 'apply'?"),
+        (("get", "gnpp"), "did you mean gnp?"),
+        (("get", "hep", "-o", "xml"), "'xml'"),
+        (("get", "hep", ""), "may not be empty"),
+        (("apply",), "give documents with -f"),
+        (("delete", "gnp"), "at least one NAME"),
+        (("validate",), "give documents with -f"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1"), "either --in INTERFACE or --out INTERFACE"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--in", "a", "--out", "b"), "either --in INTERFACE"),
+        (("selector", "test"), "which selector?"),
+        (("selector", "test", "a ==", "--labels", "a=b"), "column"),
+        (("selector", "test", "all()", "--labels", "ab"), "write key=value"),
+        (("--nonsense",), "--nonsense"),
+        (("agent", "run", "--dataplane", "iptables"), "use ebpf"),
+        (("agent", "run", "--config", "/nonexistent"), "no such file"),
+    ],
+)
+def test_a_usage_error_gives_exit_code_2_and_a_hint(shell: Shell, arguments: tuple[str, ...], hint: str) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    code, out, err = shell(*arguments)
+    assert (code, out) == (2, "")
+    assert hint in err
+
+
+def test_validate_touches_nothing_and_lists_every_problem(shell: Shell) -> None:
+    assert shell("validate", "-f", shell.file(PAIR)) == (0, "Successfully validated 2 resource(s)\n", "")
+    bad = shell.file(PAIR.replace("10.0.0.5", "<NODE_IP>").replace("Allow", "Alow"), "bad.yaml")
+    code, out, _ = shell("validate", "-f", bad, "-o", "json")
+    answer = json.loads(out)
+    assert code == 3
+    assert not answer["valid"]
+    assert len(answer["problems"]) == 3
+    assert all(problem["line"] and problem["column"] for problem in answer["problems"])
+    assert not shell.datastore.exists()
+
+
+def test_trace_works_from_a_file_alone(shell: Shell) -> None:
+    arguments = ("--node", "node2", "trace", "1.2.3.4", "10.0.0.5", "tcp/6379", "--in", "eth0")
+    code, out, _ = shell(*arguments, "-f", shell.file(PAIR), "-o", "json")
+    answer = json.loads(out)
+    assert code == 0
+    assert tuple(answer[k] for k in ("verdict", "stage", "is_tracked", "agrees")) == ("allow", "untracked", False, None)
+    assert answer["rule"]["policy"] == "GlobalNetworkPolicy(redis)"
+
+
+def test_trace_works_from_the_datastore_with_documents_over_it(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    trace = ("trace", "10.0.0.5", "1.2.3.4", "tcp/9", "--sport", "6379", "--out", "eth0", "--node", "node2")
+    assert "ALLOW  tier default, GlobalNetworkPolicy(redis), rule 0" in shell(*trace)[1]
+    deny = shell.file(POLICY.replace("Allow", "Deny"), "deny.yaml")
+    code, out, _ = shell(*trace, "-f", deny)
+    assert code == 0
+    assert "DENY" in out
+    assert "dropped before connection tracking" in out
+
+
+def test_trace_shows_failsafes_and_interfaces_without_endpoint(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    ssh = shell("trace", "1.2.3.4", "10.0.0.5", "tcp/22", "--in", "eth0", "--node", "node2")[1]
+    assert "a failsafe port" in ssh
+    other = shell("trace", "1.2.3.4", "10.0.0.5", "tcp/6379", "--in", "eth7", "--node", "node3")[1]
+    assert "no host endpoint governs this interface" in other
+
+
+def test_trace_without_anything_to_go_by_says_what_to_give(shell: Shell) -> None:
+    code, _, err = shell("trace", "1.2.3.4", "10.0.0.5", "tcp/22", "--in", "eth0")
+    assert code == 7
+    assert "give -f FILE or --datastore PATH" in err
+
+
+def test_normal_policy_is_stored_where_no_agent_could_refuse_it(shell: Shell) -> None:
+    assert shell("apply", "-f", shell.file(NORMAL))[0] == 0
+
+
+def test_every_command_explains_itself_with_two_examples(shell: Shell) -> None:
+    for command in COMMANDS:
+        code, out, _ = shell(command, "--help")
+        assert code == 0
+        assert (
+            out.split("Examples:")[1].split("Options:")[0].count("  tortie ")
+            + out.count("  nsenter")
+            + out.count("  echo")
+            == 2
+        ), out
+
+
+def test_output_obeys_no_control_characters_of_a_name(shell: Shell) -> None:
+    code, _, err = shell("get", "\x1b[31mred")
+    assert code == 2
+    assert "\x1b" not in err
+
+
+def test_a_given_socket_wins_over_a_given_datastore() -> None:
+    chosen = target.choose(target.Choice(datastore="/x/state.db", socket="/x/s"))
+    assert getattr(chosen, "path", None) == "/x/s"
+    assert type(chosen).__name__ == "SocketTarget"
+
+
+@pytest.mark.parametrize(("has_agent", "kind"), [(True, "SocketTarget"), (False, "FileTarget")])
+def test_without_a_choice_the_default_agent_comes_before_the_default_file(
+    monkeypatch: pytest.MonkeyPatch, has_agent: bool, kind: str
+) -> None:
+    monkeypatch.setattr(wire, "answers", lambda path: has_agent)
+    assert kind == type(target.choose(target.Choice())).__name__
+    assert type(target.choose(target.Choice(datastore="/x"))).__name__ == "FileTarget"
+
+
+def test_environment_chooses_like_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    monkeypatch.setenv("TORTIE_DATASTORE", str(shell.datastore))
+    assert run(["get", "hep", "node2-eth0"]) == 0
+    monkeypatch.setenv("TORTIE_SOCKET", "/nonexistent/s")
+    assert run(["get", "hep"]) == 7
