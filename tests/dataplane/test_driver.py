@@ -294,6 +294,28 @@ def test_log_rules_tell_of_the_packets_they_met(bpffs: Path) -> None:
         assert parse_address(peer.address)[1] == events[0].packet.source
 
 
+def test_egress_counts_stay_exact_over_replaced_tables(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver:
+        with peer.entered():
+            sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sink.bind((peer.address, PORT))
+        with host.entered():
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sink, sender:
+            for round_ in range(3):
+                udp = Rule(Action.ALLOW, (ProtocolMatch(17), PortMatch(Side.DESTINATION, (PortRange(PORT, PORT),))))
+                extra = tuple(rule(Action.DENY, side=Side.SOURCE) for _ in range(round_))
+                changed = policy((), (udp, *extra))
+                driver.take(Delta(endpoints={host.interface: endpoint(host, changed)}, failsafes=Failsafes()))
+                assert driver.apply().failed == {}
+                for _ in range(10):
+                    sender.sendto(b"x", (peer.address, PORT))
+            rules, _ = driver.counters()
+        assert {30} == {
+            count.packets for count in rules if count.rule.index == 0 and count.direction is Direction.EGRESS
+        }
+
+
 def test_cleanup_removes_exactly_what_is_ours(bpffs: Path) -> None:
     with veth_pair() as (host, _):
         make_kernel_track(host)

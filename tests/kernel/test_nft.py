@@ -1,5 +1,5 @@
-import asyncio
 import errno
+import json
 import sys
 from collections.abc import Iterator
 
@@ -84,11 +84,13 @@ def test_counters_of_a_table_that_is_not_there_are_none() -> None:
 
 @pytest.mark.root
 @pytest.mark.usefixtures("inside")
-def test_the_asynchronous_run_does_and_fails_the_same() -> None:
-    asyncio.run(nft.run_async(TABLE))
-    assert nft.list_table("inet", "tortie_test") is not None
+def test_a_running_script_lists_what_was_there_before_it_and_fails_like_run() -> None:
+    assert nft.Running(TABLE).finish() == ""
+    listed = json.loads(nft.Running("list counters table inet tortie_test\ndelete table inet tortie_test\n").finish())
+    assert "nftables" in listed
+    assert nft.list_table("inet", "tortie_test") is None
     with pytest.raises(KernelError, match=r"^nft: run script: line 1: syntax error"):
-        asyncio.run(nft.run_async("add tabel inet x\n"))
+        nft.Running("add tabel inet x\n").finish()
 
 
 @pytest.mark.root
@@ -115,7 +117,7 @@ def test_without_privileges_the_remedy_is_named() -> None:
 
 def test_without_nft_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    for failing in (lambda: nft.run(""), lambda: asyncio.run(nft.run_async("")), lambda: nft.list_table("inet", "x")):
+    for failing in (lambda: nft.run(""), lambda: nft.Running(""), lambda: nft.list_table("inet", "x")):
         with pytest.raises(KernelError, match=r"run nft: ENOENT .*install the package nftables"):
             failing()
 

@@ -3,7 +3,6 @@
 Because: libnftables is GPL-2 and tortie is not; nft's text is also what an operator sees.
 """
 
-import asyncio
 import errno
 import json
 import os
@@ -40,52 +39,42 @@ def run(script: str, *, check_only: bool = False) -> None:
 
 
 class Running:
-    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile."""
+    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile.
+
+    What `list` commands in the script show is what was there before the script's changes.
+    """
 
     def __init__(self, script: str) -> None:
+        # nft 1.0.6 reads the script of `-j` twice, as JSON and then as its own language: a pipe is empty by then.
+        self._script = os.memfd_create("tortie-nft")
         try:
+            with open(self._script, "w", closefd=False) as file:
+                file.write(script)
             self._child = subprocess.Popen(
-                _words(False), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                ["nft", "-j", "-f", f"/proc/self/fd/{self._script}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=(self._script,),
             )
         except FileNotFoundError as error:
+            os.close(self._script)
             raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
-        self._script = script
 
-    def finish(self) -> None:
-        """Raises: KernelError as `run` does."""
+    def finish(self) -> str:
+        """What the script listed, as JSON text. Raises: KernelError as `run` does."""
         try:
-            _, said = self._child.communicate(self._script, timeout=_TIMEOUT_S)
+            listed, said = self._child.communicate(timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             self._child.kill()
             self._child.communicate()
             raise KernelError(DOOR, "run script", errno.ETIMEDOUT) from error
+        finally:
+            os.close(self._script)
         if self._child.returncode:
             raise _failed("run script", said)
-
-
-async def run_async(script: str, *, check_only: bool = False) -> None:
-    """`run`, without blocking the event loop."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *_words(check_only),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except FileNotFoundError as error:
-        raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            _, said = await child.communicate(script.encode())
-    except TimeoutError as error:
-        raise KernelError(DOOR, "run script", errno.ETIMEDOUT) from error
-    finally:
-        # Cancelled or too late: the transaction is either done or not, and no child stays behind.
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode:
-        raise _failed("check script" if check_only else "run script", said.decode(errors="replace"))
+        return listed
 
 
 def list_table(family: str, name: str, *, terse: bool = True) -> dict[str, Any] | None:

@@ -42,8 +42,8 @@ def durable_bpffs(path: Path) -> Path:
     """Where a bpffs mounted on `path` is reached from here; mounted if it is not yet, outside of private mounts.
 
     Because: `ip netns exec` and service managers give a process a private mount namespace; a bpffs mounted there goes
-    with the process, and what is pinned in it with the bpffs. The mount is then made in the mount namespace of the first
-    process, or of the oldest ancestor that may be looked at, and reached through a descriptor.
+    with the process, and what is pinned in it with the bpffs. The mount is then made in the mount namespace of the
+    first process, or of the oldest ancestor that may be looked at, and reached through a descriptor.
     """
     outside = _outside()
     if outside is None:
@@ -71,7 +71,7 @@ def unmount_bpffs(path: Path) -> bool:
 
 
 def _outside() -> Path | None:
-    """The /proc folder of a process whose mounts outlive ours; None where ours are not private, as far as one can see."""
+    """The /proc folder of a process whose mounts outlive ours; None where ours are not private, as far as we see."""
     own = Path("/proc/self/ns/mnt").readlink()
     for pid in (1, *reversed(_ancestors())):
         try:
