@@ -1,1 +1,30 @@
-int x_xdp;
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* XDP ingress of one interface.
+ *
+ *   driver ─▶ xdp_root ─slot─▶ xdp_policy (one generation) ─▶ drop        (root.bpf.c has the other programs)
+ *                                  │ allow: metadata ─▶ tc_mark ─▶ mark ─▶ notrack
+ *                                  └ continue: as if we were not here
+ */
+#include <linux/bpf.h>
+
+typedef struct xdp_md context_t;
+
+#include "tortie/judge.h"
+#include "tortie/metadata.h"
+
+SEC("xdp")
+int xdp_policy(struct xdp_md *ctx)
+{
+	switch (verdict_of(ctx, 0)) {
+	case VERDICT_DENY:
+		return XDP_DROP;
+	case VERDICT_ALLOW:
+		if (!metadata_write(ctx))
+			count(REASON_NO_METADATA);
+		return XDP_PASS;
+	default:
+		return XDP_PASS;
+	}
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -521,9 +521,9 @@ class TestSettings:
 
     def test_the_nodes_own_settings_come_before_the_default_ones_field_by_field(self) -> None:
         one = engine(
-            FelixSettings("node.me", failsafe_inbound=self.PORT),
-            FelixSettings("default", failsafe_inbound=(), failsafe_outbound=self.PORT),
-            FelixSettings("node.other", failsafe_inbound=(), failsafe_outbound=()),
+            FelixSettings(name="node.me", failsafe_inbound=self.PORT),
+            FelixSettings(name="default", failsafe_inbound=(), failsafe_outbound=self.PORT),
+            FelixSettings(name="node.other", failsafe_inbound=(), failsafe_outbound=()),
         )
         assert one.flush().failsafes == Failsafes(self.PORT, self.PORT)
         one.set_settings("node.me", None)
@@ -534,12 +534,18 @@ class TestSettings:
     def test_settings_that_change_nothing_make_no_delta(self) -> None:
         one = engine()
         one.flush()
-        give(one, FelixSettings("default", failsafe_inbound=Failsafes().inbound), FelixSettings("node.other", ()))
+        give(
+            one,
+            FelixSettings(name="default", failsafe_inbound=Failsafes().inbound),
+            FelixSettings(name="node.other", failsafe_inbound=()),
+        )
         assert not one.flush()
 
     def test_prefixes_and_excludes_decide_which_interfaces_are_the_hosts(self) -> None:
         interfaces = [interface(name) for name in ("cali1", "tap1", "eth0", "docker0", "br-12")]
-        settings = FelixSettings("default", interface_prefixes=("tap",), interface_exclude=("docker0", "/^br-[0-9]+$/"))
+        settings = FelixSettings(
+            name="default", interface_prefixes=("tap",), interface_exclude=("docker0", "/^br-[0-9]+$/")
+        )
         one = engine(endpoint("all", "*"), *interfaces, settings)
         one.flush()
         assert one.desired().endpoints.keys() == {"cali1", "eth0"}
@@ -548,7 +554,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("entry", ["/(a*)*b/", "/(/", "", "/a*a*a*a*a*b/", "/(?=eth0)/", "/" + "e" * 200 + "/"])
     def test_an_exclude_entry_that_cannot_be_used_excludes_nothing(self, entry: str) -> None:
-        settings = FelixSettings("default", interface_prefixes=("",), interface_exclude=(entry,))
+        settings = FelixSettings(name="default", interface_prefixes=("",), interface_exclude=(entry,))
         one = engine(endpoint("all", "*"), interface("eth0"), settings)
         one.flush()
         assert one.desired().endpoints.keys() == {"eth0"}

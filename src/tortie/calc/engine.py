@@ -76,7 +76,6 @@ class Engine:
             return
         before = self._before.setdefault(key, current)
         self._touched_policies.add(key)
-        self._touched_endpoints |= self._selected.items(key)
         if policy is None:
             del self._policies[key]
             self._selected.remove_selector(key)

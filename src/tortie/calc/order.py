@@ -22,7 +22,6 @@ BUILT_IN_TIERS = {
 
 Tiers = Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]]
 PolicyRank = tuple[bool, float, str]
-TierRank = tuple[bool, float, str]
 
 
 def policy_rank(policy: Policy) -> PolicyRank:
@@ -30,13 +29,8 @@ def policy_rank(policy: Policy) -> PolicyRank:
     return policy.order is None, policy.order or 0.0, policy.key.order_text
 
 
-def tier_rank(tier: Tier, *, is_missing: bool) -> TierRank:
-    """Sort key of a tier: missing tiers after all others."""
-    return is_missing, tier.order, tier.name
-
-
 def tier_named(name: str, tiers: Mapping[str, Tier]) -> tuple[Tier, bool]:
-    """The tier, or what stands for one that has vanished, and whether it has."""
+    """The tier, or what stands for one that has vanished (its order is after all others), and whether it has."""
     tier = tiers.get(name) or BUILT_IN_TIERS.get(name)
     return (tier, False) if tier else (Tier(name, inf, TierAction.DENY), True)
 
@@ -46,10 +40,10 @@ def arrange(policies: Iterable[Policy], tiers: Mapping[str, Tier]) -> Tiers:
     by_tier: dict[str, list[Policy]] = {}
     for policy in policies:
         by_tier.setdefault(policy.tier, []).append(policy)
-    found = [(*tier_named(name, tiers), members) for name, members in by_tier.items()]
-    found.sort(key=lambda entry: tier_rank(entry[0], is_missing=entry[1]))
+    found = [(tier_named(name, tiers)[0], members) for name, members in by_tier.items()]
+    found.sort(key=lambda entry: (entry[0].order, entry[0].name))
     arranged: dict[tuple[Stage, Direction], list[TierPolicies]] = {}
-    for tier, _, members in found:
+    for tier, members in found:
         members.sort(key=policy_rank)
         parts: dict[tuple[Stage, Direction], list[Policy]] = {}
         for policy in members:

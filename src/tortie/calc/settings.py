@@ -1,4 +1,8 @@
-"""The settings that hold for this host: the node's own document, field by field, over the default one."""
+"""The settings that hold for this host: the node's own document, field by field, over the default one.
+
+Documents with a `node_selector` never apply: it asks for the labels of Node documents, which a plain host has none of.
+Source: reference config.md section 1 (unknown node labels: none applies).
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +11,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from tortie.model.failsafe import Failsafes
-from tortie.model.settings import FelixSettings, InvalidPattern, interface_pattern
+from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings, InvalidPattern, interface_pattern
 
 Value = TypeVar("Value")
 
@@ -39,8 +43,8 @@ def _pattern(entry: str) -> re.Pattern[str] | None:
 
 
 def merge(documents: Mapping[str, FelixSettings], node: str) -> HostSettings:
-    """`node.<node>` over `default` over the built-in defaults; documents of other names do not count."""
-    levels = [documents[name] for name in (f"node.{node}", "default") if name in documents]
+    """`node.<node>` over `default` over the built-in defaults; documents of other names never apply."""
+    levels = [documents[name] for name in (NODE_PREFIX + node, DEFAULT_NAME) if name in documents]
     host = HostSettings()
     return HostSettings(
         Failsafes(

@@ -81,6 +81,15 @@ class InstalledVerdict:
     rule: RuleRef | None
 
 
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A packet that met Log rules (among the `rules` it met, in order) on an interface."""
+
+    interface: str
+    packet: Packet
+    rules: tuple[RuleRef, ...]
+
+
 class Driver(Protocol):
     """A dataplane. All calls come from one task; none of them blocks for longer than a kernel call."""
 
@@ -103,6 +112,9 @@ class Driver(Protocol):
 
     def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
         """The installed ingress program's own verdict on a packet; None where none is installed."""
+
+    def log_events(self) -> Sequence[LogEvent]:
+        """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""
 
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours; names of what was removed."""

@@ -39,6 +39,30 @@ def run(script: str, *, check_only: bool = False) -> None:
         raise _failed("check script" if check_only else "run script", done.stderr)
 
 
+class Running:
+    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile."""
+
+    def __init__(self, script: str) -> None:
+        try:
+            self._child = subprocess.Popen(
+                _words(False), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+        except FileNotFoundError as error:
+            raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
+        self._script = script
+
+    def finish(self) -> None:
+        """Raises: KernelError as `run` does."""
+        try:
+            _, said = self._child.communicate(self._script, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            self._child.kill()
+            self._child.communicate()
+            raise KernelError(DOOR, "run script", errno.ETIMEDOUT) from error
+        if self._child.returncode:
+            raise _failed("run script", said)
+
+
 async def run_async(script: str, *, check_only: bool = False) -> None:
     """`run`, without blocking the event loop."""
     try:

@@ -45,7 +45,12 @@ def parse_address(text: str) -> tuple[int, int]:
     if len(parts) == 4 and ":" not in text:
         value = 0
         for part in parts:
-            if not (part.isascii() and part.isdigit()) or len(part) > 3 or (part[0] == "0" and part != "0") or int(part) > 255:
+            if (
+                not (part.isascii() and part.isdigit())
+                or len(part) > 3
+                or (part[0] == "0" and part != "0")
+                or int(part) > 255
+            ):
                 raise InvalidAddress(f"{text!r} is not an IP address")
             value = value << 8 | int(part)
         return 4, value

@@ -52,7 +52,7 @@ class SetChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """Change of the desired state; None stands for gone. Every set that an endpoint refers to is in it or was before."""
+    """Change of the desired state; None is gone. Every set that an endpoint refers to is in it or was before."""
 
     endpoints: Mapping[str, EndpointState | None] = field(default_factory=dict)
     sets: Mapping[str, SetChange | None] = field(default_factory=dict)

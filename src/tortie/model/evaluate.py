@@ -72,21 +72,24 @@ def _walk(packet: Packet, direction: Direction, tiers: Sequence[TierPolicies], s
             if holds is False:
                 continue
             ref = RuleRef(group.tier.name, key, index)
-            if holds:
-                steps.append(Step(ref, rule.action.value.lower()))
+            step = Step(ref, rule.action.value.lower())
             match rule.action:
                 case Action.LOG:
-                    pass
+                    if holds:
+                        steps.append(step)
                 case Action.PASS:
                     if holds:
+                        steps.append(step)
                         break
                     may_have_passed = True
                 case Action.ALLOW | Action.DENY:
                     possible.add(Verdict.ALLOW if rule.action is Action.ALLOW else Verdict.DENY)
+                    if len(possible) > 1:
+                        return _conclude(possible, None, steps)
                     if holds and may_have_passed:
                         break
                     if holds:
-                        return _conclude(possible, ref, steps)
+                        return _conclude(possible, ref, [*steps, step])
                 case _:
                     assert_never(rule.action)
     possible.add(Verdict.CONTINUE)

@@ -37,7 +37,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A policy as every dataplane sees it. `order` None is last. `reason_refused`: a part no packet dataplane enforces."""
+    """A policy as dataplanes see it. `order` None is last. `reason_refused`: a part no packet dataplane enforces."""
 
     key: PolicyKey
     tier: str

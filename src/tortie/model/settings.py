@@ -1,4 +1,4 @@
-"""Settings of hosts: what a FelixConfiguration says about failsafes and about which interfaces are the host's.
+"""Settings of the agent that documents give: failsafe ports, and which interfaces are the host's own.
 
 Levels, weakest first: built-in, the object `default`, the one selector-scoped object that applies, `node.<name>`.
 None means that a level says nothing, so that a weaker one shows through.
@@ -22,20 +22,19 @@ class InvalidPattern(ValueError):
     """An interface pattern that is no regular expression, or one that could take long to match."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FelixSettings:
-    """One settings document; None leaves a field to the next more general one, and at last to the default.
+    """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None.
 
-    `name` is `default` for every host or `node.<name>` for one. An empty failsafe tuple means none at all, which differs
-    from None. An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
+    An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
     """
 
     name: str
+    node_selector: Selector | None = None
     failsafe_inbound: tuple[FailsafePort, ...] | None = None
     failsafe_outbound: tuple[FailsafePort, ...] | None = None
     interface_prefixes: tuple[str, ...] | None = None
     interface_exclude: tuple[str, ...] | None = None
-    node_selector: Selector | None = None
 
 
 def interface_pattern(entry: str) -> re.Pattern[str]:

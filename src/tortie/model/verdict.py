@@ -23,6 +23,10 @@ class Reason(Enum):
     ESSENTIAL_ICMPV6 = "essential_icmpv6"
     NO_MATCH = "no_match"
     FRAGMENT = "fragment"
+    VLAN = "vlan"
+    NO_METADATA = "no_metadata"
+    TABLE = "table"
+    LOG_LOST = "log_lost"
     POLICY = "policy"
     NO_ENDPOINT = "no_endpoint"
 

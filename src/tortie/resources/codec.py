@@ -14,20 +14,23 @@ import msgspec
 
 from tortie.model.address import InvalidAddress
 from tortie.model.selector import InvalidSelector
-from tortie.resources.document import Mapping, Node, Scalar, Sequence, read_documents
-from tortie.resources.fields import BAD, Missing, describe, read_object, refuse_unknown, suggest
+from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
 from tortie.resources.kind import API_VERSION, Body, Draft, Kind, Lowered, Resource
 from tortie.resources.kinds import KINDS
 from tortie.resources.lowering import Meaningless
 from tortie.resources.metadata import read_metadata
+from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import InvalidDocument, Problem, Problems, shorten
 
-_TOP = ("apiVersion", "kind", "metadata", "spec", "status", "items")
+_TOP = ("apiVersion", "kind", "metadata", "spec", "status")
+_LIST_TOP = ("apiVersion", "kind", "metadata", "items")
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
     """Every valid resource of the text in its order, and every problem of the others."""
+    from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
+
     resources: list[Resource] = []
     problems: list[Problem] = []
     for document in read_documents(text, source):
@@ -112,48 +115,51 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
 
 
 def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None) -> Iterator[Resource]:
-    fields = _TOP[:-1] if item_of else _TOP
+    """The resource, or those of a list kind; `item_of`: an item of a list, which may leave out what the list says."""
+    named = node.get("kind")
+    word = named.value if isinstance(named, Scalar) and isinstance(named.value, str) else ""
+    list_of = KINDS.get(word.removesuffix("List")) if word.endswith("List") and item_of is None else None
+    fields = _LIST_TOP if list_of else _TOP
     meant = {
-        refuse_unknown(key, key.text, problems, dict.fromkeys(fields))
+        refuse_unknown(key, join("", key.text), problems, dict.fromkeys(fields))
         for key, _ in node.entries.values()
         if key.text not in fields
     }
     version = node.get("apiVersion")
-    if (version is None and "apiVersion" not in meant and item_of is None) or version is not None:
+    if version is not None or (item_of is None and "apiVersion" not in meant):
         _check_word(version or node, "apiVersion", "TT1012", [API_VERSION], problems)
-    named = node.get("kind")
-    if named is None and item_of is not None:
-        resource = _read_resource(node, item_of, problems)
-        if resource is not None:
-            yield resource
+    if list_of is not None:
+        yield from _read_items(node, list_of, problems)
         return
-    word = named.value if isinstance(named, Scalar) else None
-    if isinstance(word, str) and word.endswith("List") and word[:-4] in KINDS and item_of is None:
-        items = node.get("items")
-        if not isinstance(items, Sequence):
-            message, remedy = "a list kind needs items", "add items: with the resources"
-            problems.add("TT1102", items or node, "items", message, remedy=remedy)
-            return
-        for item in items.items:
-            if isinstance(item, Mapping):
-                yield from _read_mapping(item, problems, KINDS[word[:-4]])
-            else:
-                problems.add("TT1011", item, "items", "not a resource", found=describe(item), expected=word[:-4])
+    kind = item_of if named is None else KINDS.get(word)
+    if kind is None or (item_of is not None and kind is not item_of):
+        if named is not None or "kind" not in meant:
+            known = [item_of.name] if item_of else list(KINDS)
+            _check_word(named or node, "kind", "TT1013", known, problems)
         return
-    if "kind" in meant and named is None:
-        return
-    known = [item_of.name] if item_of else list(KINDS)
-    if not _check_word(named or node, "kind", "TT1013", known, problems):
-        return
-    resource = _read_resource(node, KINDS[str(word)], problems)
+    resource = _read_resource(node, kind, problems)
     if resource is not None:
         yield resource
 
 
-def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> bool:
-    """Whether the node is one of the words; a mapping stands for the document that lacks the field."""
+def _read_items(node: Mapping, kind: Kind, problems: Problems) -> Iterator[Resource]:
+    items = node.get("items")
+    if not isinstance(items, Sequence):
+        message, remedy = "a list kind needs items", "add items: with the resources"
+        problems.add("TT1102", items or node, "items", message, remedy=remedy)
+        return
+    for index, item in enumerate(items.items):
+        if isinstance(item, Mapping):
+            yield from _read_mapping(item, problems, kind)
+        else:
+            path = join("", "items", index)
+            problems.add("TT1011", item, path, "not a resource", found=describe(item), expected=kind.name)
+
+
+def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> None:
+    """Note that the node is none of the words; a mapping stands for the document that lacks the field."""
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value in known:
-        return True
+        return
     expected = ", ".join(known)
     if isinstance(node, Scalar):
         hint = "" if problems.is_full else suggest(node.text, known)
@@ -162,14 +168,10 @@ def _check_word(node: Node, path: str, code: str, known: list[str], problems: Pr
         problems.add(code, node, path, f"{path} is missing", expected=expected, remedy=f"add {path}:")
     else:
         problems.add(code, node, path, f"unknown {path}", found=describe(node), expected=expected)
-    return False
 
 
 def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | None:
     """The resource, unless something is wrong with it."""
-    if "items" in node.entries:
-        key = node.entries["items"][0]
-        problems.add("TT1101", key, "items", 'unknown field "items"', remedy=f"write kind: {kind.name}List for a list")
     if "status" in node.entries and not kind.has_status:
         key = node.entries["status"][0]
         problems.add("TT1101", key, "status", f'unknown field "status": {kind.name} has none', remedy="remove it")

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, cast
 import yaml
 from yaml._yaml import CParser
 
+from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import Place, Problems, shorten
 from tortie.resources.scalars import NotFinite, Value, resolve
 
@@ -22,44 +23,6 @@ MAX_NODES = 300_000
 """Of one document, aliases expanded."""
 MAX_DEPTH = 100
 
-
-class Scalar(NamedTuple):
-    """A leaf: its value as a Python scalar, and the text it was read from.
-
-    `verbatim`: how many columns after `column` the text begins, where it stands there character for character.
-    """
-
-    line: int
-    column: int
-    value: Value
-    text: str
-    verbatim: int | None = None
-
-
-class Sequence(NamedTuple):
-    """A list."""
-
-    line: int
-    column: int
-    items: "list[Node]"
-
-
-class Mapping(NamedTuple):
-    """An object; keys are distinct texts, each with its own position."""
-
-    line: int
-    column: int
-    entries: "dict[str, tuple[Scalar, Node]]"
-
-    def get(self, key: str) -> "Node | None":
-        """The value of a key; None where it is absent or null."""
-        entry = self.entries.get(key)
-        if entry is None or (isinstance(entry[1], Scalar) and entry[1].value is None):
-            return None
-        return entry[1]
-
-
-Node = Scalar | Sequence | Mapping
 
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 # What YAML 1.2 section 5.1 calls printable, tab, CR and LF.

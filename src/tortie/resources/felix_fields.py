@@ -7,8 +7,8 @@ Source: reference config.md sections 2, 4 to 8 and 10.
 
 import re
 
-from tortie.resources.document import Node, Scalar
 from tortie.resources.fields import Field, Fields, Json, Missing, list_of, map_of, object_of
+from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems
 from tortie.resources.values import (
     boolean,

@@ -4,14 +4,13 @@ A decoder turns a node into its canonical JSON value, or notes why it cannot and
 that counts as not given. Null never reaches a decoder: it means absent everywhere.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
-from tortie.resources import document
-from tortie.resources.document import Node, Scalar
+from tortie.resources import nodes
+from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Position, Problems, shorten
 
 Json = bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -43,7 +42,7 @@ Fields = Mapping[str, Field]
 class Scope:
     """A mapping that was read, for checks across its fields: they name a field by its keys and find its place."""
 
-    node: document.Mapping
+    node: nodes.Mapping
     path: str
     problems: Problems
 
@@ -62,9 +61,9 @@ class Scope:
         at: Node = self.node
         for key in keys:
             inner: Node | None = None
-            if isinstance(at, document.Mapping) and isinstance(key, str):
+            if isinstance(at, nodes.Mapping) and isinstance(key, str):
                 inner = at.get(key)
-            elif isinstance(at, document.Sequence) and isinstance(key, int) and key < len(at.items):
+            elif isinstance(at, nodes.Sequence) and isinstance(key, int) and key < len(at.items):
                 inner = at.items[key]
             if inner is None:
                 break
@@ -78,7 +77,7 @@ def join(path: str, *keys: str | int) -> str:
     for key in keys:
         if isinstance(key, int):
             path = f"{path}[{key}]"
-        elif key.isidentifier():
+        elif key.isidentifier() and len(key) <= 60:
             path = f"{path}.{key}" if path else key
         else:
             path = f'{path}["{shorten(key)}"]'
@@ -88,9 +87,9 @@ def join(path: str, *keys: str | int) -> str:
 def describe(node: Node) -> str:
     """The node in an error's "found"."""
     match node:
-        case document.Mapping():
+        case nodes.Mapping():
             return "a mapping"
-        case document.Sequence():
+        case nodes.Sequence():
             return "a list"
         case Scalar(value=None):
             return "nothing"
@@ -112,6 +111,8 @@ def refuse_type(node: Node, path: str, problems: Problems, expected: str, remedy
 
 def suggest(word: str, known: Mapping[str, object] | list[str]) -> str:
     """`did you mean X?`, or nothing where no known word is near."""
+    import difflib  # only a mistake needs it
+
     lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(word[:64].lower(), lower, n=1, cutoff=0.7)
     return f"did you mean {lower[near[0]]}?" if near else ""
@@ -130,7 +131,7 @@ def refuse_unknown(key: Scalar, path: str, problems: Problems, known: Mapping[st
 
 def read_object(node: Node, path: str, problems: Problems, fields: Fields) -> dict[str, Json] | Missing:
     """The object's fields that are valid; problems are noted for the others."""
-    if not isinstance(node, document.Mapping):
+    if not isinstance(node, nodes.Mapping):
         return refuse_type(node, path, problems, "a mapping of fields")
     result: dict[str, Json] = {}
     meant: set[str] = set()
@@ -158,7 +159,7 @@ def object_of(fields: Fields, check: Callable[[Scope, dict[str, Json]], None] | 
 
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         result = read_object(node, path, problems, fields)
-        if check is not None and isinstance(result, dict) and isinstance(node, document.Mapping):
+        if check is not None and isinstance(result, dict) and isinstance(node, nodes.Mapping):
             check(Scope(node, path, problems), result)
         return result
 
@@ -175,7 +176,7 @@ def list_of(
     """Decoder of a list; `identity` makes it a set, whose items must differ in it. An empty list counts as absent."""
 
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        if not isinstance(node, document.Sequence):
+        if not isinstance(node, nodes.Sequence):
             return refuse_type(node, path, problems, "a list", "write it as a list: [...] or lines that begin with -")
         if not node.items and not is_empty_kept:
             return ABSENT
@@ -213,11 +214,11 @@ def map_of(check_key: Callable[[Scalar, str, Problems], None], value: Decoder, *
     """Decoder of a mapping with free keys; `null` stands for a null value (None: such a key counts as absent)."""
 
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        if not isinstance(node, document.Mapping):
+        if not isinstance(node, nodes.Mapping):
             return refuse_type(node, path, problems, "a mapping of names to values")
         result: dict[str, Json] = {}
         for name, (key, each) in node.entries.items():
-            below = join(path, name) if name.isidentifier() else f'{path}["{shorten(name)}"]'
+            below = join(path, name)
             check_key(key, below, problems)
             if isinstance(each, Scalar) and each.value is None:
                 if null is not None:

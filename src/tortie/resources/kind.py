@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tortie.model.endpoint import HostEndpoint, NetworkSet
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.settings import FelixSettings
-from tortie.resources.document import Mapping as MappingNode
-from tortie.resources.document import Node
 from tortie.resources.fields import Fields, Json
+from tortie.resources.nodes import Mapping as MappingNode
+from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
 API_VERSION = "projectcalico.org/v3"

@@ -200,15 +200,14 @@ def lower_rule(rule: RuleShape, direction: Direction) -> Rule:
     if version is None and rule.protocol in ("ICMP", "ICMPv6"):
         version = 4 if rule.protocol == "ICMP" else 6
     nets_version = _net_version(rule)
-    if nets_version is not None:
-        if version is None:
-            # A positive list asks for its version by itself; a negated one alone would let the other version through.
-            if not source.nets and not destination.nets:
-                version = nets_version
-        elif version != nets_version:
-            raise Meaningless("nets of another IP version than the rule")
+    if nets_version is not None and rule.ip_version not in (None, nets_version):
+        raise Meaningless("nets of another IP version than the rule")
     if version is not None:
         out.append(_VERSIONS[version])
+    if nets_version not in (None, version) and not source.nets and not destination.nets:
+        # A positive list asks for its version by itself; a negated one alone would let the other version through. Where
+        # the protocol's name asks for that other version, no packet fulfils both, as it must be.
+        out.append(_VERSIONS[nets_version])
     protocol: int | None = None
     if rule.protocol is not None:
         match = _protocol_match(rule.protocol, False)

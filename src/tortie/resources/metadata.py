@@ -5,7 +5,6 @@ Source: reference resources.md section 1.
 
 import re
 
-from tortie.resources.document import Mapping, Node, Scalar
 from tortie.resources.fields import (
     ABSENT,
     Field,
@@ -19,6 +18,7 @@ from tortie.resources.fields import (
     require,
 )
 from tortie.resources.kind import Body, Kind
+from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import SUBDOMAIN, integer, optional_text, pattern, text
 
@@ -111,7 +111,7 @@ def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> N
     path = "metadata.name"
     name = metadata.get("name")
     if not isinstance(name, str):
-        if not problems.concern(path) and not problems.concern("metadata"):
+        if isinstance(node, Mapping) and not problems.concern(path):
             require(node, path, problems)
         return
     at = node.get("name") if isinstance(node, Mapping) else None

@@ -10,7 +10,6 @@ import msgspec
 
 from tortie.model.address import parse_net
 from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
-from tortie.resources.document import Mapping, Node
 from tortie.resources.fields import (
     BAD,
     Decoder,
@@ -24,6 +23,7 @@ from tortie.resources.fields import (
     read_object,
 )
 from tortie.resources.metadata import annotations
+from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
 from tortie.resources.shapes import EntityShape, RuleShape
 from tortie.resources.values import (

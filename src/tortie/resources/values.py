@@ -9,8 +9,8 @@ from collections.abc import Callable
 from tortie.model.address import InvalidAddress, parse_address, parse_net
 from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.model.selector import InvalidSelector, parse_selector
-from tortie.resources.document import Node, Scalar
 from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, describe, refuse_type, suggest
+from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten
 
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}

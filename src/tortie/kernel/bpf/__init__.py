@@ -58,7 +58,7 @@ from tortie.kernel.bpf.maps import (
     update_batch,
 )
 from tortie.kernel.bpf.objectfile import XDP_HAS_FRAGS, ObjectFile
-from tortie.kernel.bpf.pins import is_bpffs, mount_bpffs, open_pin, pin
+from tortie.kernel.bpf.pins import durable_bpffs, is_bpffs, mount_bpffs, open_pin, pin, unmount_bpffs
 from tortie.kernel.bpf.programs import (
     LIVE_FRAMES,
     SCHED_CLS,
@@ -113,6 +113,7 @@ __all__ = [
     "delete_clsact",
     "detach",
     "detach_filter",
+    "durable_bpffs",
     "freeze",
     "is_bpffs",
     "keys",
@@ -136,6 +137,7 @@ __all__ = [
     "set_program",
     "sum_counters",
     "test_run",
+    "unmount_bpffs",
     "update",
     "update_batch",
     "xdp_query",

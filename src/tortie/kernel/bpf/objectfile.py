@@ -81,6 +81,10 @@ class ObjectFile:
         """Size a map."""
         checked(lib.bpf_map__set_max_entries(self._map(name), entries), f"size map {name} of {self._path.name}")
 
+    def value_size(self, name: str) -> int:
+        """Bytes of a map's value."""
+        return int(lib.bpf_map__value_size(self._map(name)))
+
     def set_flags(self, name: str, flags: int) -> None:
         """Set a map's flags, all of them."""
         checked(lib.bpf_map__set_map_flags(self._map(name), flags), f"set flags of map {name}")

@@ -36,6 +36,9 @@ def holds_port_set(members: PortSet, packet: Packet, side: Side, *, negated: boo
     port = packet.port(side)
     address = packet.address(side)
     if port is None:
-        could_be = any(m.version == packet.version and m.address == address and m.protocol == packet.protocol for m in members.members)
+        could_be = any(
+            m.version == packet.version and m.address == address and m.protocol == packet.protocol
+            for m in members.members
+        )
         return None if could_be else negated
     return members.contains(packet.version, address, packet.protocol, port) != negated

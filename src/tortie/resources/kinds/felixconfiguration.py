@@ -15,11 +15,11 @@ from tortie.model.failsafe import FailsafePort
 from tortie.model.packet import SCTP, TCP, UDP
 from tortie.model.selector import parse_selector
 from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings
-from tortie.resources.document import Mapping
 from tortie.resources.felix_fields import FELIX_FIELDS
 from tortie.resources.fields import Scope, join
 from tortie.resources.kind import NAME, Draft, Kind, Resource
 from tortie.resources.lowering import Meaningless
+from tortie.resources.nodes import Mapping
 from tortie.resources.problems import shorten
 
 _PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}

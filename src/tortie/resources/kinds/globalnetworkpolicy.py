@@ -10,10 +10,10 @@ import msgspec
 
 from tortie.model.packet import Direction
 from tortie.model.policy import DEFAULT_TIER, Policy, PolicyKey
-from tortie.resources.document import Sequence
 from tortie.resources.fields import Field, Scope, list_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell, spec_cell
 from tortie.resources.lowering import HTTP_REFUSED, lower_rules, policy_selector
+from tortie.resources.nodes import Sequence
 from tortie.resources.rules import RuleContext, rules_of
 from tortie.resources.shapes import RuleShape
 from tortie.resources.values import enum, flag, name, number, selector

@@ -7,9 +7,9 @@ import msgspec
 
 from tortie.model.address import parse_net
 from tortie.model.endpoint import NetworkSet
-from tortie.resources.document import Mapping
 from tortie.resources.fields import Field, list_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.nodes import Mapping
 from tortie.resources.values import net, net_identity
 
 _NAMESPACE_LABEL = "projectcalico.org/namespace"

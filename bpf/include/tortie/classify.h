@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Field of a packet -> class. Two values that no rule can tell apart have one class. extensions/tables.c builds what is
+ * read here, with the same hash.h. */
+#ifndef TORTIE_CLASSIFY_H
+#define TORTIE_CLASSIFY_H
+
+#include "maps.h"
+#include "hash.h"
+
+static __always_inline u32 bucket4_find(void *map, u32 index, u32 address, bool *full)
+{
+	struct bucket4 *b = bpf_map_lookup_elem(map, &index);
+	u32 found = 0;
+
+	*full = false;
+	if (!b)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		if ((u32)b->entry[i] == address && b->entry[i] >> 32)
+			return b->entry[i] >> 32;
+	*full = b->entry[7];
+	return found;
+}
+
+static __always_inline u32 class4(void *hosts, void *nets, const volatile struct dimension *d, u32 address)
+{
+	struct block *b;
+	u32 key, entry;
+
+	if (d->hosts4) {
+		bool full;
+
+		entry = bucket4_find(hosts, hash4_first(address) >> (d->hosts4_shift & 31), address, &full);
+		if (!entry && full)   /* only a full bucket has sent neighbours to their second one */
+			entry = bucket4_find(hosts, hash4_second(address) >> (d->hosts4_shift & 31), address, &full);
+		if (entry)
+			return entry - 1;
+	}
+	if (!d->nets4)
+		return d->default4;
+	key = address >> 24;
+	b = bpf_map_lookup_elem(nets, &key);
+	if (!b)
+		return d->default4;
+	entry = b->v[address >> 16 & 255];
+	if (!(entry >> 31))
+		return entry;
+	key = entry & 0x7fffffff;
+	b = bpf_map_lookup_elem(nets, &key);
+	if (!b)
+		return d->default4;
+	entry = b->v[address >> 8 & 255];
+	if (!(entry >> 31))
+		return entry;
+	key = entry & 0x7fffffff;
+	b = bpf_map_lookup_elem(nets, &key);
+	return b ? b->v[address & 255] : d->default4;
+}
+
+static __always_inline u32 bucket6_find(void *map, u32 index, u64 high, u64 low, u32 length, bool *full)
+{
+	struct bucket6 *b = bpf_map_lookup_elem(map, &index);
+
+	*full = false;
+	if (!b)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < 3; i++)
+		if (b->key[i][0] == high && b->key[i][1] == low && b->word[i] >> 23 == (256 | length))
+			return b->word[i];
+	*full = b->word[2];
+	return 0;
+}
+
+static __always_inline u32 find6(void *map, u32 shift, u64 high, u64 low, u32 length)
+{
+	u64 hash = hash6(high, low, length);
+	bool full;
+	u32 word = bucket6_find(map, hash >> (shift & 63), high, low, length, &full);
+
+	if (!word && full)
+		word = bucket6_find(map, hash6_second(hash) >> (shift & 63), high, low, length, &full);
+	return word;
+}
+
+/* Single addresses first, then a binary search over the prefix lengths in use: an entry of a middle length says "look
+ * longer" and carries the best match so far (a marker), none says "look shorter". */
+static __always_inline u32 class6(void *map, const volatile struct dimension *d, u32 *address)
+{
+	u64 high = (u64)address[0] << 32 | address[1], low = (u64)address[2] << 32 | address[3];
+	u32 best = d->default6, word, from = 0, to = d->lengths6_count;
+
+	if (!d->table6)
+		return best;
+	if (d->hosts6) {
+		word = find6(map, d->table6_shift, high, low, 128);
+		if (word)
+			return word & 0x7fffff;
+	}
+	for (int i = 0; i < 8; i++) {        /* 2^7 lengths at most */
+		u32 middle, length;
+		u64 high_mask, low_mask;
+
+		if (from >= to)
+			break;
+		middle = (from + to) >> 1;
+		length = d->lengths6[middle & 127];
+		high_mask = length >= 64 ? ~0ull : ~(~0ull >> (length & 63));
+		low_mask = length > 64 ? ~0ull << ((128 - length) & 63) : 0;
+		word = find6(map, d->table6_shift, high & high_mask, low & low_mask, length);
+		if (word) {
+			best = word & 0x7fffff;
+			from = middle + 1;
+		} else {
+			to = middle;
+		}
+	}
+	return best;
+}
+
+static __always_inline u32 service_class(struct packet *p)
+{
+	u32 protocol = p->protocol & 255, row, index;
+
+	row = protocol == TCP ? 0 : protocol == UDP ? 1 : protocol == SCTP ? 2 : protocol == ICMP ? 3 : protocol == ICMPV6 ? 4 : 5;
+	if (p->fragment == LATER)
+		index = (5 << 16) + 256 + protocol;
+	else if (row == 5)
+		index = (5 << 16) + protocol;
+	else
+		index = row << 16 | (p->dport & 0xffff);
+	return get16(&services, index);
+}
+
+static __always_inline u32 sport_class(struct packet *p)
+{
+	if (p->fragment == LATER)
+		return cfg.sport_fragment;
+	if (p->protocol != TCP && p->protocol != UDP && p->protocol != SCTP)
+		return cfg.sport_none;
+	return get16(&sports, p->sport & 0xffff);
+}
+
+#endif

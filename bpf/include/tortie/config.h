@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Constants of one generation: written before the program is loaded, then frozen, so that the verifier removes the
+ * dimensions and back ends this generation does not use. User space finds the fields through BTF. */
+#ifndef TORTIE_CONFIG_H
+#define TORTIE_CONFIG_H
+
+#include "packet.h"
+
+/* How a combination of classes becomes a decision; `tables.c` chooses. */
+enum backend { BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
+
+enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
+
+enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
+
+/* How one address becomes its class. `used` 0: no rule looks at this side, every address is class 0. */
+struct dimension {
+	u32 used;
+	u32 hosts4, hosts4_shift;        /* host table present; 32 - log2(buckets) */
+	u32 nets4;                       /* trie present */
+	u32 table6, table6_shift;        /* IPv6 table present; 64 - log2(buckets) */
+	u32 hosts6;                      /* it holds single addresses */
+	u32 lengths6_count;              /* distinct prefix lengths of its nets */
+	u32 default4, default6;          /* class of an address outside every prefix */
+	u8 lengths6[128];                /* those lengths, ascending */
+};
+
+struct config {
+	u32 backend;
+	u32 services, sports;            /* the dimension is used */
+	u32 destination_stride, service_stride, sport_stride, fold_stride;
+	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
+	u32 words, summary_words, steps; /* bit vectors: words and summary words of a row; most steps a packet can need */
+	u32 has_log, failsafe_nets;
+	u32 vlan_count;
+	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
+	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
+	struct dimension source, destination;
+};
+
+const volatile struct config cfg = {};
+
+#endif

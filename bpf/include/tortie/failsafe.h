@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Failsafe ports: one byte for each (list, protocol, port), so that they cost the same however many there are. */
+#ifndef TORTIE_FAILSAFE_H
+#define TORTIE_FAILSAFE_H
+
+#include "maps.h"
+
+#define MAX_FAILSAFE_NETS 256
+
+/* Walks the nets of one list; only ports that name a net get here. Global, so verified once. */
+__noinline int failsafe_list(u32 list)
+{
+	struct scratch *c = scratch_get();
+
+	if (!c)
+		return 0;
+	for (u32 i = 0; i < MAX_FAILSAFE_NETS; i++) {
+		u32 key = i;
+		struct failsafe_net *n = bpf_map_lookup_elem(&fs_nets, &key);
+		u32 differ;
+
+		if (!n || !n->list)
+			return 0;
+		if (n->list != list || n->version != c->packet.version)
+			continue;
+		differ = (c->packet.source[0] & n->mask[0]) ^ n->net[0];
+		if (n->version == 6)
+			differ |= ((c->packet.source[1] & n->mask[1]) ^ n->net[1]) |
+				  ((c->packet.source[2] & n->mask[2]) ^ n->net[2]) |
+				  ((c->packet.source[3] & n->mask[3]) ^ n->net[3]);
+		if (!differ)
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline bool failsafe_port(u32 place)
+{
+	u32 entry = get8(&fs_ports, place);
+
+	return entry && (!cfg.failsafe_nets || entry == 1 || failsafe_list(entry));
+}
+
+/* The destination port is in the inbound list, or the source port in the outbound list (the reply leg). */
+static __always_inline bool failsafe(struct packet *p)
+{
+	u32 row = p->protocol == TCP ? 0 : p->protocol == UDP ? 1 : p->protocol == SCTP ? 2 : 3;
+
+	if (row == 3 || p->fragment == LATER)
+		return false;
+	return failsafe_port(row << 16 | p->dport) || failsafe_port((3 + row) << 16 | p->sport);
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The packet core: frame -> decision word, counted. The XDP and the tc program are this with two doors. */
+#ifndef TORTIE_JUDGE_H
+#define TORTIE_JUDGE_H
+
+#include "config.h"
+#include "parse.h"
+#include "failsafe.h"
+#include "decide.h"
+
+static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p)
+{
+	*key = (struct fragment_key){ .id = p->fragment_id, .version = p->version };
+	key->source[0] = p->source[0];
+	key->destination[0] = p->destination[0];
+	if (p->version == 6) {
+#pragma unroll
+		for (int i = 1; i < 4; i++) {
+			key->source[i] = p->source[i];
+			key->destination[i] = p->destination[i];
+		}
+	}
+}
+
+/* Keeps protocol and ports of a first fragment, or gives them to a later one: what is remembered is the ports and not
+ * the verdict, so later fragments are judged, and counted, by the policy of their own moment. Global: verified once. */
+__noinline int fragment_ports(u32 unused)
+{
+	struct scratch *c = scratch_get();
+	struct fragment_key key;
+	struct fragment_ports ports = {}, *known;
+
+	if (!c)
+		return 0;
+	fragment_key(&key, &c->packet);
+	if (c->packet.fragment == FIRST) {
+		ports.protocol = c->packet.protocol;
+		ports.sport = c->packet.sport;
+		ports.dport = c->packet.dport;
+		bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+		return 0;
+	}
+	known = bpf_map_lookup_elem(&fragments, &key);
+	if (!known)
+		return 0;
+	c->packet.protocol = known->protocol;
+	c->packet.sport = known->sport;
+	c->packet.dport = known->dport;
+	c->packet.fragment = FIRST;
+	return 0;
+}
+
+static __always_inline u32 judge(context_t *ctx, struct scratch *c, u32 tags)
+{
+	struct packet *p = &c->packet;
+	int reason = parse(ctx, c, tags);
+
+	forget();
+	if (reason != PARSED)
+		return WORD(reason, reason == REASON_MALFORMED ? VERDICT_DENY : VERDICT_CONTINUE);
+	if (p->fragment != WHOLE)
+		fragment_ports(0);
+	forget();
+	if (p->protocol == ICMPV6 && p->version == 6 && p->fragment != LATER && is_essential(p->dport >> 8, p->hop_limit))
+		return WORD(REASON_ESSENTIAL_ICMPV6, VERDICT_CONTINUE);
+	if (failsafe(p))
+		return WORD(REASON_FAILSAFE, VERDICT_CONTINUE);
+	return decide(ctx, c);
+}
+
+/* The verdict of the packet. Counted here and nowhere else. */
+static __always_inline u32 verdict_of(context_t *ctx, u32 tags)
+{
+	struct scratch *c = scratch_get();
+	u32 word;
+
+	if (!c)
+		return VERDICT_DENY;
+	word = judge(ctx, c, tags);
+	count(word >> 3);
+	if (cfg.has_log && word & WORD_LOG)
+		emit(ctx, &c->packet, word >> 3);
+	return word & 3;
+}
+
+#endif

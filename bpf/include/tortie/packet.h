@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The packet as policy sees it, and the per-CPU scratch it lives in while it is judged. */
+#ifndef TORTIE_PACKET_H
+#define TORTIE_PACKET_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+
+enum protocol { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58, SCTP = 132 };
+
+enum fragment { WHOLE, FIRST, LATER };
+
+/* Host order throughout; IPv4 addresses in word 0. For ICMP and ICMPv6 dport is type << 8 | code. */
+struct packet {
+	u32 source[4], destination[4];
+	u32 version, protocol, sport, dport;
+	u32 fragment, fragment_id, hop_limit;
+};
+
+/* Storing a field here and loading it again makes the verifier forget what it knew of the value: paths that met
+ * different tags, families and protocols become one state. Parsing costs 5 ns this way, the straight version had
+ * ten times as many verified states. */
+struct scratch {
+	struct packet packet;
+	u32 offset;              /* cursor of the extension header walk */
+	u32 summary, start;      /* cursor of the bit vector walk */
+	u32 possible;            /* verdicts that a later fragment could get, as a mask */
+	u32 pass_until;          /* it may have passed to the tier that starts here */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+#define forget() asm volatile("" ::: "memory")
+
+/* NULL cannot happen: the array has the element 0. The verifier wants the test. */
+static __always_inline struct scratch *scratch_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+#endif

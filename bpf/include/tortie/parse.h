@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Ethernet, up to two VLAN tags, IPv4 or IPv6 with extension headers, start of the payload -> struct packet.
+ * The entry file defines context_t (struct xdp_md or struct __sk_buff) before it includes this. */
+#ifndef TORTIE_PARSE_H
+#define TORTIE_PARSE_H
+
+#include "config.h"
+#include "packet.h"
+#include "reasons.h"
+
+#define PARSED 255               /* not a reason: go on */
+#define MAX_EXTENSIONS 6
+#define MAX_OFFSET 0x3fff
+
+/* RFC 8200 section 4: hop-by-hop, routing, fragment, authentication (RFC 4302), destination options */
+static __always_inline bool is_extension(u32 header)
+{
+	return header < 64 && ((1ull << 0 | 1ull << 43 | 1ull << 44 | 1ull << 51 | 1ull << 60) >> header & 1);
+}
+
+static __always_inline bool is_tag(u16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
+static __always_inline bool host_takes_vlan(u32 vid)
+{
+	return cfg.vlan_count && cfg.vlans[vid >> 3 & 511] >> (vid & 7) & 1;
+}
+
+/* Walks the extension headers from scratch.offset; leaves the upper protocol in packet.protocol and its place in
+ * scratch.offset. Global, so that it is verified once by itself (5.10 takes scalars and the context as arguments). */
+__noinline int skip_extensions(context_t *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct scratch *c = scratch_get();
+
+	if (!c)
+		return REASON_MALFORMED;
+	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+		u32 header = c->packet.protocol, offset = c->offset & MAX_OFFSET;
+		u8 *h = data + offset;
+
+		if (!is_extension(header))
+			return PARSED;
+		if ((void *)h + 8 > end)
+			return REASON_MALFORMED;
+		c->packet.protocol = h[0];
+		if (header == 44) {      /* fragment header, RFC 8200 section 4.5: 8 bytes, whatever its length field says */
+			u16 place = *(u16 *)(h + 2);
+
+			c->packet.fragment_id = *(u32 *)(h + 4);
+			c->offset = offset + 8;
+			if (place & bpf_htons(0xfff8)) {
+				c->packet.fragment = LATER;
+				return PARSED;
+			}
+			if (place & bpf_htons(1))
+				c->packet.fragment = FIRST;
+		} else {
+			c->offset = offset + (header == 51 ? (h[1] + 2) * 4 : (h[1] + 1) * 8);
+		}
+		forget();
+	}
+	return is_extension(c->packet.protocol) ? REASON_MALFORMED : PARSED;
+}
+
+/* RFC 4890 section 4.4; neighbour and router discovery only with the hop limit of a direct neighbour (RFC 4861) */
+static __always_inline bool is_essential(u32 type, u32 hop_limit)
+{
+	if (type >= 133 && type <= 136)
+		return hop_limit == 255;
+	return (type >= 130 && type <= 132) || type == 143;
+}
+
+/* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop).
+ * tags: how many VLAN tags the driver has already taken out of the frame. */
+static __always_inline int parse(context_t *ctx, struct scratch *c, u32 tags)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct packet *p = &c->packet;
+	u16 ethertype;
+	u8 *h = data + 14;
+
+	if ((void *)h > end)
+		return REASON_MALFORMED;
+	ethertype = *(u16 *)(data + 12);
+	if (is_tag(ethertype)) {
+		u32 offset = 18;
+
+		if (data + 18 > end)
+			return REASON_MALFORMED;
+		if (!tags && host_takes_vlan(bpf_ntohs(*(u16 *)(data + 14)) & 4095))
+			return REASON_VLAN;
+		ethertype = *(u16 *)(data + 16);
+		if (is_tag(ethertype) && !tags) {
+			if (data + 22 > end)
+				return REASON_MALFORMED;
+			ethertype = *(u16 *)(data + 20);
+			offset = 22;
+		}
+		/* Linux takes off any number of tags with VLAN id 0, so a third tag would hide the packet from policy. */
+		if (is_tag(ethertype))
+			return REASON_MALFORMED;
+		c->offset = offset;
+		forget();
+		h = data + (c->offset & 31);
+	}
+	p->fragment = WHOLE;
+	p->fragment_id = 0;
+	p->sport = 0;
+	p->dport = 0;
+	if (ethertype == bpf_htons(ETH_P_IP)) {
+		u16 place;
+		u32 length;
+
+		if ((void *)h + 20 > end)
+			return REASON_MALFORMED;
+		length = (h[0] & 15) * 4;
+		if (length < 20 || h[0] >> 4 != 4)
+			return REASON_MALFORMED;
+		p->version = 4;
+		p->protocol = h[9];
+		p->source[0] = bpf_ntohl(*(u32 *)(h + 12));
+		p->destination[0] = bpf_ntohl(*(u32 *)(h + 16));
+		place = *(u16 *)(h + 6);
+		if (place & bpf_htons(0x3fff)) {
+			p->fragment_id = *(u16 *)(h + 4) | p->protocol << 16;   /* RFC 791 section 3.2 */
+			p->fragment = FIRST;
+			if (place & bpf_htons(0x1fff)) {
+				p->fragment = LATER;
+				return PARSED;
+			}
+		}
+		h += length;
+	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
+		if ((void *)h + 40 > end || h[0] >> 4 != 6)
+			return REASON_MALFORMED;
+		p->version = 6;
+		p->protocol = h[6];
+		p->hop_limit = h[7];
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			p->source[i] = bpf_ntohl(*(u32 *)(h + 8 + 4 * i));
+			p->destination[i] = bpf_ntohl(*(u32 *)(h + 24 + 4 * i));
+		}
+		if (is_extension(h[6])) {
+			int reason;
+
+			c->offset = (void *)h - data + 40;
+			reason = skip_extensions(ctx);
+			if (reason != PARSED)
+				return REASON_MALFORMED;
+			if (p->fragment == LATER)
+				return PARSED;
+			data = (void *)(long)ctx->data;
+			end = (void *)(long)ctx->data_end;
+			h = data + (c->offset & MAX_OFFSET);
+		} else {
+			h += 40;
+		}
+	} else {
+		return REASON_NOT_IP;
+	}
+	forget();
+	if (p->protocol == TCP || p->protocol == UDP || p->protocol == SCTP) {
+		if ((void *)h + 8 > end)
+			return REASON_MALFORMED;
+		p->sport = bpf_ntohs(*(u16 *)h);
+		p->dport = bpf_ntohs(*(u16 *)(h + 2));
+	} else if (p->protocol == ICMP || p->protocol == ICMPV6) {
+		if ((void *)h + 4 > end)
+			return REASON_MALFORMED;
+		p->dport = h[0] << 8 | h[1];
+	}
+	return PARSED;
+}
+
+#endif

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* What is attached to an interface and stays: roots that jump to the newest generation, and the mark behind XDP. */
+#include <linux/bpf.h>
+
+#include "tortie/metadata.h"
+
+/* One slot for each interface: the policy program of the newest generation. Pinned beside the link, because a prog
+ * array forgets its programs with its last reference. Agent writes, root reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} slot SEC(".maps");
+
+SEC("xdp")
+int xdp_root(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &slot, 0);
+	return XDP_PASS;     /* the slot is filled before the root is attached: only a kernel without memory gets here */
+}
+
+SEC("tc")
+int tc_root(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &slot, 0);
+	return TC_ACT_UNSPEC;    /* see xdp_root */
+}
+
+SEC("tc")
+int tc_mark(struct __sk_buff *skb)
+{
+	if (metadata_read(skb))
+		skb->mark |= mark_bit;
+	return TC_ACT_UNSPEC;
+}
+
+/* What every cost is measured against. */
+SEC("xdp")
+int xdp_empty(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

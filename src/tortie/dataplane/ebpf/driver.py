@@ -1,0 +1,340 @@
+"""The eBPF driver: XDP (or tc) for untracked ingress, one nft table for untracked egress and notrack.
+
+    take(delta) ─▶ desired, dirty interfaces ─▶ apply ─▶ refusals: the last good state stays
+                                                  ├─▶ nft table (a child process, meanwhile:)
+                                                  └─▶ each dirty interface: in place, or a new generation and a flip
+
+Everything it makes is in a bpffs folder of this network namespace and in the table `inet tortie`; nothing else is
+touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tortie.dataplane.driver import (
+    Acceleration,
+    ApplyReport,
+    InstalledVerdict,
+    InterfaceStatus,
+    LogEvent,
+    ReasonCount,
+    RuleCount,
+    Unsupported,
+)
+from tortie.dataplane.ebpf.hooks import Hooks, Traits, remove_folder
+from tortie.dataplane.ebpf.interface import InterfacePlane
+from tortie.dataplane.ebpf.plan import Planner, refusals
+from tortie.dataplane.ebpf.sets import Sets
+from tortie.dataplane.ebpf.table import EgressTable
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
+from tortie.kernel import bpf, features, netns
+from tortie.kernel.errors import KernelError
+from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.failsafe import Failsafes
+from tortie.model.packet import Direction, Packet
+from tortie.model.policy import PolicyKey
+from tortie.model.verdict import Reason
+
+BPFFS = Path("/run/tortie/bpf")
+TABLE = "table inet tortie"
+
+
+def namespace_name() -> str:
+    """Name of this network namespace's folder: the cookie, which is never given twice; inode numbers are."""
+    try:
+        return f"netns-{netns.cookie()}"
+    except KernelError:
+        return f"netns-inode-{netns.inode()}"  # before Linux 5.14
+
+
+class EbpfDriver:
+    """See the module, and the protocol `Driver`."""
+
+    name = "ebpf"
+
+    def __init__(self, bpffs: Path = BPFFS, *, mark_bit: int = DEFAULT_MARK_BIT) -> None:
+        found = features.probe()
+        self._traits = Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=mark_bit)
+        self._bpffs = bpffs
+        self._reached = bpf.durable_bpffs(bpffs)
+        self._folder = self._reached / namespace_name()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._planner = Planner()
+        self._sets = Sets()
+        self._failsafes = Failsafes()
+        self._states: dict[str, EndpointState] = {}
+        self._enforced: dict[str, EndpointState] = {}
+        self._planes: dict[str, InterfacePlane] = {}
+        self._dirty: set[str] = set()
+        self._set_changes: dict[str, SetChange | None] = {}
+        self._refused: dict[str, tuple[str, ...]] = {}
+        self._failed: dict[str, str] = {}
+        self._is_first = True
+        self._table = EgressTable(mark_bit)
+        self._table_is_dirty = True
+
+    # ---- desired state
+
+    def take(self, delta: Delta) -> None:
+        """Note a change."""
+        for set_id, change in delta.sets.items():
+            self._sets.change(set_id, change)
+            known = self._set_changes.get(set_id, _NOTHING)
+            self._set_changes[set_id] = change if known is _NOTHING else _joined(known, change)
+        for name, state in delta.endpoints.items():
+            self._dirty.add(name)
+            if state is None:
+                self._states.pop(name, None)
+            else:
+                self._states[name] = state
+        if delta.failsafes is not None:
+            self._failsafes = delta.failsafes
+            self._dirty |= self._states.keys()
+        self._table_is_dirty = self._table_is_dirty or bool(delta)
+
+    # ---- making it so
+
+    def apply(self) -> ApplyReport:
+        """Make the kernel so; what failed stays dirty, and what is enforced stays."""
+        return self._apply(repaired=())
+
+    def resync(self) -> ApplyReport:
+        """Check everything against the kernel, repair, then apply."""
+        repaired: list[str] = []
+        self._repair_bpffs(repaired)
+        for name, plane in self._planes.items():
+            try:
+                repaired += [f"{name}: {what}" for what in plane.repair()]
+                if plane.could_have_xdp():
+                    plane.release()
+                    self._dirty.add(name)
+                    repaired.append(f"{name}: XDP is free again")
+            except KernelError as error:
+                plane.release()
+                self._dirty.add(name)
+                repaired.append(f"{name}: attached anew after {error}")
+        try:
+            if not self._table.check():
+                self._table.restore()
+                repaired.append(TABLE)
+        except KernelError as error:
+            self._failed[TABLE] = str(error)
+        return self._apply(repaired=tuple(repaired))
+
+    def _repair_bpffs(self, repaired: list[str]) -> None:
+        if not bpf.is_bpffs(self._folder):
+            self._reached = bpf.durable_bpffs(self._bpffs)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            repaired.append("bpffs")
+
+    def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
+        if self._is_first:
+            self._sweep()
+        in_place = self._change_in_place()
+        changed = list(in_place)
+        self._refuse()
+        dirty, self._dirty = sorted(self._dirty), set()
+        has_table_work = self._begin_table()
+        for name in dirty:
+            if name in self._refused:
+                continue
+            try:
+                if self._enforce(name):
+                    changed.append(name)
+                self._failed.pop(name, None)
+            except Unsupported as error:
+                self._refused[name] = (str(error),)
+            except KernelError as error:
+                self._failed[name] = str(error)
+                self._dirty.add(name)
+        if has_table_work:
+            self._finish_table()
+        self._set_changes.clear()
+        self._is_first = False
+        for plane in self._planes.values():
+            plane.settle()
+        if dirty:
+            self._planner.forget(self._policies(), self._sets)
+        return ApplyReport(
+            changed=tuple(changed), repaired=repaired, refused=dict(self._refused), failed=dict(self._failed)
+        )
+
+    def _sweep(self) -> None:
+        """Take off what an earlier agent left on interfaces that nothing wants policed any more."""
+        wanted = {f"if{state.interface.index}" for state in self._states.values()}
+        for folder in sorted(self._folder.iterdir()):
+            if folder.name not in wanted:
+                _remove(folder, self._traits)
+
+    def _change_in_place(self) -> Sequence[str]:
+        """Interfaces whose tables took all changes of members; those that could not become dirty."""
+        changed = []
+        for name, plane in self._planes.items():
+            running = plane.running
+            if running is None or name in self._dirty:
+                continue
+            for set_id, change in self._set_changes.items():
+                if not running.uses(set_id):
+                    continue
+                if change is None or not running.change(set_id, change):
+                    self._dirty.add(name)
+                    break
+                changed.append(name)
+        return list(dict.fromkeys(changed))
+
+    def _refuse(self) -> None:
+        for name in self._dirty:
+            state = self._states.get(name)
+            found = refusals(state) if state is not None else ()
+            if found:
+                self._refused[name] = found
+            else:
+                self._refused.pop(name, None)
+        for name in self._refused.keys() - self._states.keys():
+            del self._refused[name]
+
+    def _enforce(self, name: str) -> bool:
+        state = self._states.get(name)
+        if state is None:
+            plane = self._planes.pop(name, None)
+            self._enforced.pop(name, None)
+            if plane is None:
+                return False
+            plane.release()
+            return True
+        plan, index = self._planner.plan(state, self._sets, self._failsafes)
+        plane = self._planes.setdefault(name, InterfacePlane(self._folder / f"if{state.interface.index}", self._traits))
+        changed = plane.enforce(state, plan, index)
+        self._enforced[name] = state
+        return changed
+
+    def _begin_table(self) -> bool:
+        """Start on the nft table for every endpoint, with the last good state of those refused."""
+        if not self._table_is_dirty:
+            return False
+        states = [
+            state
+            for name, newest in sorted(self._states.items())
+            if (state := self._enforced.get(name) if name in self._refused else newest) is not None
+        ]
+        try:
+            return self._table.begin(states, self._sets, self._failsafes, self._set_changes) or self._table_done()
+        except (KernelError, Unsupported) as error:
+            self._failed[TABLE] = str(error)
+            return False
+
+    def _table_done(self) -> bool:
+        self._table_is_dirty = False
+        self._failed.pop(TABLE, None)
+        return False
+
+    def _finish_table(self) -> None:
+        try:
+            self._table.finish()
+            self._table_done()
+        except KernelError as error:
+            self._failed[TABLE] = str(error)
+            self._table.forget()
+
+    def _policies(self) -> Sequence[PolicyKey]:
+        return [
+            policy.key
+            for state in (*self._states.values(), *self._enforced.values())
+            for tiers in state.tiers.values()
+            for group in tiers
+            for policy in group.policies
+        ]
+
+    # ---- telling
+
+    def status(self) -> Sequence[InterfaceStatus]:
+        """One entry for each interface with an endpoint."""
+        found = []
+        for name, state in sorted(self._states.items()):
+            plane = self._planes.get(name)
+            hooks = plane.hooks if plane is not None else None
+            program_id, program = hooks.attached_program() if hooks is not None else (None, None)
+            found.append(
+                InterfaceStatus(
+                    interface=name,
+                    endpoint=state.endpoint,
+                    acceleration=hooks.acceleration if hooks is not None else Acceleration.NONE,
+                    reason=hooks.reason if hooks is not None else self._failed.get(name, "nothing is enforced"),
+                    program_id=program_id,
+                    program_name=program,
+                    refused=self._refused.get(name, ()),
+                    is_enforced=hooks is not None,
+                    backend=plane.running.classifier.backend if plane is not None and plane.running else "",
+                )
+            )
+        return found
+
+    def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
+        """Exact totals, ingress from the programs and egress from nft."""
+        rules: list[RuleCount] = []
+        reasons: list[ReasonCount] = []
+        for name, plane in sorted(self._planes.items()):
+            for what, count in plane.counts().items():
+                if isinstance(what, Reason):
+                    reasons.append(ReasonCount(name, Direction.INGRESS, what, count))
+                else:
+                    rules.append(RuleCount(name, Direction.INGRESS, what, count))
+        for key, count in self._table.counts().items():
+            match key:
+                case RuleKey(interface=interface, rule=rule):
+                    rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
+                case ReasonKey(interface=interface, reason=reason):
+                    reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
+        return rules, reasons
+
+    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
+        """The installed ingress program's verdict on a packet."""
+        plane = self._planes.get(interface)
+        return plane.probe(packet) if plane is not None else None
+
+    def log_events(self) -> Sequence[LogEvent]:
+        """Packets that met Log rules since the last call."""
+        return [event for name, plane in self._planes.items() for event in plane.log_events(name)]
+
+    def cleanup(self) -> Sequence[str]:
+        """Remove exactly what is ours in this network namespace; names of what was removed."""
+        removed = []
+        for name, plane in self._planes.items():
+            plane.release()
+            removed.append(f"programs of {name}")
+        self._planes.clear()
+        for folder in sorted(self._folder.iterdir()):
+            _remove(folder, self._traits)
+            removed.append(f"programs and pins of interface index {folder.name.removeprefix('if')}")
+        if self._table.remove():
+            removed.append(TABLE)
+        self._folder.rmdir()
+        bpf.unmount_bpffs(self._bpffs, self._reached)
+        return removed
+
+
+def _remove(folder: Path, traits: Traits) -> None:
+    """Take off what is pinned in an interface's folder."""
+    index = folder.name.removeprefix("if")
+    hooks = Hooks.adopt(folder, int(index), traits) if index.isdigit() else None
+    if hooks is not None:
+        hooks.detach()
+    else:
+        remove_folder(folder)
+
+
+_NOTHING = SetChange(frozenset(), frozenset())
+
+
+def _joined(first: SetChange | None, second: SetChange | None) -> SetChange | None:
+    """Two changes of one set as one."""
+    if first is None or second is None or second.is_new:
+        return second
+    return SetChange(
+        added=(first.added - second.removed) | second.added,
+        removed=(first.removed - second.added) | second.removed,
+        is_new=first.is_new,
+        has_ports=first.has_ports,
+    )

@@ -1,0 +1,241 @@
+"""The hooks of one interface: root programs that stay, the slot they jump through, and the pins that keep both.
+
+    XDP link ─▶ xdp_root ─┐                      tc link ─▶ tc_mark         acceleration XDP
+                          ├─▶ slot ─▶ policy
+    tc link ──▶ tc_root ──┘                                                 acceleration TC
+
+An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP) and `tc` (a tcx link; with clsact the filter stays
+by itself). What a dead agent left there enforces on, and the next one takes it over.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+
+TC_PRIORITY = 0x7070
+"""Of our clsact filter: high enough to leave room in front, so that nobody's filter is displaced."""
+_KEY = bytes(4)
+DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of the kernel the hooks use."""
+
+    has_tcx: bool
+    has_frags: bool
+    mark_bit: int
+
+
+class Hooks:
+    """The attached roots of one interface. Made by `attach` or `adopt`."""
+
+    def __init__(self, folder: Path, index: int, traits: Traits) -> None:
+        self.folder, self.index, self.traits = folder, index, traits
+        self.acceleration = Acceleration.NONE
+        self.reason = ""
+        self._fds: dict[str, int] = {}
+
+    # ---- made
+
+    @classmethod
+    def attach(cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int]) -> Hooks:
+        """Attached hooks, natively in XDP where the interface takes it, else in tc.
+
+        `load(door)` gives the descriptor of the policy program to start with. Raises: KernelError, and whatever `load`
+        does; nothing is left attached then.
+        """
+        hooks = cls(folder, index, traits)
+        try:
+            try:
+                hooks._attach_xdp(load)
+            except KernelError as error:
+                hooks.close()
+                if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
+                    raise
+                hooks.reason = f"no native XDP: {error.detail or error}"
+                hooks._attach_tc(load)
+            hooks._pin()
+        except BaseException:
+            hooks.detach()
+            raise
+        return hooks
+
+    def _attach_xdp(self, load: Callable[[str], int]) -> None:
+        with self._roots("xdp_root") as roots:
+            self._fill_slot(roots, load("xdp"))
+            self._fds["xdp"] = bpf.attach_xdp(roots.program_fd("xdp_root"), self.index)
+        self.acceleration, self.reason = Acceleration.XDP, "native XDP"
+        self._attach_mark()
+
+    def _attach_mark(self) -> None:
+        with self._roots("tc_mark") as roots:
+            self._to_tc(roots.program_fd("tc_mark"))
+
+    def _attach_tc(self, load: Callable[[str], int]) -> None:
+        with self._roots("tc_root") as roots:
+            self._fill_slot(roots, load("tc"))
+            self._to_tc(roots.program_fd("tc_root"))
+        self.acceleration = Acceleration.TC
+
+    def _to_tc(self, program_fd: int) -> None:
+        if self.traits.has_tcx:
+            self._fds["tc"] = bpf.attach_tcx(program_fd, self.index, bpf.Hook.INGRESS)
+        else:
+            bpf.create_clsact(self.index)
+            bpf.attach_filter(self._filter, program_fd, replace=True)
+
+    @property
+    def _filter(self) -> bpf.Filter:
+        return bpf.Filter(ifindex=self.index, hook=bpf.Hook.INGRESS, priority=TC_PRIORITY, handle=1)
+
+    def _roots(self, program: str) -> bpf.ObjectFile:
+        """The object with one of its programs loaded; the slot it uses is ours if there is one already."""
+        roots = bpf.ObjectFile(OBJECTS / "root.bpf.o")
+        try:
+            for name in roots.program_names:
+                roots.set_autoload(name, name == program)
+            if "slot" in self._fds:
+                roots.reuse_map("slot", self._fds["slot"])
+            if program == "xdp_root" and self.traits.has_frags:
+                roots.set_program_flags(program, bpf.XDP_HAS_FRAGS)
+            roots.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
+            roots.load()
+        except BaseException:
+            roots.close()
+            raise
+        return roots
+
+    def _fill_slot(self, roots: bpf.ObjectFile, program_fd: int) -> None:
+        if "slot" not in self._fds:
+            self._fds["slot"] = os.dup(roots.map_fd("slot"))
+        self.install(program_fd)
+
+    def _pin(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, fd in self._fds.items():
+            path = self.folder / name
+            path.unlink(missing_ok=True)
+            bpf.pin(fd, path)
+
+    # ---- taken over
+
+    @classmethod
+    def adopt(cls, folder: Path, index: int, traits: Traits) -> Hooks | None:
+        """The hooks that an earlier agent left on this interface; None if they are not whole or not on it."""
+        hooks = cls(folder, index, traits)
+        try:
+            for name in ("slot", "xdp", "tc"):
+                if (folder / name).exists():
+                    hooks._fds[name] = bpf.open_pin(folder / name)
+            hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
+            hooks.reason = "native XDP" if "xdp" in hooks._fds else "tc, as the agent before found no native XDP"
+            if "slot" in hooks._fds and not hooks.missing() and hooks.installed_program():
+                hooks._renew_roots()
+                return hooks
+        except KernelError:
+            pass
+        hooks.close()
+        return None
+
+    def _renew_roots(self) -> None:
+        """Put this version's roots in place of another version's, on the same slot: no packet passes between."""
+        for name, program in self._programs().items():
+            with self._roots(program) as roots:
+                fd = roots.program_fd(program)
+                with bpf.borrowed(bpf.program_by_id(bpf.link_info(self._fds[name]).program_id)) as old:
+                    is_same = bpf.program_info(old).tag == bpf.program_info(fd).tag
+                if not is_same:
+                    bpf.link_update(self._fds[name], fd)
+
+    def _programs(self) -> dict[str, str]:
+        """Link -> the root it runs, for the links there are."""
+        wanted = {"xdp": "xdp_root", "tc": "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"}
+        return {name: program for name, program in wanted.items() if name in self._fds}
+
+    # ---- used
+
+    def install(self, program_fd: int) -> None:
+        """Let every packet from now on meet this policy program."""
+        bpf.set_program(self._fds["slot"], 0, program_fd)
+
+    def installed_program(self) -> int:
+        """Id of the policy program in the slot; 0 if it is empty."""
+        found = bpf.lookup(self._fds["slot"], _KEY, 4)
+        return int.from_bytes(found, "little") if found else 0
+
+    def attached_program(self) -> tuple[int, str]:
+        """Id and name of the root that the interface runs."""
+        if "xdp" in self._fds:
+            program_id, name = bpf.link_info(self._fds["xdp"]).program_id, "xdp_root"
+        elif "tc" in self._fds:
+            program_id, name = bpf.link_info(self._fds["tc"]).program_id, "tc_root"
+        else:
+            program_id, name = bpf.query_filter(self._filter) or 0, "tc_root"
+        return program_id, name
+
+    def missing(self) -> tuple[str, ...]:
+        """Hooks that others took away."""
+        gone = [
+            name for name in ("xdp", "tc") if name in self._fds and bpf.link_info(self._fds[name]).ifindex != self.index
+        ]
+        if "tc" not in self._fds and (self.traits.has_tcx or bpf.query_filter(self._filter) is None):
+            gone.append("tc")
+        return tuple(gone)
+
+    def repair(self) -> tuple[str, ...]:
+        """Attach and pin again what is gone; what was. Raises: KernelError; what is still attached stays."""
+        repaired = []
+        for name in self.missing():
+            if name in self._fds:
+                os.close(self._fds.pop(name))
+            (self.folder / name).unlink(missing_ok=True)
+            program = {"xdp": "xdp_root", "tc": "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"}[name]
+            with self._roots(program) as roots:
+                if name == "xdp":
+                    self._fds["xdp"] = bpf.attach_xdp(roots.program_fd(program), self.index)
+                else:
+                    self._to_tc(roots.program_fd(program))
+            repaired.append(f"{program} on interface {self.index}")
+        if any(not (self.folder / name).exists() for name in self._fds):
+            self._pin()
+            repaired.append(f"pins of interface {self.index}")
+        return tuple(repaired)
+
+    # ---- gone
+
+    def detach(self) -> None:
+        """Take everything of ours off the interface."""
+        for name in ("xdp", "tc"):
+            if name in self._fds:
+                with suppress(KernelError):  # dead with its interface
+                    bpf.detach(self._fds[name])
+        if "tc" not in self._fds:
+            with suppress(KernelError):
+                bpf.detach_filter(self._filter)
+        remove_folder(self.folder)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the descriptors; what is pinned stays attached."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+
+def remove_folder(folder: Path) -> None:
+    """Unpin what is in an interface's folder, and remove it."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
+        folder.rmdir()

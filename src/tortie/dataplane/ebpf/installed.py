@@ -1,0 +1,89 @@
+"""A policy program that is already in the kernel: what it was made of, its counters, and a twin to ask questions of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tortie.dataplane.ebpf.compile import TABLES
+from tortie.dataplane.ebpf.generation import OBJECTS, read_counters
+from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+
+_SHARED = (*TABLES, "fs_ports", "fs_nets")
+"""Maps that only user space writes. The twin has counters, fragments and events of its own."""
+
+
+@dataclass(slots=True)
+class Installed:
+    """A program found by its id, with descriptors of its maps by name. Close it."""
+
+    door: str
+    fd: int
+    maps: dict[str, int]
+
+    @classmethod
+    def open(cls, program_id: int, door: str) -> Installed:
+        """Raises: KernelError where the program is gone."""
+        fd = bpf.program_by_id(program_id)
+        found = cls(door, fd, {})
+        try:
+            for map_id in bpf.program_info(fd).map_ids:
+                map_fd = bpf.map_by_id(map_id)
+                name = bpf.map_info(map_fd).name
+                if name in found.maps or (name.endswith(".rodata") and ".rodata" in found.maps):
+                    os.close(map_fd)
+                    continue
+                found.maps[".rodata" if name.endswith(".rodata") else name] = map_fd
+        except BaseException:
+            found.close()
+            raise
+        return found
+
+    def digest(self) -> bytes:
+        """What the generation was made of; empty if it was made by something else."""
+        with bpf.ObjectFile(OBJECTS / f"{self.door}.bpf.o") as obj:
+            offset, size = obj.layout("config")["digest"]
+            config = self._constant(obj, "cfg")
+            return config[offset : offset + size] if config else b""
+
+    def _constant(self, obj: bpf.ObjectFile, variable: str) -> bytes:
+        if ".rodata" not in self.maps:
+            return b""
+        offset, size = obj.variable(variable)
+        data = bpf.read_array(self.maps[".rodata"])
+        return data[offset : offset + size] if len(data) >= offset + size else b""
+
+    def counters(self) -> Sequence[int]:
+        """Every counter of the program, added up over the CPUs."""
+        entries = bpf.map_info(self.maps["counters"]).max_entries
+        return read_counters(self.maps["counters"], entries * 64)
+
+    def test_run(self, frame: bytes) -> tuple[bpf.TestRun, Sequence[int]]:
+        """What the program does to a frame, and what it counts for it.
+
+        A twin runs: the same program with the same constants and the same tables, but counters of its own, so that
+        asking changes no count. Raises: KernelError, also if the twin is not the same program.
+        """
+        with bpf.ObjectFile(OBJECTS / f"{self.door}.bpf.o") as twin:
+            for name in _SHARED:
+                if name in self.maps:
+                    twin.reuse_map(name, self.maps[name])
+            twin.set_max_entries("counters", bpf.map_info(self.maps["counters"]).max_entries)
+            for variable in ("cfg", "mark_bit"):
+                if value := self._constant(twin, variable):
+                    twin.write_rodata(variable, value)
+            twin.load()
+            fd = twin.program_fd(f"{self.door}_policy")
+            if bpf.program_info(fd).tag != bpf.program_info(self.fd).tag:
+                raise KernelError("bpf", "test run", 0, "the installed program is another version's; restart the agent")
+            ran = bpf.test_run(fd, frame, ctx=b"" if self.door == "xdp" else bytes(192))
+            counted = read_counters(twin.map_fd("counters"), bpf.map_info(twin.map_fd("counters")).max_entries * 64)
+        return ran, counted
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in (self.fd, *self.maps.values()):
+            os.close(fd)
+        self.maps.clear()

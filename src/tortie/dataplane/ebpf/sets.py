@@ -1,0 +1,51 @@
+"""The driver's IP sets: members change one by one, and a frozen value is made only where somebody compiles it."""
+
+from collections.abc import Iterator, Mapping
+
+from tortie.model.address import Net
+from tortie.model.desired import SetChange
+from tortie.model.ipset import AddressSet, IPSet, Member, PortMember, PortSet
+
+
+class Sets(Mapping[str, IPSet]):
+    """Set id -> members. What `get` answers stays the same object until the set changes."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, set[Member]] = {}
+        self._has_ports: dict[str, bool] = {}
+        self._frozen: dict[str, IPSet] = {}
+
+    def change(self, set_id: str, change: SetChange | None) -> None:
+        """Take one change of the desired state."""
+        self._frozen.pop(set_id, None)
+        if change is None:
+            self._members.pop(set_id, None)
+            self._has_ports.pop(set_id, None)
+        elif change.is_new:
+            self._members[set_id] = set(change.added)
+            self._has_ports[set_id] = change.has_ports
+        else:
+            members = self._members[set_id]
+            members -= change.removed
+            members |= change.added
+
+    def has_ports(self, set_id: str) -> bool:
+        """Whether the members are (address, protocol, port)."""
+        return self._has_ports.get(set_id, False)
+
+    def __getitem__(self, set_id: str) -> IPSet:
+        found = self._frozen.get(set_id)
+        if found is None:
+            members = self._members[set_id]
+            if self._has_ports[set_id]:
+                found = PortSet(member for member in members if isinstance(member, PortMember))
+            else:
+                found = AddressSet(member for member in members if isinstance(member, Net))
+            self._frozen[set_id] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)

@@ -1,0 +1,136 @@
+"""The nft table of this network namespace: untracked egress, and notrack for allowed ingress."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from tortie.dataplane.nft_egress import (
+    TABLE,
+    ReasonKey,
+    Rendered,
+    RuleKey,
+    read_installed,
+    render,
+    render_seal,
+    render_set_change,
+)
+from tortie.kernel import nft
+from tortie.model.desired import EndpointState, SetChange
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import IPSet
+from tortie.model.packet import Direction
+from tortie.model.policy import Stage
+
+FAMILY = "inet"
+
+
+class EgressTable:
+    """Wanted against installed. `begin` starts nft and returns, so that programs load meanwhile; `finish` waits."""
+
+    def __init__(self, mark_bit: int) -> None:
+        self._mark_bit = mark_bit
+        self._rendered: Rendered | None = None
+        self._wanted: object = None
+        self._fingerprint: str | None = None
+        self._pending: tuple[nft.Running, Rendered, object] | None = None
+        self._totals: Counter[RuleKey | ReasonKey] = Counter()
+
+    def begin(
+        self,
+        states: Sequence[EndpointState],
+        sets: Mapping[str, IPSet],
+        failsafes: Failsafes,
+        changes: Mapping[str, SetChange | None],
+    ) -> bool:
+        """Start making the table so; whether there was anything to do. `changes`: of sets, since the last `begin`.
+
+        Raises: KernelError, Unsupported; the table before stays.
+        """
+        wanted = _substance(states, failsafes)
+        if self._rendered is not None and wanted == self._wanted:
+            update = render_set_change(self._rendered, changes, sets)
+            if update is not None:
+                if update.script:
+                    self._pending = (nft.Running(update.script), update.rendered, wanted)
+                return bool(update.script)
+        rendered = render(states, sets, failsafes, mark_bit=self._mark_bit)
+        if self._rendered is None:
+            found = read_installed(nft.list_table(FAMILY, TABLE))
+            if found.digest == rendered.digest and (found.is_intact or not found.digest):
+                self._rendered, self._wanted, self._fingerprint = rendered, wanted, found.fingerprint
+                return False
+        elif rendered.digest == self._rendered.digest:
+            self._wanted = wanted
+            return False
+        else:
+            self._totals = self.counts()  # the counters go with the table that is replaced
+        self._pending = (nft.Running(rendered.script), rendered, wanted)
+        return True
+
+    def finish(self) -> None:
+        """Wait for what `begin` started. Raises: KernelError; the table before stays."""
+        if self._pending is None:
+            return
+        running, rendered, wanted = self._pending
+        self._pending = None
+        running.finish()
+        self._rendered, self._wanted, self._fingerprint = rendered, wanted, None
+
+    def check(self) -> bool:
+        """Whether the table is as it was made; the first check after a change notes how it looks."""
+        if self._rendered is None:
+            return True
+        found = read_installed(nft.list_table(FAMILY, TABLE))
+        if found.digest != self._rendered.digest:
+            return False
+        if self._fingerprint is None:
+            self._fingerprint = found.fingerprint
+            if found.digest and found.seal != found.fingerprint:
+                nft.run(render_seal(found))
+            return True
+        return found.fingerprint == self._fingerprint
+
+    def restore(self) -> None:
+        """Install the table again after somebody changed it. Raises: KernelError."""
+        if self._rendered is not None:
+            nft.run(self._rendered.script)
+            self._fingerprint = None
+
+    def forget(self) -> None:
+        """Render anew at the next `begin`, whatever was installed."""
+        self._wanted = None
+
+    def counts(self) -> Counter[RuleKey | ReasonKey]:
+        """Exact totals by interface and rule or reason."""
+        found = self._totals.copy()
+        if self._rendered is None or not self._rendered.digest:
+            return found
+        listed = nft.counters(FAMILY, TABLE)
+        for name, rule in self._rendered.rules.items():
+            found[rule] += listed.get(name, (0, 0))[0]
+        for name, reason in self._rendered.reasons.items():
+            found[reason] += listed.get(name, (0, 0))[0]
+        return found
+
+    def remove(self) -> bool:
+        """Remove the table; whether there was one."""
+        if nft.list_table(FAMILY, TABLE) is None:
+            return False
+        nft.run(f"delete table {FAMILY} {TABLE}\n")
+        self._rendered = None
+        return True
+
+
+def _substance(states: Sequence[EndpointState], failsafes: Failsafes) -> object:
+    """What the table's structure depends on; comparing it is quick where values kept their identity."""
+    return failsafes, [
+        (
+            state.interface.name,
+            [
+                (group.tier.name, [(policy.key, policy.egress) for policy in group.policies])
+                for group in state.stage(Stage.UNTRACKED, Direction.EGRESS)
+            ],
+        )
+        for state in states
+    ]

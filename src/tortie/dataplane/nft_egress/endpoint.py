@@ -1,0 +1,168 @@
+"""The chains of one interface with untracked egress policy.
+
+    e0 --protocol--> e0_ports  failsafes         --> e0_policy: jump e0_t0; jump e0_t1; ...; accept
+                     e0_icmp   essential ICMPv6  --> e0_policy
+                     (others)                    --> e0_policy
+       --fragment--> e0_later                    --> e0_lpolicy: the same policy for packets without ports
+
+Accept in a raw chain means "go on to connection tracking"; only Allow adds notrack. A Pass returns from its tier's
+chain rather than going on to the next one, because the kernel limits jumps and gotos, nested, to 16 together.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from tortie.dataplane.nft_egress.failsafes import failsafe_matches
+from tortie.dataplane.nft_egress.matches import match_lines
+from tortie.dataplane.nft_egress.sets import SetTable
+from tortie.model.desired import TierPolicies
+from tortie.model.failsafe import Failsafes
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
+from tortie.model.rule import Action, Rule
+from tortie.model.verdict import Reason, RuleRef
+
+_DISPATCHED = (*PORTED, ICMP, ICMPV6)
+
+
+class RuleKey(NamedTuple):
+    """What a rule counter counts: packets that met this rule on this interface."""
+
+    interface: str
+    rule: RuleRef
+
+
+class ReasonKey(NamedTuple):
+    """What a reason counter counts: packets on this interface that no rule decided."""
+
+    interface: str
+    reason: Reason
+
+
+@dataclass(slots=True)
+class Parts:
+    """What rendering collects on its way: sets, counters with their meaning, the text of chains."""
+
+    sets: SetTable
+    rules: dict[str, RuleKey] = field(default_factory=dict)
+    reasons: dict[str, ReasonKey] = field(default_factory=dict)
+    chains: list[str] = field(default_factory=list)
+
+    def chain(self, name: str, lines: Iterable[str]) -> str:
+        """Add a chain; its name."""
+        self.chains.append("\n".join((f"\tchain {name} {{", *(f"\t\t{line}" for line in lines), "\t}")))
+        return name
+
+    def rule_counter(self, key: RuleKey) -> str:
+        """The name of a new rule counter."""
+        name = f"r{len(self.rules)}"
+        self.rules[name] = key
+        return name
+
+
+class _Counted(NamedTuple):
+    """A policy rule and its counter's name."""
+
+    counter: str
+    rule: Rule
+
+
+Count = Callable[[Reason], str]
+"""The nft statement that counts a packet by reason."""
+
+
+def add_endpoint(prefix: str, interface: str, tiers: Sequence[TierPolicies], failsafes: Failsafes, parts: Parts) -> str:
+    """The name of the interface's first chain; all of them are added to the parts."""
+
+    def count(reason: Reason) -> str:
+        name = f"{prefix}_{reason.value}"
+        parts.reasons[name] = ReasonKey(interface, reason)
+        return f"counter name {name}"
+
+    counted = [_count_rules(group, interface, parts) for group in tiers]
+    policy = _add_policy(f"{prefix}_policy", f"{prefix}_t", counted, False, count, parts)
+    later_policy = _add_policy(f"{prefix}_lpolicy", f"{prefix}_l", counted, True, count, parts)
+    malformed = f"{count(Reason.MALFORMED)} drop"
+    # "& 0 == 0" asks whether the field can be read: nft ends a rule whose field lies outside the packet. Without it a
+    # Deny by port would not hold for a truncated header, and an Allow behind it would.
+    ports = parts.chain(
+        f"{prefix}_ports",
+        (
+            *(f"{match} {count(Reason.FAILSAFE)} accept" for match in failsafe_matches(failsafes)),
+            f"@th,0,32 & 0 == 0 goto {policy}",
+            malformed,
+        ),
+    )
+    icmp = parts.chain(
+        f"{prefix}_icmp",
+        (
+            f"icmpv6 type 133-136 ip6 hoplimit 255 {count(Reason.ESSENTIAL_ICMPV6)} accept",
+            f"icmpv6 type {{ 130-132, 143 }} {count(Reason.ESSENTIAL_ICMPV6)} accept",
+            f"@th,0,16 & 0 == 0 goto {policy}",
+            malformed,
+        ),
+    )
+    later = parts.chain(f"{prefix}_later", (f"meta l4proto & 0 == 0 goto {later_policy}", malformed))
+    gotos = (*(f"{one} : goto {ports}" for one in PORTED), *(f"{one} : goto {icmp}" for one in (ICMP, ICMPV6)))
+    # Local packets are whole here: the kernel fragments after this hook, and where connection tracking is active, its
+    # defragmentation (priority -400) joins what raw sockets fragmented themselves. Without it those come as they are.
+    return parts.chain(
+        prefix,
+        (
+            f"ip frag-off & 0x1fff != 0 goto {later}",
+            f"frag frag-off != 0 goto {later}",
+            f"meta l4proto vmap {{ {', '.join(gotos)} }}",
+            f"meta l4proto != {{ {', '.join(map(str, _DISPATCHED))} }} goto {policy}",
+            malformed,  # IPv6 whose extension headers lead to no protocol
+        ),
+    )
+
+
+def _count_rules(group: TierPolicies, interface: str, parts: Parts) -> list[_Counted]:
+    return [
+        _Counted(parts.rule_counter(RuleKey(interface, RuleRef(group.tier.name, policy.key, index))), rule)
+        for policy in group.policies
+        for index, rule in enumerate(policy.rules(Direction.EGRESS))
+    ]
+
+
+def _add_policy(
+    name: str, tier_prefix: str, tiers: Sequence[Sequence[_Counted]], is_later: bool, count: Count, parts: Parts
+) -> str:
+    """A chain that asks the tiers in order and ends in accept, and their chains; its name."""
+    jumps: list[str] = []
+    for number, rules in enumerate(tiers):
+        lines = [line for one in rules for line in _rule_lines(one, is_later, count, parts.sets)]
+        if lines:
+            jumps.append(f"jump {parts.chain(f'{tier_prefix}{number}', lines)}")
+    return parts.chain(name, (*jumps, f"{count(Reason.NO_MATCH)} accept"))
+
+
+def _rule_lines(one: _Counted, is_later: bool, count: Count, sets: SetTable) -> list[str]:
+    """The nft rules of one policy rule.
+
+    Where it cannot be told whether a later fragment meets the rule, the fragment is dropped, unless the rule only logs.
+    That is stricter than `evaluate`, which lets it pass if every verdict that was possible is the same one.
+    """
+    lines: list[str] = []
+    for line in match_lines(one.rule, is_later=is_later, table=sets):
+        if line.is_sure:
+            lines.append(f"{line.text} counter name {one.counter} {_statement(one.rule.action)}".lstrip())
+        elif one.rule.action is not Action.LOG:
+            lines.append(f"{line.text} {count(Reason.FRAGMENT)} drop".lstrip())
+    return lines
+
+
+def _statement(action: Action) -> str:
+    match action:
+        case Action.ALLOW:
+            return "notrack accept"
+        case Action.DENY:
+            return "drop"
+        case Action.PASS:
+            return "return"
+        case Action.LOG:
+            # No rate limit: upstream's default; a configurable one does not exist yet.
+            return 'log prefix "tortie-packet: " level info'
+        case _:
+            assert_never(action)

@@ -1,0 +1,114 @@
+"""Endpoints, sets and failsafes as one nft table, replaced as a whole in one transaction.
+
+    output (raw, before conntrack) --oifname--> the chains of one interface (`endpoint.py`)
+    ingress_mark (raw prerouting): what XDP and tc allowed carries a mark bit, and gets notrack here
+
+The table names its state itself, by an empty chain: an agent that starts sees whether it is the wanted one.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tortie.dataplane.driver import Unsupported
+from tortie.dataplane.nft_egress.endpoint import Parts, ReasonKey, RuleKey, add_endpoint
+from tortie.dataplane.nft_egress.failsafes import failsafe_sets
+from tortie.dataplane.nft_egress.sets import NamedSet, SetTable, elements_of, members_of, set_text
+from tortie.model.desired import EndpointState
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import IPSet
+from tortie.model.packet import Direction
+from tortie.model.policy import Stage
+
+TABLE = "tortie"
+DEFAULT_MARK_BIT = 0x00100000
+DIGEST_PREFIX = "d_"
+_DIGEST_CHARACTERS = 24
+# nft has no escapes inside quotes, and a trailing asterisk would stand for every interface with that prefix.
+_INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.@+=~#%^,-]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A whole table. `script` is for `nft -f -`; `rules` and `reasons` say what each nft counter counts.
+
+    `digest` names the desired state, members of sets included; it is empty where the script only removes the table.
+    The rest is what a change of set members needs to know (`render_set_change`): nft sets by name, IP sets that rules
+    name but that do not exist, and the digest without the members.
+    """
+
+    script: str
+    table: str
+    digest: str = ""
+    rules: Mapping[str, RuleKey] = field(default_factory=dict)
+    reasons: Mapping[str, ReasonKey] = field(default_factory=dict)
+    named: Mapping[str, NamedSet] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    structure: str = ""
+
+
+def render(
+    endpoints: Iterable[EndpointState],
+    sets: Mapping[str, IPSet],
+    failsafes: Failsafes,
+    *,
+    mark_bit: int = DEFAULT_MARK_BIT,
+    table: str = TABLE,
+) -> Rendered:
+    """The table for those endpoints, in whatever order they come. Loopback is never policed.
+
+    Raises: Unsupported, for an interface whose name nft cannot spell.
+    """
+    if mark_bit.bit_count() != 1 or mark_bit >> 32:
+        raise ValueError(f"mark bit {mark_bit:#x} is not one bit of 32")
+    replace = f"table inet {table} {{\n}}\ndelete table inet {table}\n"
+    active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
+    if not active:
+        return Rendered(replace, table)
+    parts = Parts(SetTable(sets))
+    dispatch: list[str] = []
+    for index, endpoint in enumerate(active):
+        name, tiers = endpoint.interface.name, endpoint.stage(Stage.UNTRACKED, Direction.EGRESS)
+        if tiers and not _INTERFACE_NAME.fullmatch(name):
+            raise Unsupported(f"untracked egress on interface {name!r}: nftables cannot name it; rename the interface")
+        if tiers:
+            dispatch.append(f'"{name}" : goto {add_endpoint(f"e{index}", name, tiers, failsafes, parts)}')
+    if dispatch:
+        hook = "type filter hook output priority raw; policy accept;"
+        parts.chain("output", (hook, f"oifname vmap {{ {', '.join(dispatch)} }}"))
+    parts.chain(
+        "ingress_mark",
+        (
+            "type filter hook prerouting priority raw; policy accept;",
+            f"meta mark & {mark_bit:#010x} != 0"
+            f" meta mark set meta mark & {~mark_bit & 0xFFFFFFFF:#010x} notrack accept",
+        ),
+    )
+    fixed = [f"\tcounter {name} {{\n\t}}" for name in (*parts.rules, *parts.reasons)]
+    fixed += failsafe_sets(failsafes) if dispatch else []
+    named = parts.sets.named
+    types = [f"{name} {one.type_text}" for name, one in named.items()]
+    structure = _hash("\n".join((*fixed, *types, *parts.chains)))
+    digest = make_digest(structure, named)
+    filled = [set_text(name, one.type_text, elements_of(one, members_of(one, sets))) for name, one in named.items()]
+    body = "\n".join((f"\tchain {DIGEST_PREFIX}{digest} {{\n\t}}", *fixed, *filled, *parts.chains))
+    return Rendered(
+        script=f"{replace}table inet {table} {{\n{body}\n}}\n",
+        table=table,
+        digest=digest,
+        rules=parts.rules,
+        reasons=parts.reasons,
+        named=named,
+        absent=frozenset(parts.sets.absent),
+        structure=structure,
+    )
+
+
+def make_digest(structure: str, named: Mapping[str, NamedSet]) -> str:
+    """The name of a desired state: its rules and the members of its sets."""
+    return _hash(" ".join((structure, *(f"{name}={one.fingerprint:x}" for name, one in sorted(named.items())))))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]

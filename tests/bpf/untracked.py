@@ -1,0 +1,110 @@
+"""Loads a case's ingress policy as the driver does, and tells what the program did to a packet, counters included."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from struct import unpack_from
+
+from strategies import Case
+from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation
+from tortie.dataplane.ebpf.plan import Planner
+from tortie.kernel import bpf
+from tortie.model.evaluate import evaluate
+from tortie.model.ipset import IPSet
+from tortie.model.packet import Direction, Fragment, Packet
+from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
+
+MARK = 0x00100000
+XDP_DROP, XDP_PASS = 1, 2
+TC_UNSPEC, TC_SHOT = 0xFFFFFFFF, 2
+Counts = Counter[RuleRef | Reason]
+
+
+@dataclass
+class Loaded:
+    """A generation of a case, and the counters it ought to have."""
+
+    case: Case
+    generation: Generation
+    refs: list[RuleRef]
+
+    def run(self, frame: bytes) -> Verdict:
+        """The program's verdict on one frame."""
+        if self.generation.door == "xdp":
+            ran = bpf.test_run(self.generation.program_fd, frame)
+            if ran.retval == XDP_DROP:
+                return Verdict.DENY
+            assert ran.retval == XDP_PASS
+            return Verdict.ALLOW if len(ran.data_out) == len(frame) + 4 else Verdict.CONTINUE
+        ran = bpf.test_run(self.generation.program_fd, frame, ctx=bytes(192))
+        if ran.retval == TC_SHOT:
+            return Verdict.DENY
+        assert ran.retval == TC_UNSPEC
+        (mark,) = unpack_from("<I", ran.ctx_out, 8)
+        return Verdict.ALLOW if mark & MARK else Verdict.CONTINUE
+
+    def counts(self) -> Counts:
+        """Packets by rule and by reason, as the driver reads them."""
+        return read_counts(self.generation, self.refs)
+
+    def close(self) -> None:
+        self.generation.close()
+
+
+def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[str, IPSet] | None = None) -> Loaded:
+    """The case's untracked ingress policy in a loaded program."""
+    plan, index = Planner().plan(case.endpoint, case.sets if sets is None else sets, case.failsafes)
+    return Loaded(case, Generation(plan, door, mark_bit=MARK, backend=backend), list(index.refs()))
+
+
+def read_counts(generation: Generation, refs: list[RuleRef]) -> Counts:
+    """Counters by rule and reason."""
+    totals = generation.read_counters()
+    found: Counts = Counter()
+    for reason, place in REASONS.items():
+        found[reason] += totals[place]
+    for number, count in enumerate(totals[REASON_BASE:]):
+        if not count:
+            continue
+        if generation.classifier.counts_rules:
+            found[refs[number]] += count
+            continue
+        outcome = generation.classifier.outcome(number)
+        assert outcome is not None
+        for rule in outcome.rules:
+            found[refs[rule]] += count
+        if outcome.reason != REASON_BASE:
+            found[next(r for r, place in REASONS.items() if place == outcome.reason)] += count
+    return +found
+
+
+def expected_counts(trace: Trace) -> Counts:
+    """What one packet with that trace adds."""
+    found: Counts = Counter(step.rule for step in trace.steps)
+    if trace.reason is not Reason.POLICY:
+        found[trace.reason] += 1
+    return found
+
+
+class FirstFragments:
+    """What the program remembers: protocol and ports of first fragments, for the later ones."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], Packet] = {}
+
+    def seen(self, packet: Packet) -> Packet:
+        """The packet, with the fields of its first fragment if that went by."""
+        key = (packet.version, packet.source, packet.destination, packet.fragment_id)
+        if packet.version == 4:
+            key += (packet.protocol,)
+        if packet.fragment is Fragment.FIRST:
+            self._known[key] = packet
+        first = self._known.get(key)
+        if packet.fragment is not Fragment.LATER or first is None:
+            return packet
+        return replace(first, hop_limit=packet.hop_limit)
+
+
+def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:
+    """The evaluator's trace, with the memory of first fragments."""
+    return evaluate(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)

@@ -1,0 +1,375 @@
+"""Everything an engine is told, as a mapping; chance to change it; the desired state, calculated the slow plain way.
+
+`expected` reads like the reference and shares no code with `tortie.calc`: it is what the engine is compared with.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import inf
+from random import Random
+
+from tortie.calc import Engine
+from tortie.model.address import Net
+from tortie.model.desired import Delta, DesiredState, EndpointState, SetChange, TierPolicies
+from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
+from tortie.model.failsafe import FailsafePort, Failsafes
+from tortie.model.ipset import (
+    AddressSet,
+    IPSet,
+    Member,
+    NamedPortSet,
+    PortMember,
+    PortSet,
+    SelectorSet,
+    ServiceSet,
+    SetSource,
+)
+from tortie.model.matches import Match, PortMatch, SetMatch
+from tortie.model.packet import TCP, UDP, Direction, Side
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL, parse_selector
+from tortie.model.settings import FelixSettings
+
+Key = PolicyKey | str | tuple[str, str]
+Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings
+Slot = tuple[str, Key]
+"""Which input of the engine, and the key there."""
+World = dict[Slot, Value]
+Event = tuple[Slot, Value | None]
+
+NODE = "me"
+NAMES = ("a", "a-b", "a.b", "b", "c", "d", "e", "f", "g", "h")
+INTERFACES = ("eth0", "eth1", "eth2", "lo", "cali1", "kube-ipvs0")
+LABELS = {"role": ("web", "db", "x"), "env": ("prod", "test"), "hep": ("",), "own": ("1", "2")}
+SELECTORS = (
+    "all()",
+    "!all()",
+    "has(hep)",
+    "!has(hep)",
+    'role == "web"',
+    'role in {"web", "db"}',
+    'role != "x"',
+    'has(env) && role == "db"',
+    'env starts with "p" || role == "x"',
+    'own == "1"',
+    'own == "1" && own == "2"',
+    'projectcalico.org/namespace == "n"',
+)
+
+
+def tell(engine: Engine, event: Event) -> None:
+    """Give one event to the engine."""
+    (kind, key), value = event
+    getattr(engine, f"set_{kind}")(key, value)
+
+
+def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25) -> Event:
+    """A change of the world: at times the removal of something that is there."""
+    if world and rng.randrange(100) < removals:
+        return rng.choice(list(world)), None
+    make = rng.choice(
+        (
+            _policy,
+            _policy,
+            _policy,
+            _tier,
+            _profile,
+            _settings,
+            _host_endpoint,
+            _host_endpoint,
+            _network_set,
+            _interface,
+        )
+    )
+    return make(rng)
+
+
+def change(world: World, event: Event) -> None:
+    """The same change in the mapping."""
+    slot, value = event
+    if value is None:
+        world.pop(slot, None)
+    else:
+        world[slot] = value
+
+
+def _labels(rng: Random) -> dict[str, str]:
+    return {label: rng.choice(values) for label, values in LABELS.items() if rng.randrange(2)}
+
+
+def _source(rng: Random) -> SetSource:
+    selector = parse_selector(rng.choice(SELECTORS))
+    kind = rng.randrange(8)
+    if kind < 5:
+        return SelectorSet(selector)
+    if kind < 7:
+        return NamedPortSet(rng.choice((ALL, selector)), rng.choice((TCP, UDP, None)), rng.choice(("http", "dns")))
+    return ServiceSet("n", "web", rng.randrange(2) == 1)
+
+
+def _rule(rng: Random) -> Rule:
+    matches: list[Match] = []
+    for _ in range(rng.randrange(3)):
+        source = _source(rng)
+        if isinstance(source, NamedPortSet):
+            matches.append(PortMatch(Side.DESTINATION, (), (source,), rng.randrange(2) == 1))
+        else:
+            matches.append(SetMatch(rng.choice(tuple(Side)), source, rng.randrange(2) == 1))
+    return Rule(rng.choice(tuple(Action)), tuple(matches))
+
+
+def _policy(rng: Random) -> Event:
+    key = PolicyKey(rng.choice(("GlobalNetworkPolicy", "NetworkPolicy")), "", rng.choice(NAMES))
+    stage = rng.choice(tuple(Stage))
+    value = Policy(
+        key=key,
+        tier=rng.choice(("default", "a", "b", "gone", "kube-baseline")),
+        order=rng.choice((None, 1.0, 1.0, 2.5, -1.0, 0.0)),
+        selector=parse_selector(rng.choice(SELECTORS)),
+        ingress=tuple(_rule(rng) for _ in range(rng.randrange(3))),
+        egress=tuple(_rule(rng) for _ in range(rng.randrange(3))),
+        governs=frozenset(rng.sample(tuple(Direction), 1 + rng.randrange(2))),
+        do_not_track=stage is Stage.UNTRACKED,
+        pre_dnat=stage is Stage.PRE_DNAT,
+        apply_on_forward=stage is not Stage.NORMAL,
+        needed_everywhere=rng.randrange(8) == 0,
+    )
+    return ("policy", key), value
+
+
+def _tier(rng: Random) -> Event:
+    name = rng.choice(("a", "b", "default"))
+    return ("tier", name), Tier(name, rng.choice((1.0, 1.0, 2.0, 2e6)), rng.choice(tuple(TierAction)))
+
+
+def _profile(rng: Random) -> Event:
+    name = rng.choice(("one", "two", "kns.n"))
+    return ("profile", name), Profile(name, _labels(rng))
+
+
+def _settings(rng: Random) -> Event:
+    name = rng.choice(("default", "node.me", "node.other", "team"))
+    ports = (None, (), (FailsafePort(TCP, 22),), (FailsafePort(UDP, 53, Net(4, 0x0A000000, 8)),))
+    return ("settings", name), FelixSettings(
+        name=name,
+        failsafe_inbound=rng.choice(ports),
+        failsafe_outbound=rng.choice(ports),
+        interface_prefixes=rng.choice((None, ("cali",), ("eth2", "tap"))),
+        interface_exclude=rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
+        node_selector=ALL if name == "team" else None,
+    )
+
+
+def _host_endpoint(rng: Random) -> Event:
+    name = rng.choice(NAMES)
+    ips = tuple({_host(rng) for _ in range(rng.randrange(3))})
+    kinds: tuple[str | None, ...] = ("eth0", "eth1", "lo", "cali1", "*", "eth9") + ((None,) * 4 if ips else ())
+    ports = (
+        NamedPort("http", TCP, 80),
+        NamedPort("http", TCP, 81),
+        NamedPort("http", UDP, 80),
+        NamedPort("dns", UDP, 53),
+    )
+    value = HostEndpoint(
+        name=name,
+        node=rng.choice((NODE, NODE, "other")),
+        interface_name=rng.choice(kinds),
+        expected_ips=ips,
+        labels=_labels(rng),
+        profiles=tuple(rng.sample(("one", "two", "none"), rng.randrange(3))),
+        ports=tuple(rng.sample(ports, rng.randrange(4))),
+    )
+    return ("host_endpoint", name), value
+
+
+def _host(rng: Random) -> Net:
+    return Net(4, 0x0A000000 + rng.randrange(5), 32) if rng.randrange(3) else Net(6, rng.randrange(1, 4), 128)
+
+
+def _network_set(rng: Random) -> Event:
+    key = rng.choice(("", "n")), rng.choice(NAMES[:5])
+    nets = [_host(rng) for _ in range(rng.randrange(4))] + [Net(4, 0x0A000000, 8)] * rng.randrange(2)
+    value = NetworkSet(name=key[1], namespace=key[0], labels=_labels(rng), nets=tuple(nets))
+    return ("network_set", key), value
+
+
+def _interface(rng: Random) -> Event:
+    name = rng.choice(INTERFACES)
+    addresses = frozenset(_host(rng) for _ in range(rng.randrange(3)))
+    vlans = frozenset({rng.randrange(2)})
+    return ("interface", name), Interface(
+        name=name, index=2, addresses=addresses, vlans=vlans, is_loopback=name == "lo"
+    )
+
+
+def _of(world: Mapping[Slot, Value], kind: str) -> Iterator[tuple[Key, Value]]:
+    return ((key, value) for (one, key), value in world.items() if one == kind)
+
+
+def expected(world: Mapping[Slot, Value]) -> DesiredState:
+    """The desired state, straight from the reference: every pair is asked."""
+    profiles = {key: value.labels_to_apply for key, value in _of(world, "profile") if isinstance(value, Profile)}
+    policies = [value for _, value in _of(world, "policy") if isinstance(value, Policy)]
+    governed = _governed(world)
+
+    def labels(own: Mapping[str, str], parents: tuple[str, ...]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for layer in (own, *(profiles.get(parent, {}) for parent in parents)):
+            found = {**layer, **found}
+        return found
+
+    endpoints: dict[str, EndpointState] = {}
+    active = {policy.key: policy for policy in policies if policy.needed_everywhere}
+    for name, endpoint in sorted(governed.items()):
+        chosen = [p for p in policies if p.selector.matches(labels(endpoint.labels, endpoint.profiles))]
+        active |= {policy.key: policy for policy in chosen}
+        interface = world["interface", name]
+        assert isinstance(interface, Interface)
+        endpoints[name] = EndpointState(
+            interface=interface,
+            endpoint=endpoint.name,
+            is_wildcard=endpoint.interface_name == "*",
+            tiers=_tiers(chosen, world),
+            profiles=endpoint.profiles,
+        )
+    sets: dict[str, IPSet] = {}
+    for policy in active.values():
+        for direction in policy.governs:
+            for source in (s for rule in policy.rules(direction) for s in rule.set_sources()):
+                sets[source.set_id] = _members(source, world, labels)
+    return DesiredState(endpoints=endpoints, sets=sets, failsafes=_failsafes(world))
+
+
+def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:
+    for name in (f"node.{NODE}", "default"):
+        document = world.get(("settings", name))
+        if document is not None and getattr(document, field) is not None:
+            return getattr(document, field)
+    return fallback
+
+
+def _failsafes(world: Mapping[Slot, Value]) -> Failsafes:
+    inbound = _setting(world, "failsafe_inbound", Failsafes().inbound)
+    outbound = _setting(world, "failsafe_outbound", Failsafes().outbound)
+    return Failsafes(inbound, outbound)  # type: ignore[arg-type]
+
+
+def _governed(world: Mapping[Slot, Value]) -> dict[str, HostEndpoint]:
+    prefixes = _setting(world, "interface_prefixes", ("cali",))
+    exclude = _setting(world, "interface_exclude", ("kube-ipvs0",))
+    assert isinstance(prefixes, tuple)
+    assert isinstance(exclude, tuple)
+    excluded = {"eth1", "eth2"} if "/^eth[12]$/" in exclude else set(exclude)
+    local = [
+        value for _, value in _of(world, "host_endpoint") if isinstance(value, HostEndpoint) and value.node == NODE
+    ]
+    found = {}
+    for name, interface in _of(world, "interface"):
+        assert isinstance(interface, Interface)
+        assert isinstance(name, str)
+        if name == "lo" or name.startswith(prefixes) or name in excluded:
+            continue
+        specific = [
+            endpoint
+            for endpoint in local
+            if endpoint.interface_name == name
+            or (endpoint.interface_name is None and interface.addresses & set(endpoint.expected_ips))
+        ]
+        wildcards = [endpoint for endpoint in local if endpoint.interface_name == "*"]
+        for candidates in (specific, wildcards):
+            if candidates:
+                found[name] = min(candidates, key=lambda endpoint: endpoint.name)
+                break
+    return found
+
+
+def _tiers(
+    chosen: list[Policy], world: Mapping[Slot, Value]
+) -> dict[tuple[Stage, Direction], tuple[TierPolicies, ...]]:
+    known = {
+        "kube-admin": Tier("kube-admin", 1e3, TierAction.PASS),
+        "default": Tier("default", 1e6),
+        "kube-baseline": Tier("kube-baseline", 1e7, TierAction.PASS),
+    } | {str(key): value for key, value in _of(world, "tier") if isinstance(value, Tier)}
+    names = {policy.tier for policy in chosen}
+    tiers = sorted((known[n] for n in names & known.keys()), key=lambda tier: (tier.order, tier.name))
+    tiers += [Tier(name, inf, TierAction.DENY) for name in sorted(names - known.keys())]
+    found: dict[tuple[Stage, Direction], tuple[TierPolicies, ...]] = {}
+    for stage in Stage:
+        for direction in Direction:
+            for tier in tiers:
+                part = [p for p in chosen if p.tier == tier.name and stage in p.stages and direction in p.governs]
+                part.sort(key=lambda p: (inf if p.order is None else p.order, p.key.order_text))
+                if part:
+                    found[stage, direction] = (*found.get((stage, direction), ()), TierPolicies(tier, tuple(part)))
+    return found
+
+
+def _members(source: SetSource, world: Mapping[Slot, Value], labels: object) -> IPSet:
+    assert callable(labels)
+    members: set[Member] = set()
+    if isinstance(source, ServiceSet):
+        return PortSet(()) if source.with_ports else AddressSet(())
+    for _, value in _of(world, "host_endpoint"):
+        assert isinstance(value, HostEndpoint)
+        if not source.selector.matches(labels(value.labels, value.profiles)):
+            continue
+        if isinstance(source, SelectorSet):
+            members |= set(value.expected_ips)
+            continue
+        for port in value.ports:
+            if port.name == source.port_name and source.protocol in (None, port.protocol):
+                members |= {PortMember(*net[:2], port.protocol, port.port) for net in value.expected_ips}
+    if isinstance(source, NamedPortSet):
+        return PortSet(member for member in members if isinstance(member, PortMember))
+    for _, value in _of(world, "network_set"):
+        assert isinstance(value, NetworkSet)
+        own = {**value.labels, "projectcalico.org/namespace": value.namespace} if value.namespace else value.labels
+        if source.selector.matches(labels(own, (f"kns.{value.namespace}",) if value.namespace else ())):
+            members |= set(value.nets)
+    return AddressSet(member for member in members if isinstance(member, Net))
+
+
+class Mirror:
+    """A driver that only adds up deltas, and refuses those that contradict what it has."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, EndpointState] = {}
+        self.sets: dict[str, tuple[bool, frozenset[Member]]] = {}
+        self.failsafes = Failsafes()
+
+    def take(self, delta: Delta) -> None:
+        """Add one delta; references must be met."""
+        for set_id, change in delta.sets.items():
+            if change is None:
+                del self.sets[set_id]
+            else:
+                self._change(set_id, change)
+        for name, state in delta.endpoints.items():
+            if state is None:
+                del self.endpoints[name]
+            else:
+                assert state != self.endpoints.get(name), "an endpoint was told again without a change"
+                self.endpoints[name] = state
+        if delta.failsafes is not None:
+            self.failsafes = delta.failsafes
+        for name, state in self.endpoints.items():
+            policies = {p for groups in state.tiers.values() for g in groups for p in g.policies}
+            sources = {s for p in policies for d in Direction for rule in p.rules(d) for s in rule.set_sources()}
+            assert {source.set_id for source in sources} <= self.sets.keys(), f"{name} refers to a set that is gone"
+
+    def _change(self, set_id: str, change: SetChange) -> None:
+        assert change.is_new == (set_id not in self.sets)
+        _, before = self.sets.get(set_id, (False, frozenset[Member]()))
+        assert not change.added & before, "a member was added twice"
+        assert change.removed <= before, "a member was removed that is not there"
+        assert change.is_new or change.added or change.removed, "a set was told without a change"
+        self.sets[set_id] = change.has_ports, (before | change.added) - change.removed
+
+    def state(self) -> DesiredState:
+        """What the deltas add up to."""
+        sets: dict[str, IPSet] = {
+            set_id: PortSet(members) if has_ports else AddressSet(members)  # type: ignore[arg-type]
+            for set_id, (has_ports, members) in self.sets.items()
+        }
+        return DesiredState(endpoints=dict(self.endpoints), sets=sets, failsafes=self.failsafes)

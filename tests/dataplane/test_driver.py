@@ -1,0 +1,308 @@
+"""The eBPF driver in namespaces of its own: real packets, and what happens when others, or death, interfere."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from netns import Namespace, veth_pair
+from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.kernel import bpf
+from tortie.model.address import Net, parse_address
+from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
+from tortie.model.endpoint import Interface
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import SelectorSet
+from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch, SetMatch
+from tortie.model.packet import TCP, Direction, Packet, Side
+from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL, parse_selector
+from tortie.model.verdict import Verdict
+
+pytestmark = pytest.mark.root
+
+FRIENDS = SelectorSet(parse_selector('role == "friend"'))
+PORT = 6379
+
+
+def policy(ingress: tuple[Rule, ...], egress: tuple[Rule, ...] = (), name: str = "redis") -> Policy:
+    return Policy(
+        key=PolicyKey("GlobalNetworkPolicy", "", name),
+        tier="default",
+        order=1.0,
+        selector=ALL,
+        ingress=ingress,
+        egress=egress,
+        do_not_track=True,
+        apply_on_forward=True,
+    )
+
+
+def endpoint(host: Namespace, *policies: Policy) -> EndpointState:
+    groups = (TierPolicies(Tier("default"), policies),)
+    return EndpointState(
+        interface=Interface(name=host.interface, index=host.ifindex),
+        endpoint="host-ens4",
+        tiers={(Stage.UNTRACKED, direction): groups for direction in Direction},
+    )
+
+
+def rule(action: Action, *matches: Match, side: Side = Side.DESTINATION) -> Rule:
+    return Rule(action, (ProtocolMatch(TCP), PortMatch(side, (PortRange(PORT, PORT),)), *matches))
+
+
+ALLOW_BOTH = policy((rule(Action.ALLOW),), (rule(Action.ALLOW, side=Side.SOURCE),))
+DENY = policy((rule(Action.DENY),))
+FRIENDS_ONLY = policy((rule(Action.ALLOW, SetMatch(Side.SOURCE, FRIENDS)), rule(Action.DENY)))
+
+
+@contextmanager
+def driven(host: Namespace, bpffs: Path) -> Iterator[EbpfDriver]:
+    """A driver in the host's namespace, cleaned up behind it."""
+    with host.entered():
+        driver = EbpfDriver(bpffs)
+        try:
+            yield driver
+        finally:
+            with suppress(FileNotFoundError):
+                driver.cleanup()
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "bpf"
+    yield path
+    if path.exists() and bpf.is_bpffs(path):
+        subprocess.run(["umount", path], check=True)
+
+
+@contextmanager
+def listening(host: Namespace) -> Iterator[None]:
+    """A TCP server in the host's namespace that accepts."""
+    with host.entered():
+        server = socket.create_server(("", PORT))
+    with server:
+        yield
+
+
+def connects(peer: Namespace, host: Namespace, port: int = PORT) -> bool:
+    with peer.entered():
+        client = socket.socket()
+    with client:
+        client.settimeout(0.4)
+        try:
+            client.connect((host.address, port))
+        except OSError:
+            return False
+        return True
+
+
+def tracked(host: Namespace) -> int:
+    return len([line for line in host.run("conntrack", "-L").splitlines() if f"dport={PORT}" in line])
+
+
+def make_kernel_track(host: Namespace) -> None:
+    host.run(
+        "nft",
+        "add table inet watch; add chain inet watch c { type filter hook input priority 0; }; "
+        "add rule inet watch c ct state new counter",
+    )
+
+
+def test_allowed_packets_are_untracked_and_denied_ones_dropped_in_native_xdp(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver, listening(host):
+        make_kernel_track(host)
+        assert connects(peer, host)
+        assert tracked(host) > 0
+        host.run("conntrack", "-F")
+
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        assert driver.apply().changed == (host.interface,)
+        (status,) = driver.status()
+        assert (status.acceleration, status.is_enforced) == (Acceleration.XDP, True)
+        assert "xdp" in host.link() and host.link()["xdp"]["prog"]["id"] == status.program_id
+        assert connects(peer, host)
+        assert tracked(host) == 0
+
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
+        driver.apply()
+        assert not connects(peer, host)
+        rules, _ = driver.counters()
+        denied = [
+            count for count in rules if count.rule.policy.name == "redis" and count.direction is Direction.INGRESS
+        ]
+        assert sum(count.packets for count in denied) > 0
+
+        driver.take(Delta(endpoints={host.interface: None}))
+        driver.apply()
+        assert "xdp" not in host.link()
+        assert connects(peer, host)
+
+
+def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver, listening(host):
+        other = Net(4, parse_address("10.99.0.77")[1], 32)
+        friend = Net(4, parse_address(peer.address)[1], 32)
+        new = SetChange(frozenset({other}), frozenset(), is_new=True)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, FRIENDS_ONLY)}, sets={FRIENDS.set_id: new}))
+        driver.apply()
+        assert not connects(peer, host)
+        before = driver._planes[host.interface].hooks
+        assert before is not None
+        program = before.installed_program()
+
+        driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({friend}), frozenset())}))
+        assert driver.apply().changed == (host.interface,)
+        assert connects(peer, host)
+        assert before.installed_program() == program
+
+        driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset(), frozenset({friend}))}))
+        driver.apply()
+        assert not connects(peer, host)
+        assert before.installed_program() == program
+
+
+def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host):
+        with host.entered():
+            dead = EbpfDriver(bpffs)
+            dead.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+            dead.apply()
+            hooks = dead._planes[host.interface].hooks
+            assert hooks is not None
+            program = hooks.installed_program()
+            dead._planes[host.interface].close_programs()
+            hooks.close()
+        assert not connects(peer, host)
+        with driven(host, bpffs) as driver:
+            driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+            assert driver.apply().changed == ()
+            taken = driver._planes[host.interface].hooks
+            assert taken is not None
+            assert taken.installed_program() == program
+            assert not connects(peer, host)
+            rules, _ = driver.counters()
+            assert sum(count.packets for count in rules) >= 2
+            driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+            assert driver.apply().changed == (host.interface,)
+            assert connects(peer, host)
+
+
+def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        with bpf.ObjectFile(Path(bpf.__file__).parents[2] / "dataplane/ebpf/objects/root.bpf.o") as foreign:
+            for name in foreign.program_names:
+                foreign.set_autoload(name, name == "xdp_root")
+            foreign.load()
+            link = bpf.attach_xdp(foreign.program_fd("xdp_root"), host.ifindex)
+            make_kernel_track(host)
+            driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+            driver.apply()
+            (status,) = driver.status()
+            assert status.acceleration is Acceleration.TC
+            assert "xdp_root" in status.reason
+            assert connects(peer, host)
+            assert tracked(host) == 0
+            driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
+            driver.apply()
+            assert not connects(peer, host)
+            assert host.link()["xdp"]["prog"]["id"] == bpf.link_info(link).program_id
+            os.close(link)
+        driver.resync()
+        driver.apply()
+        (status,) = driver.status()
+        assert status.acceleration is Acceleration.XDP
+        assert not connects(peer, host)
+
+
+def test_what_others_remove_is_repaired_and_told(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        make_kernel_track(host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        driver.apply()
+        assert driver.resync().repaired == ()
+        host.run("nft", "delete", "table", "inet", "tortie")
+        assert driver.resync().repaired == ("table inet tortie",)
+        assert driver.resync().repaired == ()
+        host.run("nft", "flush", "chain", "inet", "tortie", "ingress_mark")
+        assert driver.resync().repaired == ("table inet tortie",)
+        hooks = driver._planes[host.interface].hooks
+        assert hooks is not None
+        for name in ("xdp", "tc"):
+            bpf.detach(hooks._fds[name])
+        assert "xdp" not in host.link()
+        assert len(driver.resync().repaired) >= 2
+        assert "xdp" in host.link()
+        assert connects(peer, host)
+        assert tracked(host) == 0
+
+
+def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_stays(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        good = endpoint(host, DENY)
+        driver.take(Delta(endpoints={host.interface: good}, failsafes=Failsafes()))
+        driver.apply()
+        normal = TierPolicies(Tier("default"), (policy((), name="lockdown"),))
+        bad = EndpointState(
+            interface=good.interface,
+            endpoint=good.endpoint,
+            tiers={(Stage.NORMAL, Direction.INGRESS): (normal,)},
+        )
+        driver.take(Delta(endpoints={host.interface: bad}))
+        report = driver.apply()
+        (why,) = report.refused[host.interface]
+        assert "GlobalNetworkPolicy(lockdown)" in why and "normal" in why
+        assert not connects(peer, host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+        assert driver.apply().refused == {}
+        assert connects(peer, host)
+
+
+def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        packet = Packet(version=4, protocol=TCP, source=1, destination=2, source_port=3, destination_port=PORT)
+        answer = driver.probe(host.interface, packet)
+        assert answer is not None
+        assert (
+            answer.verdict,
+            answer.rule and answer.rule.policy.name,
+            answer.rule and answer.rule.index,
+        ) == (Verdict.DENY, "redis", 0)
+        rules, _ = driver.counters()
+        assert sum(count.packets for count in rules if count.direction is Direction.INGRESS) == 0
+
+
+def test_log_rules_tell_of_the_packets_they_met(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        logged = policy((rule(Action.LOG), rule(Action.DENY)))
+        driver.take(Delta(endpoints={host.interface: endpoint(host, logged)}, failsafes=Failsafes()))
+        driver.apply()
+        assert not connects(peer, host)
+        time.sleep(0.05)
+        events = driver.log_events()
+        assert events
+        assert (events[0].packet.destination_port, events[0].rules[0].index) == (PORT, 0)
+        assert parse_address(peer.address)[1] == events[0].packet.source
+
+
+def test_cleanup_removes_exactly_what_is_ours(bpffs: Path) -> None:
+    with veth_pair() as (host, _):
+        make_kernel_track(host)
+        before = host.run("nft", "list", "ruleset")
+        with host.entered():
+            driver = EbpfDriver(bpffs)
+            driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+            driver.apply()
+            assert driver.cleanup()
+        assert before == host.run("nft", "list", "ruleset")
+        assert "xdp" not in host.link()
+        assert not bpf.is_bpffs(bpffs)

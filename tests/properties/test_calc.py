@@ -1,0 +1,101 @@
+"""Promise 1: desired state depends on the current documents only, never on the order or history by which they came."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calc_world import NODE, Event, Mirror, Slot, World, change, expected, random_event, tell
+from tortie.calc import Engine
+from tortie.model.desired import DesiredState
+
+
+def history(rng: Random, length: int) -> tuple[list[Event], World]:
+    """Events, some of which undo or replace others, and the world they end in."""
+    world: World = {}
+    events = []
+    for _ in range(length):
+        event = random_event(rng, world)
+        change(world, event)
+        events.append(event)
+    return events, world
+
+
+def shuffled(rng: Random, events: list[Event]) -> list[Event]:
+    """Another order in which a datastore may tell the same: only the events of one key keep theirs."""
+    queues: dict[Slot, list[Event]] = {}
+    for event in reversed(events):
+        queues.setdefault(event[0], []).append(event)
+    slots = [slot for slot, _ in events]
+    rng.shuffle(slots)
+    return [queues[slot].pop() for slot in slots]
+
+
+def run(rng: Random, events: list[Event], *, flushes: int) -> tuple[DesiredState, DesiredState]:
+    """What the engine ends with, and what its deltas add up to; flushed after that percentage of the events."""
+    engine, mirror = Engine(NODE), Mirror()
+    start = rng.randrange(len(events) + 1)
+    for index, event in enumerate(events):
+        if index == start:
+            engine.in_sync()
+        tell(engine, event)
+        if rng.randrange(100) < flushes:
+            mirror.take(engine.flush())
+    engine.in_sync()
+    mirror.take(engine.flush())
+    assert not engine.flush()
+    return engine.desired(), mirror.state()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 30), st.sampled_from([0, 20, 100]))
+def test_any_history_ends_in_what_the_reference_says(rng: Random, length: int, flushes: int) -> None:
+    events, world = history(rng, length)
+    desired, summed = run(rng, events, flushes=flushes)
+    assert desired == expected(world)
+    assert summed == desired
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_long_histories_end_in_what_the_reference_says_at_every_step(seed: int) -> None:
+    rng = Random(seed)
+    engine, mirror, world = Engine(NODE), Mirror(), World()
+    engine.in_sync()
+    for _ in range(60):
+        for _ in range(1 + rng.randrange(3)):
+            event = random_event(rng, world, removals=30)
+            change(world, event)
+            tell(engine, event)
+        mirror.take(engine.flush())
+        assert engine.desired() == expected(world)
+        assert mirror.state() == engine.desired()
+
+
+def test_a_thousand_orders_of_the_same_two_hundred_events_end_in_one_state() -> None:
+    """T-REL-15."""
+    rng = Random(15)
+    events, world = history(rng, 200)
+    outcome = expected(world)
+    assert outcome.endpoints
+    assert outcome.sets
+    for _ in range(1000):
+        desired, _ = run(rng, shuffled(rng, events), flushes=2)
+        assert desired == outcome
+
+
+def test_detours_make_no_delta() -> None:
+    rng = Random(16)
+    events, world = history(rng, 150)
+    engine = Engine(NODE)
+    for event in events:
+        tell(engine, event)
+    engine.in_sync()
+    engine.flush()
+    for _ in range(300):
+        detour = [random_event(rng, world) for _ in range(1 + rng.randrange(4))]
+        for event in detour:
+            tell(engine, event) if event[1] is not None or event[0] in world else None
+        for slot, _ in reversed(detour):
+            tell(engine, (slot, world.get(slot)))
+        assert not engine.flush()
