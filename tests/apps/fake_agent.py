@@ -52,6 +52,6 @@ if __name__ == "__main__":
     delay_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
     try:
-        main.run(settings, SlowDriver(delay_s), StillInterfaces())
+        main.run(settings, lambda: SlowDriver(delay_s), StillInterfaces())
     except Failure as failure:
         sys.exit(failure.message)

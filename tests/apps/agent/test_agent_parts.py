@@ -9,16 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tortie.apps.agent import logs
+from apps.reference_driver import ReferenceDriver
+from tortie.apps.agent import logs, packetlog
 from tortie.apps.agent.claims import beacon, claim, is_held
 from tortie.apps.agent.interfaces import to_model
 from tortie.apps.agent.notify import notify
 from tortie.apps.agent.retry import BackOff
 from tortie.apps.agent.settings import AgentSettings, load_settings
 from tortie.apps.failure import Code, Failure
+from tortie.apps.packets import parse_packet
 from tortie.apps.version import VERSION
+from tortie.dataplane.driver import LogEvent
 from tortie.kernel.netlink import LinkState
 from tortie.model.address import parse_net
+from tortie.model.policy import PolicyKey
+from tortie.model.verdict import RuleRef
 
 
 def test_the_version_is_the_packages() -> None:
@@ -164,3 +169,16 @@ def test_interfaces_carry_their_own_addresses_and_the_vlans_on_top_of_them() -> 
     )
     assert frozenset({parse_net("10.0.0.5", strict=True)}) == eth0.addresses
     assert (frozenset({7}), frozenset()) == (eth0.vlans, vlan.vlans)
+
+
+def test_packets_that_met_log_rules_are_logged_and_a_flood_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    driver = ReferenceDriver()
+    packet = parse_packet("1.2.3.4", "10.0.0.5", "tcp/6379", None)
+    rule = RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "watch"), 2)
+    driver.logged = [LogEvent("eth0", packet, (rule,))] * (packetlog.MOST_LINES + 7)
+    with caplog.at_level(logging.INFO):
+        packetlog.drain(driver)
+        packetlog.drain(driver)
+    line = "eth0: tcp 1.2.3.4:40000 > 10.0.0.5:6379: GlobalNetworkPolicy(watch) rule 2"
+    assert [line] * packetlog.MOST_LINES == caplog.messages[:-1]
+    assert caplog.messages[-1] == "and 7 more packets that met Log rules"
