@@ -231,7 +231,7 @@ class Classifier:
     @property
     def counts_rules(self) -> bool:
         """Counters stand for single rules (bit vectors), not for outcomes."""
-        return self._layout.backend == BACKENDS["bits"]
+        return self.backend == "bits"
 
     @property
     def results(self) -> int:

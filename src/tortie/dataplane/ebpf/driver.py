@@ -311,7 +311,7 @@ class EbpfDriver:
         if self._table.remove():
             removed.append(TABLE)
         self._folder.rmdir()
-        bpf.unmount_bpffs(self._bpffs, self._reached)
+        bpf.unmount_bpffs(self._bpffs)
         return removed
 
 

@@ -38,42 +38,73 @@ def mount_bpffs(path: Path) -> None:
         checked(lib.tortie_bpffs_mount(os.fsencode(path)), f"mount bpffs on {path}")
 
 
-_INIT = Path("/proc/1")
-
-
 def durable_bpffs(path: Path) -> Path:
-    """Where a bpffs mounted on `path` is reached from here; mounted if it is not yet, in the first process's view.
+    """Where a bpffs mounted on `path` is reached from here; mounted if it is not yet, outside of private mounts.
 
     Because: `ip netns exec` and service managers give a process a private mount namespace; a bpffs mounted there goes
-    with the process, and what is pinned in it with the bpffs. /proc/1/root shows the mounts that stay.
+    with the process, and what is pinned in it with the bpffs. The mount is then made in the mount namespace of the first
+    process, or of the oldest ancestor that may be looked at, and reached through a descriptor.
     """
-    try:
-        is_private = Path("/proc/self/ns/mnt").readlink() != (_INIT / "ns/mnt").readlink()
-    except PermissionError:
-        is_private = False
-    if not is_private:
+    outside = _outside()
+    if outside is None:
         mount_bpffs(path)
         return path
-    outside = _INIT / "root" / path.relative_to("/")
-    outside.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not is_bpffs(outside):
-        _outside("mount", "-t", "bpf", "-o", "mode=0700", "bpf", str(path))
-    return outside
+    seen = outside / "root" / path.relative_to("/")
+    seen.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_bpffs(seen):
+        _enter(outside, "mount", "-t", "bpf", "-o", "mode=0700", "bpf", str(path))
+    return Path(f"/proc/self/fd/{os.open(seen, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}")
 
 
-def unmount_bpffs(path: Path, reached: Path) -> None:
-    """Undo `durable_bpffs` if nothing is pinned there any more; else leave it as it is."""
+def unmount_bpffs(path: Path) -> bool:
+    """Undo `durable_bpffs` if nothing is pinned there any more; whether it did."""
+    outside = _outside()
+    seen = path if outside is None else outside / "root" / path.relative_to("/")
     # the kernel puts maps.debug and progs.debug into every bpffs
-    if is_bpffs(reached) and all(path.suffix == ".debug" for path in reached.iterdir()):
-        _outside("umount", str(path))
+    if not is_bpffs(seen) or any(entry.suffix != ".debug" for entry in seen.iterdir()):
+        return False
+    if outside is None:
+        _child("umount", str(path))
+    else:
+        _enter(outside, "umount", str(path))
+    return True
 
 
-def _outside(*words: str) -> None:
-    """Run a command in the mount namespace of the first process."""
-    command = ["nsenter", f"--mount={_INIT}/ns/mnt", "--", *words]
+def _outside() -> Path | None:
+    """The /proc folder of a process whose mounts outlive ours; None where ours are not private, as far as one can see."""
+    own = Path("/proc/self/ns/mnt").readlink()
+    for pid in (1, *reversed(_ancestors())):
+        try:
+            theirs = Path(f"/proc/{pid}/ns/mnt").readlink()
+        except (PermissionError, FileNotFoundError):
+            continue
+        return None if theirs == own else Path(f"/proc/{pid}")
+    return None
+
+
+def _ancestors() -> list[int]:
+    """Pids of the parent, its parent and so on, the first process left out."""
+    found: list[int] = []
+    pid = os.getppid()
+    while pid > 1:
+        found.append(pid)
+        try:
+            # the name in the second field may hold anything, so count from its closing bracket
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            break
+    return found
+
+
+def _enter(process: Path, *words: str) -> None:
+    """Run a command in another process's mount namespace."""
+    _child("nsenter", f"--mount={process}/ns/mnt", "--", *words)
+
+
+def _child(*words: str) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
     except FileNotFoundError as error:
-        raise KernelError(DOOR, " ".join(words), errno.ENOENT, "nsenter is missing: install util-linux") from error
+        raise KernelError(DOOR, " ".join(words), errno.ENOENT, f"{words[0]} is missing: install util-linux") from error
     if done.returncode:
         raise KernelError(DOOR, " ".join(words), 0, done.stderr.strip())
