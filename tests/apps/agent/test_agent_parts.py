@@ -74,9 +74,29 @@ def test_a_claim_is_one_holders_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(Failure, match="taken"), claim(path, "taken"):
             pass
         assert is_held(path)
+    assert not path.exists()
+    path.write_text("left by a killed agent")
     assert not is_held(path)
     with claim(path, "taken"):
-        pass
+        assert is_held(path)
+
+
+def test_a_lock_on_a_file_that_lost_its_name_means_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.lock"
+    real, stale = os.open, []
+
+    def first_of_a_file_that_goes(*arguments: object) -> int:
+        descriptor: int = real(*arguments)  # type: ignore[arg-type]
+        if not stale:
+            stale.append(descriptor)
+            path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", first_of_a_file_that_goes)
+    with claim(path, "taken"):
+        assert path.exists()
+        with pytest.raises(Failure), claim(path, "taken"):
+            pass
 
 
 def test_a_claim_follows_no_link_that_somebody_laid(tmp_path: Path) -> None:
