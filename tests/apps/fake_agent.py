@@ -6,7 +6,7 @@ python fake_agent.py NODE DATASTORE SOCKET [DELAY_S]
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from apps.reference_driver import ReferenceDriver
@@ -27,10 +27,10 @@ class StillInterfaces:
     def read(self) -> Sequence[Interface]:
         return [LOOPBACK, ETH0]
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         return self._never()
 
-    async def _never(self) -> AsyncIterator[None]:
+    async def _never(self) -> AsyncGenerator[None, None]:
         await asyncio.Event().wait()
         yield
 
@@ -52,6 +52,6 @@ if __name__ == "__main__":
     delay_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
     try:
-        main.run(settings, SlowDriver(delay_s), StillInterfaces())
+        main.run(settings, lambda: SlowDriver(delay_s), StillInterfaces())
     except Failure as failure:
         sys.exit(failure.message)

@@ -12,6 +12,7 @@ from tortie.dataplane.driver import (
     ApplyReport,
     InstalledVerdict,
     InterfaceStatus,
+    LogEvent,
     ReasonCount,
     RuleCount,
 )
@@ -38,6 +39,8 @@ class ReferenceDriver:
         """Whether the installed program answers Deny to everything."""
         self.sabotaged: list[str] = []
         """What the next resync finds missing."""
+        self.logged: list[LogEvent] = []
+        """Packets that met Log rules."""
         self._wanted: dict[str, EndpointState | None] = {}
         self._enforced: dict[str, EndpointState] = {}
         self._sets: dict[str, IPSet] = {}
@@ -131,6 +134,10 @@ class ReferenceDriver:
             return InstalledVerdict(Verdict.DENY, Reason.POLICY, None)
         found = evaluate(packet, Direction.INGRESS, state, self._sets, self._failsafes)
         return InstalledVerdict(found.verdict, found.reason, found.rule)
+
+    def log_events(self) -> Sequence[LogEvent]:
+        waiting, self.logged = self.logged, []
+        return waiting
 
     def cleanup(self) -> Sequence[str]:
         removed = [f"program on {name}" for name in sorted(self._enforced)]

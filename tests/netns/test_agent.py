@@ -20,6 +20,7 @@ from apps.documents import NORMAL, PAIR, POLICY, network_set
 pytestmark = pytest.mark.root
 
 TESTS = Path(__file__).parents[1]
+FAKE_AGENT = TESTS / "apps" / "fake_agent.py"
 TORTIE = str(Path(sys.executable).with_name("tortie"))
 
 
@@ -40,7 +41,7 @@ class Host:
         arguments = [node, str(self.datastore), str(path), str(delay_s)]
         with self.log.open("ab") as log:
             agent = subprocess.Popen(
-                ["unshare", "--net", sys.executable, str(TESTS / "apps" / "fake_agent.py"), *arguments],
+                ["unshare", "--net", sys.executable, str(FAKE_AGENT), *arguments],
                 env={**os.environ, "PYTHONPATH": str(TESTS)},
                 stderr=log,
             )
@@ -166,7 +167,7 @@ def test_after_kill_9_the_next_agent_takes_over_and_nobody_waits_for_the_dead_on
 
 def test_a_second_agent_in_a_namespace_is_refused(host: Host) -> None:
     agent = host.start()
-    second = [str(TESTS / "apps" / "fake_agent.py"), "node2", str(host.datastore), str(host.folder / "run2" / "s")]
+    second = [str(FAKE_AGENT), "node2", str(host.datastore), str(host.folder / "run2" / "s")]
     done = subprocess.run(
         ["nsenter", f"--net=/proc/{agent.pid}/ns/net", sys.executable, *second],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
@@ -186,7 +187,7 @@ def test_an_agent_on_a_taken_socket_is_refused(host: Host) -> None:
             "unshare",
             "--net",
             sys.executable,
-            str(TESTS / "apps" / "fake_agent.py"),
+            str(FAKE_AGENT),
             "n",
             str(host.datastore),
             str(host.socket),

@@ -13,7 +13,7 @@ import pytest
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
 from apps.fake_agent import StillInterfaces
 from apps.reference_driver import ReferenceDriver
-from tortie.apps.agent import admission, api
+from tortie.apps.agent import admission, api, asking
 from tortie.apps.agent.listener import unix_listener
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
@@ -258,7 +258,7 @@ def test_silent_clients_lose_their_connection(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_body_that_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "REQUEST_S", 0.05)
+    monkeypatch.setattr(asking, "REQUEST_S", 0.05)
 
     async def test(world: World) -> None:
         answer = await world.raw(b"POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -43,10 +43,10 @@ class ToldInterfaces:
             raise KernelError("netlink", "list interfaces", 0, "on purpose")
         return self.now
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         return self._changes()
 
-    async def _changes(self) -> AsyncIterator[None]:
+    async def _changes(self) -> AsyncGenerator[None, None]:
         while True:
             await self._changed.wait()
             self._changed.clear()

@@ -1,6 +1,6 @@
 """The agent's API: JSON over HTTP on a unix socket. Imported only after the first enforcement (aiohttp takes 150 ms).
 
-    POST   /v1/apply?source=NAME            documents as they are (YAML or JSON), one file; or several, as FILES below
+    POST   /v1/apply?source=NAME            documents as they are (YAML or JSON), one file; or several (asking.FILES)
     POST   /v1/delete                       the resources that the files name
     GET    /v1/resources/KIND[?name=..]     KIND is any alias
     DELETE /v1/resources/KIND?name=..
@@ -16,16 +16,17 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from aiohttp import web
 
 from tortie.apps import service
+from tortie.apps.agent import asking
 from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
-from tortie.apps.answers import SourceText, TraceAnswer, TraceQuery, VersionAnswer, WriteAnswer
+from tortie.apps.answers import TraceAnswer, VersionAnswer, WriteAnswer
 from tortie.apps.failure import Code, Failure
 from tortie.apps.kinds import find_kind
 from tortie.apps.storefailure import failure_of
@@ -37,14 +38,10 @@ from tortie.store.protocol import Store, StoreError
 log = logging.getLogger("tortie.agent.api")
 
 MOST_BYTES = 32 * 1024 * 1024
-REQUEST_S = 30.0
-"""A body has to arrive within this time."""
 WAIT_S = 30.0
 """How long a write waits for its enforcement; the answer then says that it is not enforced yet."""
-FILES = "application/vnd.tortie.files+json"
-"""`{"files": [SourceText, ...]}`: several files in one transaction."""
 
-type_of_route = Callable[[web.Request], Awaitable[object]]
+Route = Callable[[web.Request], Awaitable[object]]
 
 
 class Api:
@@ -55,7 +52,7 @@ class Api:
 
     async def apply(self, request: web.Request) -> WriteAnswer:
         """Store documents, and say what the dataplane made of them."""
-        files = await _files(request)
+        files = await asking.files(request)
         dry_run = request.query.get("dry_run") == "1"
         answer = await service.apply(self._store, files, dry_run=dry_run)
         return answer if dry_run else await self._waited(request, answer)
@@ -64,7 +61,7 @@ class Api:
         """Delete what documents name."""
         skip = request.query.get("skip_missing") == "1"
         return await self._waited(
-            request, await service.delete_files(self._store, await _files(request), skip_missing=skip)
+            request, await service.delete_files(self._store, await asking.files(request), skip_missing=skip)
         )
 
     async def delete(self, request: web.Request) -> WriteAnswer:
@@ -93,7 +90,7 @@ class Api:
 
     async def enforced(self, request: web.Request) -> object:
         """What the dataplane made of a revision, as soon as it has it."""
-        revision = _number(request, "revision", 0)
+        revision = asking.number(request, "revision", 0)
         started = time.monotonic()
         outcome = await self._pump.outcomes.reached(revision, WAIT_S)
         wait_ms = (time.monotonic() - started) * 1e3
@@ -114,7 +111,7 @@ class Api:
 
     async def trace(self, request: web.Request) -> TraceAnswer:
         """A packet's verdict, and the installed program's."""
-        query = _trace_query(await _json(request))
+        query = asking.trace_query(await asking.json_object(request))
         if query["files"]:
             entries, _ = await self._store.list()
             desired = imagine(self._status.settings.node, entries, list(self._pump.interfaces.values()), query)
@@ -146,24 +143,24 @@ def application(api: Api, admission: Admission) -> web.Application:
         try:
             return await handler(request)
         except Failure as failure:
-            return _json_response(failure.answer(), failure.code.http_status)
+            return _answered(failure.answer(), failure.code.http_status)
         except StoreError as error:
             told = failure_of(error)
-            return _json_response(told.answer(), told.code.http_status)
+            return _answered(told.answer(), told.code.http_status)
         except web.HTTPException as error:
             text = (
                 f"{request.method} {request.path[:80]}: {error.reason}; see the command line's --help for what there is"
             )
             code = Code.NOT_FOUND if error.status == 404 else Code.USAGE
-            return _json_response(Failure(code, text).answer(), error.status)
+            return _answered(Failure(code, text).answer(), error.status)
         except TimeoutError:
-            text = f"the request did not arrive within {REQUEST_S:.0f} s; send it again"
-            return _json_response(Failure(Code.USAGE, text).answer(), 408)
+            text = f"the request did not arrive within {asking.REQUEST_S:.0f} s; send it again"
+            return _answered(Failure(Code.USAGE, text).answer(), 408)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
             log.exception("%s %s failed in a way nobody foresaw", request.method, request.path)
-            return _json_response(Failure(Code.FAILED, f"internal error: {error!r}; see the agent's log").answer(), 500)
+            return _answered(Failure(Code.FAILED, f"internal error: {error!r}; see the agent's log").answer(), 500)
 
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[guard])
     for method, path, call in (
@@ -177,84 +174,19 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
     ):
-        app.router.add_route(method, path, _answering(cast(type_of_route, call)))
+        app.router.add_route(method, path, _answering(cast(Route, call)))
     return app
 
 
-def _answering(route: type_of_route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answering(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return _json_response(await route(request), 200)
+        return _answered(await route(request), 200)
 
     return answer
 
 
-def _json_response(answer: object, status: int) -> web.Response:
+def _answered(answer: object, status: int) -> web.Response:
     response = web.Response(body=json.dumps(answer).encode(), status=status, content_type="application/json")
     # One request for each connection: an idle client holds nothing.
     response.force_close()
     return response
-
-
-async def _body(request: web.Request) -> bytes:
-    async with asyncio.timeout(REQUEST_S):
-        return await request.read()
-
-
-async def _json(request: web.Request) -> dict[str, object]:
-    try:
-        found = json.loads(await _body(request))
-    except (ValueError, RecursionError):
-        raise Failure(Code.USAGE, "the request's body is not JSON") from None
-    if not isinstance(found, dict):
-        raise Failure(Code.USAGE, "the request's body is not a JSON object")
-    return found
-
-
-async def _files(request: web.Request) -> Sequence[SourceText]:
-    if request.content_type == FILES:
-        return _source_texts((await _json(request)).get("files"))
-    text = (await _body(request)).decode("utf-8", "surrogateescape")
-    return [{"source": request.query.get("source", "request"), "text": text}]
-
-
-def _source_texts(found: object) -> list[SourceText]:
-    files: list[SourceText] = []
-    for one in found if isinstance(found, list) else [None]:
-        match one:
-            case {"source": str(source), "text": str(text)}:
-                files.append({"source": source, "text": text})
-            case _:
-                raise Failure(Code.USAGE, "files: expected a list of {source, text}")
-    return files
-
-
-def _trace_query(found: dict[str, object]) -> TraceQuery:
-    match found:
-        case {
-            "source": str(source),
-            "destination": str(destination),
-            "protocol": str(protocol),
-            "interface": str(interface),
-            "direction": str(direction),
-        }:
-            port = found.get("source_port")
-            if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
-                raise Failure(Code.USAGE, "source_port: expected a number from 0 to 65535")
-            return {
-                "source": source,
-                "destination": destination,
-                "protocol": protocol,
-                "source_port": port,
-                "interface": interface,
-                "direction": direction,
-                "files": _source_texts(found.get("files") or []),
-            }
-        case _:
-            raise Failure(Code.USAGE, "expected source, destination, protocol, interface and direction, all text")
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Failure(Code.USAGE, f"{name}: expected a number, got {text[:40]!r}")
-    return int(text)

@@ -1,7 +1,7 @@
 """What only one agent may have at a time, and how others find it.
 
-A claim is a lock on a file that dies with its holder, so a killed agent leaves nothing that has to be cleaned. The file
-may stay; without the lock it means nothing.
+A claim is a lock on a file. It dies with its holder: what a killed agent leaves is a file that means nothing without
+the lock, and that the next holder takes over.
 """
 
 import fcntl
@@ -18,17 +18,41 @@ from tortie.apps.failure import Code, Failure
 
 @contextmanager
 def claim(path: Path, taken: str) -> Iterator[int]:
-    """The descriptor of the locked file. Raises: Failure with the text `taken` if another process has the lock."""
+    """The descriptor of the locked file, which is removed at the end.
+
+    Raises: Failure with the text `taken` if another process has the lock.
+    """
     private_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = _locked(path, taken)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failure(Code.FAILED, taken) from None
         yield descriptor
     finally:
+        # While the lock is still held: whoever opened the file before now finds that it has lost its name.
+        path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _locked(path: Path, taken: str) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _has_name(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise Failure(Code.FAILED, taken) from None
+        # The holder before us removed the file between our opening and our locking it: that lock means nothing.
+        os.close(descriptor)
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        found = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (mine.st_dev, mine.st_ino) == (found.st_dev, found.st_ino)
 
 
 def claim_namespace(inode: int) -> AbstractContextManager[int]:
@@ -61,10 +85,7 @@ def beacon(datastore: Path, *, socket: Path, node: str) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps({"socket": str(socket), "pid": os.getpid(), "node": node}).encode())
         _sweep(path.parent, path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 def _sweep(folder: Path, mine: Path) -> None:

@@ -1,6 +1,6 @@
 """The host's interfaces, as the calculation wants them, and when they change."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
 
 from tortie.kernel.netlink import InterfaceWatch, LinkState, read_interfaces
@@ -14,7 +14,7 @@ class InterfaceSource(Protocol):
     def read(self) -> Sequence[Interface]:
         """Every interface now. Raises: KernelError."""
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """Each time when interfaces changed since this call; several changes may come as one. Raises: KernelError."""
 
 
@@ -28,12 +28,18 @@ class KernelInterfaces:
         """Every interface now."""
         return to_model(read_interfaces())
 
-    def changes(self) -> AsyncIterator[None]:
-        """A watch that is open from now on; the one before it ends."""
+    def changes(self) -> AsyncGenerator[None, None]:
+        """A watch that is open from now on, until the generator is closed; the one before it ends."""
         if self._watch is not None:
             self._watch.close()
         self._watch = InterfaceWatch()
-        return aiter(self._watch)
+        return _follow(self._watch)
+
+
+async def _follow(watch: InterfaceWatch) -> AsyncGenerator[None, None]:
+    with watch:
+        async for change in watch:
+            yield change
 
 
 def to_model(links: Iterable[LinkState]) -> list[Interface]:

@@ -10,7 +10,7 @@ import importlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 from tortie.apps import service
@@ -19,6 +19,7 @@ from tortie.apps.agent.interfaces import InterfaceSource
 from tortie.apps.agent.listener import unix_listener
 from tortie.apps.agent.logs import start_logging
 from tortie.apps.agent.notify import notify
+from tortie.apps.agent.packetlog import log_packets
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
@@ -34,7 +35,7 @@ FIRST_VIEW_S = 5.0
 """Without a first complete view the API starts after this time, so that `status` can say what is missing."""
 
 
-def run(settings: AgentSettings, driver: Driver, interfaces: InterfaceSource) -> None:
+def run(settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: InterfaceSource) -> None:
     """Enforce until SIGTERM or SIGINT. Raises: Failure, StoreError, KernelError."""
     start_logging()
     if not settings.datastore.exists():
@@ -42,7 +43,9 @@ def run(settings: AgentSettings, driver: Driver, interfaces: InterfaceSource) ->
     with ExitStack() as claims:
         claims.enter_context(claim_namespace(inode()))
         store = SqliteStore.open(settings.datastore)
-        asyncio.run(_until_told(settings, store, Pump(store, Engine(settings.node), driver, interfaces)))
+        # Only now: a driver may touch what another agent of this namespace uses.
+        pump = Pump(store, Engine(settings.node), open_driver(), interfaces)
+        asyncio.run(_until_told(settings, store, pump))
     log.info("stopped; what is enforced stays enforced")
 
 
@@ -64,6 +67,7 @@ async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:
     started = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run(), name="pump")
+        tasks.create_task(log_packets(pump.driver), name="packet log")
         outcome = await pump.outcomes.reached(0, FIRST_VIEW_S)
         if outcome is None:
             log.warning("no complete view after %.0f s: nothing is changed until there is one", FIRST_VIEW_S)
@@ -101,7 +105,7 @@ async def _answering(settings: AgentSettings, store: Store, pump: Pump) -> Async
             yield
 
 
-def clean_up(driver: Driver) -> Sequence[str]:
+def clean_up(open_driver: Callable[[], Driver]) -> Sequence[str]:
     """Remove what any agent of this network namespace left; names of what was removed. Raises: Failure, KernelError."""
     with claim_namespace(inode()):
-        return driver.cleanup()
+        return open_driver().cleanup()

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from tortie.apps.absorb import absorb
 from tortie.apps.agent.interfaces import InterfaceSource
@@ -97,13 +98,13 @@ class Pump:
         while True:
             try:
                 # The watch is opened before the first reading, so that no change falls between the two.
-                changes = self._source.changes()
-                self._deliver(self._source.read())
-                back_off.succeeded()
-                async for _ in changes:
+                async with aclosing(self._source.changes()) as changes:
                     self._deliver(self._source.read())
-                    self._resync_at = min(self._resync_at, max(time.monotonic(), self._resync_floor))
-                    await asyncio.sleep(SETTLE_S)
+                    back_off.succeeded()
+                    async for _ in changes:
+                        self._deliver(self._source.read())
+                        self._resync_at = min(self._resync_at, max(time.monotonic(), self._resync_floor))
+                        await asyncio.sleep(SETTLE_S)
             except KernelError as error:
                 log.warning("interfaces: %s; the last state stays enforced", error)
             await asyncio.sleep(back_off.failed())

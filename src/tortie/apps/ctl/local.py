@@ -102,7 +102,12 @@ class FileTarget:
         committed = time.monotonic()
         enforced: list[EnforcedAnswer] = []
         for one in self._serving():
-            outcome = SocketTarget(one.socket).enforced(answer["revision"])
+            try:
+                outcome = SocketTarget(one.socket).enforced(answer["revision"])
+            except Failure as failure:
+                # The change is stored whatever the agent does: that has to be said too.
+                enforced.append(_silent(one, failure))
+                continue
             # From the commit to this answer: by the time an agent is asked it has often finished.
             enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
         return {**answer, "enforced": enforced}
@@ -127,6 +132,23 @@ class FileTarget:
             return mine[0] if mine else None
         sockets = ", ".join(f"{one.node} at {one.socket}" for one in found)
         raise Failure(Code.USAGE, f"several agents serve {self.path}: {sockets}; choose one with --socket or --node")
+
+
+def _silent(agent: Serving, failure: Failure) -> EnforcedAnswer:
+    """What is known of an agent that holds its beacon and gives no answer."""
+    return {
+        "node": agent.node,
+        "revision": 0,
+        "is_current": False,
+        "refused": {},
+        "failed": {"agent": failure.message},
+        "interfaces": [],
+        "endpoints": [],
+        "policies": {},
+        "invalid": {},
+        "apply_ms": 0.0,
+        "wait_ms": 0.0,
+    }
 
 
 def run_now(coroutine: Coroutine[Any, Any, _Answer]) -> _Answer:

@@ -104,10 +104,14 @@ def enforced(one: EnforcedAnswer, revision: int) -> int:
     if one["refused"] or one["failed"] or not one["is_current"]:
         _not_locked_down(one)
         return 1
-    if one["interfaces"]:
-        places = ", ".join(f"{each['interface']} ({each['acceleration']})" for each in one["interfaces"])
-        out(f"Enforced on node {node} at revision {one['revision']} after {one['wait_ms']:.1f} ms: {places}")
-    else:
+    places = [f"{each['interface']} ({each['acceleration']})" for each in one["interfaces"] if each["is_enforced"]]
+    if places:
+        where = ", ".join(places)
+        out(f"Enforced on node {node} at revision {one['revision']} after {one['wait_ms']:.1f} ms: {where}")
+    for each in one["interfaces"]:
+        if not each["is_enforced"]:
+            out(f"Nothing is enforced on {each['interface']} of node {node}: {each['reason'] or 'no reason is known'}")
+    if not one["interfaces"]:
         out(f"Node {node} is at revision {one['revision']}; no host endpoint governs an interface: nothing is enforced")
     _not_locked_down(one)
     return 0

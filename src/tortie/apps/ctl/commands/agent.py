@@ -37,7 +37,7 @@ def run(dataplane: str | None, config: str | None) -> None:
     given = {"node": chosen.node, "datastore": chosen.datastore, "socket": chosen.socket, "dataplane": dataplane}
     settings = load_settings(given, config)
     require_privileges()
-    main.run(settings, open_driver(settings.dataplane), open_interfaces())
+    main.run(settings, lambda: open_driver(settings.dataplane), open_interfaces())
 
 
 @command.command()
@@ -54,7 +54,7 @@ def cleanup(dataplane: str) -> None:
     from tortie.apps.agent.doors import open_driver, require_privileges
 
     require_privileges()
-    removed = main.clean_up(open_driver(dataplane))
+    removed = main.clean_up(lambda: open_driver(dataplane))
     for thing in removed:
         out(f"removed {thing}")
     out(f"{len(removed)} thing(s) removed" if removed else "nothing of tortie's was found")

@@ -1,0 +1,87 @@
+"""What a request asks: bodies and parameters, read with limits and checked before anything is done.
+
+Raises everywhere: Failure USAGE, or TimeoutError for a body that does not arrive.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from tortie.apps.answers import SourceText, TraceQuery
+from tortie.apps.failure import Code, Failure
+
+REQUEST_S = 30.0
+"""A body has to arrive within this time."""
+FILES = "application/vnd.tortie.files+json"
+"""`{"files": [SourceText, ...]}`: several files in one transaction."""
+
+
+async def _body(request: web.Request) -> bytes:
+    async with asyncio.timeout(REQUEST_S):
+        return await request.read()
+
+
+async def json_object(request: web.Request) -> dict[str, object]:
+    """The body as a JSON object."""
+    try:
+        found = json.loads(await _body(request))
+    except (ValueError, RecursionError):
+        raise Failure(Code.USAGE, "the request's body is not JSON") from None
+    if not isinstance(found, dict):
+        raise Failure(Code.USAGE, "the request's body is not a JSON object")
+    return found
+
+
+async def files(request: web.Request) -> Sequence[SourceText]:
+    """The documents of the body: several files, or the body itself as one."""
+    if request.content_type == FILES:
+        return _source_texts((await json_object(request)).get("files"))
+    text = (await _body(request)).decode("utf-8", "surrogateescape")
+    return [{"source": request.query.get("source", "request"), "text": text}]
+
+
+def _source_texts(found: object) -> list[SourceText]:
+    files: list[SourceText] = []
+    for one in found if isinstance(found, list) else [None]:
+        match one:
+            case {"source": str(source), "text": str(text)}:
+                files.append({"source": source, "text": text})
+            case _:
+                raise Failure(Code.USAGE, "files: expected a list of {source, text}")
+    return files
+
+
+def trace_query(found: dict[str, object]) -> TraceQuery:
+    """The question that a JSON object holds."""
+    match found:
+        case {
+            "source": str(source),
+            "destination": str(destination),
+            "protocol": str(protocol),
+            "interface": str(interface),
+            "direction": str(direction),
+        }:
+            port = found.get("source_port")
+            if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
+                raise Failure(Code.USAGE, "source_port: expected a number from 0 to 65535")
+            return {
+                "source": source,
+                "destination": destination,
+                "protocol": protocol,
+                "source_port": port,
+                "interface": interface,
+                "direction": direction,
+                "files": _source_texts(found.get("files") or []),
+            }
+        case _:
+            raise Failure(Code.USAGE, "expected source, destination, protocol, interface and direction, all text")
+
+
+def number(request: web.Request, name: str, default: int) -> int:
+    """A parameter of the address."""
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Failure(Code.USAGE, f"{name}: expected a number, got {text[:40]!r}")
+    return int(text)

@@ -1,0 +1,35 @@
+"""Packets that met Log rules, as lines of the agent's log."""
+
+import asyncio
+import logging
+
+from tortie.apps.packets import describe
+from tortie.dataplane.driver import Driver
+from tortie.kernel.errors import KernelError
+
+log = logging.getLogger("tortie.packet")
+
+EVERY_S = 0.5
+MOST_LINES = 50
+"""In one round; a flood of packets must not become a flood of lines. The rule's counter is exact all the same."""
+
+
+async def log_packets(driver: Driver) -> None:
+    """Drain the driver's events until cancelled."""
+    while True:
+        await asyncio.sleep(EVERY_S)
+        drain(driver)
+
+
+def drain(driver: Driver) -> None:
+    """Log the packets that wait."""
+    try:
+        events = driver.log_events()
+    except KernelError as error:
+        log.warning("%s", error)
+        return
+    for event in events[:MOST_LINES]:
+        rules = ", ".join(f"{rule.policy} rule {rule.index}" for rule in event.rules)
+        log.info("%s: %s: %s", event.interface, describe(event.packet), rules)
+    if len(events) > MOST_LINES:
+        log.info("and %d more packets that met Log rules", len(events) - MOST_LINES)

@@ -1,0 +1,131 @@
+"""The whole of it: `tortie agent run` with the eBPF driver in a namespace, spoken to by the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.documents import NORMAL, PAIR, POLICY
+from netns import Namespace, veth_pair
+
+pytestmark = pytest.mark.root
+
+TORTIE = str(Path(sys.executable).with_name("tortie"))
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
+
+
+class Host:
+    """A namespace with an agent in it."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        self.namespace, self.folder = namespace, folder
+        self.documents = PAIR.replace("eth0", namespace.interface)
+        self.agent: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start an agent; the seconds until it had programmed its first view, by its own log."""
+        log = self.folder / f"log-{time.monotonic_ns()}"
+        command = [TORTIE, "agent", "run", "--node", "node2", *self._where("datastore"), *self._where("socket")]
+        started = time.monotonic()
+        with log.open("wb") as sink:
+            self.agent = subprocess.Popen(self._inside(command), stderr=sink, env=ENVIRONMENT)
+        while "revision" not in log.read_text():
+            assert self.agent.poll() is None, log.read_text()
+            assert time.monotonic() - started < 10, log.read_text()
+            time.sleep(0.005)
+        return time.monotonic() - started
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        assert self.agent is not None
+        self.agent.send_signal(number)
+        self.agent.wait(5)
+
+    def clean_up(self) -> str:
+        done = subprocess.run(
+            self._inside([TORTIE, "agent", "cleanup"]), capture_output=True, text=True, env=ENVIRONMENT, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def tortie(self, *arguments: str, text: str = "", code: int = 0) -> str:
+        done = subprocess.run(
+            [TORTIE, *self._where("socket"), *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            timeout=60,
+            check=False,
+        )
+        assert code == done.returncode, done
+        return done.stdout + done.stderr
+
+    def until_answered(self) -> None:
+        while "none answers" in self.tortie("version"):
+            time.sleep(0.01)
+
+    def _inside(self, command: list[str]) -> list[str]:
+        return ["nsenter", f"--net={self.namespace.path}", *command]
+
+    def _where(self, option: str) -> list[str]:
+        return [f"--{option}", str(self.folder / "agent" / option)]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with veth_pair() as (namespace, _):
+        found = Host(namespace, tmp_path)
+        yield found
+        if found.agent is not None and found.agent.poll() is None:
+            found.stop()
+        found.clean_up()
+
+
+def verdict(host: Host, protocol: str) -> tuple[str, bool | None]:
+    where = ("--in", host.namespace.interface)
+    answer = json.loads(host.tortie("trace", "10.0.0.9", "10.0.0.5", protocol, *where, "-o", "json"))
+    return answer["verdict"], answer["agrees"]
+
+
+def test_policy_is_enforced_traced_and_still_there_for_the_next_agent(host: Host) -> None:
+    first = host.start()
+    host.until_answered()
+    assert "Enforced on node node2" in host.tortie("apply", "-f", "-", text=host.documents)
+    assert verdict(host, "tcp/6379") == ("allow", True)
+    assert verdict(host, "tcp/6380") == ("continue", True)
+    host.stop(signal.SIGKILL)
+    second = host.start()
+    host.until_answered()
+    assert verdict(host, "tcp/6379") == ("allow", True)
+    memory = json.loads(host.tortie("status", "-o", "json"))["agent"]["memory_mb"]
+    print(f"agent start {first * 1e3:.0f} ms, with policy {second * 1e3:.0f} ms, memory {memory} MB")
+    assert second < 2.0
+    assert memory < 110
+
+
+def test_a_class_that_is_not_enforced_yet_is_refused_and_the_last_good_state_stays(host: Host) -> None:
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    said = host.tortie("apply", "-f", "-", text=NORMAL, code=1)
+    assert "ssh-only" in said
+    assert "the last good state stays" in said
+    assert verdict(host, "tcp/6379") == ("allow", True)
+    host.tortie("delete", "gnp", "ssh-only")
+    host.tortie("apply", "-f", "-", text=POLICY.replace("Allow", "Deny"))
+    assert verdict(host, "tcp/6379") == ("deny", True)
+
+
+def test_cleanup_leaves_nothing_to_clean(host: Host) -> None:
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    host.stop()
+    assert "removed" in host.clean_up()
+    assert "nothing of tortie's was found" in host.clean_up()
