@@ -1,5 +1,4 @@
 import errno
-import json
 import sys
 from collections.abc import Iterator
 
@@ -84,11 +83,9 @@ def test_counters_of_a_table_that_is_not_there_are_none() -> None:
 
 @pytest.mark.root
 @pytest.mark.usefixtures("inside")
-def test_a_running_script_lists_what_was_there_before_it_and_fails_like_run() -> None:
-    assert nft.Running(TABLE).finish() == ""
-    listed = json.loads(nft.Running("list counters table inet tortie_test\ndelete table inet tortie_test\n").finish())
-    assert "nftables" in listed
-    assert nft.list_table("inet", "tortie_test") is None
+def test_a_running_script_does_and_fails_like_run() -> None:
+    nft.Running(TABLE).finish()
+    assert nft.list_table("inet", "tortie_test") is not None
     with pytest.raises(KernelError, match=r"^nft: run script: line 1: syntax error"):
         nft.Running("add tabel inet x\n").finish()
 

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import subprocess
+import threading
+from contextlib import suppress
 from typing import Any
 
 from tortie.kernel.errors import KernelError
@@ -39,42 +41,40 @@ def run(script: str, *, check_only: bool = False) -> None:
 
 
 class Running:
-    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile.
-
-    What `list` commands in the script show is what was there before the script's changes.
-    """
+    """A script that nft is carrying out; `finish` waits for it. Nothing else may change the table meanwhile."""
 
     def __init__(self, script: str) -> None:
-        # nft 1.0.6 reads the script of `-j` twice, as JSON and then as its own language: a pipe is empty by then.
-        self._script = os.memfd_create("tortie-nft")
         try:
-            with open(self._script, "w", closefd=False) as file:
-                file.write(script)
             self._child = subprocess.Popen(
-                ["nft", "-j", "-f", f"/proc/self/fd/{self._script}"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                pass_fds=(self._script,),
+                _words(False), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
         except FileNotFoundError as error:
-            os.close(self._script)
             raise KernelError(DOOR, "run nft", errno.ENOENT, _MISSING) from error
+        # The script is handed over now, so that nft works while the caller does something else.
+        self._feeder = threading.Thread(target=self._feed, args=(script,), daemon=True)
+        self._feeder.start()
 
-    def finish(self) -> str:
-        """What the script listed, as JSON text. Raises: KernelError as `run` does."""
-        try:
-            listed, said = self._child.communicate(timeout=_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            self._child.kill()
-            self._child.communicate()
-            raise KernelError(DOOR, "run script", errno.ETIMEDOUT) from error
-        finally:
-            os.close(self._script)
-        if self._child.returncode:
+    def _feed(self, script: str) -> None:
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError), self._child.stdin as pipe:
+            pipe.write(script)
+
+    def finish(self) -> None:
+        """Raises: KernelError as `run` does."""
+        assert self._child.stderr is not None
+        with self._child.stderr as stderr:
+            killer = threading.Timer(_TIMEOUT_S, self._child.kill)
+            killer.start()
+            try:
+                said = stderr.read()
+                code = self._child.wait()
+            finally:
+                killer.cancel()
+                self._feeder.join()
+        if code < 0:
+            raise KernelError(DOOR, "run script", errno.ETIMEDOUT)
+        if code:
             raise _failed("run script", said)
-        return listed
 
 
 def list_table(family: str, name: str, *, terse: bool = True) -> dict[str, Any] | None:

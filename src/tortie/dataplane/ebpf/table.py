@@ -10,7 +10,6 @@ from tortie.dataplane.nft_egress import (
     ReasonKey,
     Rendered,
     RuleKey,
-    read_counters,
     read_installed,
     render,
     render_seal,
@@ -26,6 +25,9 @@ from tortie.model.policy import Stage
 FAMILY = "inet"
 
 
+Totals = Counter[RuleKey | ReasonKey]
+
+
 class EgressTable:
     """Wanted against installed. `begin` starts nft and returns, so that programs load meanwhile; `finish` waits."""
 
@@ -34,8 +36,8 @@ class EgressTable:
         self._rendered: Rendered | None = None
         self._wanted: object = None
         self._fingerprint: str | None = None
-        self._pending: tuple[nft.Running, Rendered, Rendered | None, object] | None = None
-        self._totals: Counter[RuleKey | ReasonKey] = Counter()
+        self._pending: tuple[nft.Running, Rendered, object, Totals] | None = None
+        self._totals: Totals = Counter()
 
     def begin(
         self,
@@ -53,7 +55,7 @@ class EgressTable:
             update = render_set_change(self._rendered, changes, sets)
             if update is not None:
                 if update.script:
-                    self._pending = (nft.Running(update.script), update.rendered, None, wanted)
+                    self._pending = (nft.Running(update.script), update.rendered, wanted, self._totals)
                 return bool(update.script)
         rendered = render(states, sets, failsafes, mark_bit=self._mark_bit)
         if self._rendered is None:
@@ -64,21 +66,20 @@ class EgressTable:
         elif rendered.digest == self._rendered.digest:
             self._wanted = wanted
             return False
-        # the counters go with the table that is replaced: the same transaction lists them first
-        replaced = self._rendered if self._rendered is not None and self._rendered.digest else None
-        script = f"list counters table {FAMILY} {TABLE}\n{rendered.script}" if replaced else rendered.script
-        self._pending = (nft.Running(script), rendered, replaced, wanted)
+        # The counters go with the table that is replaced. nft 1.0.6 cannot list and replace in one transaction: it
+        # shows the new, empty ones. Packets of these few milliseconds are the ones that the totals miss.
+        totals = self.counts()
+        self._pending = (nft.Running(rendered.script), rendered, wanted, totals)
         return True
 
     def finish(self) -> None:
         """Wait for what `begin` started. Raises: KernelError; the table before stays."""
         if self._pending is None:
             return
-        running, rendered, replaced, wanted = self._pending
+        running, rendered, wanted, totals = self._pending
         self._pending = None
-        listed = running.finish()
-        if replaced is not None:
-            self._add(self._totals, replaced, read_counters(listed))
+        running.finish()
+        self._totals = totals
         self._rendered, self._wanted, self._fingerprint = rendered, wanted, None
 
     def check(self) -> bool:
@@ -105,20 +106,17 @@ class EgressTable:
         """Look at what is installed, and render anew, at the next `begin`."""
         self._rendered = self._wanted = None
 
-    def counts(self) -> Counter[RuleKey | ReasonKey]:
+    def counts(self) -> Totals:
         """Exact totals by interface and rule or reason."""
         found = self._totals.copy()
         if self._rendered is None or not self._rendered.digest:
             return found
-        self._add(found, self._rendered, {name: count for name, (count, _) in nft.counters(FAMILY, TABLE).items()})
+        listed = nft.counters(FAMILY, TABLE)
+        for name, rule in self._rendered.rules.items():
+            found[rule] += listed.get(name, (0, 0))[0]
+        for name, reason in self._rendered.reasons.items():
+            found[reason] += listed.get(name, (0, 0))[0]
         return found
-
-    @staticmethod
-    def _add(totals: Counter[RuleKey | ReasonKey], rendered: Rendered, listed: Mapping[str, int]) -> None:
-        for name, rule in rendered.rules.items():
-            totals[rule] += listed.get(name, 0)
-        for name, reason in rendered.reasons.items():
-            totals[reason] += listed.get(name, 0)
 
     def remove(self) -> bool:
         """Remove the table; whether there was one."""
