@@ -30,7 +30,7 @@ int tables_compile(struct tables *t, int backend, u32 spare_bytes);
 void tables_layout(const struct tables *t, struct tables_layout *l);
 u64 tables_bytes(const struct tables *t, int table);
 void tables_fill(struct tables *t, int table, void *memory);
-void tables_settle(struct tables *t, u32 results_limit);
+void tables_settle(struct tables *t, u32 results_limit, u32 changes);
 u32 tables_result(const struct tables *t, u32 i, struct tables_outcome *out);
 int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 low, u32 atom, u32 is_member);
 

@@ -290,25 +290,55 @@ void tables_fill(struct tables *t, int table, void *memory)
 	}
 }
 
-/* Drops the private copies of what was filled. results_limit: counters that the installed generation has room for. */
-void tables_settle(struct tables *t, u32 results_limit)
+static void drop(struct tables *t, void *field)
 {
-	void **copies[] = {(void **)&t->cells, (void **)&t->fold_a_table, (void **)&t->fold_b_table, (void **)&t->service_table, (void **)&t->sport_table};
+	void **pointer = field;
 
-	for (u32 i = 0; i < sizeof(copies) / sizeof(*copies); i++) {
-		arena_drop(t, *copies[i]);
-		*copies[i] = NULL;
-	}
+	arena_drop(t, *pointer);
+	*pointer = NULL;
+}
+
+static void drop_rows(struct tables *t, struct rows *r)
+{
+	drop(t, &r->bits);
+	drop(t, &r->hashes);
+	drop(t, &r->slots);
+}
+
+/* Drops the private copies of what was filled; without `changes`, also everything that only tables_change_host needs.
+ * results_limit: counters that the installed generation has room for. */
+void tables_settle(struct tables *t, u32 results_limit, u32 changes)
+{
+	drop(t, &t->cells);
+	drop(t, &t->fold_a_table);
+	drop(t, &t->fold_b_table);
+	drop(t, &t->service_table);
+	drop(t, &t->sport_table);
+	drop_rows(t, &t->fold_a);
+	drop_rows(t, &t->fold_b);
 	for (u32 s = 0; s < 2; s++) {
 		struct dimension *d = &t->side[s];
 
-		arena_drop(t, d->trie);
-		arena_drop(t, d->hosts4);
-		arena_drop(t, d->table6);
-		d->trie = NULL;
-		d->hosts4 = d->table6 = NULL;
+		drop(t, &d->trie);
+		drop(t, &d->hosts4);
+		drop(t, &d->table6);
+		if (changes)
+			continue;
+		drop_rows(t, &d->rows);
+		drop(t, &d->found4);
+		drop(t, &d->found6);
+		drop(t, &d->touch);
+		drop(t, &d->touch_start);
 	}
 	t->results_limit = results_limit;
+	if (changes)
+		return;
+	drop_rows(t, &t->services);
+	drop_rows(t, &t->sports);
+	drop_rows(t, &t->unknown);
+	drop(t, &t->terms);
+	drop(t, &t->tier_end);
+	drop(t, &t->pool);
 }
 
 u32 tables_result(const struct tables *t, u32 i, struct tables_outcome *out)
@@ -332,6 +362,8 @@ int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 lo
 
 	if (why)
 		return why;
+	if (!t->terms)
+		return FAILED_ROOM;          /* settled without changes */
 	if (d->touch_start[atom] == d->touch_start[atom + 1])
 		return 0;                    /* no rule names it on this side */
 	set = address_atoms(t, side, version, high, low, 1);

@@ -267,8 +267,11 @@ class Classifier:
         lib.tables_fill(self._tables, index, view)
 
     def settle(self, counters: int) -> None:
-        """Free what `fill` copied. `counters`: results that the installed generation has counters for."""
-        lib.tables_settle(self._tables, counters)
+        """Free what `fill` copied, and without sets all but the meaning of the counters.
+
+        `counters`: results that the installed generation has counters for.
+        """
+        lib.tables_settle(self._tables, counters, bool(self.atoms))
 
     def outcome(self, result: int) -> Outcome | None:
         """What a counter stands for; None if it is not in use. For bit vectors the counter is the rule's own."""
