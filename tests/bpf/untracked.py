@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import unpack_from
 
 from strategies import Case
@@ -100,9 +100,7 @@ class FirstFragments:
         if packet.fragment is Fragment.FIRST:
             self._known[key] = packet
         first = self._known.get(key)
-        if packet.fragment is not Fragment.LATER or first is None:
-            return packet
-        return replace(first, hop_limit=packet.hop_limit)
+        return packet if first is None else packet.completed_by(first)
 
 
 def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:

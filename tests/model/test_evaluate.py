@@ -297,23 +297,21 @@ def test_a_later_fragment_without_a_doubt_names_the_rule_that_ended_the_walk() -
 
 def test_a_later_fragment_follows_the_first_where_that_is_known() -> None:
     rules = (policy(allow(*PORT_RULE), deny()),)
-    first = judge(replace(tcp(), fragment=Fragment.FIRST), rules)
-    assert outcome(first) == ALLOWED
-    trace = evaluate(later(), IN, endpoint(rules), {}, NO_FAILSAFES, first_fragment=first)
-    assert trace == replace(first, steps=())
+    first = replace(tcp(), fragment=Fragment.FIRST)
+    assert outcome(judge(first, rules)) == ALLOWED
+    assert judge(later().completed_by(first), rules) == judge(first, rules)
 
 
 def test_a_later_fragment_follows_a_first_one_that_a_failsafe_protected() -> None:
     rules = (policy(deny()),)
-    first = judge(replace(tcp(22), fragment=Fragment.FIRST), rules, failsafes=Failsafes())
-    trace = evaluate(later(), IN, endpoint(rules), {}, Failsafes(), first_fragment=first)
+    first = replace(tcp(22), fragment=Fragment.FIRST)
+    trace = judge(later().completed_by(first), rules, failsafes=Failsafes())
     assert outcome(trace) == (Verdict.CONTINUE, Reason.FAILSAFE)
-    assert outcome(evaluate(later(), IN, endpoint(rules), {}, Failsafes())) == DENIED
+    assert outcome(judge(later(), rules, failsafes=Failsafes())) == DENIED
 
 
 def test_only_later_fragments_follow_another_packet() -> None:
-    first = judge(tcp(), (policy(allow()),))
-    assert outcome(evaluate(tcp(), IN, endpoint((policy(deny()),)), {}, NO_FAILSAFES, first_fragment=first)) == DENIED
+    assert tcp().completed_by(tcp(22)) == tcp()
 
 
 def test_a_named_port_matches_only_the_whole_member() -> None:

@@ -10,7 +10,6 @@ Source: reference semantics.md (wins), dataplane-policy.md A.6, resources.md sec
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
 
 from tortie.model.desired import EndpointState, TierPolicies
@@ -28,20 +27,12 @@ LISTENER_DISCOVERY = (130, 131, 132, 143)
 
 
 def evaluate(
-    packet: Packet,
-    direction: Direction,
-    endpoint: EndpointState,
-    sets: Mapping[str, IPSet],
-    failsafes: Failsafes,
-    *,
-    first_fragment: Trace | None = None,
+    packet: Packet, direction: Direction, endpoint: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes
 ) -> Trace:
     """The verdict of the endpoint's untracked policy on a packet, with its explanation.
 
-    `first_fragment` is what the first fragment of a later fragment's packet got, where that is known.
+    A later fragment whose first one is known is asked about as `packet.completed_by(first)`.
     """
-    if packet.fragment is Fragment.LATER and first_fragment is not None:
-        return replace(first_fragment, steps=())
     if is_essential(packet):
         return _trace(Verdict.CONTINUE, Reason.ESSENTIAL_ICMPV6)
     if failsafes.protect(packet, direction):

@@ -1,6 +1,6 @@
 """One packet as policy sees it: the innermost IP header behind Ethernet and VLAN tags, and the start of its payload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
@@ -57,3 +57,13 @@ class Packet:
     def port(self, side: Side) -> int | None:
         """The port on that side, None where the packet shows none."""
         return self.source_port if side is Side.SOURCE else self.destination_port
+
+    def completed_by(self, first: "Packet") -> "Packet":
+        """This later fragment with what its first fragment showed; any other packet as it is.
+
+        Because: a later fragment follows the verdict of its first (semantics.md, "Fragments"). What is remembered is
+        that one's protocol and ports, so that later ones are judged and counted by the policy of their own moment.
+        """
+        if self.fragment is not Fragment.LATER:
+            return self
+        return replace(first, hop_limit=self.hop_limit)
