@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files --cached --others --exclude-standard -- src bpf extensions meson.build pyproject.toml 2>/dev/null)
 
-.PHONY: help setup build fmt check test test-fast demo bench clean
+.PHONY: help setup build fmt check test test-fast test-kernels demo bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ test-fast: check  ## check and the pure tests
 
 test: check  ## everything that must pass; needs root
 	$(BIN)/pytest -q
+
+test-kernels: build  ## load the programs on an emulated Linux 5.10 (a minute; fetches packages)
+	tests/kernels/run.sh
 
 demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)
 	$(BIN)/python tests/demo/demo.py $(if $(KEEP),--keep)

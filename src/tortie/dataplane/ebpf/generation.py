@@ -43,7 +43,6 @@ REASONS = {
 MAX_FAILSAFE_NETS = 255
 SPARE_COUNTERS = 64
 _LINE = 64
-_MARK_BIT = "mark_bit"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,68 +90,42 @@ class Generation:
     def __init__(self, plan: Plan, door: str, *, mark_bit: int, backend: str = "auto", has_frags: bool = True) -> None:
         self.plan, self.door = plan, door
         self.classifier = Classifier(plan.tiers, plan.members, backend=backend)
-        sizes = {name: size for name, size in self.classifier.sizes().items() if size}
-        self.counters = REASON_BASE + self.classifier.results + SPARE_COUNTERS
+        self.counters = counters_of(self.classifier)
         self._views: list[mmap.mmap] = []
         self.object = bpf.ObjectFile(OBJECTS / f"{door}.bpf.o")
         try:
-            self._load(sizes, mark_bit=mark_bit, has_frags=has_frags)
-            self._fill(sizes)
+            self._load(mark_bit=mark_bit, has_frags=has_frags)
+            self._fill()
         except BaseException:
             self.close()
             raise
         self.classifier.settle(self.counters - REASON_BASE)
 
-    def _load(self, sizes: Mapping[str, int], *, mark_bit: int, has_frags: bool) -> None:
+    def _load(self, *, mark_bit: int, has_frags: bool) -> None:
         obj, program = self.object, f"{self.door}_policy"
-        for name in obj.program_names:
-            obj.set_autoload(name, name == program)
-        for name, size in sizes.items():
-            obj.set_max_entries(name, -(-size // obj.value_size(name)))
-        obj.set_max_entries("counters", -(-self.counters // _LINE))
-        ports, nets = failsafe_tables(self.plan.failsafes)
-        self._failsafes = (ports, nets)
-        obj.set_max_entries("fs_ports", len(ports) // obj.value_size("fs_ports"))
-        obj.set_max_entries("fs_nets", max(1, len(nets) // obj.value_size("fs_nets")))
-        obj.write_rodata("cfg", self._config(has_nets=len(nets) > FAILSAFE_NET_SIZE))
-        if self.door == "tc":
-            obj.write_rodata(_MARK_BIT, mark_bit.to_bytes(4, "little"))
-        elif has_frags:
+        constants, sizes = describe(obj, self.plan, self.classifier)
+        for name, entries in sizes.items():
+            obj.set_max_entries(name, entries)
+        obj.write_rodata("cfg", constants)
+        obj.write_rodata("mark_bit", mark_bit.to_bytes(4, "little"))
+        if has_frags and self.door == "xdp":
             obj.set_program_flags(program, bpf.XDP_HAS_FRAGS)
         obj.load()
 
-    def _config(self, *, has_nets: bool) -> bytes:
-        layout = self.object.layout("config")
-        value = bytearray(self.object.size_of("config"))
-        vlans = bytearray(512)
-        for vlan in self.plan.vlans:
-            vlans[vlan >> 3] |= 1 << (vlan & 7)
-        fields: dict[str, int | bytes] = {
-            **self.classifier.config(),
-            "failsafe_nets": int(has_nets),
-            "vlan_count": len(self.plan.vlans),
-            "vlans": bytes(vlans),
-            "digest": self.plan.digest,
-        }
-        for name, field in fields.items():
-            offset, size = layout[name]
-            value[offset : offset + size] = field.to_bytes(size, "little") if isinstance(field, int) else field
-        return bytes(value)
-
-    def _fill(self, sizes: Mapping[str, int]) -> None:
+    def _fill(self) -> None:
+        sizes = self.classifier.sizes()
         for name in TABLES:
-            if name in sizes:
+            if sizes[name]:
                 view = bpf.map_view(self.object.map_fd(name), sizes[name])
                 self.classifier.fill(name, view)
                 if name in LIVE_TABLES:
                     self._views.append(view)
                 else:
                     view.close()
-        for name, data in zip(("fs_ports", "fs_nets"), self._failsafes, strict=True):
-            if data:
-                view = bpf.map_view(self.object.map_fd(name), len(data))
-                view[:] = data
-                view.close()
+        for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(self.plan.failsafes), strict=True):
+            view = bpf.map_view(self.object.map_fd(name), len(data))
+            view[:] = data
+            view.close()
 
     @property
     def program_fd(self) -> int:
@@ -170,6 +143,36 @@ class Generation:
             view.close()
         self._views.clear()
         self.object.close()
+
+
+def counters_of(classifier: Classifier) -> int:
+    """How many counters a generation has: reasons, results, and some for results that members added in place bring."""
+    return REASON_BASE + classifier.results + SPARE_COUNTERS
+
+
+def describe(obj: bpf.ObjectFile, plan: Plan, classifier: Classifier) -> tuple[bytes, dict[str, int]]:
+    """The constants (struct config) and the map sizes, in elements, that make an object this generation's."""
+    ports, nets = failsafe_tables(plan.failsafes)
+    sizes = {name: size for name, size in classifier.sizes().items() if size}
+    sizes |= {"fs_ports": len(ports), "fs_nets": len(nets)}
+    entries = {name: -(-size // obj.value_size(name)) for name, size in sizes.items()}
+    entries["counters"] = -(-counters_of(classifier) // _LINE)
+    layout = obj.layout("config")
+    value = bytearray(obj.size_of("config"))
+    vlans = bytearray(512)
+    for vlan in plan.vlans:
+        vlans[vlan >> 3] |= 1 << (vlan & 7)
+    fields: dict[str, int | bytes] = {
+        **classifier.config(),
+        "failsafe_nets": int(len(nets) > FAILSAFE_NET_SIZE),
+        "vlan_count": len(plan.vlans),
+        "vlans": bytes(vlans),
+        "digest": plan.digest,
+    }
+    for name, field in fields.items():
+        offset, size = layout[name]
+        value[offset : offset + size] = field.to_bytes(size, "little") if isinstance(field, int) else field
+    return bytes(value), entries
 
 
 def read_counters(fd: int, count: int) -> Sequence[int]:

@@ -1,0 +1,41 @@
+"""Writes what loader.c loads: generations of random policies in every back end, as objects, constants and sizes."""
+
+import shutil
+import sys
+from pathlib import Path
+from random import Random
+
+from strategies import random_case
+from tortie.dataplane.ebpf.compile import Classifier
+from tortie.dataplane.ebpf.generation import OBJECTS, describe
+from tortie.dataplane.ebpf.plan import Planner
+from tortie.kernel import bpf
+
+SIZES = ((1, 1), (2, 10), (3, 60), (4, 200))
+"""Seed and number of rules."""
+
+
+def main(folder: Path) -> None:
+    """Fill the folder; the guest sees it as /cases."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"/cases/root.bpf.o {name} - 0 root" for name in ("xdp_root", "tc_root", "tc_mark", "xdp_empty")]
+    for name in ("root", "xdp", "tc"):
+        shutil.copy(OBJECTS / f"{name}.bpf.o", folder)
+    for door in ("xdp", "tc"):
+        for backend in ("auto", "folded", "bits"):
+            for seed, size in SIZES:
+                case = random_case(Random(seed), size)
+                plan, _ = Planner().plan(case.endpoint, case.sets, case.failsafes)
+                classifier = Classifier(plan.tiers, plan.members, backend=backend)
+                with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:
+                    constants, sizes = describe(obj, plan, classifier)
+                    file = f"{door}.{backend}.{size}"
+                    (folder / file).write_bytes(constants)
+                    words = " ".join(f"{name}={entries}" for name, entries in sizes.items())
+                    offset, _ = obj.variable("cfg")
+                lines.append(f"/cases/{door}.bpf.o {door}_policy /cases/{file} {offset} {backend}.{size} {words}")
+    (folder / "list").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
