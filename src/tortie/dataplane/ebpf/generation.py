@@ -114,14 +114,14 @@ class Generation:
         self._failsafes = (ports, nets)
         obj.set_max_entries("fs_ports", len(ports) // obj.value_size("fs_ports"))
         obj.set_max_entries("fs_nets", max(1, len(nets) // obj.value_size("fs_nets")))
-        obj.write_rodata("cfg", self._config(has_nets=len(nets) > FAILSAFE_NET_SIZE))
+        obj.write_rodata("cfg", self._config(failsafe_nets=len(nets) // obj.value_size("fs_nets")))
         if self.door == "tc":
             obj.write_rodata(_MARK_BIT, mark_bit.to_bytes(4, "little"))
         elif has_frags:
             obj.set_program_flags(program, bpf.XDP_HAS_FRAGS)
         obj.load()
 
-    def _config(self, *, has_nets: bool) -> bytes:
+    def _config(self, *, failsafe_nets: int) -> bytes:
         layout = self.object.layout("config")
         value = bytearray(self.object.size_of("config"))
         vlans = bytearray(512)
@@ -129,7 +129,7 @@ class Generation:
             vlans[vlan >> 3] |= 1 << (vlan & 7)
         fields: dict[str, int | bytes] = {
             **self.classifier.config(),
-            "failsafe_nets": int(has_nets),
+            "failsafe_nets": failsafe_nets,
             "vlan_count": len(self.plan.vlans),
             "vlans": bytes(vlans),
             "digest": self.plan.digest,
@@ -183,10 +183,6 @@ def read_counters(fd: int, count: int) -> Sequence[int]:
     return totals[:count]
 
 
-FAILSAFE_NET_SIZE = 40
-"""Bytes of struct failsafe_net: list, version, net[4], mask[4]."""
-
-
 def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
     """fs_ports and fs_nets (maps.h): a byte for each (list, protocol, port), and the nets of the lists.
 
@@ -210,7 +206,7 @@ def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
                 raise Unsupported(f"more than {MAX_FAILSAFE_NETS} failsafe ports with nets; give fewer, wider nets")
             ports[place] = number
             nets.append(_net_record(number, entry.net))
-    return bytes(ports), b"".join([*nets, bytes(FAILSAFE_NET_SIZE)])
+    return bytes(ports), b"".join(nets)
 
 
 def _place(direction: int, entry: FailsafePort) -> int:
