@@ -13,18 +13,21 @@ typedef struct __sk_buff context_t;
 SEC("tc")
 int tc_policy(struct __sk_buff *skb)
 {
-	u32 linear = skb->len < LINEAR ? skb->len : LINEAR, tags = 0;
+	u32 linear = skb->len < LINEAR ? skb->len : LINEAR;
+	enum outer outer = NO_TAG;
 
 	if ((void *)(long)skb->data + linear > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, linear);      /* on failure the parser finds the headers short and drops */
 	if (skb->vlan_present) {
-		if (host_takes_vlan(skb->vlan_tci & 4095)) {
+		u32 vid = skb->vlan_tci & 4095;
+
+		if (host_takes_vlan(vid)) {
 			count(REASON_VLAN);
 			return TC_ACT_UNSPEC;
 		}
-		tags = 1;
+		outer = vid ? TAG : PRIORITY_TAG;
 	}
-	switch (verdict_of(skb, tags)) {
+	switch (verdict_of(skb, outer)) {
 	case VERDICT_DENY:
 		return TC_ACT_SHOT;
 	case VERDICT_ALLOW:

@@ -15,7 +15,7 @@ typedef struct xdp_md context_t;
 SEC("xdp")
 int xdp_policy(struct xdp_md *ctx)
 {
-	switch (verdict_of(ctx, 0)) {
+	switch (verdict_of(ctx, NO_TAG)) {
 	case VERDICT_DENY:
 		return XDP_DROP;
 	case VERDICT_ALLOW:

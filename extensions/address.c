@@ -158,6 +158,8 @@ static void sort4(struct tables *t, struct entry4 *e, u32 count)
 static u32 trie_block(struct tables *t, struct dimension *d, u32 value, u32 *room)
 {
 	if (d->trie_blocks == *room) {
+		if (*room * 2048ull > MAX_TABLE_BYTES)
+			fail(t, FAILED_SIZE);
 		d->trie = arena_grow(t, d->trie, (size_t)*room * 1024, (size_t)*room * 2048);
 		*room *= 2;
 	}
@@ -216,6 +218,8 @@ static void hosts4_compile(struct tables *t, struct dimension *d, u32 hosts)
 	while ((4ull << bits) < hosts)        /* half full at most */
 		bits++;
 	for (;; bits++) {
+		if (64ull << bits > MAX_TABLE_BYTES)
+			fail(t, FAILED_SIZE);
 		d->hosts4 = arena_alloc(t, 64ull << bits);
 		for (i = 0; i < d->found4_count; i++)
 			if (d->found4[i].length == 32 && !hosts4_put(d->hosts4, bits, d->found4[i].address, d->found4[i].class))
@@ -223,8 +227,6 @@ static void hosts4_compile(struct tables *t, struct dimension *d, u32 hosts)
 		if (i == d->found4_count)
 			break;
 		arena_drop(t, d->hosts4);
-		if (bits == 26)
-			fail(t, FAILED_SIZE);
 	}
 	d->hosts4_bits = bits;
 }
@@ -345,16 +347,15 @@ static int bucket6_put(u64 *bucket, u64 high, u64 low, u32 word)
 	return 0;
 }
 
-/* As hosts4_put. A neighbour that moved leaves its old place in three stores; for that moment a reader may miss the new
- * entry, never the neighbour. */
-int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class)
+/* As hosts4_put; but a key is two words, so where there are readers it never changes and no neighbour moves. */
+int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, int has_readers)
 {
 	u64 hash = hash6(high, low, length);
 	u32 word = 1u << 31 | length << 23 | class, place[2] = {hash >> (64 - bits), hash6_second(hash) >> (64 - bits)};
 
 	if (bucket6_put(table + place[0] * 8ull, high, low, word) || bucket6_put(table + place[1] * 8ull, high, low, word))
 		return 1;
-	for (u32 n = 0; n < 2; n++)
+	for (u32 n = 0; n < 2 && !has_readers; n++)
 		for (u32 i = 0; i < 3; i++) {
 			u64 *b = table + place[n] * 8ull, h = b[2 + 2 * i], l = b[3 + 2 * i], other;
 			u32 *words = (u32 *)b, w = words[i];
@@ -363,11 +364,9 @@ int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class)
 			other = hash6_second(hash) >> (64 - bits);
 			if (hash >> (64 - bits) != place[n] || other == place[n] || !bucket6_put(table + other * 8, h, l, w))
 				continue;
-			/* word 2 says "full" to readers: it stays set while the key changes, with a length no key has */
-			__atomic_store_n(&words[i], 1u << 31 | 255u << 23, __ATOMIC_RELEASE);
+			words[i] = word;
 			b[2 + 2 * i] = high;
 			b[3 + 2 * i] = low;
-			__atomic_store_n(&words[i], word, __ATOMIC_RELEASE);
 			return 1;
 		}
 	return 0;
@@ -378,18 +377,20 @@ static void table6_compile(struct tables *t, struct dimension *d)
 	const struct found6 *found = d->found6;
 	u32 bits = 1, count = d->found6_count, i;
 
+	if (d->rows.count > MAX_CLASSES6)
+		fail(t, FAILED_SIZE);
 	while ((3ull << bits) * 2 < count * 5ull)      /* 0.4 full at most */
 		bits++;
 	for (;; bits++) {
+		if (64ull << bits > MAX_TABLE_BYTES)
+			fail(t, FAILED_SIZE);
 		d->table6 = arena_alloc(t, 64ull << bits);
 		for (i = 0; i < count; i++)
-			if (found[i].length && !table6_put(d->table6, bits, found[i].high, found[i].low, found[i].length, found[i].class))
+			if (found[i].length && !table6_put(d->table6, bits, found[i].high, found[i].low, found[i].length, found[i].class, 0))
 				break;
 		if (i == count)
 			break;
 		arena_drop(t, d->table6);
-		if (bits == 26)
-			fail(t, FAILED_SIZE);
 	}
 	d->table6_bits = bits;
 }

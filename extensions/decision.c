@@ -151,7 +151,6 @@ static u32 decide(struct tables *t, const struct combination *c, u32 *chain)
 	if (!count)                          /* nothing met: the plain reason is the counter */
 		return reason << 3 | verdict;
 	result = result_of(t, reason, verdict, chain, count);
-	t->has_log |= log;
 	return result == NONE ? NONE : (REASON_BASE + result) << 3 | (log ? WORD_LOG : 0) | verdict;
 }
 
@@ -269,20 +268,26 @@ static u32 matters(const struct tables *t, const struct dimension *d)
 	return d->used;
 }
 
-static void bits(struct tables *t)
+static u32 log_terms(const struct tables *t)
 {
-	u64 rows = (u64)t->side[SOURCE].rows.count + t->side[DESTINATION].rows.count + t->services.count + t->sports.count, steps;
 	u32 logs = 0;
 
 	for (u32 n = 0; n < t->terms_count; n++)
 		logs += t->terms[n].action == ACTION_LOG;
+	return logs;
+}
+
+static void bits(struct tables *t)
+{
+	u64 rows = (u64)t->side[SOURCE].rows.count + t->side[DESTINATION].rows.count + t->services.count + t->sports.count, steps;
+	u32 logs = log_terms(t);
+
 	steps = t->words + t->summary_words + 2ull * (t->tiers_count + logs) + 2;
 	if (steps > MAX_STEPS)
 		fail(t, FAILED_STEPS);
-	if (rows * bits_row_words(t) * 8 > MAX_BITS_BYTES)
+	if (rows * bits_row_words(t) * 8 > MAX_TABLE_BYTES)
 		fail(t, FAILED_SIZE);
 	t->steps = steps + 64 > MAX_STEPS ? MAX_STEPS : steps + 64;    /* later fragments may meet terms that they skip */
-	t->has_log = logs > 0;
 	t->side[SOURCE].used = matters(t, &t->side[SOURCE]);
 	t->side[DESTINATION].used = matters(t, &t->side[DESTINATION]);
 }
@@ -300,6 +305,7 @@ void decision_compile(struct tables *t, enum backend wanted, u32 spare_bytes)
 	t->results_mask = 255;
 	t->result_slots = arena_alloc(t, (t->results_mask + 1) * sizeof(u32));
 	t->backend = BACKEND_BITS;
+	t->has_log = log_terms(t) > 0;       /* also where no packet can meet them yet: a member may change that */
 	if ((wanted == BACKEND_AUTO || wanted == BACKEND_CELLS) && all <= MAX_CELLS && all * t->words <= MAX_WORK * 2) {
 		t->backend = BACKEND_CELLS;
 		cells(t, spare_bytes, chain);

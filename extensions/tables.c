@@ -360,8 +360,11 @@ int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 lo
 	u32 set, class, known = d->rows.count;
 	int why = setjmp(t->failed);
 
-	if (why)
+	if (why) {
+		/* without memory half way through: what is known of the installed tables cannot be trusted any more */
+		d->live_hosts4 = d->live_table6 = NULL;
 		return why;
+	}
 	if (!t->terms)
 		return FAILED_ROOM;          /* settled without changes */
 	if (d->touch_start[atom] == d->touch_start[atom + 1])
@@ -374,13 +377,15 @@ int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 lo
 	if (!d->used || (version == 4 ? !d->live_hosts4 : !d->live_table6 || !d->hosts6))
 		return FAILED_ROOM;
 	class = address_class(t, side, version, set);
+	if (class >= MAX_CLASSES6)
+		return FAILED_ROOM;
 	if (class == known && !decision_extend(t, side, class)) {
 		rows_undo(&d->rows);
 		d->class_of[version == 6][set] = NONE;
 		return FAILED_ROOM;
 	}
 	if (version == 4 ? !hosts4_put(d->live_hosts4, d->hosts4_bits, low, class)
-			 : !table6_put(d->live_table6, d->table6_bits, high, low, 128, class))
+			 : !table6_put(d->live_table6, d->table6_bits, high, low, 128, class, 1))
 		return FAILED_ROOM;
 	change_note(t, side, version, high, low, set);
 	return 0;

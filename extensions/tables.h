@@ -34,7 +34,8 @@ enum failure { FAILED_MEMORY = -1, FAILED_TERMS = -2, FAILED_CLASSES = -3, FAILE
 #define MAX_STEPS 512              /* decide.h */
 #define MAX_CELLS (4u << 20)
 #define MAX_WORK (64ull << 20)     /* words of bit rows that choosing a faster back end may cost */
-#define MAX_BITS_BYTES (512ull << 20)
+#define MAX_TABLE_BYTES (512ull << 20)     /* of one table; of the bit rows together */
+#define MAX_CLASSES6 (1u << 23)            /* what fits into a word of the IPv6 table */
 
 /* One conjunction. `version` 0: both. `protocols`: a bit for each of the 256. Spans and lists are in the block's pool:
  * spans as first, last (inclusive), disjoint and ascending; lists as the block's atom numbers. A count of NONE means no
@@ -153,7 +154,7 @@ u32 atoms_without(struct tables *t, u32 atom_set, u32 atom);
 int atoms_have(const struct tables *t, u32 atom_set, u32 atom);
 void change_note(struct tables *t, enum side side, u32 version, u64 high, u64 low, u32 atom_set);
 int hosts4_put(u64 *table, u32 bits, u32 address, u32 class);
-int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class);
+int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, int has_readers);
 
 /* service.c */
 void service_compile(struct tables *t);

@@ -31,7 +31,8 @@ struct config {
 	u32 destination_stride, service_stride, sport_stride, fold_stride;
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
 	u32 words, summary_words, steps; /* bit vectors: words and summary words of a row; most steps a packet can need */
-	u32 has_log, failsafe_nets;
+	u32 has_log;
+	u32 failsafe_nets;               /* how many */
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */

@@ -11,6 +11,9 @@
 #define WORD(id, verdict) ((u32)(id) << 3 | (verdict))
 #define WORD_LOG 4
 #define MAX_STEPS 512
+#define INLINE_STEPS 3
+#define CHUNK 8              /* steps of one call */
+#define MORE -1
 #define ALLOW_OR_DENY(action) ((action) <= ACTION_DENY)
 
 static __always_inline void emit(context_t *ctx, struct packet *p, u32 result)
@@ -38,123 +41,171 @@ static __always_inline u32 lowest(u64 word)
 	return debruijn[((word & -word) * 0x022fdd63cc95386dull) >> 58];
 }
 
-static __always_inline u64 bits(void *map, u32 row, u32 word)
+static __always_inline u64 *bits(void *map, u32 row, u32 word)
 {
 	u32 key = row * (cfg.words + cfg.summary_words) + word;
-	u64 *v = bpf_map_lookup_elem(map, &key);
 
-	return v ? *v : 0;
+	return bpf_map_lookup_elem(map, &key);
 }
 
-struct classes { u32 source, destination, service, sport; };
-
-/* Terms that hold in every dimension, one word of them (summary words come first). */
-static __always_inline u64 terms_of(struct classes *k, u32 word)
+/* Terms that hold in every dimension, one word of them (summary words come first). NULL is a word outside the table,
+ * which holds no term. One way out for all of them: combined in an expression they would double the verifier's paths. */
+static __always_inline u64 terms_of(const struct scratch *c, u32 word)
 {
-	return (cfg.source.used ? bits(&bits_src, k->source, word) : ~0ull) &
-	       (cfg.destination.used ? bits(&bits_dst, k->destination, word) : ~0ull) &
-	       bits(&bits_svc, k->service, word) &
-	       (cfg.sports ? bits(&bits_sport, k->sport, word) : ~0ull);
+	u64 found = ~0ull, *v;
+
+	if (cfg.source.used) {
+		v = bits(&bits_src, c->source, word);
+		if (!v)
+			return 0;
+		found &= *v;
+	}
+	if (cfg.destination.used) {
+		v = bits(&bits_dst, c->destination, word);
+		if (!v)
+			return 0;
+		found &= *v;
+	}
+	if (cfg.sports) {
+		v = bits(&bits_sport, c->sport, word);
+		if (!v)
+			return 0;
+		found &= *v;
+	}
+	v = bits(&bits_svc, c->service, word);
+	return v ? found & *v : 0;
 }
 
-/* The walk of the evaluator over the terms that hold. A later fragment without known ports may meet terms that need
- * them: each adds its verdict to those possible, and two possible verdicts end in a drop. */
-static __always_inline u32 walk(context_t *ctx, struct scratch *c, struct classes *k)
+/* One step of the evaluator's walk over the terms that hold: the decision word, or MORE. A later fragment without known
+ * ports may meet terms that need them: each adds its verdict to those possible, and two possible verdicts end in a
+ * drop. */
+static __always_inline int step(context_t *ctx, struct scratch *c)
 {
-	struct packet *p = &c->packet;
-	u64 summary, word;
+	u32 index, action, next, rule;
+	u64 word, *term, entry;
 
-	c->summary = 0;
+	forget();
+	if (!c->summary) {
+		if (++c->place >= cfg.summary_words)
+			return c->possible ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
+		c->summary = terms_of(c, c->place);
+		return MORE;
+	}
+	index = c->place << 6 | lowest(c->summary);
+	word = terms_of(c, cfg.summary_words + index);
+	if (index == c->start >> 6)
+		word &= ~0ull << (c->start & 63);
+	if (!word) {
+		c->summary &= c->summary - 1;
+		return MORE;
+	}
+	index = index << 6 | lowest(word);
+	term = bpf_map_lookup_elem(&terms, &index);
+	if (!term)
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	entry = *term;
+	action = entry & 7;
+	next = entry >> 4 & 0xfffffff;
+	rule = REASON_BASE + (entry >> 32);
+	if (c->packet.fragment == LATER && entry & 8) {
+		if (ALLOW_OR_DENY(action))
+			c->possible |= 1 << action;
+		else if (action == ACTION_PASS)
+			c->pass_until = next;
+		c->start = index + 1;
+	} else if (ALLOW_OR_DENY(action)) {
+		c->possible |= 1 << action;
+		if (index >= c->pass_until && !(c->possible & (c->possible - 1)))
+			return WORD(rule, action);
+		c->start = c->pass_until;
+	} else {
+		count(rule);
+		if (cfg.has_log && action == ACTION_LOG)
+			emit(ctx, &c->packet, rule);
+		c->start = action == ACTION_PASS ? next : index + 1;
+	}
+	if (c->possible & (c->possible - 1))
+		return WORD(REASON_FRAGMENT, VERDICT_DENY);
+	forget();
+	if (c->start >> 12 != c->place) {
+		c->place = c->start >> 12;
+		c->summary = c->place < cfg.summary_words ? terms_of(c, c->place) : 0;
+		forget();
+	}
+	c->summary &= ~0ull << (c->start >> 6 & 63);
+	return MORE;
+}
+
+/* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
+__noinline int walk_on(context_t *ctx)
+{
+	struct scratch *c = scratch_get();
+
+	if (!c)
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	for (int i = 0; i < CHUNK; i++) {
+		int word = step(ctx, c);
+
+		if (word != MORE)
+			return word;
+	}
+	return MORE;
+}
+
+/* The first steps are inline, because they are all that most packets need and a call costs 6 ns. Only a later fragment
+ * can need more steps than allowed (tables.c sees to it): dropped. */
+static __always_inline u32 walk(context_t *ctx, struct scratch *c)
+{
+	int word;
+
+	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
 	c->pass_until = 0;
-	summary = terms_of(k, 0);
-	for (int step = 0; step < MAX_STEPS && step < cfg.steps; step++) {
-		u32 index, action, next;
-		u64 *term;
-
-		forget();
-		if (!summary) {
-			if (++c->summary >= cfg.summary_words) {
-				if (c->possible)
-					return WORD(REASON_FRAGMENT, VERDICT_DENY);
-				return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
-			}
-			summary = terms_of(k, c->summary);
-			continue;
-		}
-		index = c->summary << 6 | lowest(summary);
-		word = terms_of(k, cfg.summary_words + index);
-		if (index == c->start >> 6)
-			word &= ~0ull << (c->start & 63);
-		if (!word) {
-			summary &= summary - 1;
-			continue;
-		}
-		index = index << 6 | lowest(word);
-		term = bpf_map_lookup_elem(&terms, &index);
-		if (!term)
-			return WORD(REASON_TABLE, VERDICT_DENY);
-		action = *term & 7;
-		next = *term >> 4 & 0xfffffff;
-		if (p->fragment == LATER && *term & 8) {
-			if (ALLOW_OR_DENY(action))
-				c->possible |= 1 << action;
-			else if (action == ACTION_PASS)
-				c->pass_until = next;
-			c->start = index + 1;
-		} else if (ALLOW_OR_DENY(action)) {
-			c->possible |= 1 << action;
-			if (index >= c->pass_until && !(c->possible & (c->possible - 1)))
-				return WORD(REASON_BASE + (*term >> 32), action);
-			c->start = c->pass_until;
-		} else {
-			count(REASON_BASE + (*term >> 32));
-			if (action == ACTION_LOG)
-				emit(ctx, p, REASON_BASE + (*term >> 32));
-			c->start = action == ACTION_PASS ? next : index + 1;
-		}
-		if (c->possible & (c->possible - 1))
-			return WORD(REASON_FRAGMENT, VERDICT_DENY);
-		forget();
-		if (c->start >> 12 != c->summary) {
-			c->summary = c->start >> 12;
-			if (c->summary >= cfg.summary_words) {
-				c->summary = cfg.summary_words;
-				summary = 0;
-				continue;
-			}
-			summary = terms_of(k, c->summary);
-		}
-		summary &= ~0ull << (c->start >> 6 & 63);
+	c->summary = terms_of(c, 0);
+#pragma unroll
+	for (int i = 0; i < INLINE_STEPS; i++) {
+		word = step(ctx, c);
+		if (word != MORE)
+			return word;
 	}
-	return p->fragment == LATER ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_TABLE, VERDICT_DENY);
+	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < cfg.steps; done += CHUNK) {
+		word = walk_on(ctx);
+		if (word != MORE)
+			return word;
+	}
+	return c->packet.fragment == LATER ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_TABLE, VERDICT_DENY);
 }
 
 static __always_inline u32 decide(context_t *ctx, struct scratch *c)
 {
 	struct packet *p = &c->packet;
-	struct classes k = {};
-	u32 cell;
+	u32 source = 0, destination = 0, service = 0, sport = 0, cell;
 
 	if (cfg.source.used)
-		k.source = p->version == 4 ? class4(&src4_hosts, &src4_nets, &cfg.source, p->source[0])
-					   : class6(&src6, &cfg.source, p->source);
+		source = p->version == 4 ? class4(&src4_hosts, &src4_nets, &cfg.source, p->source[0])
+					 : class6(&src6, &cfg.source, p->source);
 	if (cfg.destination.used)
-		k.destination = p->version == 4 ? class4(&dst4_hosts, &dst4_nets, &cfg.destination, p->destination[0])
-						: class6(&dst6, &cfg.destination, p->destination);
+		destination = p->version == 4 ? class4(&dst4_hosts, &dst4_nets, &cfg.destination, p->destination[0])
+					      : class6(&dst6, &cfg.destination, p->destination);
 	if (cfg.services)
-		k.service = service_class(p);
+		service = service_class(p);
 	if (cfg.sports)
-		k.sport = sport_class(p);
-	if (cfg.backend == BACKEND_BITS)
-		return walk(ctx, c, &k);
+		sport = sport_class(p);
+	if (cfg.backend == BACKEND_BITS) {
+		c->source = source;
+		c->destination = destination;
+		c->service = service;
+		c->sport = sport;
+		forget();
+		return walk(ctx, c);
+	}
 	if (cfg.backend == BACKEND_FOLDED)
-		cell = get32(&fold_a, k.source * cfg.destination_stride + k.destination) * cfg.fold_stride +
-		       get32(&fold_b, k.service * cfg.sport_stride + k.sport);
+		cell = get32(&fold_a, source * cfg.destination_stride + destination) * cfg.fold_stride +
+		       get32(&fold_b, service * cfg.sport_stride + sport);
 	else
-		cell = ((k.source * cfg.destination_stride + k.destination) * cfg.service_stride + k.service) *
-		       cfg.sport_stride + k.sport;
+		cell = ((source * cfg.destination_stride + destination) * cfg.service_stride + service) *
+		       cfg.sport_stride + sport;
 	return get32(&cells, cell);
 }
 

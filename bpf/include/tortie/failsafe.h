@@ -14,12 +14,12 @@ __noinline int failsafe_list(u32 list)
 
 	if (!c)
 		return 0;
-	for (u32 i = 0; i < MAX_FAILSAFE_NETS; i++) {
+	for (u32 i = 0; i < MAX_FAILSAFE_NETS && i < cfg.failsafe_nets; i++) {
 		u32 key = i;
 		struct failsafe_net *n = bpf_map_lookup_elem(&fs_nets, &key);
 		u32 differ;
 
-		if (!n || !n->list)
+		if (!n)
 			return 0;
 		if (n->list != list || n->version != c->packet.version)
 			continue;

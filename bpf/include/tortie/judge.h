@@ -50,10 +50,10 @@ __noinline int fragment_ports(u32 unused)
 	return 0;
 }
 
-static __always_inline u32 judge(context_t *ctx, struct scratch *c, u32 tags)
+static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer outer)
 {
 	struct packet *p = &c->packet;
-	int reason = parse(ctx, c, tags);
+	int reason = parse(ctx, c, outer);
 
 	forget();
 	if (reason != PARSED)
@@ -69,14 +69,14 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, u32 tags)
 }
 
 /* The verdict of the packet. Counted here and nowhere else. */
-static __always_inline u32 verdict_of(context_t *ctx, u32 tags)
+static __always_inline u32 verdict_of(context_t *ctx, enum outer outer)
 {
 	struct scratch *c = scratch_get();
 	u32 word;
 
 	if (!c)
 		return VERDICT_DENY;
-	word = judge(ctx, c, tags);
+	word = judge(ctx, c, outer);
 	count(word >> 3);
 	if (cfg.has_log && word & WORD_LOG)
 		emit(ctx, &c->packet, word >> 3);

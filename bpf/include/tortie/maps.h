@@ -42,7 +42,7 @@ TABLE(bits_svc, u64);
 TABLE(bits_sport, u64);
 TABLE(terms, u64);                   /* rule << 32 | start of the next tier << 4 | needs ports << 3 | action */
 TABLE(fs_ports, struct line8);       /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
-TABLE(fs_nets, struct failsafe_net); /* the lists; ends with list 0 */
+TABLE(fs_nets, struct failsafe_net); /* the lists, cfg.failsafe_nets in all */
 
 /* Packets by reason and by result, 64 to an element: a per-CPU array allocates each element by itself. */
 struct {

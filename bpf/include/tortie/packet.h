@@ -33,7 +33,9 @@ struct packet {
 struct scratch {
 	struct packet packet;
 	u32 offset;              /* cursor of the extension header walk */
-	u32 summary, start;      /* cursor of the bit vector walk */
+	u32 source, destination, service, sport;     /* classes, for the bit vector walk */
+	u64 summary;             /* cursor of that walk: words not yet looked at, of the summary word `place` */
+	u32 place, start;
 	u32 possible;            /* verdicts that a later fragment could get, as a mask */
 	u32 pass_until;          /* it may have passed to the tier that starts here */
 };

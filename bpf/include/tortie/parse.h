@@ -73,9 +73,11 @@ static __always_inline bool is_essential(u32 type, u32 hop_limit)
 	return (type >= 130 && type <= 132) || type == 143;
 }
 
-/* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop).
- * tags: how many VLAN tags the driver has already taken out of the frame. */
-static __always_inline int parse(context_t *ctx, struct scratch *c, u32 tags)
+/* The VLAN tag that the driver has already taken out of the frame. */
+enum outer { NO_TAG, PRIORITY_TAG, TAG };
+
+/* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop). */
+static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer outer)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet *p = &c->packet;
@@ -86,16 +88,20 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, u32 tags)
 		return REASON_MALFORMED;
 	ethertype = *(u16 *)(data + 12);
 	if (is_tag(ethertype)) {
-		u32 offset = 18;
+		u32 offset = 18, vid;
 
 		if (data + 18 > end)
 			return REASON_MALFORMED;
-		if (!tags && host_takes_vlan(bpf_ntohs(*(u16 *)(data + 14)) & 4095))
+		vid = bpf_ntohs(*(u16 *)(data + 14)) & 4095;
+		if (outer != TAG && host_takes_vlan(vid))
 			return REASON_VLAN;
 		ethertype = *(u16 *)(data + 16);
-		if (is_tag(ethertype) && !tags) {
+		if (is_tag(ethertype) && outer == NO_TAG) {
 			if (data + 22 > end)
 				return REASON_MALFORMED;
+			/* behind a tag with VLAN id 0 Linux looks for the device of the next one */
+			if (!vid && host_takes_vlan(bpf_ntohs(*(u16 *)(data + 18)) & 4095))
+				return REASON_VLAN;
 			ethertype = *(u16 *)(data + 20);
 			offset = 22;
 		}
@@ -117,7 +123,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, u32 tags)
 		if ((void *)h + 20 > end)
 			return REASON_MALFORMED;
 		length = (h[0] & 15) * 4;
-		if (length < 20 || h[0] >> 4 != 4)
+		if (length < 20 || h[0] >> 4 != 4 || (void *)h + length > end)
 			return REASON_MALFORMED;
 		p->version = 4;
 		p->protocol = h[9];
@@ -156,6 +162,8 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, u32 tags)
 			data = (void *)(long)ctx->data;
 			end = (void *)(long)ctx->data_end;
 			h = data + (c->offset & MAX_OFFSET);
+			if ((void *)h > end)
+				return REASON_MALFORMED;
 		} else {
 			h += 40;
 		}

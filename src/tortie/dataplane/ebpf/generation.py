@@ -123,9 +123,10 @@ class Generation:
                 else:
                     view.close()
         for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(self.plan.failsafes), strict=True):
-            view = bpf.map_view(self.object.map_fd(name), len(data))
-            view[:] = data
-            view.close()
+            if data:
+                view = bpf.map_view(self.object.map_fd(name), len(data))
+                view[:] = data
+                view.close()
 
     @property
     def program_fd(self) -> int:
@@ -155,7 +156,7 @@ def describe(obj: bpf.ObjectFile, plan: Plan, classifier: Classifier) -> tuple[b
     ports, nets = failsafe_tables(plan.failsafes)
     sizes = {name: size for name, size in classifier.sizes().items() if size}
     sizes |= {"fs_ports": len(ports), "fs_nets": len(nets)}
-    entries = {name: -(-size // obj.value_size(name)) for name, size in sizes.items()}
+    entries = {name: max(1, -(-size // obj.value_size(name))) for name, size in sizes.items()}
     entries["counters"] = -(-counters_of(classifier) // _LINE)
     layout = obj.layout("config")
     value = bytearray(obj.size_of("config"))
@@ -164,7 +165,7 @@ def describe(obj: bpf.ObjectFile, plan: Plan, classifier: Classifier) -> tuple[b
         vlans[vlan >> 3] |= 1 << (vlan & 7)
     fields: dict[str, int | bytes] = {
         **classifier.config(),
-        "failsafe_nets": int(len(nets) > FAILSAFE_NET_SIZE),
+        "failsafe_nets": len(nets) // obj.value_size("fs_nets"),
         "vlan_count": len(plan.vlans),
         "vlans": bytes(vlans),
         "digest": plan.digest,
@@ -184,10 +185,6 @@ def read_counters(fd: int, count: int) -> Sequence[int]:
         at = line * cpus * _LINE
         totals += [sum(data[at + place :: _LINE][:cpus]) for place in range(_LINE)]
     return totals[:count]
-
-
-FAILSAFE_NET_SIZE = 40
-"""Bytes of struct failsafe_net: list, version, net[4], mask[4]."""
 
 
 def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
@@ -213,7 +210,7 @@ def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
                 raise Unsupported(f"more than {MAX_FAILSAFE_NETS} failsafe ports with nets; give fewer, wider nets")
             ports[place] = number
             nets.append(_net_record(number, entry.net))
-    return bytes(ports), b"".join([*nets, bytes(FAILSAFE_NET_SIZE)])
+    return bytes(ports), b"".join(nets)
 
 
 def _place(direction: int, entry: FailsafePort) -> int:
