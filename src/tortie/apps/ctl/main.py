@@ -111,6 +111,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return Code.USAGE.exit_code
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = (
         f"; see {context.command_path} --help" if context is not None and "see " not in error.format_message() else ""
