@@ -265,6 +265,60 @@ def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_sta
         assert connects(peer, host)
 
 
+def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host):
+        mirrored = policy((rule(Action.DENY),), (rule(Action.DENY, side=Side.SOURCE),))
+        with host.entered():
+            dead = EbpfDriver(bpffs)
+            dead.take(Delta(endpoints={host.interface: endpoint(host, mirrored)}, failsafes=Failsafes()))
+            dead.apply()
+        before = host.run("nft", "list", "table", "inet", "tortie")
+        with driven(host, bpffs) as driver:
+            normal = {(Stage.NORMAL, Direction.INGRESS): (TierPolicies(Tier("default"), (policy((), name="n"),)),)}
+            good = endpoint(host, mirrored)
+            bad = EndpointState(interface=good.interface, endpoint=good.endpoint, tiers={**good.tiers, **normal})
+            driver.take(Delta(endpoints={host.interface: bad}, failsafes=Failsafes()))
+            assert host.interface in driver.apply().refused
+            assert driver.resync().repaired == ()
+            assert before == host.run("nft", "list", "table", "inet", "tortie")
+            assert not connects(peer, host)
+            (status,) = driver.status()
+            assert (status.is_enforced, status.acceleration) == (True, Acceleration.XDP)
+            driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+            assert driver.apply().refused == {}
+            assert connects(peer, host)
+
+
+def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        assert not connects(peer, host)
+        program = host.link()["xdp"]["prog"]["id"]
+        host.run("ip", "link", "set", host.interface, "down")
+        host.run("ip", "link", "set", host.interface, "name", "aaa0")
+        host.run("ip", "link", "set", "aaa0", "up")
+        old, host.interface = host.interface, "aaa0"
+        driver.take(Delta(endpoints={old: None, "aaa0": endpoint(host, DENY)}))
+        driver.apply()
+        assert program == host.link()["xdp"]["prog"]["id"]
+        assert not connects(peer, host)
+        rules, _ = driver.counters()
+        assert {"aaa0"} == {count.interface for count in rules if count.direction is Direction.INGRESS}
+
+
+def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        subprocess.run(["umount", "--lazy", bpffs], check=True)
+        assert not connects(peer, host)
+        assert driver.resync().repaired
+        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == ["slot", "tc", "xdp"]
+        assert not connects(peer, host)
+        assert driver.resync().repaired == ()
+
+
 def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))

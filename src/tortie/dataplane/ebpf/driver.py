@@ -23,7 +23,7 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
-from tortie.dataplane.ebpf.hooks import Hooks, Traits, remove_folder
+from tortie.dataplane.ebpf.hooks import Hooks, Traits, is_dead, remove_folder
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.sets import Sets
@@ -34,7 +34,7 @@ from tortie.kernel.errors import KernelError
 from tortie.model.desired import Delta, EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
-from tortie.model.policy import PolicyKey
+from tortie.model.policy import PolicyKey, Stage
 from tortie.model.verdict import Reason
 
 BPFFS = Path("/run/tortie/bpf")
@@ -71,6 +71,9 @@ class EbpfDriver:
         self._set_changes: dict[str, SetChange | None] = {}
         self._refused: dict[str, tuple[str, ...]] = {}
         self._failed: dict[str, str] = {}
+        self._held: set[str] = set()
+        """Interfaces that wait because the nft table of an earlier agent has to stay."""
+        self._keeps_table = False
         self._is_first = True
         self._table = EgressTable(mark_bit)
         self._table_is_dirty = True
@@ -124,16 +127,22 @@ class EbpfDriver:
         return self._apply(repaired=tuple(repaired))
 
     def _repair_bpffs(self, repaired: list[str]) -> None:
-        if not bpf.is_bpffs(self._folder):
-            self._reached = bpf.durable_bpffs(self._bpffs)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            repaired.append("bpffs")
+        if bpf.is_current(self._bpffs, self._reached):
+            return
+        self._reached = bpf.durable_bpffs(self._bpffs)
+        self._folder = self._reached / namespace_name()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for plane in self._planes.values():
+            if plane.hooks is not None:
+                plane.move(self._folder / f"if{plane.hooks.index}")
+        repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
         if self._is_first:
             self._sweep()
         in_place = self._change_in_place()
         changed = list(in_place)
+        self._follow_renames()
         self._refuse()
         dirty, self._dirty = sorted(self._dirty), set()
         has_table_work = self._begin_table()
@@ -167,6 +176,9 @@ class EbpfDriver:
         for folder in sorted(self._folder.iterdir()):
             if folder.name not in wanted:
                 _remove(folder, self._traits)
+        for folder in self._reached.glob("netns-*/if*"):
+            if folder.parent != self._folder and is_dead(folder):
+                remove_folder(folder)  # its network namespace, or at least its interface, is gone
 
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
@@ -184,6 +196,47 @@ class EbpfDriver:
                 changed.append(name)
         return list(dict.fromkeys(changed))
 
+    def _follow_renames(self) -> None:
+        """An interface that has another name keeps its programs, and its counts go on under the new one."""
+        for name in self._dirty & self._states.keys() - self._planes.keys():
+            index = self._states[name].interface.index
+            for old, plane in self._planes.items():
+                is_gone = old not in self._states or self._states[old].interface.index != index
+                if plane.hooks is not None and plane.hooks.index == index and is_gone:
+                    self._planes[name] = self._planes.pop(old)
+                    break
+
+    def _keep_left(self) -> None:
+        """Where policy is refused and an earlier agent's programs enforce, they stay; and so does its nft table.
+
+        The table of then holds that interface's last good egress, which nobody can render any more. Interfaces that need
+        a new table for their own egress have to wait, and are told so.
+        """
+        left = []
+        for name in self._refused.keys() & self._states.keys() - self._enforced.keys() - self._held:
+            plane = self._plane(name)
+            if plane.keep(self._states[name].interface.index):
+                left.append(name)
+            else:
+                del self._planes[name]
+        self._keeps_table = bool(left) and self._table.is_from_before()
+        if not self._keeps_table:
+            for name in self._held:
+                self._refused.pop(name, None)
+            self._dirty |= self._held & self._states.keys()
+            self._held.clear()
+            return
+        for name in self._states.keys() - self._refused.keys():
+            if self._states[name].stage(Stage.UNTRACKED, Direction.EGRESS):
+                self._held.add(name)
+                self._refused[name] = (
+                    f"the nft table of an earlier agent stays until the policy of {', '.join(sorted(left))} can be enforced",
+                )
+
+    def _plane(self, name: str) -> InterfacePlane:
+        index = self._states[name].interface.index
+        return self._planes.setdefault(name, InterfacePlane(self._folder / f"if{index}", self._traits))
+
     def _refuse(self) -> None:
         for name in self._dirty:
             state = self._states.get(name)
@@ -194,6 +247,8 @@ class EbpfDriver:
                 self._refused.pop(name, None)
         for name in self._refused.keys() - self._states.keys():
             del self._refused[name]
+        self._held &= self._states.keys()
+        self._keep_left()
 
     def _enforce(self, name: str) -> bool:
         state = self._states.get(name)
@@ -212,7 +267,7 @@ class EbpfDriver:
 
     def _begin_table(self) -> bool:
         """Start on the nft table for every endpoint, with the last good state of those refused."""
-        if not self._table_is_dirty:
+        if not self._table_is_dirty or self._keeps_table:
             return False
         states = [
             state

@@ -233,6 +233,19 @@ class Hooks:
         self._fds.clear()
 
 
+def is_dead(folder: Path) -> bool:
+    """Whether the links that are pinned in an interface's folder have lost their interface."""
+    try:
+        links = [bpf.open_pin(folder / name) for name in ("xdp", "tc") if (folder / name).exists()]
+    except KernelError:
+        return False
+    try:
+        return bool(links) and all(bpf.link_info(link).ifindex == 0 for link in links)
+    finally:
+        for link in links:
+            os.close(link)
+
+
 def remove_folder(folder: Path) -> None:
     """Unpin what is in an interface's folder, and remove it."""
     if folder.is_dir():

@@ -133,6 +133,18 @@ class InterfacePlane:
         self._replace(made)
         return True
 
+    def keep(self, index: int) -> bool:
+        """Take over what an earlier agent left, as it is, where its newest policy is refused; whether there is any."""
+        if self.hooks is None:
+            self.hooks = Hooks.adopt(self._folder, index, self._traits)
+        return self.hooks is not None
+
+    def move(self, folder: Path) -> None:
+        """Have the pins in another folder from the next repair on: the bpffs they were in is gone."""
+        self._folder = folder
+        if self.hooks is not None:
+            self.hooks.folder = folder
+
     def _attach(self, index: int, plan: Plan, rules: RuleIndex) -> None:
         made: dict[str, Running] = {}
 
@@ -178,10 +190,13 @@ class InterfacePlane:
 
     def repair(self) -> tuple[str, ...]:
         """Put back what others removed; what that was. Raises: KernelError."""
-        if self.hooks is None or self.running is None:
+        if self.hooks is None:
             return ()
         repaired = list(self.hooks.repair())
-        if self.hooks.installed_program() != bpf.program_info(self.running.installed.fd).id:
+        if (
+            self.running is not None
+            and self.hooks.installed_program() != bpf.program_info(self.running.installed.fd).id
+        ):
             self.hooks.install(self.running.installed.fd)
             repaired.append(f"policy program of interface {self.hooks.index}")
         return tuple(repaired)

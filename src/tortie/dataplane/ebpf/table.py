@@ -82,6 +82,10 @@ class EgressTable:
         self._totals = totals
         self._rendered, self._wanted, self._fingerprint = rendered, wanted, None
 
+    def is_from_before(self) -> bool:
+        """Whether the table is there and an earlier agent made it."""
+        return self._rendered is None and nft.list_table(FAMILY, TABLE) is not None
+
     def check(self) -> bool:
         """Whether the table is as it was made; the first check after a change notes how it looks."""
         if self._rendered is None:

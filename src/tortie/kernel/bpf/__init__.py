@@ -58,7 +58,7 @@ from tortie.kernel.bpf.maps import (
     update_batch,
 )
 from tortie.kernel.bpf.objectfile import XDP_HAS_FRAGS, ObjectFile
-from tortie.kernel.bpf.pins import durable_bpffs, is_bpffs, mount_bpffs, open_pin, pin, unmount_bpffs
+from tortie.kernel.bpf.pins import durable_bpffs, is_bpffs, is_current, mount_bpffs, open_pin, pin, unmount_bpffs
 from tortie.kernel.bpf.programs import (
     LIVE_FRAMES,
     SCHED_CLS,
@@ -116,6 +116,7 @@ __all__ = [
     "durable_bpffs",
     "freeze",
     "is_bpffs",
+    "is_current",
     "keys",
     "link_by_id",
     "link_ids",

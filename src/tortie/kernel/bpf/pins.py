@@ -56,6 +56,16 @@ def durable_bpffs(path: Path) -> Path:
     return Path(f"/proc/self/fd/{os.open(seen, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}")
 
 
+def is_current(path: Path, reached: Path) -> bool:
+    """Whether what `durable_bpffs` answered for `path` is still what is mounted there."""
+    outside = _outside()
+    seen = path if outside is None else outside / "root" / path.relative_to("/")
+    try:
+        return is_bpffs(reached) and is_bpffs(seen) and seen.stat().st_dev == reached.stat().st_dev
+    except OSError:
+        return False
+
+
 def unmount_bpffs(path: Path) -> bool:
     """Undo `durable_bpffs` if nothing is pinned there any more; whether it did."""
     outside = _outside()
