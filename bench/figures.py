@@ -6,6 +6,10 @@ from statistics import median
 from typing import TypedDict
 
 
+class Unmeasured(Exception):
+    """Something that could not be measured, and why."""
+
+
 class Record(TypedDict):
     """A figure as build/bench.json has it."""
 
