@@ -1,6 +1,6 @@
 """How soon a change of one rule is enforced: from the datastore's commit, and from the start of the command.
 
-    commit (another process than the agent's) ─▶ inotify ─▶ agent ─▶ program and nft ─▶ first packet with the new verdict
+    commit, in another process than the agent's ─▶ inotify ─▶ agent ─▶ program, nft ─▶ first packet that shows it
 
 The changed rule opens or closes the prober's port, in turn; each change waits for the one before, and then a random
 while, so that it meets the agent's periodic work at any phase.
@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from bench.figures import Figure, Unmeasured
-from bench.lab import ENFORCED_S, Document, Lab, article, ballast, commit, lab, probe_policy
+from bench.lab import BALLAST_FROM, ENFORCED_S, Document, Lab, article, ballast, commit, lab, probe_policy
 from bench.prober import Way
 from tortie.store.sqlite import SqliteStore
 
@@ -37,8 +37,8 @@ def measure(changes: int, changes_with_most: int) -> Sequence[Figure]:
             figures.append(_commands(host, changes, chance))
             for rules, count in ((1_000, changes), (10_000, changes_with_most)):
                 _write(store, ballast(rules))
-                _until_current(host, store)
-                figures += _commits(host, store, f"{COMMIT}.{rules}", count, chance, f"{rules:,} rules in other policies")
+                _until_current(host, store, rules)
+                figures += _commits(host, store, f"{COMMIT}.{rules}", count, chance, f"{rules:,} other rules")
         finally:
             asyncio.run(store.close())
     return figures
@@ -107,9 +107,14 @@ def _write(store: SqliteStore, documents: Sequence[Document]) -> int:
     return asyncio.run(commit(store, documents))
 
 
-def _until_current(host: Lab, store: SqliteStore) -> None:
-    """Until the agent has programmed what is loaded: one change of the probe and back, however long it takes."""
+def _until_current(host: Lab, store: SqliteStore, rules: int) -> None:
+    """Until the agent has programmed what is loaded, and the installed program knows the last of these rules."""
     for is_open in (False, True):
         start = host.probe.sent
         _write(store, [probe_policy(is_open=is_open)])
         host.probe.until(Way.INWARD, is_open=is_open, start=start, timeout_s=60)
+    port = BALLAST_FROM + rules - 1
+    asked = host.command("trace", host.peer.address, host.host.address, f"tcp/{port}", "--in", "ens4", "-o", "json")
+    installed = json.loads(asked.stdout)["installed"]
+    if installed is None or installed["verdict"] != "deny":
+        raise Unmeasured(f"the installed program does not deny tcp/{port}, the last of {rules} rules: {asked.stdout}")

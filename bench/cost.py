@@ -92,7 +92,7 @@ def groups(*, is_quick: bool) -> dict[str, Group]:
     sizes = SIZES[:-1] if is_quick else SIZES
     member_sizes = MEMBER_SIZES[:-1] if is_quick else MEMBER_SIZES
     return {
-        "ports": lambda: (*shapes.ports(sizes), *shapes.allow()),
+        "ports": lambda: shapes.ports(sizes),
         "nets": lambda: shapes.nets(sizes),
         "nets_mixed": lambda: shapes.nets_mixed(sizes),
         "nets6": lambda: shapes.nets6(sizes),
@@ -143,24 +143,26 @@ def _load(shape: Shape, planner: Planner, opened: ExitStack) -> Loaded:
     return Loaded(shape, generation, program)
 
 
-def measure_metadata(rounds: int) -> Figure:
-    """What making room for metadata adds to an Allow: single runs of the allowing rule less those of the denying one.
+def measure_allow(rounds: int) -> Sequence[Figure]:
+    """What an Allow costs, and the part of it that repeated runs leave out: making room for metadata.
 
-    Because: a repeated run finds the metadata of the repetition before, so `xdp.allow.1` lacks this part.
+    Because: a repetition finds the metadata of the one before. Single runs of the allowing rule, less those of the
+    denying one, have that part.
     """
     with ExitStack() as opened:
         planner = Planner()
-        (denying,) = (_load(shape, planner, opened) for shape in shapes.ports((1,)))
-        (allowing,) = (_load(shape, planner, opened) for shape in shapes.allow())
+        (denying,) = (_load(shape, planner, opened).program for shape in shapes.ports((1,)))
+        (allowing,) = (_load(shape, planner, opened).program for shape in shapes.allow())
         samples = []
         for _ in range(rounds):
             for _ in range(SINGLE_RUNS):
-                denying.program.run(1)
-                allowing.program.run(1)
-            samples.append(_undisturbed(allowing.program.samples) - _undisturbed(denying.program.samples))
-            denying.program.samples.clear()
-            allowing.program.samples.clear()
-        return Figure("xdp.metadata", "ns", tuple(samples), note="part of an Allow that repeated runs leave out")
+                denying.run(1)
+                allowing.run(1)
+            samples.append(_undisturbed(allowing.samples) - _undisturbed(denying.samples))
+            denying.samples.clear()
+            allowing.samples.clear()
+    metadata = Figure("xdp.metadata", "ns", tuple(samples), note="part of an Allow that repeated runs leave out")
+    return [*measure(shapes.allow, rounds), metadata]
 
 
 def _undisturbed(samples: Sequence[float]) -> float:

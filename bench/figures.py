@@ -70,9 +70,10 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class AboveEmpty:
-    """At most `bound` ns above the empty program of the same interleaved run."""
+    """At most `bound` ns above the empty program of the same interleaved run, with what the figure `plus` adds."""
 
     bound: float
+    plus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,13 @@ def judge(goal: Goal, figure: Figure, figures: Mapping[str, Figure]) -> Judgemen
             if base not in figures:
                 return None
             ratio = figure.least / figures[base].least
-            return Judgement(f"<= {bound:g} x {base}", f"{ratio:.2f} x", ratio <= bound)
-        case AboveEmpty(bound):
+            return Judgement(f"<= {bound:g} x {base.removeprefix('xdp.')}", f"{ratio:.2f} x", ratio <= bound)
+        case AboveEmpty(bound, plus):
             above = figure.above_empty
-            if above is None:
+            if above is None or (plus is not None and plus not in figures):
                 return None
+            if plus is not None:
+                above += figures[plus].middle
             return Judgement(f"<= {bound:g} ns above empty", f"+{above:.0f} ns", above <= bound)
         case AtMost(bound):
             middle = figure.middle

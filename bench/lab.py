@@ -27,6 +27,7 @@ NODE = "node2"
 PROBE_POLICY = "bench-probe"
 SELECTOR = 'has(hep) && hep == "redis-host"'
 ENFORCED_S = 10.0
+BALLAST_FROM = 20_000
 
 Document = Mapping[str, Any]
 
@@ -86,7 +87,9 @@ class Lab:
             self.words(*words), env=self.environment, capture_output=True, text=True, timeout=60, check=False
         )
         if check and done.returncode:
-            raise Unmeasured(f"tortie {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}{self.log()}")
+            raise Unmeasured(
+                f"tortie {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}{self.log()}"
+            )
         return done
 
     def words(self, *words: str) -> list[str]:
@@ -175,9 +178,10 @@ def ballast(rules: int, *, per_policy: int = 1_000) -> Sequence[Document]:
     """Policies in front of the prober's, with that many rules together, none of which the prober's packets meet."""
     documents = []
     for number in range(rules // per_policy):
-        first = 20_000 + number * per_policy
+        first = BALLAST_FROM + number * per_policy
         ingress = [
-            {"action": "Deny", "protocol": "TCP", "destination": {"ports": [first + rule]}} for rule in range(per_policy)
+            {"action": "Deny", "protocol": "TCP", "destination": {"ports": [first + rule]}}
+            for rule in range(per_policy)
         ]
         spec = {
             "selector": SELECTOR,

@@ -73,7 +73,7 @@ class Prober:
         raise Unmeasured(f"the {way.name.lower()} packets neither arrive nor get lost all")
 
     def until(self, way: Way, *, is_open: bool, start: int, timeout_s: float) -> Moment:
-        """When the stream became so, seen from packet `start` on. Raises: Unmeasured if it never did, or not for good."""
+        """When the stream became so, from packet `start` on. Raises: Unmeasured if it never did, or not for good."""
         deadline = time.monotonic() + timeout_s
         number = start
         while True:

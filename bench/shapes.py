@@ -83,20 +83,23 @@ def nets6(sizes: Sequence[int]) -> Iterator[Shape]:
 
 
 def sets(sizes: Sequence[int]) -> Iterator[Shape]:
-    """N TCP rules with an own source set of 100 addresses each; and the same with an own port each."""
+    """N TCP rules with an own source set of 100 addresses each; then the same with an own port each."""
     sources = [SelectorSet(parse_selector(f"set == 's{number}'")) for number in range(max(sizes))]
     members: dict[str, IPSet] = {
         source.set_id: _members(MEMBERS_FROM + number * SET_SIZE, SET_SIZE) for number, source in enumerate(sources)
     }
-    for size in sizes:
-        last = MEMBERS_FROM + (size - 1) * SET_SIZE + SET_SIZE // 2
-        known = {source.set_id: members[source.set_id] for source in sources[:size]}
-        matches = [SetMatch(Side.SOURCE, source) for source in sources[:size]]
-        rules = [Rule(Action.DENY, (ProtocolMatch(TCP), match)) for match in matches]
-        yield Shape(f"xdp.sets.{size}", rules, _packet(source=last), known)
-        rules = [Rule(Action.DENY, (match, *_tcp_port(number))) for number, match in enumerate(matches)]
-        packet = _packet(source=last, port=FIRST_PORT + size - 1)
-        yield Shape(f"xdp.sets_ports.{size}", rules, packet, known)
+    for has_ports in (False, True):
+        for size in sizes:
+            known = {source.set_id: members[source.set_id] for source in sources[:size]}
+            last = MEMBERS_FROM + (size - 1) * SET_SIZE + SET_SIZE // 2
+            matches = [SetMatch(Side.SOURCE, source) for source in sources[:size]]
+            if has_ports:
+                rules = [Rule(Action.DENY, (match, *_tcp_port(number))) for number, match in enumerate(matches)]
+                packet = _packet(source=last, port=FIRST_PORT + size - 1)
+                yield Shape(f"xdp.sets_ports.{size}", rules, packet, known)
+            else:
+                rules = [Rule(Action.DENY, (ProtocolMatch(TCP), match)) for match in matches]
+                yield Shape(f"xdp.sets.{size}", rules, _packet(source=last), known)
 
 
 def members(sizes: Sequence[int]) -> Iterator[Shape]:
