@@ -1,7 +1,7 @@
 """What the agent takes to start and in memory, and what commands take.
 
-agent.start    its process is started ─▶ first packet that ingress policy denies, and first that egress policy denies
-agent.restart  the same with programs, tables and counts taken over, and a change to make that happened meanwhile
+    agent.start    its process is started ─▶ first packets that ingress and egress policy deny, the later of the two
+    agent.restart  the same with programs, tables and counts taken over, and a change to make that happened meanwhile
 """
 
 import asyncio
