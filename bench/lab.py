@@ -26,6 +26,7 @@ TORTIE = Path(sys.executable).with_name("tortie")
 NODE = "node2"
 PROBE_POLICY = "bench-probe"
 SELECTOR = 'has(hep) && hep == "redis-host"'
+FOLDER = Path("build")
 ENFORCED_S = 10.0
 BALLAST_FROM = 20_000
 
@@ -115,8 +116,9 @@ class Lab:
 def lab() -> Iterator[Lab]:
     """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
+    FOLDER.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="tortie-bench-", dir="build") as folder,
+        tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as folder,
         veth_pair() as (host, peer),
         prober(host, peer) as streams,
     ):
