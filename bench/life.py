@@ -2,6 +2,8 @@
 
     agent.start    its process is started ─▶ first packets that ingress and egress policy deny, the later of the two
     agent.restart  the same with programs, tables and counts taken over, and a change to make that happened meanwhile
+
+Both are seen by the prober, not told by the agent.
 """
 
 import asyncio
