@@ -57,8 +57,8 @@ test-kernels: build  ## load the programs on an emulated Linux 5.10 (a minute; f
 demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)
 	$(BIN)/python tests/demo/demo.py $(if $(KEEP),--keep)
 
-bench: build  ## measure; prints a table and writes build/bench.json
-	$(BIN)/python tests/bench/bench.py
+bench: build  ## measure; prints a table and writes build/bench.json (QUICK=1, ONLY="ports apply")
+	PYTHONPATH=tests $(BIN)/python -m bench $(if $(QUICK),--quick) $(foreach group,$(ONLY),--only $(group))
 
 clean:  ## remove what was built
 	rm -rf build $(VENV)

@@ -1,0 +1,79 @@
+"""The command: measures group after group, prints the table and writes the file. Exit code 1: something unmeasured.
+
+Whether goals are met is shown, not asserted: machines differ, and so does what else they do.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import changes, cost, life
+from bench.figures import Figure, pooled
+from bench.table import show
+
+Measure = Callable[[], Sequence[Figure]]
+OUTPUT = Path("build/bench.json")
+
+
+def groups(*, is_quick: bool) -> dict[str, Measure]:
+    """Every group by its name, in the order in which they are measured."""
+    rounds = 11 if is_quick else 21
+    found: dict[str, Measure] = {
+        name: partial(cost.measure, group, rounds) for name, group in cost.groups(is_quick=is_quick).items()
+    }
+    found["allow"] = partial(cost.measure_allow, rounds)
+    found["apply"] = partial(changes.measure, *((6, 4) if is_quick else (24, 12)))
+    found["agent"] = partial(life.measure, *((2, 5) if is_quick else (7, 21)))
+    return found
+
+
+def main() -> int:
+    """The exit code."""
+    arguments = argparse.ArgumentParser(prog="bench", description=__doc__)
+    names = list(groups(is_quick=False))
+    arguments.add_argument("--quick", action="store_true", help="fewer and smaller: does everything work?")
+    arguments.add_argument("--only", action="append", choices=names, metavar="GROUP", help=", ".join(names))
+    arguments.add_argument("--output", type=Path, default=OUTPUT, help=f"where the figures go (default: {OUTPUT})")
+    given = arguments.parse_args()
+    if os.geteuid() != 0:
+        arguments.error("programs and namespaces need root: run it as root")
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(f"{_processor()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}")
+
+    figures: list[Figure] = []
+    failed: list[str] = []
+    for name, measure in groups(is_quick=given.quick).items():
+        if given.only and name not in given.only:
+            continue
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            figures += measure()
+        except Exception:
+            # One group that fails must not take the others' figures with it; the exit code tells.
+            failed.append(name)
+            traceback.print_exc()
+    found = pooled(figures)
+    show(found, console)
+    given.output.write_text(json.dumps([figure.record() for figure in found], indent=1) + "\n")
+    console.print(f"\nwritten to {given.output}")
+    if failed:
+        console.print(f"[red]not measured: {', '.join(failed)}[/]")
+    return 1 if failed else 0
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

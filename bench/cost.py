@@ -1,0 +1,171 @@
+"""What one verdict costs: the ingress program as the agent loads it, on one packet, timed by BPF_PROG_TEST_RUN.
+
+    Shape ─▶ Planner ─▶ Plan ─▶ Generation ─▶ [round: every program of the group once] x rounds ─▶ Figure
+
+All programs of a group are loaded together and run in turn, round after round, beside an empty program: what disturbs
+the machine disturbs them alike. The time is the kernel's (whole ns, mean of one run's repetitions), never the clock
+around the call, which waits for RCU. A program counts as measured only if it gave the verdict that was meant, for the
+rule that was meant, in every repetition.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from bench import shapes
+from bench.figures import Figure, Unmeasured
+from bench.shapes import Shape
+from tortie.dataplane.ebpf.frames import frame
+from tortie.dataplane.ebpf.generation import OBJECTS, REASON_BASE, Generation
+from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
+from tortie.kernel import bpf
+from tortie.model.failsafe import Failsafes
+from tortie.model.packet import Packet
+from tortie.model.rule import Action
+
+REPEAT = 300_000
+SINGLE_RUNS = 1_000
+SIZES = (1, 10, 100, 1_000, 10_000)
+MEMBER_SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+EMPTY = "xdp.empty"
+XDP_DROP, XDP_PASS = 1, 2
+METADATA_BYTES = 4
+
+
+@dataclass(slots=True)
+class Program:
+    """A loaded program with the frame it is asked about."""
+
+    name: str
+    fd: int
+    frame: bytes
+    note: str = ""
+    samples: list[float] = field(default_factory=list)
+
+    def run(self, repeat: int) -> bpf.TestRun:
+        """One timed run."""
+        ran = bpf.test_run(self.fd, self.frame, repeat=repeat)
+        self.samples.append(float(ran.duration_ns))
+        return ran
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A generation of a shape under measurement."""
+
+    shape: Shape
+    generation: Generation
+    program: Program
+
+    def check(self, packets: int, ran: bpf.TestRun) -> None:
+        """That the last rule, and nothing else, decided all those packets. Raises: Unmeasured."""
+        action = self.shape.rules[-1].action
+        room = len(ran.data_out) - len(self.program.frame)
+        found = (ran.retval, room)
+        expected = (XDP_DROP, 0) if action is Action.DENY else (XDP_PASS, METADATA_BYTES)
+        if found != expected:
+            raise Unmeasured(f"{self.shape.name}: verdict and metadata are {found}, not {expected}")
+        last = len(self.shape.rules) - 1
+        counted = {self._rules(number): count for number, count in self._counts()}
+        if counted != {(last,): packets}:
+            raise Unmeasured(f"{self.shape.name}: counted {counted}, not {packets} packets for rule {last}")
+
+    def _counts(self) -> Iterator[tuple[int, int]]:
+        return ((number, count) for number, count in enumerate(self.generation.read_counters()) if count)
+
+    def _rules(self, counter: int) -> tuple[int, ...]:
+        classifier = self.generation.classifier
+        if counter < REASON_BASE:
+            return (-1,)
+        if classifier.counts_rules:
+            return (counter - REASON_BASE,)
+        outcome = classifier.outcome(counter - REASON_BASE)
+        return outcome.rules if outcome is not None else (-1,)
+
+
+Group = Callable[[], Iterable[Shape]]
+
+
+def groups(*, is_quick: bool) -> dict[str, Group]:
+    """Each group's shapes, made when it is its turn and gone after it."""
+    sizes = SIZES[:-1] if is_quick else SIZES
+    member_sizes = MEMBER_SIZES[:-1] if is_quick else MEMBER_SIZES
+    return {
+        "ports": lambda: shapes.ports(sizes),
+        "nets": lambda: shapes.nets(sizes),
+        "nets_mixed": lambda: shapes.nets_mixed(sizes),
+        "nets6": lambda: shapes.nets6(sizes),
+        "sets": lambda: shapes.sets(sizes),
+        "members": lambda: shapes.members(member_sizes),
+    }
+
+
+def measure(group: Group, rounds: int) -> Sequence[Figure]:
+    """The group's figures and the empty program's. Raises: Unmeasured, KernelError, Unsupported."""
+    with ExitStack() as opened:
+        empty = _empty(opened)
+        planner = Planner()
+        loaded = [_load(shape, planner, opened) for shape in group()]
+        del planner
+        for _ in range(rounds):
+            empty.run(REPEAT)
+            for one in loaded:
+                ran = one.program.run(REPEAT)
+                packets = REPEAT * len(one.program.samples)
+                if len(one.program.samples) in (1, rounds):
+                    one.check(packets, ran)
+        base = tuple(empty.samples)
+        return [
+            Figure(EMPTY, "ns", base),
+            *(Figure(one.shape.name, "ns", tuple(one.program.samples), base, one.program.note) for one in loaded),
+        ]
+
+
+def _empty(opened: ExitStack) -> Program:
+    """The program that everything is measured against: it drops, and looks at nothing."""
+    name = "xdp_empty"
+    objects = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
+    for one in objects.program_names:
+        objects.set_autoload(one, one == name)
+    objects.load()
+    packet = Packet(version=4, protocol=6, source=1, destination=2, source_port=1, destination_port=2)
+    return Program(EMPTY, objects.program_fd(name), frame(packet))
+
+
+def _load(shape: Shape, planner: Planner, opened: ExitStack) -> Loaded:
+    # The planner keeps blocks by policy: shapes share names of policies, so no block of one is taken for another's.
+    planner.forget((), shape.sets)
+    plan, _ = planner.plan(shape.endpoint, shape.sets, Failsafes())
+    generation = Generation(plan, "xdp", mark_bit=DEFAULT_MARK_BIT)
+    opened.callback(generation.close)
+    program = Program(shape.name, generation.program_fd, frame(shape.packet), generation.classifier.backend)
+    return Loaded(shape, generation, program)
+
+
+def measure_allow(rounds: int) -> Sequence[Figure]:
+    """What an Allow costs, and the part of it that repeated runs leave out: making room for metadata.
+
+    Because: a repetition finds the metadata of the one before. Single runs of the allowing rule, less those of the
+    denying one, have that part.
+    """
+    with ExitStack() as opened:
+        planner = Planner()
+        (denying,) = (_load(shape, planner, opened).program for shape in shapes.ports((1,)))
+        (allowing,) = (_load(shape, planner, opened).program for shape in shapes.allow())
+        samples = []
+        for _ in range(rounds):
+            for _ in range(SINGLE_RUNS):
+                denying.run(1)
+                allowing.run(1)
+            samples.append(_undisturbed(allowing.samples) - _undisturbed(denying.samples))
+            denying.samples.clear()
+            allowing.samples.clear()
+    metadata = Figure("xdp.metadata", "ns", tuple(samples), note="part of an Allow that repeated runs leave out")
+    return [*measure(shapes.allow, rounds), metadata]
+
+
+def _undisturbed(samples: Sequence[float]) -> float:
+    """Mean of the lower four fifths: single runs are counted in tens of ns, and interrupts are in some of them."""
+    kept = sorted(samples)[: len(samples) * 4 // 5]
+    return sum(kept) / len(kept)

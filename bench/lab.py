@@ -1,0 +1,202 @@
+"""A host with a real agent in a network namespace, a peer on the other end of a veth pair, and the prober between them.
+
+Files are in a folder of their own, on a disk if the working folder is on one: a commit waits for it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Unmeasured
+from bench.prober import HOST_PORT, PEER_PORT, Prober, Way, prober
+from netns import Namespace, veth_pair
+from tortie.resources.codec import decode_stored, encode
+from tortie.store.protocol import Key, Put
+from tortie.store.sqlite import SqliteStore
+
+TORTIE = Path(sys.executable).with_name("tortie")
+NODE = "node2"
+PROBE_POLICY = "bench-probe"
+SELECTOR = 'has(hep) && hep == "redis-host"'
+FOLDER = Path("build")
+ENFORCED_S = 10.0
+BALLAST_FROM = 20_000
+
+Document = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Lab:
+    """The host, its peer and what runs there."""
+
+    host: Namespace
+    peer: Namespace
+    folder: Path
+    probe: Prober
+    agent: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def datastore(self) -> Path:
+        """The datastore file."""
+        return self.folder / "state.db"
+
+    @property
+    def socket(self) -> Path:
+        """The agent's socket."""
+        return self.folder / "run" / "socket"
+
+    def start_agent(self) -> int:
+        """The moment in ns at which the agent's process was started."""
+        words = self.host.command(TORTIE, *self._target(), "agent", "run", "--node", NODE)
+        with (self.folder / "agent.log").open("ab") as log:
+            started = time.monotonic_ns()
+            self.agent = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log)
+        return started
+
+    def until_answering(self) -> None:
+        """Wait until the agent has everything up. Raises: Unmeasured with its log."""
+        deadline = time.monotonic() + ENFORCED_S
+        while not self.socket.exists() or self.command("status", check=False).returncode == 7:
+            if self.agent is None or self.agent.poll() is not None or time.monotonic() > deadline:
+                raise Unmeasured(f"the agent does not answer; its log ends:\n{self.log()}")
+            time.sleep(0.02)
+
+    def stop_agent(self) -> None:
+        """SIGTERM; what is enforced stays."""
+        if self.agent is not None:
+            self.agent.terminate()
+            self.agent.wait(10)
+            self.agent = None
+
+    def clean_up(self) -> None:
+        """Take everything of tortie's out of the host's kernel."""
+        self.stop_agent()
+        self.host.run(TORTIE, "agent", "cleanup", env=self.environment)
+
+    def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A finished command on the agent's socket. Raises: Unmeasured if it failed."""
+        done = subprocess.run(
+            self.words(*words), env=self.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        if check and done.returncode:
+            raise Unmeasured(
+                f"tortie {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}{self.log()}"
+            )
+        return done
+
+    def words(self, *words: str) -> list[str]:
+        """The command line of a command on the agent's socket."""
+        return [str(TORTIE), "--socket", str(self.socket), *words]
+
+    def log(self) -> str:
+        """The end of the agent's log."""
+        path = self.folder / "agent.log"
+        return path.read_text(errors="replace")[-2_000:] if path.exists() else ""
+
+    def require(self, *, is_open: bool, ways: Sequence[Way] = tuple(Way)) -> None:
+        """That the ports are in this state now. Raises: Unmeasured."""
+        for way in ways:
+            if self.probe.is_open(way) is not is_open:
+                raise Unmeasured(f"the {way.name.lower()} port is not {'open' if is_open else 'closed'}\n{self.log()}")
+
+    def _target(self) -> list[str]:
+        return ["--datastore", str(self.datastore), "--socket", str(self.socket)]
+
+
+@contextmanager
+def lab() -> Iterator[Lab]:
+    """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
+    FOLDER.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as folder,
+        veth_pair() as (host, peer),
+        prober(host, peer) as streams,
+    ):
+        made = Lab(host, peer, Path(folder).absolute(), streams, environment=clean)
+        made.folder.chmod(0o700)
+        try:
+            made.require(is_open=True)
+            yield made
+        finally:
+            made.clean_up()
+
+
+async def commit(store: SqliteStore, documents: Sequence[Document]) -> int:
+    """The moment in ns just after the commit of these documents returned."""
+    writes = [_write(document) for document in documents]
+    await store.commit(writes)
+    return time.monotonic_ns()
+
+
+def _write(document: Document) -> Put:
+    resource = decode_stored(json.dumps(document).encode())
+    return Put(Key(resource.kind, resource.namespace, resource.name), encode(resource))
+
+
+def article(address: str) -> Sequence[Document]:
+    """The host endpoint, and the policy that opens redis untracked."""
+    endpoint = {"interfaceName": "ens4", "node": NODE, "expectedIPs": [address]}
+    redis = {
+        "selector": SELECTOR,
+        "order": 9,
+        "applyOnForward": True,
+        "doNotTrack": True,
+        "types": ["Ingress", "Egress"],
+        "ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": [6379]}}],
+        "egress": [{"action": "Allow", "protocol": "TCP", "source": {"ports": [6379]}}],
+    }
+    return [
+        _document("HostEndpoint", "node2-ens4", endpoint, labels={"hep": "redis-host"}),
+        _document("GlobalNetworkPolicy", "redis-accelerator-policy", redis),
+    ]
+
+
+def probe_policy(*, is_open: bool, is_egress_open: bool = True) -> Document:
+    """The one-rule policy that opens or closes the prober's inward port; its egress rule likewise, the outward one."""
+    action, egress = ("Allow" if is_open else "Deny"), ("Allow" if is_egress_open else "Deny")
+    spec = {
+        "selector": SELECTOR,
+        "order": 1_000,
+        "applyOnForward": True,
+        "doNotTrack": True,
+        "types": ["Ingress", "Egress"],
+        "ingress": [{"action": action, "protocol": "UDP", "destination": {"ports": [HOST_PORT]}}],
+        "egress": [{"action": egress, "protocol": "UDP", "destination": {"ports": [PEER_PORT]}}],
+    }
+    return _document("GlobalNetworkPolicy", PROBE_POLICY, spec)
+
+
+def ballast(rules: int, *, per_policy: int = 1_000) -> Sequence[Document]:
+    """Policies in front of the prober's, with that many rules together, none of which the prober's packets meet."""
+    documents = []
+    for number in range(rules // per_policy):
+        first = BALLAST_FROM + number * per_policy
+        ingress = [
+            {"action": "Deny", "protocol": "TCP", "destination": {"ports": [first + rule]}}
+            for rule in range(per_policy)
+        ]
+        spec = {
+            "selector": SELECTOR,
+            "order": 100 + number,
+            "applyOnForward": True,
+            "doNotTrack": True,
+            "types": ["Ingress"],
+            "ingress": ingress,
+        }
+        documents.append(_document("GlobalNetworkPolicy", f"bench-ballast-{number:02}", spec))
+    return documents
+
+
+def _document(kind: str, name: str, spec: Document, *, labels: Mapping[str, str] | None = None) -> Document:
+    metadata = {"name": name, "labels": labels} if labels else {"name": name}
+    return {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec}

@@ -1,0 +1,158 @@
+"""The policies whose verdict is timed: N rules of one kind, over policies of 1,000 rules, of which the last decides.
+
+Everything is made from a fixed seed: every run measures the same policies.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tortie.model.address import WIDTH, Net
+from tortie.model.desired import EndpointState, TierPolicies
+from tortie.model.endpoint import Interface
+from tortie.model.ipset import AddressSet, IPSet, SelectorSet
+from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch
+from tortie.model.packet import TCP, Direction, Packet, Side
+from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL, parse_selector
+
+SEED = 20261
+RULES_PER_POLICY = 1_000
+FIRST_PORT = 2_000
+SET_SIZE = 100
+MEMBERS_FROM = 11 << 24
+MIXED_LENGTHS = tuple(range(12, 31))
+LENGTHS6 = (32, 40, 48, 56, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Rules, the packet that only the last of them decides, and the sets they refer to."""
+
+    name: str
+    rules: Sequence[Rule]
+    packet: Packet
+    sets: Mapping[str, IPSet] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> EndpointState:
+        """The desired state of the interface that has this policy."""
+        chunks = [self.rules[at : at + RULES_PER_POLICY] for at in range(0, len(self.rules), RULES_PER_POLICY)]
+        policies = tuple(
+            Policy(
+                key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:03}"),
+                tier="default",
+                order=float(number),
+                selector=ALL,
+                ingress=tuple(chunk),
+                do_not_track=True,
+                apply_on_forward=True,
+            )
+            for number, chunk in enumerate(chunks)
+        )
+        tiers = {(Stage.UNTRACKED, Direction.INGRESS): (TierPolicies(Tier("default"), policies),)}
+        return EndpointState(interface=Interface(name="bench", index=1), endpoint="bench", tiers=tiers)
+
+
+def ports(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N rules with an own TCP port each."""
+    for size in sizes:
+        rules = [Rule(Action.DENY, _tcp_port(number)) for number in range(size)]
+        yield Shape(f"xdp.ports.{size}", rules, _packet(port=FIRST_PORT + size - 1))
+
+
+def allow() -> Iterator[Shape]:
+    """The one rule of `ports`, which allows: metadata is written for the mark behind it."""
+    yield Shape("xdp.allow.1", [Rule(Action.ALLOW, _tcp_port(0))], _packet(port=FIRST_PORT))
+
+
+def nets(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N rules with an own random IPv4 source net /24 each."""
+    yield from _nets("xdp.nets", sizes, 4, (24,))
+
+
+def nets_mixed(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N rules with an own random IPv4 source net each, of lengths 12 to 30."""
+    yield from _nets("xdp.nets_mixed", sizes, 4, MIXED_LENGTHS)
+
+
+def nets6(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N rules with an own random IPv6 source net each, of five lengths."""
+    yield from _nets("xdp.nets6", sizes, 6, LENGTHS6)
+
+
+def sets(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N TCP rules with an own source set of 100 addresses each; then the same with an own port each."""
+    sources = [SelectorSet(parse_selector(f"set == 's{number}'")) for number in range(max(sizes))]
+    members: dict[str, IPSet] = {
+        source.set_id: _members(MEMBERS_FROM + number * SET_SIZE, SET_SIZE) for number, source in enumerate(sources)
+    }
+    for has_ports in (False, True):
+        for size in sizes:
+            known = {source.set_id: members[source.set_id] for source in sources[:size]}
+            last = MEMBERS_FROM + (size - 1) * SET_SIZE + SET_SIZE // 2
+            matches = [SetMatch(Side.SOURCE, source) for source in sources[:size]]
+            if has_ports:
+                rules = [Rule(Action.DENY, (match, *_tcp_port(number))) for number, match in enumerate(matches)]
+                packet = _packet(source=last, port=FIRST_PORT + size - 1)
+                yield Shape(f"xdp.sets_ports.{size}", rules, packet, known)
+            else:
+                rules = [Rule(Action.DENY, (ProtocolMatch(TCP), match)) for match in matches]
+                yield Shape(f"xdp.sets.{size}", rules, _packet(source=last), known)
+
+
+def members(sizes: Sequence[int]) -> Iterator[Shape]:
+    """One rule with one source set of N addresses."""
+    source = SelectorSet(parse_selector("set == 'large'"))
+    rule = Rule(Action.DENY, (SetMatch(Side.SOURCE, source),))
+    for size in sizes:
+        known = {source.set_id: _members(MEMBERS_FROM, size)}
+        yield Shape(f"xdp.members.{size}", [rule], _packet(source=MEMBERS_FROM + size // 2), known)
+
+
+def _members(first: int, count: int) -> AddressSet:
+    return AddressSet(Net(4, first + number, 32) for number in range(count))
+
+
+def _nets(name: str, sizes: Sequence[int], version: int, lengths: Sequence[int]) -> Iterator[Shape]:
+    for size in sizes:
+        found = _random_nets(size, version, lengths)
+        rules = [Rule(Action.DENY, (NetMatch(Side.SOURCE, (net,)),)) for net in found]
+        yield Shape(f"{name}.{size}", rules, _packet(version=version, source=found[-1].address + 1))
+
+
+def _random_nets(count: int, version: int, lengths: Sequence[int]) -> Sequence[Net]:
+    """Different nets; none of them covers the second address of the last one."""
+    chance = random.Random(SEED)
+
+    def one(lengths: Sequence[int]) -> Net:
+        length = chance.choice(lengths)
+        return Net(version, chance.getrandbits(length) << (WIDTH[version] - length), length)
+
+    # The longest one last: the address is looked for at the end of every prefix that could cover it.
+    last = one((max(lengths),))
+    chosen: dict[Net, None] = {}
+    while len(chosen) < count - 1:
+        net = one(lengths)
+        if not net.contains(version, last.address + 1):
+            chosen[net] = None
+    return [*chosen, last]
+
+
+def _tcp_port(number: int) -> tuple[Match, ...]:
+    port = FIRST_PORT + number
+    return ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(port, port),))
+
+
+def _packet(*, version: int = 4, source: int = 0x0A0B0C0D, port: int = 80) -> Packet:
+    """A TCP packet that no failsafe port and no rule but the last knows."""
+    destination = 0x0A000001 if version == 4 else 0xFD99 << 112 | 1
+    return Packet(
+        version=version,
+        protocol=TCP,
+        source=source,
+        destination=destination,
+        source_port=40_000,
+        destination_port=port,
+    )
