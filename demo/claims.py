@@ -62,7 +62,7 @@ class Story:
     def _refused(self, name: str, text: str, wrong: str, says: str) -> None:
         path = self.lab.folder / "wrong.yaml"
         path.write_text(text)
-        before = text[: re.search(rf"(?<!\w){wrong}", text).start()]
+        before = re.split(rf"(?<!\w){wrong}", text)[0]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         kept = self._everything()
         done = self.lab.tortie("apply", "-f", path)
@@ -73,9 +73,9 @@ class Story:
         self.report.claim(
             Claim(
                 name=f"refused: {name}",
-                before="",
+                before="-",
                 after=first if done.returncode else f"accepted: {done.stdout}",
-                evidence=f"exit code {done.returncode}; nothing {'changed' if is_same else 'WAS THE SAME'}",
+                evidence=f"exit code {done.returncode}; {'nothing changed' if is_same else 'what is stored changed'}",
                 holds=done.returncode == 3 and found == (line, column) and says in first and is_same,
                 expected=f"wrong.yaml:{line}:{column}, {says!r}, exit code 3, and nothing changed",
             )
@@ -121,7 +121,7 @@ class Story:
                 name="conntrack entries of redis connections",
                 before=str(self.tracked),
                 after=str(tracked),
-                evidence=f"conntrack -L after {answered} connections; an nft rule with `ct state` makes the kernel track",
+                evidence=f"conntrack -L after {answered} connections; an nft rule with `ct state` makes it track",
                 holds=self.tracked > 0 and tracked == 0 and answered > 0,
                 expected="some before, 0 after",
             )
@@ -137,19 +137,22 @@ class Story:
         self.lab.must("apply", "-f", self.deny)
         denied_key = (f"GlobalNetworkPolicy({documents.DENIED_POLICY})", 0)
         counted_before = facts.enforced(self.lab).packets.get(denied_key, 0)
+        driver_before = facts.dropped_by_driver(self.lab)
         with facts.Traffic(self.lab, pause_s=0.001) as traffic:
             flood = facts.send_flood(self.lab, program, "--seconds", "2.5")
         counted = facts.enforced(self.lab).packets.get(denied_key, 0) - counted_before
+        dropped = facts.dropped_by_driver(self.lab) - driver_before
         leaked = facts.seen_by_stack(self.lab) - reached
+        lost = f", {flood.lost:,} of them lost on the wire" if flood.lost else ""
         self.report.claim(
             Claim(
                 name="a flood from a denied set is dropped in the driver",
-                before=f"{reached:,} of {control.sent:,} reach the stack",
-                after=f"{leaked:,} of {flood.sent:,} do, at {flood.rate_mpps:.2f} million/s",
-                evidence=f"tortie counted {counted:,} at rule 0 of {documents.DENIED_POLICY}; "
-                f"spoofed SYNs for {flood.seconds:.1f} s; an nft counter at the stack's entrance",
-                holds=(reached, leaked, counted) == (control.sent, 0, flood.sent) and flood.sent > 0,
-                expected="all before, none after, and every one counted",
+                before=f"{reached:,} of {control.arrived:,} reach the stack",
+                after=f"{leaked:,} of {flood.arrived:,} do, at {flood.rate_mpps:.2f} million/s",
+                evidence=f"{flood.sent:,} spoofed SYNs in {flood.seconds:.1f} s{lost}; the driver dropped {dropped:,}, "
+                f"tortie counted {counted:,} at rule 0 of {documents.DENIED_POLICY}",
+                holds=(reached, leaked) == (control.arrived, 0) and flood.arrived == dropped == counted > 0 < reached,
+                expected="all before, none after, and every one dropped and counted",
             )
         )
         asked, answered = len(traffic.times), traffic.answered

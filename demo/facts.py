@@ -1,6 +1,8 @@
-"""How facts are measured in the lab: by real connections, and by the kernel's own listings and counters. Judges nothing."""
+"""How facts are measured in the lab: by real connections, and by the kernel's listings and counters. Judges nothing."""
 
 import json
+import os
+import re
 import socket
 import statistics
 import subprocess
@@ -159,15 +161,21 @@ def compile_flood(lab: Lab) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Flooded:
-    """What was sent. Units: `seconds`."""
+    """What was sent, and what of it found no room in the wire's ring and never got to the host. Units: `seconds`."""
 
     sent: int
+    lost: int
     seconds: float
 
     @property
+    def arrived(self) -> int:
+        """What the host's driver was given."""
+        return self.sent - self.lost
+
+    @property
     def rate_mpps(self) -> float:
-        """Millions of packets a second."""
-        return self.sent / self.seconds / 1e6
+        """Millions of packets a second that arrived."""
+        return self.arrived / self.seconds / 1e6
 
 
 def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
@@ -176,9 +184,23 @@ def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
     macs = "".join(namespace.link(interface)["address"].replace(":", "") for namespace, interface in ends)
     flows = [word for net, to in zip(FLOOD_SOURCES, (HOST, HOST6), strict=True) for word in ("--flow", first(net), to)]
     script = Path(flood.__file__)
+    words: tuple[str | os.PathLike[str], ...]
     words = (sys.executable, script, program, "--interface", CLIENT_INTERFACE, "--macs", macs, *flows, *limits)
+    lost = _lost_on_wire(lab)
     answer = json.loads(lab.client.run(*words))
-    return Flooded(answer["sent"], answer["seconds"])
+    return Flooded(answer["sent"], _lost_on_wire(lab) - lost, answer["seconds"])
+
+
+def _lost_on_wire(lab: Lab) -> int:
+    """Frames of programs, not of sockets, that the client's interface could not hand over."""
+    listed = lab.client.run("ethtool", "-S", CLIENT_INTERFACE)
+    return sum(int(count) for count in re.findall(r"tx_queue_\d+_xdp_xmit_errors: (\d+)", listed))
+
+
+def dropped_by_driver(lab: Lab) -> int:
+    """Frames that an XDP program made the host's driver drop, as the driver counts them."""
+    listed = lab.host.run("ethtool", "-S", INTERFACE)
+    return sum(int(count) for count in re.findall(r"rx_queue_\d+_xdp_drops: (\d+)", listed))
 
 
 def first(net: str) -> str:

@@ -1,7 +1,7 @@
 """A flood of TCP SYNs from spoofed sources, sent for a bounded time by the kernel itself; a process of its own.
 
 Started in the client's network namespace; its standard output is one line of JSON with what it sent. The frames never
-were socket buffers (BPF_PROG_TEST_RUN with live frames), so the sender costs little and the receiver is what is measured.
+were socket buffers (BPF_PROG_TEST_RUN with live frames), so the sender costs little.
 """
 
 import argparse
@@ -23,7 +23,7 @@ BURST = 16_384
 
 def checksum(data: bytes) -> int:
     """The Internet checksum of an even number of bytes (RFC 1071)."""
-    total = sum(unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -3,8 +3,8 @@
     client ns                        host ns
     eth0 10.99.0.2, fd99::2  ═veth═  ens4 10.99.0.1, fd99::1      redis-server, a web server, tortie agent
 
-Whatever is made is written down in the lab's folder first, so that a lab whose maker was killed, or that was kept, can be
-removed by `demo.py --clean`. Nothing outside of the two namespaces and the folder is touched.
+Whatever is made is written down in the lab's folder first, so that a lab that was kept, or whose maker was killed, can
+be removed by `demo.py --clean`. Nothing outside of the two namespaces and the folder is touched.
 """
 
 import fcntl
@@ -56,7 +56,7 @@ class Namespace:
 
     def command(self, *words: str | os.PathLike[str]) -> list[str]:
         """The words that run a command in it."""
-        return ["nsenter", f"--net={self.path}", "--", *map(os.fspath, words)]
+        return ["nsenter", f"--net={self.path}", "--", *(os.fspath(word) for word in words)]
 
     def run(self, *words: str | os.PathLike[str], timeout_s: float = 30) -> str:
         """Standard output of a command in it. Raises: LabError with its output if it fails."""
@@ -155,6 +155,8 @@ class Lab:
                 length = "64" if ":" in address else "24"
                 _run("ip", "-n", namespace.name, "address", "add", f"{address}/{length}", "dev", interface, *rest)
             _run("ip", "-n", namespace.name, "link", "set", interface, "up")
+        # As network cards have it: a receive queue for each CPU, so that a flood on one leaves the others their rings.
+        self.host.run("ethtool", "-L", INTERFACE, "rx", str(os.cpu_count() or 1))
         # Short connections use a port each; the client would be out of them after 28,000 and a minute.
         for setting in ("tcp_tw_reuse=1", "ip_local_port_range=1024 65535", "tcp_max_tw_buckets=2000"):
             self.client.run("sysctl", "-q", "-w", f"net.ipv4.{setting}")

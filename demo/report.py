@@ -1,4 +1,4 @@
-"""What a person sees: steps with check marks on standard error as they happen, one table on standard output at the end."""
+"""What a person sees: steps with check marks on standard error as they happen, then one table on standard output."""
 
 import sys
 from collections.abc import Sequence
