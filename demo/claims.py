@@ -15,6 +15,8 @@ from report import Claim, Report
 
 CONNECTIONS = 60
 CONTROL_PACKETS = 2_000
+PATIENCE_S = 4.0
+"""Under the flood: a SYN for which the wire's ring has no room is sent again after 1 s."""
 SLOWEST = 0.8
 """Untracked may be this much of no firewall: what is claimed on a machine that does other things too."""
 NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
@@ -138,7 +140,7 @@ class Story:
         denied_key = (f"GlobalNetworkPolicy({documents.DENIED_POLICY})", 0)
         counted_before = facts.enforced(self.lab).packets.get(denied_key, 0)
         driver_before = facts.dropped_by_driver(self.lab)
-        with facts.Traffic(self.lab, pause_s=0.001) as traffic:
+        with facts.Traffic(self.lab, pause_s=0.001, patience_s=PATIENCE_S) as traffic:
             flood = facts.send_flood(self.lab, program, "--seconds", "2.5")
         counted = facts.enforced(self.lab).packets.get(denied_key, 0) - counted_before
         dropped = facts.dropped_by_driver(self.lab) - driver_before
@@ -156,12 +158,13 @@ class Story:
             )
         )
         asked, answered = len(traffic.times), traffic.answered
+        worst_ms = max((one for one in traffic.times if one is not None), default=0.0) * 1e3
         self.report.claim(
             Claim(
                 name="redis goes on answering during the flood",
                 before=f"median {self.latency_ms:.2f} ms",
                 after=f"{answered:,} of {asked:,}, median {facts.median_ms(traffic.times):.2f} ms",
-                evidence="new connections one after another, while the flood lasted",
+                evidence=f"new connections one after another, while the flood lasted; the slowest took {worst_ms:.1f} ms",
                 holds=answered == asked and asked >= 100,
                 expected="every one of at least 100",
             )

@@ -29,11 +29,11 @@ NATIVE = 1
 """Source: linux/if_link.h, XDP_ATTACHED_DRV."""
 
 
-def ping(address: str, source: str = "") -> float | None:
+def ping(address: str, source: str = "", patience_s: float = PATIENCE_S) -> float | None:
     """Seconds until redis answered PING on a new connection, None if it did not; from the thread's namespace."""
     started = time.monotonic()
     try:
-        with socket.create_connection((address, REDIS_PORT), PATIENCE_S, (source, 0) if source else None) as client:
+        with socket.create_connection((address, REDIS_PORT), patience_s, (source, 0) if source else None) as client:
             client.sendall(b"PING\r\n")
             return time.monotonic() - started if client.recv(16) == b"+PONG\r\n" else None
     except OSError:
@@ -216,6 +216,7 @@ class Traffic:
     source: tuple[str, str] = ("", "")
     """The client's address for IPv4 and IPv6, if it matters which."""
     pause_s: float = 0.005
+    patience_s: float = PATIENCE_S
     times: list[float | None] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -236,7 +237,7 @@ class Traffic:
         with entered(self.lab.client.path):
             while not self._over.is_set():
                 family = len(self.times) % 2
-                self.times.append(ping((HOST, HOST6)[family], self.source[family]))
+                self.times.append(ping((HOST, HOST6)[family], self.source[family], self.patience_s))
                 time.sleep(self.pause_s)
 
     @property
