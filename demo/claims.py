@@ -76,8 +76,8 @@ class Story:
             Claim(
                 name=f"refused: {name}",
                 before="-",
-                after=first if done.returncode else f"accepted: {done.stdout}",
-                evidence=f"exit code {done.returncode}; {'nothing changed' if is_same else 'what is stored changed'}",
+                after=f"{'nothing' if is_same else 'something'} changed, exit code {done.returncode}",
+                evidence=first or f"accepted: {done.stdout}",
                 holds=done.returncode == 3 and found == (line, column) and says in first and is_same,
                 expected=f"wrong.yaml:{line}:{column}, {says!r}, exit code 3, and nothing changed",
             )
@@ -164,7 +164,7 @@ class Story:
                 name="redis goes on answering during the flood",
                 before=f"median {self.latency_ms:.2f} ms",
                 after=f"{answered:,} of {asked:,}, median {facts.median_ms(traffic.times):.2f} ms",
-                evidence=f"new connections one after another, while the flood lasted; the slowest took {worst_ms:.1f} ms",
+                evidence=f"new connections one after another, while it lasted; the slowest took {worst_ms:.1f} ms",
                 holds=answered == asked and asked >= 100,
                 expected="every one of at least 100",
             )

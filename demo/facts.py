@@ -178,6 +178,11 @@ class Flooded:
         return self.arrived / self.seconds / 1e6
 
 
+def flood_cpu() -> int:
+    """The CPU that the flood is sent from, and with it the receive queue that it fills: one attacker's flows."""
+    return max(os.sched_getaffinity(0))
+
+
 def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
     """SYNs to redis from every address of the flood's sources, over both families."""
     ends = ((lab.host, INTERFACE), (lab.client, CLIENT_INTERFACE))
@@ -185,7 +190,20 @@ def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
     flows = [word for net, to in zip(FLOOD_SOURCES, (HOST, HOST6), strict=True) for word in ("--flow", first(net), to)]
     script = Path(flood.__file__)
     words: tuple[str | os.PathLike[str], ...]
-    words = (sys.executable, script, program, "--interface", CLIENT_INTERFACE, "--macs", macs, *flows, *limits)
+    words = (
+        "taskset",
+        "--cpu-list",
+        str(flood_cpu()),
+        sys.executable,
+        script,
+        program,
+        "--interface",
+        CLIENT_INTERFACE,
+        "--macs",
+        macs,
+        *flows,
+        *limits,
+    )
     lost = _lost_on_wire(lab)
     answer = json.loads(lab.client.run(*words))
     return Flooded(answer["sent"], _lost_on_wire(lab) - lost, answer["seconds"])
@@ -234,6 +252,8 @@ class Traffic:
             self._thread.join(5)
 
     def _make(self) -> None:
+        # A thread's own; on a machine with one CPU everything shares it.
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {flood_cpu()} or {flood_cpu()})
         with entered(self.lab.client.path):
             while not self._over.is_set():
                 family = len(self.times) % 2

@@ -158,8 +158,9 @@ class Lab:
         # As network cards have it: a receive queue for each CPU, so that a flood on one leaves the others their rings.
         self.host.run("ethtool", "-L", INTERFACE, "rx", str(os.cpu_count() or 1))
         # Short connections use a port each; the client would be out of them after 28,000 and a minute.
-        for setting in ("tcp_tw_reuse=1", "ip_local_port_range=1024 65535", "tcp_max_tw_buckets=2000"):
-            self.client.run("sysctl", "-q", "-w", f"net.ipv4.{setting}")
+        settings = {"tcp_tw_reuse": "1", "ip_local_port_range": "1024 65535", "tcp_max_tw_buckets": "2000"}
+        for name, value in settings.items():
+            self.client.run("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{name}")
 
     def start(self, namespace: Namespace, *words: str | os.PathLike[str], log: str) -> subprocess.Popen[bytes]:
         """A process in a namespace, with a session of its own: an interrupt at the terminal is ours to deal with."""

@@ -36,7 +36,7 @@ class Report:
 
     def step(self, text: str) -> None:
         """Something was done."""
-        self._progress.print(Text("  ✔ ", style="green") + Text(text))
+        self._progress.print(Text.assemble(("  ✔ ", "green"), text))
 
     def note(self, text: str) -> None:
         """Something worth knowing, that proves nothing."""
@@ -44,13 +44,14 @@ class Report:
 
     def problem(self, text: str) -> None:
         """Something went wrong."""
-        self._progress.print(Text("  ✘ ", style="bold red") + Text(text))
+        self._progress.print(Text.assemble(("  ✘ ", "bold red"), text))
 
     def claim(self, claim: Claim) -> None:
         """Something was measured; it goes into the table."""
         self.claims.append(claim)
         if claim.holds:
             self.step(f"{claim.name}: {claim.after}")
+            self.note(claim.evidence)
         else:
             self.problem(f"{claim.name}: found {claim.after} ({claim.evidence}); expected {claim.expected}")
 
