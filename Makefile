@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files --cached --others --exclude-standard -- src bpf extensions meson.build pyproject.toml 2>/dev/null)
 
-.PHONY: help setup build fmt check test test-fast test-kernels demo bench clean
+.PHONY: help setup build fmt check test test-fast test-kernels demo demo-clean bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,13 +36,14 @@ $(INSTALLED): $(DEPENDENCIES) $(SOURCES)
 build: $(INSTALLED)  ## compile and install into the virtual environment
 
 fmt: $(DEPENDENCIES)  ## format
-	$(BIN)/ruff format src tests extensions
-	$(BIN)/ruff check --fix src tests extensions
+	$(BIN)/ruff format src tests extensions demo bench
+	$(BIN)/ruff check --fix src tests extensions demo bench
 
 check: build  ## format, lint, types, imports
-	$(BIN)/ruff format --check src tests extensions
-	$(BIN)/ruff check src tests extensions
+	$(BIN)/ruff format --check src tests extensions demo bench
+	$(BIN)/ruff check src tests extensions demo bench
 	$(BIN)/mypy
+	$(BIN)/mypy demo bench
 	$(BIN)/lint-imports
 
 test-fast: check  ## check and the pure tests
@@ -55,7 +56,10 @@ test-kernels: build  ## load the programs on an emulated Linux 5.10 (a minute; f
 	tests/kernels/run.sh
 
 demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)
-	$(BIN)/python tests/demo/demo.py $(if $(KEEP),--keep)
+	$(BIN)/python demo/demo.py $(if $(KEEP),--keep)
+
+demo-clean: build  ## remove labs that `make demo KEEP=1` left up
+	$(BIN)/python demo/demo.py --clean
 
 bench: build  ## measure; prints a table and writes build/bench.json (QUICK=1, ONLY="ports apply")
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(QUICK),--quick) $(foreach group,$(ONLY),--only $(group))

@@ -209,8 +209,8 @@ class EbpfDriver:
     def _keep_left(self) -> None:
         """Where policy is refused and an earlier agent's programs enforce, they stay; and so does its nft table.
 
-        The table of then holds that interface's last good egress, which nobody can render any more. Interfaces that need
-        a new table for their own egress have to wait, and are told so.
+        The table of then holds that interface's last good egress, which nobody can render any more. Interfaces that
+        need a new table for their own egress have to wait, and are told so.
         """
         left = []
         for name in self._refused.keys() & self._states.keys() - self._enforced.keys() - self._held:
@@ -229,8 +229,9 @@ class EbpfDriver:
         for name in self._states.keys() - self._refused.keys():
             if self._states[name].stage(Stage.UNTRACKED, Direction.EGRESS):
                 self._held.add(name)
+                others = ", ".join(sorted(left))
                 self._refused[name] = (
-                    f"the nft table of an earlier agent stays until the policy of {', '.join(sorted(left))} can be enforced",
+                    f"the earlier agent's nft table stays until the policy of {others} can be enforced",
                 )
 
     def _plane(self, name: str) -> InterfacePlane:

@@ -70,14 +70,23 @@ def unmount_bpffs(path: Path) -> bool:
     """Undo `durable_bpffs` if nothing is pinned there any more; whether it did."""
     outside = _outside()
     seen = path if outside is None else outside / "root" / path.relative_to("/")
-    # the kernel puts maps.debug and progs.debug into every bpffs
-    if not is_bpffs(seen) or any(entry.suffix != ".debug" for entry in seen.iterdir()):
+    if not is_bpffs(seen) or any(_is_used(entry) for entry in seen.iterdir()):
         return False
     if outside is None:
         _child("umount", str(path))
     else:
         _enter(outside, "umount", str(path))
     return True
+
+
+def _is_used(entry: Path) -> bool:
+    """Whether somebody pinned something, or means to.
+
+    The kernel puts maps.debug and progs.debug into every bpffs, and iproute2 its own folders into the first it finds.
+    """
+    if entry.suffix == ".debug":
+        return False
+    return entry.name not in ("ip", "tc", "xdp") or any(not path.is_dir() for path in entry.rglob("*"))
 
 
 def _outside() -> Path | None:

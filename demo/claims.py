@@ -1,0 +1,243 @@
+"""The claims, in the order of the story: each one does something in the lab, measures what came of it, and can fail."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import documents
+import facts
+import lab as labs
+import speed
+from documents import INTERFACE
+from lab import HOST, Lab
+from report import Claim, Report
+
+CONNECTIONS = 60
+CONTROL_PACKETS = 2_000
+PATIENCE_S = 4.0
+"""Under the flood: a SYN for which the wire's ring has no room is sent again after 1 s."""
+SLOWEST = 0.8
+"""Untracked may be this much of no firewall: what is claimed on a machine that does other things too."""
+NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
+
+
+@dataclass(slots=True)
+class Story:
+    """The demonstration: what it works with, and what was found before tortie."""
+
+    lab: Lab
+    report: Report
+    tracked: int = 0
+    latency_ms: float = 0.0
+    answered: int = 0
+    web: str = ""
+    redis: Path = field(init=False)
+    deny: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.redis, self.deny = self.lab.folder / "redis.yaml", self.lab.folder / "deny.yaml"
+        self.redis.write_text(documents.redis_documents(HOST))
+        listed = (*documents.FLOOD_SOURCES, labs.LISTED, labs.LISTED6)
+        self.deny.write_text(documents.deny_documents(*listed))
+
+    def before(self) -> None:
+        """What the host is without tortie: the left column."""
+        facts.make_kernel_track(self.lab)
+        times = facts.pings(self.lab, CONNECTIONS)
+        self.latency_ms, self.answered = facts.median_ms(times), len([one for one in times if one is not None])
+        self.tracked = facts.tracked(self.lab)
+        self.web = facts.web_status(self.lab)
+        self.report.note(
+            f"without tortie: {self.answered} of {CONNECTIONS} connections answered, median {self.latency_ms:.2f} ms; "
+            f"conntrack has {self.tracked} entries for them; XDP program on {INTERFACE}: "
+            f"{facts.attached(self.lab).name or 'none'}"
+        )
+
+    def refusals(self) -> None:
+        """Wrong documents, before and after the right ones were applied, change nothing."""
+        misprint = documents.misprinted_documents(HOST)
+        self._refused("`piVersion`, as the article prints it", misprint, "piVersion", "did you mean apiVersion?")
+        placeholder = documents.redis_documents("<NODE_IP>")
+        self._refused("`<NODE_IP>` left as it is", placeholder, "<NODE_IP>", "<NODE_IP>")
+
+    def _refused(self, name: str, text: str, wrong: str, says: str) -> None:
+        path = self.lab.folder / "wrong.yaml"
+        path.write_text(text)
+        before = re.split(rf"(?<!\w){wrong}", text)[0]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        kept = self._everything()
+        done = self.lab.tortie("apply", "-f", path)
+        first = done.stderr.strip().partition("\n")[0].removeprefix(f"{self.lab.folder}/")
+        place = re.match(r"wrong\.yaml:(\d+):(\d+)", first)
+        found = place and (int(place[1]), int(place[2]))
+        is_same = self._everything() == kept
+        self.report.claim(
+            Claim(
+                name=f"refused: {name}",
+                before="-",
+                after=f"{'nothing' if is_same else 'something'} changed, exit code {done.returncode}",
+                evidence=first or f"accepted: {done.stdout}",
+                holds=done.returncode == 3 and found == (line, column) and says in first and is_same,
+                expected=f"wrong.yaml:{line}:{column}, {says!r}, exit code 3, and nothing changed",
+            )
+        )
+
+    def _everything(self) -> tuple[list[str], facts.Attached]:
+        stored = [self.lab.must("get", kind, "-o", "json") for kind in ("hep", "gnp", "globalnetworkset")]
+        return stored, facts.attached(self.lab)
+
+    def accelerated(self) -> None:
+        """The issue's two documents: redis answers as before, through XDP and around conntrack."""
+        said = self.lab.must("apply", "-f", self.redis)
+        for line in said.splitlines():
+            self.report.note(line)
+        self.lab.host.run("conntrack", "-F")
+        times = facts.pings(self.lab, CONNECTIONS)
+        answered, tracked = len([one for one in times if one is not None]), facts.tracked(self.lab)
+        self.report.claim(
+            Claim(
+                name="redis answers, IPv4 and IPv6",
+                before=f"{self.answered} of {CONNECTIONS}, median {self.latency_ms:.2f} ms",
+                after=f"{answered} of {CONNECTIONS}, median {facts.median_ms(times):.2f} ms",
+                evidence="PING on a new connection each, over both families in turn",
+                holds=answered == self.answered == CONNECTIONS,
+                expected=f"{CONNECTIONS} answers before and after",
+            )
+        )
+        program, told = facts.attached(self.lab), facts.enforced(self.lab)
+        agree = (told.name, told.id, told.where, told.is_enforced) == (program.name, program.id, "xdp", True)
+        self.report.claim(
+            Claim(
+                name=f"an XDP program sits natively on {INTERFACE}",
+                before="none",
+                after=f"{program.name} (id {program.id})" if program.name else "none",
+                evidence=f"ip -d link: {'native' if program.is_native else 'not native'}; "
+                f"tortie status: {told.name} (id {told.id}), {told.where}",
+                holds=bool(program.name) and program.is_native and agree,
+                expected="one, native, the same in both",
+            )
+        )
+        self.report.claim(
+            Claim(
+                name="conntrack entries of redis connections",
+                before=str(self.tracked),
+                after=str(tracked),
+                evidence=f"conntrack -L after {answered} connections; an nft rule with `ct state` makes it track",
+                holds=self.tracked > 0 and tracked == 0 and answered > 0,
+                expected="some before, 0 after",
+            )
+        )
+
+    def flooded(self) -> None:
+        """A denied source set: first the same flood without the policy, as the control; then with it."""
+        program = facts.compile_flood(self.lab)
+        facts.watch_flood(self.lab)
+        control = facts.send_flood(self.lab, program, "--packets", str(CONTROL_PACKETS))
+        reached = facts.seen_by_stack(self.lab)
+        listed_before = facts.listed_answers(self.lab)
+        self.lab.must("apply", "-f", self.deny)
+        denied_key = (f"GlobalNetworkPolicy({documents.DENIED_POLICY})", 0)
+        counted_before = facts.enforced(self.lab).packets.get(denied_key, 0)
+        driver_before = facts.dropped_by_driver(self.lab)
+        with facts.Traffic(self.lab, pause_s=0.001, patience_s=PATIENCE_S) as traffic:
+            flood = facts.send_flood(self.lab, program, "--seconds", "2.5")
+        counted = facts.enforced(self.lab).packets.get(denied_key, 0) - counted_before
+        dropped = facts.dropped_by_driver(self.lab) - driver_before
+        leaked = facts.seen_by_stack(self.lab) - reached
+        lost = f", {flood.lost:,} of them lost on the wire" if flood.lost else ""
+        self.report.claim(
+            Claim(
+                name="a flood from a denied set is dropped in the driver",
+                before=f"{reached:,} of {control.arrived:,} reach the stack",
+                after=f"{leaked:,} of {flood.arrived:,} do, at {flood.rate_mpps:.2f} million/s",
+                evidence=f"{flood.sent:,} spoofed SYNs in {flood.seconds:.1f} s{lost}; the driver dropped {dropped:,}, "
+                f"tortie counted {counted:,} at rule 0 of {documents.DENIED_POLICY}",
+                holds=(reached, leaked) == (control.arrived, 0) and flood.arrived == dropped == counted > 0 < reached,
+                expected="all before, none after, and every one dropped and counted",
+            )
+        )
+        asked, answered = len(traffic.times), traffic.answered
+        worst_ms = max((one for one in traffic.times if one is not None), default=0.0) * 1e3
+        self.report.claim(
+            Claim(
+                name="redis goes on answering during the flood",
+                before=f"median {self.latency_ms:.2f} ms",
+                after=f"{answered:,} of {asked:,}, median {facts.median_ms(traffic.times):.2f} ms",
+                evidence=f"new connections one after another, while it lasted; the slowest took {worst_ms:.1f} ms",
+                holds=answered == asked and asked >= 100,
+                expected="every one of at least 100",
+            )
+        )
+        listed = facts.listed_answers(self.lab)
+        self.report.claim(
+            Claim(
+                name="a listed address gets no answer",
+                before=f"{' and '.join(listed_before) or 'none'} answered",
+                after=" and ".join(listed) + " answered" if listed else "silence",
+                evidence="the client's own second addresses, so an answer would be seen",
+                holds=len(listed_before) == 2 and not listed,
+                expected="both answered before, none after",
+            )
+        )
+
+    def killed(self) -> None:
+        """The agent dies without a chance to say so; another takes over."""
+        before = facts.enforced(self.lab)
+        with (
+            facts.Traffic(self.lab) as allowed,
+            facts.Traffic(self.lab, source=(labs.LISTED, labs.LISTED6), pause_s=0.0) as denied,
+        ):
+            time.sleep(0.2)
+            self.lab.kill_agent()
+            time.sleep(0.8)
+            dead, dead_allowed = facts.attached(self.lab), allowed.answered
+            self.lab.start_agent()
+            time.sleep(0.3)
+        after = facts.enforced(self.lab)
+        lost = len(allowed.times) - allowed.answered
+        ids = {before.id, dead.id, after.id}
+        self.report.claim(
+            Claim(
+                name="kill -9 of the agent changes nothing",
+                before=f"{before.name} (id {before.id})",
+                after=f"id {dead.id} without agent, {after.id} with the next; {lost} of {len(allowed.times)} lost",
+                evidence=f"a connection every few ms throughout, {dead_allowed} answered before the restart; "
+                f"denied: {denied.answered} of {len(denied.times)} answered",
+                holds=len(ids) == 1 and lost == 0 and dead_allowed > 10 and denied.answered == 0 < len(denied.times),
+                expected="the same program, no connection lost, no denied one answered",
+            )
+        )
+
+    def not_locked_down(self) -> None:
+        """The plain truth about what this version does not do."""
+        web, notes = facts.web_status(self.lab), facts.enforced(self.lab).notes
+        self.report.claim(
+            Claim(
+                name="nothing is locked down: ports without policy stay open",
+                before=f"port {facts.WEB_PORT}: {self.web or 'silence'}",
+                after=f"port {facts.WEB_PORT}: {web or 'silence'}",
+                evidence=f"tortie status: {'; '.join(notes)}",
+                holds=bool(web) and web == self.web and NOT_LOCKED_DOWN in notes,
+                expected="the same answer, and the note in the status",
+            )
+        )
+
+    def fast(self) -> None:
+        """Short connections a second, three ways."""
+        self.lab.must("delete", "-f", self.deny)
+        self.lab.must("delete", "-f", self.redis)
+        self.lab.host.nft("delete table inet track; delete table inet watch")
+        rates = speed.measure(self.lab, self.redis, self.report.note)
+        none, tracked, untracked = (rates[name] for name in (speed.NONE, speed.TRACKED, speed.UNTRACKED))
+        self.report.claim(
+            Claim(
+                name="requests/s, a new connection for each",
+                before=f"{none:,.0f} without firewall, {tracked:,.0f} with conntrack",
+                after=f"{untracked:,.0f} untracked",
+                evidence=f"{untracked / none:.2f} of none, {untracked / tracked:.2f} of conntrack; medians of "
+                f"{speed.ROUNDS} interleaved rounds of {speed.REQUESTS:,}; noisy: 10% mean little",
+                holds=untracked >= SLOWEST * none,
+                expected=f"at least {SLOWEST} of none",
+            )
+        )
