@@ -67,7 +67,7 @@ class Namespace:
 
     def command(self, *words: str | os.PathLike[str]) -> list[str]:
         """The words that run a command in this namespace."""
-        return ["nsenter", f"--net={self.path}", "--", *map(os.fspath, words)]
+        return ["nsenter", f"--net={self.path}", "--", *(os.fspath(word) for word in words)]
 
     def run(self, *words: str | os.PathLike[str], timeout_s: float = 30, **options: Any) -> str:
         """Standard output of a command in this namespace. Raises: AssertionError with its output if it fails."""
