@@ -30,7 +30,7 @@ $(DEPENDENCIES): requirements/dev.lock $(PACKAGES)
 	@touch $@
 
 $(INSTALLED): $(DEPENDENCIES) $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall -Cbuild-dir=build/meson .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall --config-settings=build-dir=build/meson .
 	@touch $@
 
 build: $(INSTALLED)  ## compile and install into the virtual environment
