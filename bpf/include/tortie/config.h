@@ -4,14 +4,8 @@
 #ifndef TORTIE_CONFIG_H
 #define TORTIE_CONFIG_H
 
+#include "decision.h"
 #include "packet.h"
-
-/* How a combination of classes becomes a decision; `tables.c` chooses. */
-enum backend { BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
-
-enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
-
-enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
 
 /* How one address becomes its class. `used` 0: no rule looks at this side, every address is class 0. */
 struct dimension {
@@ -26,7 +20,7 @@ struct dimension {
 };
 
 struct config {
-	u32 backend;
+	enum backend backend;
 	u32 services, sports;            /* the dimension is used */
 	u32 destination_stride, service_stride, sport_stride, fold_stride;
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
