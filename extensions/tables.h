@@ -84,7 +84,7 @@ struct dimension {
 	u64 *hosts4;
 	u32 hosts4_bits;           /* log2(buckets); 0: no table */
 	u64 *table6;
-	u32 table6_bits, hosts6, lengths6_count;
+	u32 table6_bits, table6_seed, hosts6, lengths6_count;
 	u8 lengths6[128];
 	struct found4 *found4;     /* ascending (address, length) */
 	struct found6 *found6;
@@ -152,7 +152,7 @@ u32 atoms_without(struct tables *t, u32 atom_set, u32 atom);
 int atoms_have(const struct tables *t, u32 atom_set, u32 atom);
 void change_note(struct tables *t, enum side side, u32 version, u64 high, u64 low, u32 atom_set);
 int hosts4_put(u64 *table, u32 bits, u32 address, u32 class);
-int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, int has_readers);
+int table6_put(u64 *table, u32 bits, u32 seed, u64 high, u64 low, u32 length, u32 class, int has_readers);
 
 /* service.c */
 void service_compile(struct tables *t);

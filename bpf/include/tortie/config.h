@@ -13,6 +13,7 @@ struct dimension {
 	u32 hosts4, hosts4_shift;        /* host table present; 32 - log2(buckets) */
 	u32 nets4;                       /* trie present */
 	u32 table6, table6_shift;        /* IPv6 table present; 64 - log2(buckets) */
+	u32 table6_seed;
 	u32 hosts6;                      /* it holds single addresses */
 	u32 lengths6_count;              /* distinct prefix lengths of its nets */
 	u32 default4, default6;          /* class of an address outside every prefix */

@@ -252,7 +252,7 @@ class Classifier:
         found: dict[str, int | bytes] = {name: int(getattr(self._layout, name)) for name in names}
         for side, part in zip(("source", "destination"), self._layout.side, strict=True):
             for name in (
-                *("used", "hosts4", "hosts4_shift", "nets4", "table6", "table6_shift", "hosts6"),
+                *("used", "hosts4", "hosts4_shift", "nets4", "table6", "table6_shift", "table6_seed", "hosts6"),
                 *("lengths6_count", "default4", "default6"),
             ):
                 found[f"{side}.{name}"] = int(getattr(part, name))
