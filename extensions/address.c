@@ -348,9 +348,9 @@ static int bucket6_put(u64 *bucket, u64 high, u64 low, u32 word)
 }
 
 /* As hosts4_put; but a key is two words, so where there are readers it never changes and no neighbour moves. */
-int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, int has_readers)
+int table6_put(u64 *table, u32 bits, u32 seed, u64 high, u64 low, u32 length, u32 class, int has_readers)
 {
-	u64 hash = hash6(high, low, length);
+	u64 hash = hash6(high, low, length, seed);
 	u32 word = 1u << 31 | length << 23 | class, place[2] = {hash >> (64 - bits), hash6_second(hash) >> (64 - bits)};
 
 	if (bucket6_put(table + place[0] * 8ull, high, low, word) || bucket6_put(table + place[1] * 8ull, high, low, word))
@@ -360,7 +360,7 @@ int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, i
 			u64 *b = table + place[n] * 8ull, h = b[2 + 2 * i], l = b[3 + 2 * i], other;
 			u32 *words = (u32 *)b, w = words[i];
 
-			hash = hash6(h, l, w >> 23 & 255);
+			hash = hash6(h, l, w >> 23 & 255, seed);
 			other = hash6_second(hash) >> (64 - bits);
 			if (hash >> (64 - bits) != place[n] || other == place[n] || !bucket6_put(table + other * 8, h, l, w))
 				continue;
@@ -372,6 +372,8 @@ int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, i
 	return 0;
 }
 
+/* Entries find no place at times in a small table, and always where somebody chose addresses that collide: four seeds are
+ * tried, then the table doubles. */
 static void table6_compile(struct tables *t, struct dimension *d)
 {
 	const struct found6 *found = d->found6;
@@ -381,12 +383,12 @@ static void table6_compile(struct tables *t, struct dimension *d)
 		fail(t, FAILED_SIZE);
 	while ((3ull << bits) * 2 < count * 5ull)      /* 0.4 full at most */
 		bits++;
-	for (;; bits++) {
+	for (;; d->table6_seed++, bits += d->table6_seed % 4 == 0) {
 		if (64ull << bits > MAX_TABLE_BYTES)
 			fail(t, FAILED_SIZE);
 		d->table6 = arena_alloc(t, 64ull << bits);
 		for (i = 0; i < count; i++)
-			if (found[i].length && !table6_put(d->table6, bits, found[i].high, found[i].low, found[i].length, found[i].class, 0))
+			if (found[i].length && !table6_put(d->table6, bits, d->table6_seed, found[i].high, found[i].low, found[i].length, found[i].class, 0))
 				break;
 		if (i == count)
 			break;
@@ -568,7 +570,7 @@ static u32 find6(const struct dimension *d, u64 address_high, u64 address_low, u
 
 static struct change *change_slot(const struct changes *c, u32 version, u64 high, u64 low)
 {
-	u32 i = hash6(high, low, version) >> 32 & c->mask;
+	u32 i = hash6(high, low, version, 0) >> 32 & c->mask;
 
 	while (c->slots[i].version && (c->slots[i].version != version || c->slots[i].high != high || c->slots[i].low != low))
 		i = (i + 1) & c->mask;

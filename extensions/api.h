@@ -10,7 +10,7 @@ enum table { SRC4_HOSTS, SRC4_NETS, SRC6, DST4_HOSTS, DST4_NETS, DST6, SERVICES,
 	     BITS_SRC, BITS_DST, BITS_SVC, BITS_SPORT, TERMS };
 
 struct address_layout {
-	u32 classes, used, hosts4, hosts4_shift, nets4, table6, table6_shift, hosts6, lengths6_count, default4, default6;
+	u32 classes, used, hosts4, hosts4_shift, nets4, table6, table6_shift, table6_seed, hosts6, lengths6_count, default4, default6;
 	u8 lengths6[128];
 };
 

@@ -10,11 +10,6 @@
 #include <string.h>
 #include "tables.h"
 
-#define REASON_NO_MATCH 0
-#define REASON_FRAGMENT 5
-#define REASON_BASE 16
-#define WORD_LOG 4
-
 /* ---- results: each distinct outcome is one counter ---- */
 
 static int same_result(const struct tables *t, const struct result *r, u32 reason, u32 verdict, const u32 *chain, u32 count)
@@ -149,9 +144,9 @@ static u32 decide(struct tables *t, const struct combination *c, u32 *chain)
 		verdict = VERDICT_DENY;
 	}
 	if (!count)                          /* nothing met: the plain reason is the counter */
-		return reason << 3 | verdict;
+		return WORD(reason, verdict);
 	result = result_of(t, reason, verdict, chain, count);
-	return result == NONE ? NONE : (REASON_BASE + result) << 3 | (log ? WORD_LOG : 0) | verdict;
+	return result == NONE ? NONE : WORD(REASON_BASE + result, verdict) | (log ? WORD_LOG : 0);
 }
 
 /* ---- cells ---- */
@@ -294,7 +289,7 @@ static void bits(struct tables *t)
 
 /* ---- choice ---- */
 
-void decision_compile(struct tables *t, enum backend wanted, u32 spare_bytes)
+void decision_compile(struct tables *t, int wanted, u32 spare_bytes)
 {
 	u64 s = t->side[SOURCE].rows.count, d = t->side[DESTINATION].rows.count, p = t->services.count, q = t->sports.count;
 	u64 all = s * d <= MAX_CELLS && p * q <= MAX_CELLS ? s * d * p * q : ~0ull;

@@ -174,6 +174,7 @@ void tables_layout(const struct tables *t, struct tables_layout *l)
 		a->nets4 = d->trie_blocks > 0;
 		a->table6 = d->table6_bits > 0;
 		a->table6_shift = 64 - d->table6_bits;
+		a->table6_seed = d->table6_seed;
 		a->hosts6 = d->hosts6;
 		a->lengths6_count = d->lengths6_count;
 		a->default4 = d->default4;
@@ -385,7 +386,7 @@ int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 lo
 		return FAILED_ROOM;
 	}
 	if (version == 4 ? !hosts4_put(d->live_hosts4, d->hosts4_bits, low, class)
-			 : !table6_put(d->live_table6, d->table6_bits, high, low, 128, class, 1))
+			 : !table6_put(d->live_table6, d->table6_bits, d->table6_seed, high, low, 128, class, 1))
 		return FAILED_ROOM;
 	change_note(t, side, version, high, low, set);
 	return 0;

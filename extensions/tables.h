@@ -15,6 +15,7 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "../bpf/include/tortie/decision.h"
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -22,16 +23,13 @@ typedef uint32_t u32;
 typedef uint64_t u64;
 
 #define NONE 0xffffffffu
+#define BACKEND_AUTO (-1)
 
 enum side { SOURCE, DESTINATION };
-enum backend { BACKEND_AUTO = -1, BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
-enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
-enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
 enum list { SOURCE_IN, SOURCE_OUT, DESTINATION_IN, DESTINATION_OUT, LISTS };
 enum failure { FAILED_MEMORY = -1, FAILED_TERMS = -2, FAILED_CLASSES = -3, FAILED_STEPS = -4, FAILED_SIZE = -5, FAILED_ROOM = -6 };
 
 #define MAX_TERMS 32768
-#define MAX_STEPS 512              /* decide.h */
 #define MAX_CELLS (4u << 20)
 #define MAX_WORK (64ull << 20)     /* words of bit rows that choosing a faster back end may cost */
 #define MAX_TABLE_BYTES (512ull << 20)     /* of one table; of the bit rows together */
@@ -86,7 +84,7 @@ struct dimension {
 	u64 *hosts4;
 	u32 hosts4_bits;           /* log2(buckets); 0: no table */
 	u64 *table6;
-	u32 table6_bits, hosts6, lengths6_count;
+	u32 table6_bits, table6_seed, hosts6, lengths6_count;
 	u8 lengths6[128];
 	struct found4 *found4;     /* ascending (address, length) */
 	struct found6 *found6;
@@ -154,13 +152,13 @@ u32 atoms_without(struct tables *t, u32 atom_set, u32 atom);
 int atoms_have(const struct tables *t, u32 atom_set, u32 atom);
 void change_note(struct tables *t, enum side side, u32 version, u64 high, u64 low, u32 atom_set);
 int hosts4_put(u64 *table, u32 bits, u32 address, u32 class);
-int table6_put(u64 *table, u32 bits, u64 high, u64 low, u32 length, u32 class, int has_readers);
+int table6_put(u64 *table, u32 bits, u32 seed, u64 high, u64 low, u32 length, u32 class, int has_readers);
 
 /* service.c */
 void service_compile(struct tables *t);
 
 /* decision.c */
-void decision_compile(struct tables *t, enum backend wanted, u32 spare_bytes);
+void decision_compile(struct tables *t, int wanted, u32 spare_bytes);
 int decision_extend(struct tables *t, enum side side, u32 class);
 u64 bits_row_words(const struct tables *t);
 void bits_row(const struct tables *t, const u64 *row, u64 *out);

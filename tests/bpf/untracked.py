@@ -1,11 +1,12 @@
 """Loads a case's ingress policy as the driver does, and tells what the program did to a packet, counters included."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import unpack_from
 
 from strategies import Case
+from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.kernel import bpf
@@ -57,19 +58,23 @@ def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[
     return Loaded(case, Generation(plan, door, mark_bit=MARK, backend=backend), list(index.refs()))
 
 
-def read_counts(generation: Generation, refs: list[RuleRef]) -> Counts:
+def read_counts(generation: Generation, refs: Sequence[RuleRef]) -> Counts:
+    """Counters of the program by rule and reason."""
+    return meaning(generation.read_counters(), generation.classifier, refs)
+
+
+def meaning(totals: Sequence[int], classifier: Classifier, refs: Sequence[RuleRef]) -> Counts:
     """Counters by rule and reason."""
-    totals = generation.read_counters()
     found: Counts = Counter()
     for reason, place in REASONS.items():
-        found[reason] += totals[place]
+        found[reason] += totals[place] if place < len(totals) else 0
     for number, count in enumerate(totals[REASON_BASE:]):
         if not count:
             continue
-        if generation.classifier.counts_rules:
+        if classifier.counts_rules:
             found[refs[number]] += count
             continue
-        outcome = generation.classifier.outcome(number)
+        outcome = classifier.outcome(number)
         assert outcome is not None
         for rule in outcome.rules:
             found[refs[rule]] += count

@@ -73,9 +73,10 @@ static __always_inline u32 bucket6_find(void *map, u32 index, u64 high, u64 low,
 	return 0;
 }
 
-static __always_inline u32 find6(void *map, u32 shift, u64 high, u64 low, u32 length)
+static __always_inline u32 find6(void *map, const volatile struct dimension *d, u64 high, u64 low, u32 length)
 {
-	u64 hash = hash6(high, low, length);
+	u64 hash = hash6(high, low, length, d->table6_seed);
+	u32 shift = d->table6_shift;
 	bool full;
 	u32 word = bucket6_find(map, hash >> (shift & 63), high, low, length, &full);
 
@@ -94,7 +95,7 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 	if (!d->table6)
 		return best;
 	if (d->hosts6) {
-		word = find6(map, d->table6_shift, high, low, 128);
+		word = find6(map, d, high, low, 128);
 		if (word)
 			return word & 0x7fffff;
 	}
@@ -108,7 +109,7 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 		length = d->lengths6[middle & 127];
 		high_mask = length >= 64 ? ~0ull : ~(~0ull >> (length & 63));
 		low_mask = length > 64 ? ~0ull << ((128 - length) & 63) : 0;
-		word = find6(map, d->table6_shift, high & high_mask, low & low_mask, length);
+		word = find6(map, d, high & high_mask, low & low_mask, length);
 		if (word) {
 			best = word & 0x7fffff;
 			from = middle + 1;

@@ -4,14 +4,8 @@
 #ifndef TORTIE_CONFIG_H
 #define TORTIE_CONFIG_H
 
+#include "decision.h"
 #include "packet.h"
-
-/* How a combination of classes becomes a decision; `tables.c` chooses. */
-enum backend { BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
-
-enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
-
-enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
 
 /* How one address becomes its class. `used` 0: no rule looks at this side, every address is class 0. */
 struct dimension {
@@ -19,6 +13,7 @@ struct dimension {
 	u32 hosts4, hosts4_shift;        /* host table present; 32 - log2(buckets) */
 	u32 nets4;                       /* trie present */
 	u32 table6, table6_shift;        /* IPv6 table present; 64 - log2(buckets) */
+	u32 table6_seed;
 	u32 hosts6;                      /* it holds single addresses */
 	u32 lengths6_count;              /* distinct prefix lengths of its nets */
 	u32 default4, default6;          /* class of an address outside every prefix */
@@ -26,7 +21,7 @@ struct dimension {
 };
 
 struct config {
-	u32 backend;
+	enum backend backend;
 	u32 services, sports;            /* the dimension is used */
 	u32 destination_stride, service_stride, sport_stride, fold_stride;
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Classes -> decision word: id << 3 | log << 2 | verdict. The id is what gets counted: a reason, or REASON_BASE plus a
- * result (cells: one distinct list of rules met) or a rule (bit vectors).
+/* Classes -> decision word (decision.h).
  *
  * A term is a conjunction that a rule was compiled to; terms are in the order of the rules, tiers one after another. */
 #ifndef TORTIE_DECIDE_H
@@ -8,15 +7,12 @@
 
 #include "classify.h"
 
-#define WORD(id, verdict) ((u32)(id) << 3 | (verdict))
-#define WORD_LOG 4
-#define MAX_STEPS 512
 #define INLINE_STEPS 3
 #define CHUNK 8              /* steps of one call */
 #define MORE -1
 #define ALLOW_OR_DENY(action) ((action) <= ACTION_DENY)
 
-static __always_inline void emit(context_t *ctx, struct packet *p, u32 result)
+static __always_inline void emit(context_t *ctx, struct scratch *c, u32 result)
 {
 	struct log_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -24,9 +20,9 @@ static __always_inline void emit(context_t *ctx, struct packet *p, u32 result)
 		count(REASON_LOG_LOST);
 		return;
 	}
-	e->packet = *p;
-	e->result = result;
-	e->ifindex = ctx->ingress_ifindex;
+	c->event.result = result;
+	c->event.ifindex = ctx->ingress_ifindex;
+	*e = c->event;
 	bpf_ringbuf_submit(e, 0);
 }
 
@@ -121,7 +117,7 @@ static __always_inline int step(context_t *ctx, struct scratch *c)
 	} else {
 		count(rule);
 		if (cfg.has_log && action == ACTION_LOG)
-			emit(ctx, &c->packet, rule);
+			emit(ctx, c, rule);
 		c->start = action == ACTION_PASS ? next : index + 1;
 	}
 	if (c->possible & (c->possible - 1))

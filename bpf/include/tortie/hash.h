@@ -13,10 +13,11 @@ static inline __attribute__((always_inline)) unsigned int hash4_second(unsigned 
 	return (address ^ address >> 15) * 0x85ebca6bu;
 }
 
+/* Anybody can choose IPv6 addresses that collide for one seed; extensions/address.c then takes the next one. */
 static inline __attribute__((always_inline)) unsigned long long
-hash6(unsigned long long high, unsigned long long low, unsigned int length)
+hash6(unsigned long long high, unsigned long long low, unsigned int length, unsigned int seed)
 {
-	unsigned long long t = (high ^ length) * 0x9e3779b97f4a7c15ull;
+	unsigned long long t = (high ^ length ^ (unsigned long long)seed << 8) * 0x9e3779b97f4a7c15ull;
 
 	t ^= t >> 32;
 	t = (t ^ low) * 0xc2b2ae3d27d4eb4full;

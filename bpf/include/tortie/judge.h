@@ -79,7 +79,7 @@ static __always_inline u32 verdict_of(context_t *ctx, enum outer outer)
 	word = judge(ctx, c, outer);
 	count(word >> 3);
 	if (cfg.has_log && word & WORD_LOG)
-		emit(ctx, &c->packet, word >> 3);
+		emit(ctx, c, word >> 3);
 	return word & 3;
 }
 

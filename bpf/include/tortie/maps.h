@@ -63,9 +63,7 @@ struct {
 	__type(value, struct fragment_ports);
 } fragments SEC(".maps");
 
-/* Packets that met a Log rule; the agent reads. Full: the event is lost and counted. */
-struct log_event { struct packet packet; u32 result, ifindex; };
-
+/* struct log_event of packets that met a Log rule; the agent reads. Full: the event is lost and counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);

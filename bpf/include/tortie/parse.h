@@ -30,7 +30,7 @@ static __always_inline bool host_takes_vlan(u32 vid)
 
 /* Walks the extension headers from scratch.offset; leaves the upper protocol in packet.protocol and its place in
  * scratch.offset. Global, so that it is verified once by itself (5.10 takes scalars and the context as arguments). */
-__noinline int skip_extensions(context_t *ctx)
+__noinline enum reason skip_extensions(context_t *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct scratch *c = scratch_get();

@@ -33,8 +33,13 @@ TABLES = (
 LIVE_TABLES = ("src4_hosts", "src6", "dst4_hosts", "dst6", "cells")
 """What members are added to in place."""
 
-ACTIONS = {Action.ALLOW: 1, Action.DENY: 2, Action.PASS: 3, Action.LOG: 4}
-BACKENDS = {"auto": -1, "cells": 0, "folded": 1, "bits": 2}
+ACTIONS = {
+    Action.ALLOW: lib.ACTION_ALLOW,
+    Action.DENY: lib.ACTION_DENY,
+    Action.PASS: lib.ACTION_PASS,
+    Action.LOG: lib.ACTION_LOG,
+}
+BACKENDS = {"auto": -1, "cells": lib.BACKEND_CELLS, "folded": lib.BACKEND_FOLDED, "bits": lib.BACKEND_BITS}
 NONE = 0xFFFFFFFF
 _TERM = Struct("<IBBxx4Q4I8I")
 _SET_FLAG = 1 << 31
@@ -226,7 +231,7 @@ class Classifier:
     @property
     def backend(self) -> str:
         """Which back end was chosen: cells, folded or bits."""
-        return ("cells", "folded", "bits")[self._layout.backend]
+        return next(name for name, number in BACKENDS.items() if number == self._layout.backend)
 
     @property
     def counts_rules(self) -> bool:
@@ -247,7 +252,7 @@ class Classifier:
         found: dict[str, int | bytes] = {name: int(getattr(self._layout, name)) for name in names}
         for side, part in zip(("source", "destination"), self._layout.side, strict=True):
             for name in (
-                *("used", "hosts4", "hosts4_shift", "nets4", "table6", "table6_shift", "hosts6"),
+                *("used", "hosts4", "hosts4_shift", "nets4", "table6", "table6_shift", "table6_seed", "hosts6"),
                 *("lengths6_count", "default4", "default6"),
             ):
                 found[f"{side}.{name}"] = int(getattr(part, name))

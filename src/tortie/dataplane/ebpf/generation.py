@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tortie.dataplane.driver import Unsupported
+from tortie.dataplane.ebpf._tables import lib
 from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members, digest
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
@@ -26,20 +27,14 @@ from tortie.model.packet import PORTED
 from tortie.model.verdict import Reason
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
-REASON_BASE = 16
-"""Counters from here on are results; a test compares it with enum reason."""
-REASONS = {
-    Reason.NO_MATCH: 0,
-    Reason.NOT_IP: 1,
-    Reason.MALFORMED: 2,
-    Reason.FAILSAFE: 3,
-    Reason.ESSENTIAL_ICMPV6: 4,
-    Reason.FRAGMENT: 5,
-    Reason.VLAN: 6,
-    Reason.NO_METADATA: 7,
-    Reason.TABLE: 8,
-    Reason.LOG_LOST: 9,
+REASON_BASE: int = lib.REASON_BASE
+"""Counters from here on are results."""
+REASONS: Mapping[Reason, int] = {
+    reason: getattr(lib, f"REASON_{reason.name}")
+    for reason in Reason
+    if reason not in (Reason.POLICY, Reason.NO_ENDPOINT)
 }
+"""The counters of reasons; those two are never counted by a program."""
 MAX_FAILSAFE_NETS = 255
 SPARE_COUNTERS = 64
 _LINE = 64

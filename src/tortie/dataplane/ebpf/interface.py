@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InstalledVerdict, LogEvent
 from tortie.dataplane.ebpf.compile import Classifier
+from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation, Plan
 from tortie.dataplane.ebpf.hooks import DOORS, Hooks, Traits
@@ -273,24 +274,9 @@ class InterfacePlane:
 def _events(running: Running, interface: str) -> Sequence[LogEvent]:
     found = []
     with bpf.RingBuffer(running.installed.maps["events"]) as ring:
-        records = ring.consume()
-    for record in records:
-        words = memoryview(record).cast("I")
-        version, protocol, sport, dport, fragment = words[8], words[9], words[10], words[11], words[12]
-        result = words[15]
-        width = 1 if version == 4 else 4
-        source = int.from_bytes(b"".join(words[i].to_bytes(4, "big") for i in range(width)), "big")
-        destination = int.from_bytes(b"".join(words[4 + i].to_bytes(4, "big") for i in range(width)), "big")
-        outcome = None if running.classifier.counts_rules else running.classifier.outcome(result - REASON_BASE)
-        rules = (result - REASON_BASE,) if running.classifier.counts_rules else outcome.rules if outcome else ()
-        has_ports = protocol in (6, 17, 132) and fragment != 2
-        packet = Packet(
-            version=version,
-            protocol=protocol,
-            source=source,
-            destination=destination,
-            source_port=sport if has_ports else None,
-            destination_port=dport if has_ports else None,
-        )
+        events = [decode(record) for record in ring.consume()]
+    for packet, counter in events:
+        outcome = None if running.classifier.counts_rules else running.classifier.outcome(counter - REASON_BASE)
+        rules = (counter - REASON_BASE,) if running.classifier.counts_rules else outcome.rules if outcome else ()
         found.append(LogEvent(interface, packet, tuple(running.refs[rule] for rule in rules)))
     return found

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the programs and the compiler of their tables (extensions/) both have to know of decisions: included by both. */
+#ifndef TORTIE_DECISION_H
+#define TORTIE_DECISION_H
+
+#include "reasons.h"
+
+/* How a combination of classes becomes a decision; extensions/decision.c chooses. */
+enum backend { BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
+
+enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
+
+enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
+
+/* Decision word: id << 3 | log << 2 | verdict. The id is what gets counted: a reason, or REASON_BASE plus a result (cells:
+ * one distinct list of rules met) or a rule (bit vectors). */
+#define WORD(id, verdict) ((unsigned int)(id) << 3 | (verdict))
+#define WORD_LOG 4
+
+/* Most steps of the bit vector walk: a policy that may need more is refused. */
+#define MAX_STEPS 1024
+
+#endif

@@ -1,0 +1,247 @@
+"""The classifier's tables against the evaluator, without the kernel: every back end, large, full, nested, refused."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import pytest
+
+from bpf.policies import case_of, member_of, sets_of, tcp
+from bpf.reader import Reader, hash4_first, hash4_second, hash6, hash6_second
+from bpf.untracked import Counts, expected_counts
+from strategies import Case, random_case, random_packet
+from tortie.dataplane.driver import Unsupported
+from tortie.dataplane.ebpf.compile import Classifier
+from tortie.dataplane.ebpf.plan import Planner
+from tortie.model.address import WIDTH, Net
+from tortie.model.evaluate import evaluate, is_essential
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import AddressSet
+from tortie.model.matches import NetMatch, PortMatch, PortRange, ProtocolMatch
+from tortie.model.packet import TCP, Direction, Packet, Side
+from tortie.model.rule import Action, Rule
+from tortie.model.verdict import RuleRef, Verdict
+
+NONE = Failsafes((), ())
+BACKENDS = ("cells", "folded", "bits")
+
+
+def compiled(case: Case, backend: str = "auto") -> tuple[Reader, Sequence[RuleRef]]:
+    plan, index = Planner().plan(case.endpoint, case.sets, NONE)
+    return Reader(Classifier(plan.tiers, plan.members, backend=backend)), index.refs()
+
+
+def assert_agrees(case: Case, packets: Iterable[Packet], backend: str = "auto") -> Reader:
+    reader, refs = compiled(case, backend)
+    expected = Counts()
+    for packet in packets:
+        if is_essential(packet):
+            continue
+        trace = evaluate(packet, Direction.INGRESS, case.endpoint, case.sets, NONE)
+        assert trace.verdict is reader.verdict(packet), f"{packet}\n{trace}"
+        expected += expected_counts(trace)
+    assert +expected == reader.counts(refs)
+    return reader
+
+
+def nets_case(nets: Sequence[Net], *, side: Side = Side.SOURCE) -> Case:
+    """A rule for each net, allowing and denying by turns, in the order given."""
+    actions = (Action.ALLOW, Action.DENY)
+    return case_of([Rule(actions[number % 2], (NetMatch(side, (net,)),)) for number, net in enumerate(nets)])
+
+
+def around(net: Net) -> Iterable[int]:
+    """First and last address of the net, and the ones beside it."""
+    last = net.address | (1 << WIDTH[net.version] - net.length) - 1
+    return {address & (1 << WIDTH[net.version]) - 1 for address in (net.address - 1, net.address, last, last + 1)}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_policies_give_the_evaluators_verdicts_and_counts(backend: str) -> None:
+    for seed in range(60):
+        rng = Random(seed)
+        case = random_case(rng, 14)
+        packets = [random_packet(rng, case, direction=Direction.INGRESS) for _ in range(150)]
+        assert_agrees(case, packets, backend)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nets_of_equal_bits_and_every_length_nest(version: int, backend: str) -> None:
+    width = WIDTH[version]
+    for seed in range(4):
+        rng = Random(seed)
+        address = rng.choice((0, (1 << width) - 1, rng.getrandbits(width)))
+        lengths = list(range(width + 1))
+        if seed:
+            lengths = rng.sample(lengths, rng.randrange(2, width))
+        # longest first, so that each net is met only where no longer one of the chain covers the address
+        order = sorted(lengths, reverse=True) if seed % 2 == 0 else lengths
+        nets = [Net(version, address >> (width - length) << (width - length), length) for length in order]
+        case = nets_case(nets, side=rng.choice(tuple(Side)))
+        packets = [
+            tcp(version, a, b) for net in nets for a in around(net) for b in (a, rng.choice(sorted(around(net))))
+        ]
+        assert_agrees(case, packets, backend)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_everything_and_a_host_below_nets_in_several_sets(version: int) -> None:
+    width = WIDTH[version]
+    host = 0x0A000001 << (width - 32)
+    nets = [Net(version, host >> s << s, width - s) for s in (0, 1, 8, width - 1, width)]
+    members = sets_of(
+        a=AddressSet(nets[:2]), b=AddressSet((nets[0], nets[2])), c=AddressSet((nets[4],)), d=AddressSet((nets[3],))
+    )
+    rules = [
+        Rule(Action.ALLOW, (member_of("a"), member_of("b", negated=True))),
+        Rule(Action.DENY, (member_of("b"), member_of("a", negated=True))),
+        Rule(Action.LOG, (member_of("c"),)),
+        Rule(Action.ALLOW, (member_of("d"), member_of("a"), member_of("b"))),
+        Rule(Action.DENY, (member_of("c", Side.DESTINATION), member_of("d", negated=True))),
+    ]
+    packets = [tcp(version, a, host) for net in nets for a in around(net)]
+    for backend in BACKENDS:
+        assert_agrees(case_of(rules, sets=members), packets, backend)
+
+
+def test_a_hundred_thousand_hosts_and_nets_of_every_length() -> None:
+    rng = Random(4)
+    hosts4 = {Net(4, rng.getrandbits(32), 32) for _ in range(40_000)}
+    hosts6 = {Net(6, rng.getrandbits(128), 128) for _ in range(20_000)}
+    hosts6 |= {Net(6, 0x20010DB8 << 96 | rng.getrandbits(20), 128) for _ in range(30_000)}
+    nets = {_net(rng, 4, length) for length in range(8, 32) for _ in range(200)}
+    nets |= {_net(rng, 6, length) for length in range(16, 128) for _ in range(60)}
+    members = [*hosts4, *hosts6, *nets]
+    rng.shuffle(members)
+    third = len(members) // 3
+    parts = {"a": members[: 2 * third], "b": members[third:], "c": [*rng.sample(members, 500), Net(6, 0, 0)]}
+    sets = sets_of(**{name: AddressSet(part) for name, part in parts.items()})
+    rules = [
+        Rule(Action.DENY, (member_of("a"), member_of("c"))),
+        Rule(Action.ALLOW, (member_of("a"), member_of("b", negated=True))),
+        Rule(Action.LOG, (member_of("b"),)),
+        Rule(Action.DENY, (member_of("b", Side.DESTINATION), member_of("c", Side.DESTINATION, negated=True))),
+        Rule(Action.ALLOW, (member_of("a"),)),
+    ]
+    packets = []
+    for _ in range(4000):
+        one, other = rng.choice(members), rng.choice(members)
+        addresses = [rng.choice(sorted(around(net))) for net in (one, other) if net.version == one.version]
+        packets.append(tcp(one.version, addresses[0], addresses[-1]))
+    assert_agrees(case_of(rules, sets=sets), packets)
+
+
+def _net(rng: Random, version: int, length: int) -> Net:
+    shift = WIDTH[version] - length
+    return Net(version, rng.getrandbits(length) << shift, length)
+
+
+def colliding4(count: int, bits: int) -> list[int]:
+    """Addresses whose two buckets are the same ones in tables of up to 2^bits buckets."""
+    inverse = pow(0x9E3779B1, -1, 1 << 32)
+    found: list[int] = []
+    low = 0
+    while len(found) < count:
+        address = (5 << 32 - bits | low) * inverse & 0xFFFFFFFF
+        assert hash4_first(address) >> 32 - bits == 5
+        if hash4_second(address) >> 32 - bits == 9:
+            found.append(address)
+        low += 1
+    return found
+
+
+def colliding6(count: int, *, length: int = 128) -> list[int]:
+    """Addresses (of nets of that length) with one hash for the first seed, whatever the number of buckets."""
+    rng = Random(6)
+    found = []
+    for _ in range(count):
+        high = rng.getrandbits(64)
+        mixed = (high ^ length) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        address = high << 64 | mixed ^ mixed >> 32
+        assert hash6(high, address & (1 << 64) - 1, length, 0) == 0
+        found.append(address)
+    assert hash6_second(0) == 0
+    return found
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_addresses_chosen_to_collide_are_all_found(version: int) -> None:
+    hosts = colliding4(40, 5) if version == 4 else colliding6(40)
+    members = [Net(version, address, WIDTH[version]) for address in hosts]
+    sets = sets_of(odd=AddressSet(members[::2]), even=AddressSet(members[1::2]))
+    rules = [Rule(Action.ALLOW, (member_of("odd"),)), Rule(Action.DENY, (member_of("even"),))]
+    packets = [tcp(version, address) for net in members for address in around(net)]
+    reader = assert_agrees(case_of(rules, sets=sets), packets)
+    buckets = len(reader.tables["src4_hosts" if version == 4 else "src6"]) // 64
+    assert buckets <= 1024
+
+
+def test_tables_of_every_small_size_hold_what_they_are_made_of() -> None:
+    rng = Random(11)
+    for count in (*range(1, 40), 63, 64, 65, 127, 128, 129):
+        for version in (4, 6):
+            nets = [Net(version, rng.getrandbits(WIDTH[version]), WIDTH[version]) for _ in range(count)]
+            case = case_of([Rule(Action.DENY, (member_of("a"),))], sets=sets_of(a=AddressSet(nets)))
+            assert_agrees(case, [tcp(version, address) for net in nets for address in around(net)])
+
+
+# ---- what is too large is refused
+
+
+def port_rules(count: int, protocol: int = TCP) -> list[Rule]:
+    return [
+        Rule(Action.DENY, (ProtocolMatch(protocol), PortMatch(Side.DESTINATION, (PortRange(port, port),))))
+        for port in range(1, count + 1)
+    ]
+
+
+def bit_rules(last: int) -> list[Rule]:
+    """Sixteen rules that tell every port up to the last from every other: rule n holds where bit n of the port is set."""
+    found = []
+    for bit in range(16):
+        step = 1 << bit
+        ranges = tuple(PortRange(at, min(at + step - 1, last)) for at in range(step, last + 1, 2 * step))
+        found.append(Rule(Action.LOG, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, ranges))))
+    return found
+
+
+def test_as_many_groups_of_ports_as_there_are_numbers_and_one_more() -> None:
+    # port 0 is like other protocols, later fragments are a group of their own
+    reader, _ = compiled(case_of(bit_rules(65534)), "bits")
+    seen = {reader.service_class(tcp(4, 1, dport=port)) for port in range(65535)}
+    assert len(seen) == 65535
+    with pytest.raises(Unsupported, match=r"65536 groups of ports.*merge rules into port lists"):
+        compiled(case_of(bit_rules(65535)))
+
+
+def test_more_terms_than_the_tables_take_are_refused() -> None:
+    most = [Rule(Action.DENY, (ProtocolMatch(TCP),))] * 32768
+    reader, _ = compiled(case_of(most))
+    assert reader.verdict(tcp(4, 1)) is Verdict.DENY
+    with pytest.raises(Unsupported, match=r"32768 conditions.*merge rules"):
+        compiled(case_of([*most, Rule(Action.ALLOW)]))
+
+
+def test_more_log_rules_than_the_bit_vectors_walk_are_refused() -> None:
+    # random enough that neither cells nor folded cells hold them
+    rng = Random(3)
+
+    def logs(count: int) -> Case:
+        rules = []
+        for _ in range(count):
+            first = rng.randrange(60000)
+            nets = [NetMatch(side, (_net(rng, 4, rng.randrange(1, 12)),)) for side in Side]
+            ports = [PortMatch(side, (PortRange(first, first + rng.randrange(5000)),)) for side in Side]
+            rules.append(Rule(Action.LOG, (ProtocolMatch(TCP), *nets, *ports)))
+        return case_of(rules)
+
+    reader, _ = compiled(logs(400), "bits")
+    assert reader.classifier.backend == "bits"
+    with pytest.raises(Unsupported, match=r"general classifier.*log less"):
+        compiled(logs(600), "bits")
+
+
+def test_more_nets_than_half_a_gigabyte_of_trie_are_refused() -> None:
+    nets = [Net(4, number << 8, 25) for number in range(530_000)]
+    with pytest.raises(Unsupported, match="512 MB; merge rules into sets"):
+        compiled(case_of([Rule(Action.DENY, (member_of("a"),))], sets=sets_of(a=AddressSet(nets))))
