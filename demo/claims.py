@@ -17,8 +17,9 @@ CONNECTIONS = 60
 CONTROL_PACKETS = 2_000
 PATIENCE_S = 4.0
 """Under the flood: a SYN for which the wire's ring has no room is sent again after 1 s."""
-SLOWEST = 0.8
-"""Untracked may be this much of no firewall: what is claimed on a machine that does other things too."""
+SLOWEST = 0.6
+"""Untracked must reach this much of no firewall. Quiet machines show 0.95 and more; on one that does other things too the
+median of a dozen rounds has been seen at 0.8, and a claim that fails by chance is worth nothing."""
 NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
 
 
