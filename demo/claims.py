@@ -18,8 +18,8 @@ CONTROL_PACKETS = 2_000
 PATIENCE_S = 4.0
 """Under the flood: a SYN for which the wire's ring has no room is sent again after 1 s."""
 SLOWEST = 0.6
-"""Untracked must reach this much of no firewall. Quiet machines show 0.95 and more; on one that does other things too the
-median of a dozen rounds has been seen at 0.8, and a claim that fails by chance is worth nothing."""
+"""Untracked must reach this much of no firewall. The median of a dozen rounds is 0.8 to 0.95, less where the machine
+does other things too, and a claim that fails by chance is worth nothing."""
 NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
 
 
