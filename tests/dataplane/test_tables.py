@@ -196,7 +196,7 @@ def port_rules(count: int, protocol: int = TCP) -> list[Rule]:
 
 
 def bit_rules(last: int) -> list[Rule]:
-    """Sixteen rules that tell all ports up to the last apart: rule n holds where bit n of the port is set."""
+    """Sixteen rules that tell every port up to the last from every other: rule n holds where bit n is set."""
     found = []
     for bit in range(16):
         step = 1 << bit

@@ -1,0 +1,107 @@
+"""What C and Python both know of the programs' numbers and records is the same, by the objects' BTF."""
+
+from collections.abc import Iterator
+from struct import unpack_from
+
+import pytest
+
+from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
+from tortie.dataplane.ebpf.events import decode
+from tortie.dataplane.ebpf.generation import OBJECTS, REASON_BASE, REASONS, failsafe_tables
+from tortie.kernel import bpf
+from tortie.model.address import Net
+from tortie.model.failsafe import FailsafePort, Failsafes
+from tortie.model.packet import ICMP, TCP, UDP, Fragment
+from tortie.model.verdict import Reason
+
+pytestmark = pytest.mark.root
+DOORS = ("xdp", "tc")
+
+
+@pytest.fixture(params=DOORS)
+def opened(request: pytest.FixtureRequest) -> Iterator[bpf.ObjectFile]:
+    with bpf.ObjectFile(OBJECTS / f"{request.param}.bpf.o") as found:
+        yield found
+
+
+def test_reasons_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
+    in_programs = opened.enum("reason")
+    assert in_programs.pop("REASON_BASE") == REASON_BASE
+    assert in_programs == {f"REASON_{reason.name}": number for reason, number in REASONS.items()}
+    # what no program counts: a rule decided, or there was none to ask
+    assert set(Reason) - set(REASONS) == {Reason.POLICY, Reason.NO_ENDPOINT}
+    assert {reason.value for reason in Reason} == {reason.name.lower() for reason in Reason}
+
+
+def test_back_ends_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
+    numbers = {f"BACKEND_{name.upper()}": number for name, number in BACKENDS.items() if name != "auto"}
+    assert opened.enum("backend") == numbers
+
+
+def test_both_doors_have_the_same_records_and_maps() -> None:
+    with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / "tc.bpf.o") as tc:
+        for struct in ("config", "log_event", "fragment_key", "failsafe_net", "bucket4", "bucket6", "scratch"):
+            assert xdp.layout(struct) == tc.layout(struct)
+        assert {*TABLES, "fs_ports", "fs_nets", "counters", "events"} < set(xdp.map_names)
+        for name in TABLES:
+            assert xdp.value_size(name) == tc.value_size(name)
+
+
+def test_failsafe_nets_are_records_of_the_program(opened: bpf.ObjectFile) -> None:
+    layout = opened.layout("failsafe_net")
+    nets = (Net(4, 0x0A010000, 16), Net(6, 0xFD01 << 112, 17), Net(6, 0, 0))
+    ports, records = failsafe_tables(
+        Failsafes(tuple(FailsafePort(UDP, 100 + n, net) for n, net in enumerate(nets)), ())
+    )
+    size = opened.size_of("failsafe_net")
+    assert len(records) == 3 * size == 3 * opened.value_size("fs_nets")
+
+    def field(number: int, name: str) -> tuple[int, ...]:
+        offset, length = layout[name]
+        return unpack_from(f"<{length // 4}I", records, number * size + offset)
+
+    assert [field(n, "list") for n in range(3)] == [(ports[1 << 16 | 100 + n],) for n in range(3)] == [(2,), (3,), (4,)]
+    assert [field(n, "version") for n in range(3)] == [(4,), (6,), (6,)]
+    assert [field(n, "net") for n in range(3)] == [(0x0A010000, 0, 0, 0), (0xFD010000, 0, 0, 0), (0, 0, 0, 0)]
+    full = 0xFFFF0000
+    assert [field(n, "mask") for n in range(3)] == [(full, 0, 0, 0), (full | 0x8000, 0, 0, 0), (0, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("version", "protocol", "fragment", "dport"),
+    [
+        (4, TCP, Fragment.WHOLE, 80),
+        (6, UDP, Fragment.FIRST, 53),
+        (6, TCP, Fragment.LATER, 0),
+        (4, ICMP, Fragment.WHOLE, 0x0301),
+    ],
+)
+def test_log_events_are_decoded_by_the_programs_layout(
+    opened: bpf.ObjectFile, version: int, protocol: int, fragment: Fragment, dport: int
+) -> None:
+    layout, record = opened.layout("log_event"), bytearray(opened.size_of("log_event"))
+
+    def write(name: str, *words: int) -> None:
+        offset, size = layout[name]
+        data = b"".join(word.to_bytes(4, "little") for word in words)
+        assert len(data) <= size
+        record[offset : offset + len(data)] = data
+
+    write("packet.source", 1, 2, 3, 4)
+    write("packet.destination", 5, 6, 7, 8)
+    write("packet.version", version)
+    write("packet.protocol", protocol)
+    write("packet.fragment", opened.enum("fragment")[fragment.name])
+    write("packet.sport", 40000)
+    write("packet.dport", dport)
+    write("result", 77)
+    packet, counter = decode(bytes(record))
+    assert counter == 77
+    assert (packet.version, packet.protocol, packet.fragment) == (version, protocol, fragment)
+    source, destination = (
+        (1, 5) if version == 4 else ((1 << 96) + (2 << 64) + (3 << 32) + 4, (5 << 96) + (6 << 64) + (7 << 32) + 8)
+    )
+    assert (packet.source, packet.destination) == (source, destination)
+    has_ports = protocol != ICMP and fragment is not Fragment.LATER
+    assert (packet.source_port, packet.destination_port) == ((40000, dport) if has_ports else (None, None))
+    assert (packet.icmp_type, packet.icmp_code) == ((3, 1) if protocol == ICMP else (None, None))
