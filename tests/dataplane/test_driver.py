@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.hooks import TC_PRIORITY
 from tortie.kernel import bpf
 from tortie.model.address import Net, parse_address
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
@@ -197,7 +200,7 @@ def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bp
 
 def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
-        with bpf.ObjectFile(Path(bpf.__file__).parents[2] / "dataplane/ebpf/objects/root.bpf.o") as foreign:
+        with bpf.ObjectFile(OBJECTS / "root.bpf.o") as foreign:
             for name in foreign.program_names:
                 foreign.set_autoload(name, name == "xdp_root")
             foreign.load()
@@ -220,6 +223,42 @@ def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None
         (status,) = driver.status()
         assert status.acceleration is Acceleration.XDP
         assert not connects(peer, host)
+
+
+@pytest.mark.parametrize("has_xdp", [True, False])
+def test_a_kernel_without_tcx_gets_clsact_filters_beside_those_of_others(bpffs: Path, has_xdp: bool) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        make_kernel_track(host)
+        driver._traits = replace(driver._traits, has_tcx=False)
+        host.run("tc", "qdisc", "add", "dev", host.interface, "clsact")
+        foreign = ("tc", "filter", "add", "dev", host.interface, "ingress", "prio", "9", "protocol", "ip")
+        host.run(*foreign, "u32", "match", "u32", "0", "0", "flowid", "1:1")
+        occupied = None
+        if not has_xdp:
+            with bpf.ObjectFile(OBJECTS / "root.bpf.o") as other:
+                for name in other.program_names:
+                    other.set_autoload(name, name == "xdp_root")
+                other.load()
+                occupied = bpf.attach_xdp(other.program_fd("xdp_root"), host.ifindex)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        assert driver.apply().failed == {}
+        (status,) = driver.status()
+        assert status.acceleration is (Acceleration.XDP if has_xdp else Acceleration.TC)
+        filters = host.run("tc", "filter", "show", "dev", host.interface, "ingress")
+        assert ("tc_mark" if has_xdp else "tc_root") in filters
+        assert "u32" in filters
+        assert connects(peer, host)
+        assert tracked(host) == 0
+        place = f"pref {TC_PRIORITY} bpf"
+        host.run("tc", "filter", "delete", "dev", host.interface, "ingress", "pref", str(TC_PRIORITY))
+        assert driver.resync().repaired
+        assert place in host.run("tc", "filter", "show", "dev", host.interface, "ingress")
+        driver.take(Delta(endpoints={host.interface: None}))
+        driver.apply()
+        filters = host.run("tc", "filter", "show", "dev", host.interface, "ingress")
+        assert place not in filters and "u32" in filters
+        if occupied is not None:
+            os.close(occupied)
 
 
 def test_what_others_remove_is_repaired_and_told(bpffs: Path) -> None:

@@ -22,8 +22,9 @@ from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
-TC_PRIORITY = 0x7070
-"""Of our clsact filter: high enough to leave room in front, so that nobody's filter is displaced."""
+TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
+"""Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
+so that other programs of the same priority stay."""
 _KEY = bytes(4)
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 
@@ -97,7 +98,7 @@ class Hooks:
 
     @property
     def _filter(self) -> bpf.Filter:
-        return bpf.Filter(ifindex=self.index, hook=bpf.Hook.INGRESS, priority=TC_PRIORITY, handle=1)
+        return bpf.Filter(ifindex=self.index, hook=bpf.Hook.INGRESS, priority=TC_PRIORITY, handle=TC_HANDLE)
 
     def _roots(self, program: str) -> bpf.ObjectFile:
         """The object with one of its programs loaded; the slot it uses is ours if there is one already."""
