@@ -37,14 +37,25 @@ def test_numbers_that_are_not_finite_are_refused(text: str) -> None:
         resolve(text)
 
 
-def test_an_unquoted_port_range_stays_a_range() -> None:
-    resource = read(
-        HEAD.replace("GlobalNetworkSet", "GlobalNetworkPolicy")
-        + "spec: {ingress: [{action: Allow, protocol: TCP, destination: {ports: [20:21, 0x50, 80:80, '443']}}]}\n"
-    )
+def test_a_range_that_no_yaml_reads_as_a_number_needs_no_quotes() -> None:
+    resource = read(ported("'20:21', 0x50, 80:80, '443', 2000:3000"))
     assert resource.spec["ingress"] == [
-        {"action": "Allow", "protocol": "TCP", "destination": {"ports": ["20:21", 80, 80, 443]}}
+        {"action": "Allow", "protocol": "TCP", "destination": {"ports": ["20:21", 80, 80, 443, "2000:3000"]}}
     ]
+
+
+@pytest.mark.parametrize(("ports", "number"), [("20:21", 1221), ("80:59", 4859), ("1:9", 69)])
+def test_a_range_that_yaml_1_1_reads_as_a_number_is_refused_unless_quoted(ports: str, number: int) -> None:
+    (problem,) = refuse(ported(ports))
+    assert (problem.code, problem.path) == ("TT1107", "spec.ingress[0].destination.ports[0]")
+    assert str(number) in str(problem)
+    assert f'quote it: "{ports}"' in str(problem)
+
+
+def ported(ports: str) -> str:
+    """A policy with those ports."""
+    head = HEAD.replace("GlobalNetworkSet", "GlobalNetworkPolicy")
+    return f"{head}spec: {{ingress: [{{action: Allow, protocol: TCP, destination: {{ports: [{ports}]}}}}]}}\n"
 
 
 ARTICLE = """\

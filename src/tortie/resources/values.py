@@ -18,6 +18,8 @@ MAX_SELECTOR = 1024
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _NUMERIC_PORT = re.compile(r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z")
+# Source: YAML 1.1, type int, base 60; docs/decisions/0009.
+_SEXAGESIMAL = re.compile(r"[1-9][0-9]*:[0-5]?[0-9]\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 _DURATION = re.compile(r"-?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+\Z")
 _PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
@@ -179,6 +181,11 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
             return words
         expected = 'a port (1 to 65535), a range "first:last", or a name (1-15 of a-z, 0-9, -)'
         problems.add("TT1107", node, path, "invalid port", found=describe(node), expected=expected)
+        return BAD
+    if isinstance(node, Scalar) and node.verbatim == 0 and _SEXAGESIMAL.match(node.text):
+        ones, sixties = int(numeric[2]), int(numeric[1])
+        message = f"an unquoted range that tools of YAML 1.1 read as the number {sixties * 60 + ones}"
+        problems.add("TT1107", node, path, message, found=describe(node), remedy=f'quote it: "{node.text}"')
         return BAD
     first = int(numeric[1])
     last = first if numeric[2] is None else int(numeric[2])
