@@ -109,7 +109,7 @@ static u32 lists_slot(const struct lists *l, const u32 *items, u32 count)
 	while (l->slots[i]) {
 		u32 n = l->slots[i] - 1;
 
-		if (l->length[n] == count && !memcmp(l->pool + l->start[n], items, count * sizeof(u32)))
+		if (l->length[n] == count && (!count || !memcmp(l->pool + l->start[n], items, count * sizeof(u32))))
 			break;
 		i = (i + 1) & l->mask;
 	}
@@ -148,7 +148,8 @@ u32 lists_intern(struct tables *t, struct lists *l, const u32 *items, u32 count)
 			l->slots[lists_slot(l, l->pool + l->start[i], l->length[i])] = i + 1;
 		slot = lists_slot(l, items, count);
 	}
-	memcpy(l->pool + l->used, items, count * sizeof(u32));
+	if (count)                   /* there may be no pool yet */
+		memcpy(l->pool + l->used, items, count * sizeof(u32));
 	l->start[l->count] = l->used;
 	l->length[l->count] = count;
 	l->used += count;

@@ -60,7 +60,8 @@ int tables_add_set(struct tables *t, const struct net4 *nets4, u32 count4, const
 static u32 copy_pool(struct tables *t, const u32 *from, u32 count)
 {
 	t->pool = room_for(t, t->pool, t->pool_used, &t->pool_room, count, sizeof(u32));
-	memcpy(t->pool + t->pool_used, from, count * sizeof(u32));
+	if (count)                   /* there may be no pool at all */
+		memcpy(t->pool + t->pool_used, from, count * sizeof(u32));
 	t->pool_used += count;
 	return t->pool_used - count;
 }

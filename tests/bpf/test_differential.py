@@ -65,10 +65,10 @@ def story(case: Case, packet: Packet, trace: object, got: Verdict, where: str, d
         ("xdp", "auto", 160, 10, 250),
         ("xdp", "auto", 12, 120, 1500),
         ("xdp", "folded", 40, 12, 250),
-        ("xdp", "bits", 60, 14, 250),
+        ("xdp", "bits", 150, 14, 250),
         ("xdp", "bits", 6, 200, 1500),
         ("tc", "auto", 60, 10, 250),
-        ("tc", "bits", 20, 14, 250),
+        ("tc", "bits", 60, 14, 250),
     ],
 )
 def test_program_and_evaluator_agree_on_verdicts_and_counters(
