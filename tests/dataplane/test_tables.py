@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from bpf.policies import case_of, member_of, sets_of, tcp
-from bpf.reader import Reader, hash4_first, hash4_second, hash6, hash6_second
+from bpf.policies import around, case_of, colliding, fragment_walks, large, member_of, nested, net_of, sets_of, tcp
+from bpf.reader import Reader
 from bpf.untracked import Counts, expected_counts
 from strategies import Case, random_case, random_packet
 from tortie.dataplane.driver import Unsupported
@@ -43,18 +43,6 @@ def assert_agrees(case: Case, packets: Iterable[Packet], backend: str = "auto") 
     return reader
 
 
-def nets_case(nets: Sequence[Net], *, side: Side = Side.SOURCE) -> Case:
-    """A rule for each net, allowing and denying by turns, in the order given."""
-    actions = (Action.ALLOW, Action.DENY)
-    return case_of([Rule(actions[number % 2], (NetMatch(side, (net,)),)) for number, net in enumerate(nets)])
-
-
-def around(net: Net) -> Iterable[int]:
-    """First and last address of the net, and the ones beside it."""
-    last = net.address | (1 << WIDTH[net.version] - net.length) - 1
-    return {address & (1 << WIDTH[net.version]) - 1 for address in (net.address - 1, net.address, last, last + 1)}
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_random_policies_give_the_evaluators_verdicts_and_counts(backend: str) -> None:
     for seed in range(60):
@@ -67,20 +55,8 @@ def test_random_policies_give_the_evaluators_verdicts_and_counts(backend: str) -
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nets_of_equal_bits_and_every_length_nest(version: int, backend: str) -> None:
-    width = WIDTH[version]
     for seed in range(4):
-        rng = Random(seed)
-        address = rng.choice((0, (1 << width) - 1, rng.getrandbits(width)))
-        lengths = list(range(width + 1))
-        if seed:
-            lengths = rng.sample(lengths, rng.randrange(2, width))
-        # longest first, so that each net is met only where no longer one of the chain covers the address
-        order = sorted(lengths, reverse=True) if seed % 2 == 0 else lengths
-        nets = [Net(version, address >> (width - length) << (width - length), length) for length in order]
-        case = nets_case(nets, side=rng.choice(tuple(Side)))
-        packets = [
-            tcp(version, a, b) for net in nets for a in around(net) for b in (a, rng.choice(sorted(around(net))))
-        ]
+        case, packets = nested(Random(seed), version)
         assert_agrees(case, packets, backend)
 
 
@@ -105,75 +81,19 @@ def test_everything_and_a_host_below_nets_in_several_sets(version: int) -> None:
 
 
 def test_a_hundred_thousand_hosts_and_nets_of_every_length() -> None:
-    rng = Random(4)
-    hosts4 = {Net(4, rng.getrandbits(32), 32) for _ in range(40_000)}
-    hosts6 = {Net(6, rng.getrandbits(128), 128) for _ in range(20_000)}
-    hosts6 |= {Net(6, 0x20010DB8 << 96 | rng.getrandbits(20), 128) for _ in range(30_000)}
-    nets = {_net(rng, 4, length) for length in range(8, 32) for _ in range(200)}
-    nets |= {_net(rng, 6, length) for length in range(16, 128) for _ in range(60)}
-    members = [*hosts4, *hosts6, *nets]
-    rng.shuffle(members)
-    third = len(members) // 3
-    parts = {"a": members[: 2 * third], "b": members[third:], "c": [*rng.sample(members, 500), Net(6, 0, 0)]}
-    sets = sets_of(**{name: AddressSet(part) for name, part in parts.items()})
-    rules = [
-        Rule(Action.DENY, (member_of("a"), member_of("c"))),
-        Rule(Action.ALLOW, (member_of("a"), member_of("b", negated=True))),
-        Rule(Action.LOG, (member_of("b"),)),
-        Rule(Action.DENY, (member_of("b", Side.DESTINATION), member_of("c", Side.DESTINATION, negated=True))),
-        Rule(Action.ALLOW, (member_of("a"),)),
-    ]
-    packets = []
-    for _ in range(4000):
-        one, other = rng.choice(members), rng.choice(members)
-        addresses = [rng.choice(sorted(around(net))) for net in (one, other) if net.version == one.version]
-        packets.append(tcp(one.version, addresses[0], addresses[-1]))
-    assert_agrees(case_of(rules, sets=sets), packets)
-
-
-def _net(rng: Random, version: int, length: int) -> Net:
-    shift = WIDTH[version] - length
-    return Net(version, rng.getrandbits(length) << shift, length)
-
-
-def colliding4(count: int, bits: int) -> list[int]:
-    """Addresses whose two buckets are the same ones in tables of up to 2^bits buckets."""
-    inverse = pow(0x9E3779B1, -1, 1 << 32)
-    found: list[int] = []
-    low = 0
-    while len(found) < count:
-        address = (5 << 32 - bits | low) * inverse & 0xFFFFFFFF
-        assert hash4_first(address) >> 32 - bits == 5
-        if hash4_second(address) >> 32 - bits == 9:
-            found.append(address)
-        low += 1
-    return found
-
-
-def colliding6(count: int, *, length: int = 128) -> list[int]:
-    """Addresses (of nets of that length) with one hash for the first seed, whatever the number of buckets."""
-    rng = Random(6)
-    found = []
-    for _ in range(count):
-        high = rng.getrandbits(64)
-        mixed = (high ^ length) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
-        address = high << 64 | mixed ^ mixed >> 32
-        assert hash6(high, address & (1 << 64) - 1, length, 0) == 0
-        found.append(address)
-    assert hash6_second(0) == 0
-    return found
+    assert_agrees(*large(Random(4)))
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_addresses_chosen_to_collide_are_all_found(version: int) -> None:
-    hosts = colliding4(40, 5) if version == 4 else colliding6(40)
-    members = [Net(version, address, WIDTH[version]) for address in hosts]
-    sets = sets_of(odd=AddressSet(members[::2]), even=AddressSet(members[1::2]))
-    rules = [Rule(Action.ALLOW, (member_of("odd"),)), Rule(Action.DENY, (member_of("even"),))]
-    packets = [tcp(version, address) for net in members for address in around(net)]
-    reader = assert_agrees(case_of(rules, sets=sets), packets)
+    reader = assert_agrees(*colliding(version))
     buckets = len(reader.tables["src4_hosts" if version == 4 else "src6"]) // 64
     assert buckets <= 1024
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_later_fragment_that_may_have_passed_asks_the_next_tier_only(backend: str) -> None:
+    assert_agrees(*fragment_walks(), backend)
 
 
 def test_tables_of_every_small_size_hold_what_they_are_made_of() -> None:
@@ -230,7 +150,7 @@ def test_more_log_rules_than_the_bit_vectors_walk_are_refused() -> None:
         rules = []
         for _ in range(count):
             first = rng.randrange(60000)
-            nets = [NetMatch(side, (_net(rng, 4, rng.randrange(1, 12)),)) for side in Side]
+            nets = [NetMatch(side, (net_of(rng, 4, rng.randrange(1, 12)),)) for side in Side]
             ports = [PortMatch(side, (PortRange(first, first + rng.randrange(5000)),)) for side in Side]
             rules.append(Rule(Action.LOG, (ProtocolMatch(TCP), *nets, *ports)))
         return case_of(rules)
