@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from random import Random
 
+from bpf.test_verifier import every_dimension
 from strategies import random_case
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import OBJECTS, describe
@@ -23,8 +24,10 @@ def main(folder: Path) -> None:
         shutil.copy(OBJECTS / f"{name}.bpf.o", folder)
     for door in ("xdp", "tc"):
         for backend in ("auto", "folded", "bits"):
-            for seed, size in SIZES:
-                case = random_case(Random(seed), size)
+            for size, case in [
+                *((size, random_case(Random(seed), size)) for seed, size in SIZES),
+                *(((60_000, every_dimension(60)),) if backend != "auto" else ()),
+            ]:
                 plan, _ = Planner().plan(case.endpoint, case.sets, case.failsafes)
                 classifier = Classifier(plan.tiers, plan.members, backend=backend)
                 with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:

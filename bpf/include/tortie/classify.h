@@ -87,10 +87,10 @@ static __always_inline u32 find6(void *map, const volatile struct dimension *d, 
 
 /* Single addresses first, then a binary search over the prefix lengths in use: an entry of a middle length says "look
  * longer" and carries the best match so far (a marker), none says "look shorter". */
-static __always_inline u32 class6(void *map, const volatile struct dimension *d, u32 *address)
+static __always_inline u32 class6(void *map, const volatile struct dimension *d, u32 *address, struct scratch *c)
 {
 	u64 high = (u64)address[0] << 32 | address[1], low = (u64)address[2] << 32 | address[3];
-	u32 best = d->default6, word, from = 0, to = d->lengths6_count;
+	u32 best = d->default6, word;
 
 	if (!d->table6)
 		return best;
@@ -99,22 +99,25 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 		if (word)
 			return word & 0x7fffff;
 	}
+	c->from = 0;
+	c->to = d->lengths6_count;
 	for (int i = 0; i < 8; i++) {        /* 2^7 lengths at most */
 		u32 middle, length;
 		u64 high_mask, low_mask;
 
-		if (from >= to)
+		forget();
+		if (c->from >= c->to)
 			break;
-		middle = (from + to) >> 1;
+		middle = (c->from + c->to) >> 1;
 		length = d->lengths6[middle & 127];
 		high_mask = length >= 64 ? ~0ull : ~(~0ull >> (length & 63));
 		low_mask = length > 64 ? ~0ull << ((128 - length) & 63) : 0;
 		word = find6(map, d, high & high_mask, low & low_mask, length);
 		if (word) {
 			best = word & 0x7fffff;
-			from = middle + 1;
+			c->from = middle + 1;
 		} else {
-			to = middle;
+			c->to = middle;
 		}
 	}
 	return best;

@@ -180,10 +180,10 @@ static __always_inline u32 decide(context_t *ctx, struct scratch *c)
 
 	if (cfg.source.used)
 		source = p->version == 4 ? class4(&src4_hosts, &src4_nets, &cfg.source, p->source[0])
-					 : class6(&src6, &cfg.source, p->source);
+					 : class6(&src6, &cfg.source, p->source, c);
 	if (cfg.destination.used)
 		destination = p->version == 4 ? class4(&dst4_hosts, &dst4_nets, &cfg.destination, p->destination[0])
-					      : class6(&dst6, &cfg.destination, p->destination);
+					      : class6(&dst6, &cfg.destination, p->destination, c);
 	if (cfg.services)
 		service = service_class(p);
 	if (cfg.sports)

@@ -40,6 +40,7 @@ struct scratch {
 		struct log_event event;
 	};
 	u32 offset;              /* cursor of the extension header walk */
+	u32 from, to;            /* bounds of the search over IPv6 prefix lengths */
 	u32 source, destination, service, sport;     /* classes, for the bit vector walk */
 	u64 summary;             /* cursor of that walk: words not yet looked at, of the summary word `place` */
 	u32 place, start;
