@@ -52,6 +52,7 @@ def test_other_packets_get_an_ordinary_hop_limit() -> None:
         (("1.2.3.4", "1.2.3.5", "icmp/8", 5), "--sport means nothing"),
         (("1.2.3.4", "1.2.3.5", "47/5", None), "has no ports"),
         (("1.2.3.4", "1.2.3.5", "udplite", 5), "has no ports"),
+        (("::1", "::2", "44", None), "extension header"),
     ],
 )
 def test_words_that_make_no_packet_are_usage_errors(words: tuple[str, str, str, int | None], complaint: str) -> None:

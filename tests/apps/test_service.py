@@ -267,3 +267,39 @@ def test_an_embedded_store_never_suspends() -> None:
 
     with pytest.raises(AssertionError):
         run_now(sleeps())
+
+
+DAMAGED = pytest.mark.parametrize("value", [b"no JSON {", b"[]", b"\xff", b'{"metadata": 1, "spec": []}'])
+
+
+def damage(store: MemoryStore, kind: str, name: str, value: bytes) -> None:
+    run_now(store.commit([Put(Key(kind, "", name), value, None)]))
+
+
+@DAMAGED
+def test_a_damaged_document_hides_none_of_the_others_and_is_named(value: bytes) -> None:
+    store = MemoryStore()
+    apply(store, PAIR)
+    damage(store, "HostEndpoint", "broken", value)
+    answer = run_now(service.get(store, find_kind("hep"), []))
+    assert [row[0] for row in answer["table"]["rows"]] == ["node2-eth0"]
+    assert list(answer["damaged"]) == ["broken"]
+    assert "TT1401" in answer["damaged"]["broken"]
+
+
+@DAMAGED
+def test_a_damaged_document_is_replaced_by_a_corrected_one(value: bytes) -> None:
+    store = MemoryStore()
+    damage(store, "GlobalNetworkPolicy", "redis", value)
+    damage(store, "GlobalNetworkPolicy", "other", value)
+    assert actions(apply(store, policy_in("default", "redis"))) == ["configured"]
+    assert stored(store, "GlobalNetworkPolicy", "redis")["metadata"]["uid"]
+
+
+@DAMAGED
+def test_a_damaged_policy_keeps_no_tier_from_being_deleted(value: bytes) -> None:
+    store = MemoryStore()
+    apply(store, tier("secops"))
+    damage(store, "GlobalNetworkPolicy", "broken", value)
+    answer = run_now(service.delete_named(store, find_kind("tier"), ["secops"]))
+    assert actions(answer) == ["deleted"]

@@ -15,9 +15,9 @@ from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.generation import OBJECTS
-from tortie.dataplane.ebpf.hooks import TC_PRIORITY
+from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
 from tortie.kernel import bpf
-from tortie.model.address import Net, parse_address
+from tortie.model.address import Net, parse_address, parse_net
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -302,6 +302,103 @@ def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_sta
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert driver.apply().refused == {}
         assert connects(peer, host)
+
+
+def refused(good: EndpointState) -> EndpointState:
+    """The endpoint with a normal policy instead of its untracked ones."""
+    normal = TierPolicies(Tier("default"), (policy((), name="lockdown"),))
+    return EndpointState(
+        interface=good.interface,
+        endpoint=good.endpoint,
+        tiers={(Stage.NORMAL, Direction.INGRESS): (normal,)},
+    )
+
+
+def test_the_last_good_state_keeps_sets_that_the_refused_policy_no_longer_names(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(peer), driven(host, bpffs) as driver:
+        no_friends = policy((), (rule(Action.DENY, SetMatch(Side.DESTINATION, FRIENDS)),))
+        good = endpoint(host, no_friends)
+        members = frozenset({parse_net(f"{peer.address}/32", strict=True)})
+        driver.take(
+            Delta(
+                endpoints={host.interface: good},
+                sets={FRIENDS.set_id: SetChange(members, frozenset(), is_new=True)},
+                failsafes=Failsafes(),
+            )
+        )
+        driver.apply()
+        assert not connects(host, peer)
+        driver.take(Delta(endpoints={host.interface: refused(good)}, sets={FRIENDS.set_id: None}))
+        assert driver.apply().refused
+        assert not connects(host, peer)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+        assert not driver.apply().refused
+        assert FRIENDS.set_id not in driver._sets
+        assert connects(host, peer)
+
+
+def test_nets_that_join_a_set_reach_the_last_good_state(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        good = endpoint(host, policy((rule(Action.DENY, SetMatch(Side.SOURCE, FRIENDS)),)))
+        empty = SetChange(frozenset(), frozenset(), is_new=True)
+        driver.take(Delta(endpoints={host.interface: good}, sets={FRIENDS.set_id: empty}, failsafes=Failsafes()))
+        driver.apply()
+        driver.take(Delta(endpoints={host.interface: refused(good)}))
+        assert driver.apply().refused
+        assert connects(peer, host)
+        net = parse_net(str(peer.addresses[0].network), strict=True)
+        driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({net}), frozenset())}))
+        assert driver.apply().refused
+        assert not connects(peer, host)
+
+
+def test_an_interface_that_is_replaced_while_policy_is_refused_gets_the_last_good_state(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        good = endpoint(host, DENY)
+        driver.take(Delta(endpoints={host.interface: good}, failsafes=Failsafes()))
+        driver.apply()
+        bad = refused(good)
+        driver.take(Delta(endpoints={host.interface: bad}))
+        driver.apply()
+        host.run("ip", "link", "delete", host.interface)
+        renew = ("ip", "link", "add", host.interface, "type", "veth", "peer", "name", "eth0", "netns", peer.name)
+        subprocess.run(["nsenter", f"--net={host.path}", *renew], check=True)
+        for end in (host, peer):
+            end.run("ip", "address", "add", str(end.addresses[0]), "dev", end.interface)
+            end.run("ip", "link", "set", end.interface, "up")
+        assert connects(peer, host)
+        moved = replace(bad, interface=replace(bad.interface, index=host.ifindex))
+        driver.take(Delta(endpoints={host.interface: moved}))
+        assert driver.apply().refused
+        assert not connects(peer, host)
+
+
+def test_what_an_unforeseen_failure_left_undone_is_done_by_the_next_apply(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no room for a name")
+
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        with monkeypatch.context() as broken:
+            broken.setattr(Hooks, "_pin", fail)
+            with pytest.raises(OSError, match="no room"):
+                driver.apply()
+        assert driver.apply().changed == (host.interface,)
+        assert not connects(peer, host)
+
+
+def test_a_table_that_could_not_be_checked_once_is_no_failure_for_ever(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        driver.apply()
+        with monkeypatch.context() as away:
+            away.setenv("PATH", "")
+            assert "nft is not installed" in driver.resync().failed["table inet tortie"]
+        assert driver.resync().failed == {}
 
 
 def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were(bpffs: Path) -> None:

@@ -112,13 +112,17 @@ class Table(TypedDict):
 
 
 class GetAnswer(TypedDict):
-    """The objects that were asked for, in order; `missing` are names that do not exist."""
+    """The objects that were asked for, in order; `missing` are names that do not exist.
+
+    `damaged`: name -> why, of those that are stored and cannot be decoded.
+    """
 
     kind: str
     revision: int
     items: list[Document]
     table: Table
     missing: list[str]
+    damaged: dict[str, str]
 
 
 class RuleCountAnswer(TypedDict):

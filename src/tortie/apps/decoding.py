@@ -4,12 +4,13 @@ What needs more than one document is checked here or in `service`; what one docu
 business of `resources`.
 """
 
+import json
 from collections.abc import Sequence
 
 from tortie.apps.answers import ProblemAnswer, SourceText
 from tortie.apps.failure import Code, Failure
 from tortie.resources.codec import decode_text
-from tortie.resources.kind import Resource
+from tortie.resources.kind import Body, Resource
 from tortie.resources.problems import Problem
 from tortie.store.protocol import Key
 
@@ -39,6 +40,21 @@ def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True) -
     if problems:
         raise invalid(problems)
     return resources
+
+
+def stored_body(value: bytes) -> Body:
+    """A stored document; empty where it is damaged, so that it can still be replaced, deleted and passed over."""
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def part(body: Body, name: str) -> Body:
+    """A mapping in a stored document, `metadata` or `spec`; empty where it is absent or damaged."""
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def invalid(problems: list[ProblemAnswer]) -> Failure:

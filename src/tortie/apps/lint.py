@@ -1,9 +1,9 @@
 """Warnings about documents that are valid and yet hardly mean what their author thinks."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+from tortie.apps.decoding import part, stored_body
 from tortie.resources.kind import Body, Resource
 from tortie.store.protocol import Store
 
@@ -17,7 +17,7 @@ async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
         return []
     new = {one.name: one.body for one in resources if one.kind == "GlobalNetworkPolicy"}
     entries, _ = await store.list("GlobalNetworkPolicy")
-    stored = (json.loads(entry.value) for entry in entries if entry.key.name not in new)
+    stored = (stored_body(entry.value) for entry in entries if entry.key.name not in new)
     company = [*new.values(), *stored]
     return [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
 
@@ -57,4 +57,4 @@ def _allows(spec: Body, side: str) -> bool:
 
 
 def _spec(body: Body) -> Body:
-    return cast(Body, body.get("spec") or {})
+    return part(body, "spec")

@@ -8,6 +8,8 @@ from tortie.model.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, UDPLITE, P
 
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "icmp": ICMP, "icmpv6": ICMPV6, "udplite": UDPLITE}
 ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
+EXTENSIONS = (43, 44, 51, 60)
+"""Headers that stand before the protocol of an IPv6 packet (RFC 8200, section 4), and so are none themselves."""
 EPHEMERAL = 40000
 """The source port of a packet whose source port nobody named."""
 HOP_LIMIT = 64
@@ -34,6 +36,8 @@ def parse_packet(source: str, destination: str, protocol: str, source_port: int 
         )
     wanted = _protocol(protocol)
     number = wanted.number
+    if version == 6 and number in EXTENSIONS:
+        raise _usage(f"{number} is an extension header of IPv6; give the protocol that comes after it")
     if number in (ICMP, ICMPV6):
         if source_port is not None:
             raise _usage(f"--sport means nothing for {protocol}; leave it out")

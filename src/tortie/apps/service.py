@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import cast
 
 from tortie.apps.answers import Change, Document, GetAnswer, ProblemAnswer, SourceText, WriteAnswer
-from tortie.apps.decoding import decode_files, invalid, key_of, problem_at
+from tortie.apps.decoding import decode_files, invalid, key_of, part, problem_at, stored_body
 from tortie.apps.failure import Code, Failure
 from tortie.apps.lint import lint
 from tortie.resources.codec import decode_stored, decode_text, encode
 from tortie.resources.kind import Body, Kind, Resource
+from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Conflict, Delete, Entry, Key, NotFound, Put, Store, Write
 
 ATTEMPTS = 5
@@ -84,7 +85,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
             if guard is not None:
                 # An unchanged write that must find the tier as it was read: nobody deletes it in between.
                 guards[guard.key] = Put(guard.key, guard.value, guard.revision)
-            elif old is None or _tier_of(json.loads(old.value)) != tier:
+            elif old is None or _tier_of(stored_body(old.value)) != tier:
                 text = f"tier {tier!r} does not exist; create it first or in the same apply"
                 problems.append(problem_at(resource, "TT1903", "spec.tier", text))
         _weigh(plan, resource, old, new)
@@ -120,12 +121,12 @@ def _merged(resource: Resource, old: Entry | None) -> bytes:
     """The document to store: the author's part of it, under the identity that it has or now gets."""
     metadata = cast(Body, resource.body["metadata"])
     kept = {name: metadata[name] for name in AUTHORED if metadata.get(name)}
-    if old is None:
+    stored = {} if old is None else part(stored_body(old.value), "metadata")
+    identity: Body = {name: stored[name] for name in ("uid", "creationTimestamp") if name in stored}
+    if not identity:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        kept |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
-    else:
-        stored = cast(Body, json.loads(old.value)["metadata"])
-        kept |= {name: stored[name] for name in ("uid", "creationTimestamp") if name in stored}
+        identity = {"uid": str(uuid.uuid4()), "creationTimestamp": now}
+    kept.update(identity)
     return encode(replace(resource, body={**resource.body, "metadata": kept}))
 
 
@@ -211,7 +212,7 @@ async def _check_tiers(store: Store, going: set[Key]) -> None:
         raise Failure(Code.FAILED, f"cannot delete tier {built_in[0]!r}: it is built in; delete its policies instead")
     policies, _ = await store.list(POLICY)
     for entry in policies:
-        tier = _tier_of(json.loads(entry.value))
+        tier = _tier_of(stored_body(entry.value))
         if tier in tiers and entry.key not in going:
             raise Failure(
                 Code.FAILED, f"cannot delete tier {tier!r}: {entry.key} is in it; delete or move its policies first"
@@ -219,7 +220,10 @@ async def _check_tiers(store: Store, going: set[Key]) -> None:
 
 
 async def get(store: Store, kind: Kind, names: Sequence[str], *, wide: bool = False) -> GetAnswer:
-    """The named resources of a kind, all of them without names; with their resourceVersion."""
+    """The named resources of a kind, all of them without names; with their resourceVersion.
+
+    A damaged document hides none of the others; it is named, with what is wrong.
+    """
     entries: Sequence[Entry]
     missing: list[str] = []
     if names:
@@ -229,16 +233,29 @@ async def get(store: Store, kind: Kind, names: Sequence[str], *, wide: bool = Fa
         revision = max((entry.revision for entry in entries), default=0)
     else:
         entries, revision = await store.list(kind.name)
-    resources = [decode_stored(entry.value) for entry in entries]
+    resources, damaged = _decoded(entries)
     columns = kind.wide if wide else kind.columns
-    rows = [[column.cell(resource) for column in columns] for resource in resources]
+    rows = [[column.cell(resource) for column in columns] for resource, _ in resources]
     return {
         "kind": kind.name,
         "revision": revision,
-        "items": [_shown(resource, entry.revision) for resource, entry in zip(resources, entries, strict=True)],
+        "items": [_shown(resource, revision) for resource, revision in resources],
         "table": {"heading": [column.heading for column in columns], "rows": rows},
         "missing": missing,
+        "damaged": damaged,
     }
+
+
+def _decoded(entries: Iterable[Entry]) -> tuple[list[tuple[Resource, int]], dict[str, str]]:
+    """The resources with their revisions, and by name what is wrong with the others."""
+    found: list[tuple[Resource, int]] = []
+    damaged: dict[str, str] = {}
+    for entry in entries:
+        try:
+            found.append((decode_stored(entry.value), entry.revision))
+        except InvalidDocument as error:
+            damaged[entry.key.name] = str(error)
+    return found, damaged
 
 
 def _shown(resource: Resource, revision: int) -> Document:
@@ -255,8 +272,7 @@ async def _stored(store: Store, key: Key) -> Entry | None:
 
 
 def _tier_of(body: Body) -> str:
-    spec = cast(Body, body.get("spec") or {})
-    return str(spec.get("tier") or "default")
+    return str(part(body, "spec").get("tier") or "default")
 
 
 def _change(key: Key, action: str) -> Change:

@@ -52,8 +52,13 @@ class Features:
 
     @property
     def missing_required(self) -> tuple[str, ...]:
-        """Sentences about what is missing and must not be."""
-        return tuple(feature.lack for feature in self.features if feature.is_required and not feature.is_present)
+        """Sentences about what is missing and must not be.
+
+        Without privileges that alone: what the kernel refuses then says nothing about the kernel.
+        """
+        missing = [feature for feature in self.features if feature.is_required and not feature.is_present]
+        unprivileged = [feature for feature in missing if feature.name == "privileges"]
+        return tuple(feature.lack for feature in unprivileged or missing)
 
     @property
     def missing_optional(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 
@@ -19,10 +20,13 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
+from tortie.apps.answers import TraceAnswer
+from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
 from tortie.calc import Engine
+from tortie.kernel.errors import KernelError
 from tortie.store.memory import MemoryStore
 
 
@@ -155,6 +159,11 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         lied = await trace(world)
         assert isinstance(lied, dict)
         assert lied["agrees"] is False
+        assert "report" in str(complaint(cast(TraceAnswer, lied)))
+        await world.apply(NORMAL)
+        stale = cast(TraceAnswer, await trace(world))
+        assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
+        assert "differs" in "\n".join(explain(stale))
 
     in_world(tmp_path, test)
 
@@ -336,5 +345,22 @@ def test_answers_are_json_whatever_the_names_hold(tmp_path: Path) -> None:
         with pytest.raises(Failure) as caught:
             await world.ask("GET", "/v1/resources/" + "%1b%5b31m")
         assert json.dumps(caught.value.message)
+
+    in_world(tmp_path, test)
+
+
+def test_status_is_told_also_where_the_counters_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> NoReturn:
+        raise KernelError("nft", "run nft", 2, "nft is not installed")
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        monkeypatch.setattr(world.driver, "counters", fail)
+        status = await asyncio.to_thread(world.target.status)
+        assert status["enforced"]["is_current"]
+        assert status["counters"] == {"rules": [], "reasons": []}
+        assert "nft is not installed" in status["notes"][-1]
+        with pytest.raises(Failure, match=r"^nft: .*nft is not installed$"):
+            await world.ask("GET", "/v1/counters")
 
     in_world(tmp_path, test)

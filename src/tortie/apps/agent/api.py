@@ -32,6 +32,7 @@ from tortie.apps.kinds import find_kind
 from tortie.apps.storefailure import failure_of
 from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
+from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
 from tortie.store.protocol import Store, StoreError
 
@@ -156,6 +157,8 @@ def application(api: Api, admission: Admission) -> web.Application:
         except TimeoutError:
             text = f"the request did not arrive within {asking.REQUEST_S:.0f} s; send it again"
             return _answered(Failure(Code.USAGE, text).answer(), 408)
+        except KernelError as error:
+            return _answered(Failure(Code.FAILED, str(error)).answer(), Code.FAILED.http_status)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.answers import AgentAnswer, CountersAnswer, EnforcedAnswer, InterfaceAnswer, StatusAnswer
 from tortie.apps.version import VERSION
+from tortie.kernel.errors import KernelError
 
 NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
 """A host endpoint's own default deny comes with tracked policy."""
@@ -90,13 +91,19 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
+        notes = [NOT_LOCKED_DOWN] if enforced["endpoints"] else []
+        counters: CountersAnswer = {"rules": [], "reasons": []}
+        try:
+            counters = self.counters()
+        except KernelError as error:  # what is enforced has to be told all the same
+            notes.append(f"packets are counted, and cannot be read now: {error}")
         return {
             "agent": self._agent(),
             "datastore_revision": self._pump.revision,
             "datastore_problem": self._pump.datastore_problem,
             "enforced": enforced,
-            "counters": self.counters(),
-            "notes": [NOT_LOCKED_DOWN] if enforced["endpoints"] else [],
+            "counters": counters,
+            "notes": notes,
         }
 
     def _agent(self) -> AgentAnswer:

@@ -10,7 +10,8 @@ touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
@@ -122,6 +123,8 @@ class EbpfDriver:
             if not self._table.check():
                 self._table.restore()
                 repaired.append(TABLE)
+            if not self._table_is_dirty:
+                self._failed.pop(TABLE, None)
         except KernelError as error:
             self._failed[TABLE] = str(error)
         return self._apply(repaired=tuple(repaired))
@@ -144,22 +147,18 @@ class EbpfDriver:
         changed = list(in_place)
         self._follow_renames()
         self._refuse()
-        dirty, self._dirty = sorted(self._dirty), set()
+        dirty = sorted(self._dirty)
         has_table_work = self._begin_table()
-        for name in dirty:
-            if name in self._refused:
-                continue
-            try:
-                if self._enforce(name):
-                    changed.append(name)
-                self._failed.pop(name, None)
-            except Unsupported as error:
-                self._refused[name] = (str(error),)
-            except KernelError as error:
-                self._failed[name] = str(error)
-                self._dirty.add(name)
-        if has_table_work:
-            self._finish_table()
+        try:
+            refused_late = self._enforce_dirty(dirty, changed)
+        finally:
+            if has_table_work:
+                self._finish_table()
+        if refused_late:  # only now is it known that the table should hold the last good state of these too
+            self._table_is_dirty = True
+            if self._begin_table():
+                self._finish_table()
+        self._sets.forget_dropped(kept=self._sets_of_last_good())
         self._set_changes.clear()
         self._is_first = False
         for plane in self._planes.values():
@@ -169,6 +168,42 @@ class EbpfDriver:
         return ApplyReport(
             changed=tuple(changed), repaired=repaired, refused=dict(self._refused), failed=dict(self._failed)
         )
+
+    def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
+        """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
+        refused_late = False
+        for name in dirty:
+            try:
+                if self._enforce(name, self._last_good(name) if name in self._refused else self._states.get(name)):
+                    changed.append(name)
+                self._failed.pop(name, None)
+            except Unsupported as error:
+                self._refused[name] = (str(error),)
+                refused_late = True
+            except KernelError as error:
+                self._failed[name] = str(error)
+                continue
+            self._dirty.discard(name)
+        return refused_late
+
+    def _last_good(self, name: str) -> EndpointState | None:
+        """What to go on enforcing where the newest policy is refused, on the interface as it is now."""
+        known = self._enforced.get(name)
+        return None if known is None else replace(known, interface=self._states[name].interface)
+
+    def _sets_of_last_good(self) -> Collection[str]:
+        """Sets that only the last good state of an interface still needs."""
+        if not self._sets.dropped():
+            return ()
+        return {
+            source.set_id
+            for name in self._refused.keys() & self._enforced.keys()
+            for direction in Direction
+            for group in self._enforced[name].stage(Stage.UNTRACKED, direction)
+            for policy in group.policies
+            for rule in policy.rules(direction)
+            for source in rule.set_sources()
+        }
 
     def _sweep(self) -> None:
         """Take off what an earlier agent left on interfaces that nothing wants policed any more."""
@@ -204,6 +239,8 @@ class EbpfDriver:
                 is_gone = old not in self._states or self._states[old].interface.index != index
                 if plane.hooks is not None and plane.hooks.index == index and is_gone:
                     self._planes[name] = self._planes.pop(old)
+                    if old in self._enforced:
+                        self._enforced[name] = self._enforced.pop(old)
                     break
 
     def _keep_left(self) -> None:
@@ -251,8 +288,9 @@ class EbpfDriver:
         self._held &= self._states.keys()
         self._keep_left()
 
-    def _enforce(self, name: str) -> bool:
-        state = self._states.get(name)
+    def _enforce(self, name: str, state: EndpointState | None) -> bool:
+        if state is None and name in self._states:
+            return False  # refused, and there is no state before that we know
         if state is None:
             plane = self._planes.pop(name, None)
             self._enforced.pop(name, None)

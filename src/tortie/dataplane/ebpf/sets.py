@@ -1,6 +1,6 @@
 """The driver's IP sets: members change one by one, and a frozen value is made only where somebody compiles it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
@@ -8,26 +8,44 @@ from tortie.model.ipset import AddressSet, IPSet, Member, PortMember, PortSet
 
 
 class Sets(Mapping[str, IPSet]):
-    """Set id -> members. What `get` answers stays the same object until the set changes."""
+    """Set id -> members. What `get` answers stays the same object until the set changes.
+
+    A set that the desired state dropped stays until `forget_dropped`, with its last members: what is enforced may still
+    be an older state that needs it.
+    """
 
     def __init__(self) -> None:
         self._members: dict[str, set[Member]] = {}
         self._has_ports: dict[str, bool] = {}
         self._frozen: dict[str, IPSet] = {}
+        self._dropped: set[str] = set()
 
     def change(self, set_id: str, change: SetChange | None) -> None:
         """Take one change of the desired state."""
-        self._frozen.pop(set_id, None)
         if change is None:
-            self._members.pop(set_id, None)
-            self._has_ports.pop(set_id, None)
-        elif change.is_new:
+            self._dropped.add(set_id)
+            return
+        self._dropped.discard(set_id)
+        self._frozen.pop(set_id, None)
+        if change.is_new:
             self._members[set_id] = set(change.added)
             self._has_ports[set_id] = change.has_ports
         else:
             members = self._members[set_id]
             members -= change.removed
             members |= change.added
+
+    def dropped(self) -> Collection[str]:
+        """Sets that the desired state does not have any more."""
+        return self._dropped
+
+    def forget_dropped(self, *, kept: Collection[str]) -> None:
+        """Let go of the sets that were dropped, those `kept` excepted."""
+        for set_id in self._dropped - set(kept):
+            self._members.pop(set_id, None)
+            self._has_ports.pop(set_id, None)
+            self._frozen.pop(set_id, None)
+            self._dropped.discard(set_id)
 
     def has_ports(self, set_id: str) -> bool:
         """Whether the members are (address, protocol, port)."""

@@ -45,6 +45,10 @@ def command(kind: str, names: tuple[str, ...], output: str) -> int:
             _tables(answer, names)
     for name in answer["missing"]:
         err(f"tortie: resource does not exist: {answer['kind']}({name})")
+    for name, why in answer["damaged"].items():
+        err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
+    if answer["damaged"]:
+        return Code.FAILED.exit_code
     return Code.NOT_FOUND.exit_code if answer["missing"] else 0
 
 

@@ -67,10 +67,18 @@ def command(
         out_json(answer)
     else:
         out("\n".join(explain(answer)))
-    if answer["agrees"] is False:
-        err("tortie: THE INSTALLED PROGRAM DISAGREES with the policy; please report it, with `tortie status -o json`")
-        return 1
-    return 0
+    if wrong := complaint(answer):
+        err(f"tortie: {wrong}")
+    return int(wrong is not None)
+
+
+def complaint(answer: TraceAnswer) -> str | None:
+    """What is to be said where the installed program decides otherwise than the documents; None where it does not."""
+    if answer["agrees"] is not False:
+        return None
+    if answer["installed_note"]:
+        return "the installed program differs from the newest policy, because that is refused; see `tortie status`"
+    return "THE INSTALLED PROGRAM DISAGREES with the policy; please report it, with `tortie status -o json`"
 
 
 def explain(answer: TraceAnswer) -> list[str]:
@@ -85,7 +93,7 @@ def explain(answer: TraceAnswer) -> list[str]:
     if installed is None:
         lines.append(f"  installed  not asked: {answer['installed_note']}")
     else:
-        agrees = "agrees" if answer["agrees"] else "DISAGREES"
+        agrees = "agrees" if answer["agrees"] else "differs" if answer["installed_note"] else "DISAGREES"
         decided = (
             _rule(installed["rule"]) if installed["rule"] else MEANING.get(installed["reason"], installed["reason"])
         )
