@@ -33,6 +33,8 @@ class ReferenceDriver:
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.left: list[str] = []
+        """What an earlier agent left."""
         self.failures: list[str] = []
         """What the next calls of apply or resync fail with, one each."""
         self.lies = False
@@ -138,6 +140,10 @@ class ReferenceDriver:
     def log_events(self) -> Sequence[LogEvent]:
         waiting, self.logged = self.logged, []
         return waiting
+
+    def leftovers(self) -> Sequence[str]:
+        """What an earlier agent left."""
+        return self.left
 
     def cleanup(self) -> Sequence[str]:
         removed = [f"program on {name}" for name in sorted(self._enforced)]

@@ -88,7 +88,7 @@ static void compile(struct tables *t, FILE *in, void **memory)
 		if (size)
 			tables_fill(t, table, memory[table]);
 	}
-	tables_settle(t, layout.results + 8);
+	tables_settle(t, layout.results + 8, 1);
 	for (u32 i = 0; i <= layout.results; i++)
 		if (tables_result(t, i, &outcome))
 			for (u32 r = 0; r < outcome.count; r++)

@@ -109,6 +109,25 @@ def test_policy_is_enforced_traced_and_still_there_for_the_next_agent(host: Host
     assert memory < 110
 
 
+def test_an_empty_datastore_does_not_take_off_what_an_earlier_agent_enforces(host: Host) -> None:
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    host.stop()
+    program = host.namespace.link()["xdp"]["prog"]["id"]
+    (host.folder / "agent" / "datastore").rename(host.folder / "elsewhere")
+    for path in (host.folder / "agent").glob("datastore-*"):
+        path.unlink()
+    with pytest.raises(AssertionError, match="is empty, and an earlier agent enforces here"):
+        host.start()
+    assert program == host.namespace.link()["xdp"]["prog"]["id"]
+    (host.folder / "elsewhere").rename(host.folder / "agent" / "datastore")
+    host.start()
+    host.until_answered()
+    assert verdict(host, "tcp/6379") == ("allow", True)
+    assert program == host.namespace.link()["xdp"]["prog"]["id"]
+
+
 def test_a_class_that_is_not_enforced_yet_is_refused_and_the_last_good_state_stays(host: Host) -> None:
     host.start()
     host.until_answered()

@@ -116,5 +116,8 @@ class Driver(Protocol):
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""
 
+    def leftovers(self) -> Sequence[str]:
+        """What an earlier agent of this network namespace enforces here; asked before the first `apply`."""
+
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours; names of what was removed."""

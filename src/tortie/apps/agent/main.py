@@ -8,6 +8,7 @@ datastore ─▶ pump ─▶ driver            (enforcing: aiohttp is not even i
 import asyncio
 import importlib
 import logging
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +24,7 @@ from tortie.apps.agent.packetlog import log_packets
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
+from tortie.apps.failure import Code, Failure
 from tortie.calc import Engine
 from tortie.dataplane.driver import Driver
 from tortie.kernel.netns import inode
@@ -40,6 +42,7 @@ def run(settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: 
     start_logging()
     if not settings.datastore.exists():
         log.warning("%s does not exist: starting with an empty datastore", settings.datastore)
+    _allow_many_files()
     with ExitStack() as claims:
         claims.enter_context(claim_namespace(inode()))
         store = SqliteStore.open(settings.datastore)
@@ -49,8 +52,19 @@ def run(settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: 
     log.info("stopped; what is enforced stays enforced")
 
 
+def _allow_many_files() -> None:
+    """Raise the soft limit of descriptors: an interface holds about 54, for the maps of its generation."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _until_told(settings: AgentSettings, store: Store, pump: Pump) -> None:
     """Serve until a signal asks to stop; then let go of everything but the enforcement."""
+    try:
+        await _refuse_empty_store(settings, store, pump.driver)
+    except BaseException:
+        await store.close()
+        raise
     loop = asyncio.get_running_loop()
     serving = asyncio.create_task(_serve(settings, store, pump), name="serve")
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,6 +75,22 @@ async def _until_told(settings: AgentSettings, store: Store, pump: Pump) -> None
         notify("STOPPING=1")
     finally:
         await store.close()
+
+
+async def _refuse_empty_store(settings: AgentSettings, store: Store, driver: Driver) -> None:
+    """Raises: Failure where a datastore that nobody ever wrote to would take off what an earlier agent enforces.
+
+    Because: a path that is mistyped, or a disk that is not mounted, looks exactly like a datastore without policy.
+    """
+    _, revision = await store.list()
+    left = driver.leftovers()
+    if revision == 0 and left:
+        raise Failure(
+            Code.FAILED,
+            f"{settings.datastore} is empty, and an earlier agent enforces here ({', '.join(left)}): nothing was "
+            "changed; give that agent's datastore with --datastore, or remove what it enforces with "
+            "`tortie agent cleanup`",
+        )
 
 
 async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:

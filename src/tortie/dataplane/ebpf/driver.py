@@ -10,6 +10,7 @@ touched.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,8 @@ class EbpfDriver:
         self._held: set[str] = set()
         """Interfaces that wait because the nft table of an earlier agent has to stay."""
         self._keeps_table = False
+        self._unrepaired: set[str] = set()
+        """Interfaces that the last check could not repair; what is still attached stays, the next check tries again."""
         self._is_first = True
         self._table = EgressTable(mark_bit)
         self._table_is_dirty = True
@@ -116,9 +119,16 @@ class EbpfDriver:
                     self._dirty.add(name)
                     repaired.append(f"{name}: XDP is free again")
             except KernelError as error:
-                plane.release()
-                self._dirty.add(name)
-                repaired.append(f"{name}: attached anew after {error}")
+                if error.code == errno.ENODEV:  # the interface is gone, and with it what was on it
+                    plane.release()
+                    self._dirty.add(name)
+                else:
+                    self._failed[name] = str(error)
+                    self._unrepaired.add(name)
+            else:
+                if name in self._unrepaired:
+                    self._unrepaired.discard(name)
+                    self._failed.pop(name, None)
         try:
             if not self._table.check():
                 self._table.restore()
@@ -391,6 +401,11 @@ class EbpfDriver:
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
         return [event for name, plane in self._planes.items() for event in plane.log_events(name)]
+
+    def leftovers(self) -> Sequence[str]:
+        """What an earlier agent of this network namespace enforces here."""
+        found = [f"interface index {folder.name.removeprefix('if')}" for folder in sorted(self._folder.glob("if*"))]
+        return [*found, TABLE] if self._table.is_from_before() else found
 
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours in this network namespace; names of what was removed."""
