@@ -121,6 +121,7 @@ table inet tortie {
 		counter name e0_malformed drop
 	}
 	chain e0 {
+		meta l4proto 6 th sport 6379 counter name r0 notrack accept
 		ip frag-off & 0x1fff != 0 goto e0_later
 		frag frag-off != 0 goto e0_later
 		meta l4proto vmap { 6 : goto e0_ports, 17 : goto e0_ports, 132 : goto e0_ports, 1 : goto e0_icmp, 58 : goto e0_icmp }
@@ -129,7 +130,7 @@ table inet tortie {
 	}
 	chain output {
 		type filter hook output priority raw; policy accept;
-		oifname vmap { "ens4" : goto e0 }
+		oifname "ens4" goto e0
 	}
 	chain ingress_mark {
 		type filter hook prerouting priority raw; policy accept;

@@ -17,8 +17,8 @@ from tortie.model.address import format_address
 from tortie.model.desired import TierPolicies
 from tortie.model.evaluate import evaluate
 from tortie.model.ipset import IPSet, PortSet
-from tortie.model.matches import IcmpMatch, Match, PortMatch, SetMatch
-from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Fragment, Packet
+from tortie.model.matches import IcmpMatch, Match, PortMatch, PortRange, ProtocolMatch, SetMatch
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Fragment, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, Step, Trace, Verdict
@@ -123,7 +123,28 @@ def compare(lab: Lab, case: Case, packets: Sequence[Packet], rendered: Rendered,
     return len(sent)
 
 
-def run_cases(lab: Lab, seeds: range, fragments: frozenset[Fragment], *, is_watched: bool) -> Counter[str]:
+def with_simple_rules(rng: Random, case: Case) -> Case:
+    """The case with rules in front that look at a protocol and ports of one side only, near the failsafe ports."""
+    ports = [entry.port for entry in (*case.failsafes.inbound, *case.failsafes.outbound)] or [80, 443]
+
+    def simple() -> Rule:
+        first = max(1, min(65535, rng.choice(ports) + rng.randrange(-3, 4)))
+        ranges = tuple(PortRange(at, min(65535, at + rng.choice((0, 0, 5)))) for at in (first, rng.randrange(1, 65536)))
+        action = rng.choice((Action.ALLOW, Action.ALLOW, Action.DENY))
+        return Rule(action, (ProtocolMatch(rng.choice(PORTED[:2])), PortMatch(rng.choice(tuple(Side)), ranges)))
+
+    key = (Stage.UNTRACKED, Direction.EGRESS)
+    first, *others = case.endpoint.tiers[key]
+    policy = first.policies[0]
+    rules = (*(simple() for _ in range(rng.randrange(1, 6))), *policy.egress)
+    changed = replace(first, policies=(replace(policy, egress=rules), *first.policies[1:]))
+    endpoint = replace(case.endpoint, tiers={**case.endpoint.tiers, key: (changed, *others)})
+    return Case(endpoint, case.sets, case.failsafes)
+
+
+def run_cases(
+    lab: Lab, seeds: range, fragments: frozenset[Fragment], *, is_watched: bool, are_simple: bool = False
+) -> Counter[str]:
     """Random policies with packets about each; what was met."""
     total: Counter[str] = Counter()
     for seed in seeds:
@@ -131,12 +152,15 @@ def run_cases(lab: Lab, seeds: range, fragments: frozenset[Fragment], *, is_watc
         case = random_case(rng, 10)
         while not case.endpoint.stage(Stage.UNTRACKED, Direction.EGRESS):
             case = random_case(rng, 10)
+        if are_simple:
+            case = with_simple_rules(rng, case)
         packets = [
             packet
             for _ in range(PACKETS * 2)
             if (packet := random_packet(rng, case, direction=Direction.EGRESS)).fragment in fragments
         ][:PACKETS]
         rendered = render([case.endpoint], case.sets, case.failsafes)
+        total["shortcuts"] += rendered.script.partition("chain e0 {")[2].partition("ip frag-off")[0].count("counter")
         total["sent"] += compare(lab, case, packets, rendered, is_watched=is_watched)
         total["cases"] += 1
         for packet in packets:
@@ -153,6 +177,18 @@ def test_whole_packets_get_the_verdict_the_tracking_and_the_counts_of_evaluate()
         total = run_cases(made, range(CASES), frozenset({Fragment.WHOLE}), is_watched=True)
     assert total["sent"] > CASES * PACKETS * 0.8, total
     assert min(total[name] for name in ("v4", "v6", "allow", "deny", "continue", "failsafe")) > 50, total
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_shortcuts_for_the_first_rules_decide_as_the_whole_chain_does(is_watched: bool) -> None:
+    fragments = frozenset({Fragment.WHOLE}) if is_watched else frozenset(Fragment)
+    with lab() as made:
+        if is_watched:
+            made.install(WATCH)
+        seeds = range(1000, 1000 + CASES)
+        total = run_cases(made, seeds, fragments, is_watched=is_watched, are_simple=True)
+    assert total["sent"] > CASES * PACKETS * 0.8, total
+    assert min(total[name] for name in ("v4", "v6", "allow", "deny", "failsafe", "shortcuts")) > 20, total
 
 
 def test_fragments_get_the_verdict_of_evaluate_or_are_dropped_where_it_needs_ports() -> None:

@@ -125,6 +125,11 @@ def probe() -> Features:
             "XDP on packets of several buffers needs Linux 5.18: interfaces with a large MTU decide in tc",
         ),
         _optional(
+            "nft-fragments",
+            _version(release) >= (5, 18),
+            "before Linux 5.18 nft may take a fragment's payload for ports: egress is checked for fragments first",
+        ),
+        _optional(
             "btf",
             Path("/sys/kernel/btf/vmlinux").exists(),
             "the kernel has no BTF: rebuild it with CONFIG_DEBUG_INFO_BTF",

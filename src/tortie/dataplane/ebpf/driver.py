@@ -79,7 +79,7 @@ class EbpfDriver:
         self._unrepaired: set[str] = set()
         """Interfaces that the last check could not repair; what is still attached stays, the next check tries again."""
         self._is_first = True
-        self._table = EgressTable(mark_bit)
+        self._table = EgressTable(mark_bit, has_shortcuts=found.has("nft-fragments"))
         self._table_is_dirty = True
 
     # ---- desired state

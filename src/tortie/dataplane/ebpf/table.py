@@ -31,8 +31,8 @@ Totals = Counter[RuleKey | ReasonKey]
 class EgressTable:
     """Wanted against installed. `begin` starts nft and returns, so that programs load meanwhile; `finish` waits."""
 
-    def __init__(self, mark_bit: int) -> None:
-        self._mark_bit = mark_bit
+    def __init__(self, mark_bit: int, *, has_shortcuts: bool) -> None:
+        self._mark_bit, self._has_shortcuts = mark_bit, has_shortcuts
         self._rendered: Rendered | None = None
         self._wanted: object = None
         self._fingerprint: str | None = None
@@ -57,7 +57,7 @@ class EgressTable:
                 if update.script:
                     self._pending = (nft.Running(update.script), update.rendered, wanted, self._totals)
                 return bool(update.script)
-        rendered = render(states, sets, failsafes, mark_bit=self._mark_bit)
+        rendered = render(states, sets, failsafes, mark_bit=self._mark_bit, has_shortcuts=self._has_shortcuts)
         if self._rendered is None:
             found = read_installed(nft.list_table(FAMILY, TABLE))
             if found.digest == rendered.digest and (found.is_intact or not found.digest):

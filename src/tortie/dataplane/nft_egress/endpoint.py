@@ -1,6 +1,7 @@
 """The chains of one interface with untracked egress policy.
 
-    e0 --protocol--> e0_ports  failsafes         --> e0_policy: jump e0_t0; jump e0_t1; ...; accept
+    e0 --shortcuts for the first rules (shortcut.py)
+       --protocol--> e0_ports  failsafes         --> e0_policy: jump e0_t0; jump e0_t1; ...; accept
                      e0_icmp   essential ICMPv6  --> e0_policy
                      (others)                    --> e0_policy
        --fragment--> e0_later                    --> e0_lpolicy: the same policy for packets without ports
@@ -16,6 +17,7 @@ from typing import NamedTuple, assert_never
 from tortie.dataplane.nft_egress.failsafes import failsafe_matches
 from tortie.dataplane.nft_egress.matches import match_lines
 from tortie.dataplane.nft_egress.sets import SetTable
+from tortie.dataplane.nft_egress.shortcut import shortcuts
 from tortie.model.desired import TierPolicies
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
@@ -71,7 +73,15 @@ Count = Callable[[Reason], str]
 """The nft statement that counts a packet by reason."""
 
 
-def add_endpoint(prefix: str, interface: str, tiers: Sequence[TierPolicies], failsafes: Failsafes, parts: Parts) -> str:
+def add_endpoint(
+    prefix: str,
+    interface: str,
+    tiers: Sequence[TierPolicies],
+    failsafes: Failsafes,
+    parts: Parts,
+    *,
+    has_shortcuts: bool,
+) -> str:
     """The name of the interface's first chain; all of them are added to the parts."""
 
     def count(reason: Reason) -> str:
@@ -80,6 +90,11 @@ def add_endpoint(prefix: str, interface: str, tiers: Sequence[TierPolicies], fai
         return f"counter name {name}"
 
     counted = [_count_rules(group, interface, parts) for group in tiers]
+    first = counted[0] if counted and has_shortcuts else []
+    short = [
+        f"{match} counter name {first[number].counter} {_statement(first[number].rule.action)}"
+        for number, match in shortcuts([one.rule for one in first], failsafes)
+    ]
     policy = _add_policy(f"{prefix}_policy", f"{prefix}_t", counted, False, count, parts)
     later_policy = _add_policy(f"{prefix}_lpolicy", f"{prefix}_l", counted, True, count, parts)
     malformed = f"{count(Reason.MALFORMED)} drop"
@@ -109,6 +124,7 @@ def add_endpoint(prefix: str, interface: str, tiers: Sequence[TierPolicies], fai
     return parts.chain(
         prefix,
         (
+            *short,
             f"ip frag-off & 0x1fff != 0 goto {later}",
             f"frag frag-off != 0 goto {later}",
             f"meta l4proto vmap {{ {', '.join(gotos)} }}",

@@ -22,6 +22,8 @@ from tortie.model.packet import Direction
 from tortie.model.policy import Stage
 
 TABLE = "tortie"
+_FEW = 4
+"""Interfaces up to which comparing names is quicker than looking one up."""
 DEFAULT_MARK_BIT = 0x00100000
 DIGEST_PREFIX = "d_"
 _DIGEST_CHARACTERS = 24
@@ -55,8 +57,12 @@ def render(
     *,
     mark_bit: int = DEFAULT_MARK_BIT,
     table: str = TABLE,
+    has_shortcuts: bool = True,
 ) -> Rendered:
     """The table for those endpoints, in whatever order they come. Loopback is never policed.
+
+    `has_shortcuts`: the kernel shows nft no ports of later fragments, so that a rule may ask for ports before it asks
+    for fragments (Linux 5.18, and the stable kernels that took over the change).
 
     Raises: Unsupported, for an interface whose name nft cannot spell.
     """
@@ -67,16 +73,22 @@ def render(
     if not active:
         return Rendered(replace, table)
     parts = Parts(SetTable(sets))
-    dispatch: list[str] = []
+    dispatch: list[tuple[str, str]] = []
     for index, endpoint in enumerate(active):
         name, tiers = endpoint.interface.name, endpoint.stage(Stage.UNTRACKED, Direction.EGRESS)
         if tiers and not _INTERFACE_NAME.fullmatch(name):
             raise Unsupported(f"untracked egress on interface {name!r}: nftables cannot name it; rename the interface")
         if tiers:
-            dispatch.append(f'"{name}" : goto {add_endpoint(f"e{index}", name, tiers, failsafes, parts)}')
+            chain = add_endpoint(f"e{index}", name, tiers, failsafes, parts, has_shortcuts=has_shortcuts)
+            dispatch.append((name, chain))
     if dispatch:
         hook = "type filter hook output priority raw; policy accept;"
-        parts.chain("output", (hook, f"oifname vmap {{ {', '.join(dispatch)} }}"))
+        if len(dispatch) <= _FEW:
+            jumps = [f'oifname "{name}" goto {chain}' for name, chain in dispatch]
+        else:
+            pairs = ", ".join(f'"{name}" : goto {chain}' for name, chain in dispatch)
+            jumps = [f"oifname vmap {{ {pairs} }}"]
+        parts.chain("output", (hook, *jumps))
     parts.chain(
         "ingress_mark",
         (
