@@ -25,15 +25,16 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
-from tortie.dataplane.ebpf.hooks import Hooks, Traits, is_dead, remove_folder
+from tortie.dataplane.ebpf.folder import PinFolder
+from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
-from tortie.kernel import bpf, features, netns
+from tortie.kernel import features
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.desired import Delta, EndpointState
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import PolicyKey, Stage
@@ -41,14 +42,6 @@ from tortie.model.verdict import Reason
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
-
-
-def namespace_name() -> str:
-    """Name of this network namespace's folder: the cookie, which is never given twice; inode numbers are."""
-    try:
-        return f"netns-{netns.cookie()}"
-    except KernelError:
-        return f"netns-inode-{netns.inode()}"  # before Linux 5.14
 
 
 class EbpfDriver:
@@ -59,10 +52,7 @@ class EbpfDriver:
     def __init__(self, bpffs: Path = BPFFS, *, mark_bit: int = DEFAULT_MARK_BIT) -> None:
         found = features.probe()
         self._traits = Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=mark_bit)
-        self._bpffs = bpffs
-        self._reached = bpf.durable_bpffs(bpffs)
-        self._folder = self._reached / namespace_name()
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = PinFolder(bpffs, self._traits)
         self._planner = Planner()
         self._sets = Sets()
         self._failsafes = Failsafes()
@@ -70,7 +60,6 @@ class EbpfDriver:
         self._enforced: dict[str, EndpointState] = {}
         self._planes: dict[str, InterfacePlane] = {}
         self._dirty: set[str] = set()
-        self._set_changes: dict[str, SetChange | None] = {}
         self._refused: dict[str, tuple[str, ...]] = {}
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
@@ -88,8 +77,6 @@ class EbpfDriver:
         """Note a change."""
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
-            known = self._set_changes.get(set_id, _NOTHING)
-            self._set_changes[set_id] = change if known is _NOTHING else _joined(known, change)
         for name, state in delta.endpoints.items():
             self._dirty.add(name)
             if state is None:
@@ -140,19 +127,17 @@ class EbpfDriver:
         return self._apply(repaired=tuple(repaired))
 
     def _repair_bpffs(self, repaired: list[str]) -> None:
-        if bpf.is_current(self._bpffs, self._reached):
+        if not self._folder.renew():
             return
-        self._reached = bpf.durable_bpffs(self._bpffs)
-        self._folder = self._reached / namespace_name()
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         for plane in self._planes.values():
             if plane.hooks is not None:
-                plane.move(self._folder / f"if{plane.hooks.index}")
+                plane.move(self._folder.of(plane.hooks.index))
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
         if self._is_first:
-            self._sweep()
+            # on interfaces that nothing wants policed any more
+            self._folder.sweep({state.interface.index for state in self._states.values()})
         in_place = self._change_in_place()
         changed = list(in_place)
         self._follow_renames()
@@ -169,7 +154,7 @@ class EbpfDriver:
             if self._begin_table():
                 self._finish_table()
         self._sets.forget_dropped(kept=self._sets_of_last_good())
-        self._set_changes.clear()
+        self._sets.changes.clear()
         self._is_first = False
         for plane in self._planes.values():
             plane.settle()
@@ -215,16 +200,6 @@ class EbpfDriver:
             for source in rule.set_sources()
         }
 
-    def _sweep(self) -> None:
-        """Take off what an earlier agent left on interfaces that nothing wants policed any more."""
-        wanted = {f"if{state.interface.index}" for state in self._states.values()}
-        for folder in sorted(self._folder.iterdir()):
-            if folder.name not in wanted:
-                _remove(folder, self._traits)
-        for folder in self._reached.glob("netns-*/if*"):
-            if folder.parent != self._folder and is_dead(folder):
-                remove_folder(folder)  # its network namespace, or at least its interface, is gone
-
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
         changed = []
@@ -232,7 +207,7 @@ class EbpfDriver:
             running = plane.running
             if running is None or name in self._dirty:
                 continue
-            for set_id, change in self._set_changes.items():
+            for set_id, change in self._sets.changes.items():
                 if not running.uses(set_id):
                     continue
                 if change is None or not running.change(set_id, change):
@@ -283,7 +258,7 @@ class EbpfDriver:
 
     def _plane(self, name: str) -> InterfacePlane:
         index = self._states[name].interface.index
-        return self._planes.setdefault(name, InterfacePlane(self._folder / f"if{index}", self._traits))
+        return self._planes.setdefault(name, InterfacePlane(self._folder.of(index), self._traits))
 
     def _refuse(self) -> None:
         for name in self._dirty:
@@ -309,7 +284,7 @@ class EbpfDriver:
             plane.release()
             return True
         plan, index = self._planner.plan(state, self._sets, self._failsafes)
-        plane = self._planes.setdefault(name, InterfacePlane(self._folder / f"if{state.interface.index}", self._traits))
+        plane = self._planes.setdefault(name, InterfacePlane(self._folder.of(state.interface.index), self._traits))
         changed = plane.enforce(state, plan, index)
         self._enforced[name] = state
         return changed
@@ -324,7 +299,7 @@ class EbpfDriver:
             if (state := self._enforced.get(name) if name in self._refused else newest) is not None
         ]
         try:
-            return self._table.begin(states, self._sets, self._failsafes, self._set_changes) or self._table_done()
+            return self._table.begin(states, self._sets, self._failsafes, self._sets.changes) or self._table_done()
         except (KernelError, Unsupported) as error:
             self._failed[TABLE] = str(error)
             return False
@@ -404,7 +379,7 @@ class EbpfDriver:
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here."""
-        found = [f"interface index {folder.name.removeprefix('if')}" for folder in sorted(self._folder.glob("if*"))]
+        found = [f"interface index {index}" for index in self._folder.left()]
         return [*found, TABLE] if self._table.is_from_before() else found
 
     def cleanup(self) -> Sequence[str]:
@@ -414,36 +389,7 @@ class EbpfDriver:
             plane.release()
             removed.append(f"programs of {name}")
         self._planes.clear()
-        for folder in sorted(self._folder.iterdir()):
-            _remove(folder, self._traits)
-            removed.append(f"programs and pins of interface index {folder.name.removeprefix('if')}")
         if self._table.remove():
             removed.append(TABLE)
-        self._folder.rmdir()
-        bpf.unmount_bpffs(self._bpffs)
+        removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed
-
-
-def _remove(folder: Path, traits: Traits) -> None:
-    """Take off what is pinned in an interface's folder."""
-    index = folder.name.removeprefix("if")
-    hooks = Hooks.adopt(folder, int(index), traits) if index.isdigit() else None
-    if hooks is not None:
-        hooks.detach()
-    else:
-        remove_folder(folder)
-
-
-_NOTHING = SetChange(frozenset(), frozenset())
-
-
-def _joined(first: SetChange | None, second: SetChange | None) -> SetChange | None:
-    """Two changes of one set as one."""
-    if first is None or second is None or second.is_new:
-        return second
-    return SetChange(
-        added=(first.added - second.removed) | second.added,
-        removed=(first.removed - second.added) | second.removed,
-        is_new=first.is_new,
-        has_ports=first.has_ports,
-    )

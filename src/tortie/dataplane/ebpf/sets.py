@@ -19,9 +19,12 @@ class Sets(Mapping[str, IPSet]):
         self._has_ports: dict[str, bool] = {}
         self._frozen: dict[str, IPSet] = {}
         self._dropped: set[str] = set()
+        self.changes: dict[str, SetChange | None] = {}
+        """What came since somebody last emptied this; one change for each set. None: it was dropped."""
 
     def change(self, set_id: str, change: SetChange | None) -> None:
         """Take one change of the desired state."""
+        self.changes[set_id] = _joined(self.changes[set_id], change) if set_id in self.changes else change
         if change is None:
             self._dropped.add(set_id)
             return
@@ -67,3 +70,15 @@ class Sets(Mapping[str, IPSet]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+
+def _joined(first: SetChange | None, second: SetChange | None) -> SetChange | None:
+    """Two changes of one set as one."""
+    if first is None or second is None or second.is_new:
+        return second
+    return SetChange(
+        added=(first.added - second.removed) | second.added,
+        removed=(first.removed - second.added) | second.removed,
+        is_new=first.is_new,
+        has_ports=first.has_ports,
+    )

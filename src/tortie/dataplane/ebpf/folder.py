@@ -1,0 +1,80 @@
+"""The bpffs folder of one network namespace: a folder with pins for each interface, by index.
+
+    /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc}
+
+Other namespaces have theirs beside it; of those only what hangs on no interface any more is ever removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tortie.dataplane.ebpf.hooks import Hooks, Traits, is_dead, remove_folder
+from tortie.kernel import bpf, netns
+from tortie.kernel.errors import KernelError
+
+_PREFIX = "if"
+
+
+def namespace_name() -> str:
+    """Name of this network namespace's folder: the cookie, which is never given twice; inode numbers are."""
+    try:
+        return f"netns-{netns.cookie()}"
+    except KernelError:
+        return f"netns-inode-{netns.inode()}"  # before Linux 5.14
+
+
+class PinFolder:
+    """See the module. Raises: KernelError, where no bpffs can be mounted."""
+
+    def __init__(self, bpffs: Path, traits: Traits) -> None:
+        self._bpffs, self._traits = bpffs, traits
+        self._open()
+
+    def _open(self) -> None:
+        self._reached = bpf.durable_bpffs(self._bpffs)
+        self._path = self._reached / namespace_name()
+        self._path.mkdir(mode=0o700, exist_ok=True)
+
+    def of(self, index: int) -> Path:
+        """The folder of an interface, whether it exists or not."""
+        return self._path / f"{_PREFIX}{index}"
+
+    def renew(self) -> bool:
+        """Mount the bpffs again if others took it away; whether that was so. Pins are then to be made anew."""
+        if bpf.is_current(self._bpffs, self._reached):
+            return False
+        self._open()
+        return True
+
+    def left(self) -> Sequence[str]:
+        """Indices, as text, of the interfaces that have pins."""
+        return [folder.name.removeprefix(_PREFIX) for folder in sorted(self._path.glob(f"{_PREFIX}*"))]
+
+    def sweep(self, wanted: Collection[int]) -> None:
+        """Take off what an earlier agent left on other interfaces; unpin what has lost its interface, anywhere."""
+        names = {self.of(index).name for index in wanted}
+        for folder in sorted(self._path.iterdir()):
+            if folder.name not in names:
+                self._remove(folder)
+        for folder in self._reached.glob(f"netns-*/{_PREFIX}*"):
+            if folder.parent != self._path and is_dead(folder):
+                remove_folder(folder)
+
+    def remove(self) -> Sequence[str]:
+        """Take everything off and remove the folder, and the bpffs if nobody else uses it; what `left` had said."""
+        left = self.left()
+        for folder in sorted(self._path.iterdir()):
+            self._remove(folder)
+        self._path.rmdir()
+        bpf.unmount_bpffs(self._bpffs)
+        return left
+
+    def _remove(self, folder: Path) -> None:
+        index = folder.name.removeprefix(_PREFIX)
+        hooks = Hooks.adopt(folder, int(index), self._traits) if index.isdigit() else None
+        if hooks is not None:
+            hooks.detach()
+        else:
+            remove_folder(folder)
