@@ -10,6 +10,8 @@ from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
 pytestmark = pytest.mark.root
+PRIVATELY = ("unshare", "--mount", "--propagation", "private")
+"""iproute2 that loads an object mounts a bpffs where it finds none, and leaves it."""
 Pair = tuple[Namespace, Namespace]
 
 PING = """
@@ -84,7 +86,8 @@ def test_a_foreign_xdp_program_is_left_alone_and_named(
     loaded: bpf.ObjectFile, fixture_object: Path, pair: Pair
 ) -> None:
     host, _ = pair
-    host.run("ip", "link", "set", "dev", host.interface, "xdp", "object", fixture_object, "program", "switchable")
+    load = ("xdp", "object", fixture_object, "program", "switchable")
+    host.run(*PRIVATELY, "ip", "link", "set", "dev", host.interface, *load)
     with host.entered():
         before = bpf.xdp_query(host.ifindex)
         with pytest.raises(
@@ -151,6 +154,7 @@ def test_a_clsact_filter_has_its_own_place_and_leaves_foreign_ones(
         bpf.create_clsact(place.ifindex)
         bpf.create_clsact(place.ifindex)
         host.run(
+            *PRIVATELY,
             *("tc", "filter", "add", "dev", host.interface, "ingress", "pref", "9", "handle", "1"),
             *("bpf", "da", "obj", fixture_object, "sec", "tc"),
         )
