@@ -401,6 +401,25 @@ def test_a_table_that_could_not_be_checked_once_is_no_failure_for_ever(
         assert driver.resync().failed == {}
 
 
+def test_a_table_that_others_removed_comes_back_with_the_members_of_now(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver:
+        target = Net(4, parse_address(peer.address)[1], 32)
+        other = Net(4, parse_address("10.99.0.77")[1], 32)
+        closed = policy((), (Rule(Action.DENY, (SetMatch(Side.DESTINATION, FRIENDS),)),))
+        new = SetChange(frozenset({other}), frozenset(), is_new=True)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, closed)}, sets={FRIENDS.set_id: new}))
+        driver.apply()
+        driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({target}), frozenset({other}))}))
+        driver.apply()
+        host.run("nft", "delete", "table", "inet", "tortie")
+        assert driver.resync().repaired == ("table inet tortie",)
+        elements = host.run("nft", "list", "table", "inet", "tortie")
+        assert peer.address in elements
+        assert "10.99.0.77" not in elements
+        assert driver.resync().repaired == ()
+        assert driver.resync().failed == {}
+
+
 def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host):
         mirrored = policy((rule(Action.DENY),), (rule(Action.DENY, side=Side.SOURCE),))

@@ -118,7 +118,8 @@ class EbpfDriver:
                     self._failed.pop(name, None)
         try:
             if not self._table.check():
-                self._table.restore()
+                self._table.distrust()
+                self._table_is_dirty = True
                 repaired.append(TABLE)
             if not self._table_is_dirty:
                 self._failed.pop(TABLE, None)
@@ -284,8 +285,7 @@ class EbpfDriver:
             plane.release()
             return True
         plan, index = self._planner.plan(state, self._sets, self._failsafes)
-        plane = self._planes.setdefault(name, InterfacePlane(self._folder.of(state.interface.index), self._traits))
-        changed = plane.enforce(state, plan, index)
+        changed = self._plane(name).enforce(state, plan, index)
         self._enforced[name] = state
         return changed
 

@@ -36,6 +36,7 @@ class EgressTable:
         self._rendered: Rendered | None = None
         self._wanted: object = None
         self._fingerprint: str | None = None
+        self._is_tampered = False
         self._pending: tuple[nft.Running, Rendered, object, Totals] | None = None
         self._totals: Totals = Counter()
 
@@ -51,7 +52,7 @@ class EgressTable:
         Raises: KernelError, Unsupported; the table before stays.
         """
         wanted = _substance(states, failsafes)
-        if self._rendered is not None and wanted == self._wanted:
+        if self._rendered is not None and wanted == self._wanted and not self._is_tampered:
             update = render_set_change(self._rendered, changes, sets)
             if update is not None:
                 if update.script:
@@ -63,7 +64,7 @@ class EgressTable:
             if found.digest == rendered.digest and (found.is_intact or not found.digest):
                 self._rendered, self._wanted, self._fingerprint = rendered, wanted, found.fingerprint
                 return False
-        elif rendered.digest == self._rendered.digest:
+        elif rendered.digest == self._rendered.digest and not self._is_tampered:
             self._wanted = wanted
             return False
         # The counters go with the table that is replaced. nft 1.0.6 cannot list and replace in one transaction: it
@@ -81,6 +82,7 @@ class EgressTable:
         running.finish()
         self._totals = totals
         self._rendered, self._wanted, self._fingerprint = rendered, wanted, None
+        self._is_tampered = False
 
     def is_from_before(self) -> bool:
         """Whether the table is there and an earlier agent made it."""
@@ -100,11 +102,12 @@ class EgressTable:
             return True
         return found.fingerprint == self._fingerprint
 
-    def restore(self) -> None:
-        """Install the table again after somebody changed it. Raises: KernelError."""
-        if self._rendered is not None:
-            nft.run(self._rendered.script)
-            self._fingerprint = None
+    def distrust(self) -> None:
+        """Make the whole table anew at the next `begin`, from what is wanted then: somebody changed it.
+
+        Because: the script it was made with does not hold the members that came and went since.
+        """
+        self._is_tampered = True
 
     def forget(self) -> None:
         """Look at what is installed, and render anew, at the next `begin`."""
