@@ -462,6 +462,20 @@ def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
         assert {"aaa0"} == {count.interface for count in rules if count.direction is Direction.INGRESS}
 
 
+def test_an_interface_that_went_and_came_again_has_its_pins_under_its_new_index(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        host.run("ip", "link", "delete", host.interface)
+        host.run("ip", "link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+        host.run("ip", "link", "add", host.interface, "type", "veth", "peer", "name", "peer0")
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
+        assert driver.apply().failed == {}
+        assert "xdp" in host.link()
+        assert {path.name for path in bpffs.glob("netns-*/if*")} == {f"if{host.ifindex}"}
+        assert driver.resync().repaired == ()
+
+
 def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))

@@ -259,7 +259,10 @@ class EbpfDriver:
 
     def _plane(self, name: str) -> InterfacePlane:
         index = self._states[name].interface.index
-        return self._planes.setdefault(name, InterfacePlane(self._folder.of(index), self._traits))
+        folder = self._folder.of(index)
+        plane = self._planes.setdefault(name, InterfacePlane(folder, self._traits))
+        plane.place(index, folder)
+        return plane
 
     def _refuse(self) -> None:
         for name in self._dirty:

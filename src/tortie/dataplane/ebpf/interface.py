@@ -111,13 +111,10 @@ class InterfacePlane:
     def enforce(self, state: EndpointState, plan: Plan, index: RuleIndex) -> bool:
         """Make the interface enforce the plan; whether anything changed. Raises: KernelError, Unsupported; the state
         before stays."""
-        interface = state.interface
-        if self.hooks is not None and self.hooks.index != interface.index:
-            self.release()  # the interface went and came again
         if self.hooks is None:
-            self.hooks = Hooks.adopt(self._folder, interface.index, self._traits)
+            self.hooks = Hooks.adopt(self._folder, state.interface.index, self._traits)
         if self.hooks is None:
-            self._attach(interface.index, plan, index)
+            self._attach(state.interface.index, plan, index)
             return True
         running = self.running
         if running is None:
@@ -133,6 +130,12 @@ class InterfacePlane:
         self.hooks.install(made.installed.fd)
         self._replace(made)
         return True
+
+    def place(self, index: int, folder: Path) -> None:
+        """Be on the interface of that index, with pins in that folder; one that came again has another index."""
+        if self.hooks is not None and self.hooks.index != index:
+            self.release()
+        self._folder = folder
 
     def keep(self, index: int) -> bool:
         """Take over what an earlier agent left, as it is, where its newest policy is refused; whether there is any."""
