@@ -19,7 +19,7 @@ from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import SetChange
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, IPSet
 from tortie.model.matches import NetMatch, PortMatch, PortRange
@@ -63,7 +63,7 @@ def as_sets(members: dict[str, set[Net]]) -> dict[str, IPSet]:
 
 
 def traced(packet: Packet, case: Case, members: dict[str, set[Net]]) -> Trace:
-    return evaluate(packet, Direction.INGRESS, case.endpoint, as_sets(members), NONE)
+    return evaluate_untracked(packet, Direction.INGRESS, case.endpoint, as_sets(members), NONE)
 
 
 def packets(rng: Random) -> Sequence[Packet]:

@@ -10,7 +10,7 @@ from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.kernel import bpf
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction, Fragment, Packet
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
@@ -110,4 +110,4 @@ class FirstFragments:
 
 def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:
     """The evaluator's trace, with the memory of first fragments."""
-    return evaluate(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+    return evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
