@@ -4,7 +4,7 @@
 may govern several interfaces and an interface has one endpoint at most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tortie.model.conntrack import TrackingSettings
@@ -13,6 +13,7 @@ from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet, Member
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
+from tortie.model.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ class EndpointState:
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""
         return self.tiers.get((stage, direction), ())
+
+    def rules(self) -> Iterator[Rule]:
+        """Every rule of policies and profiles."""
+        for (_, direction), tiers in self.tiers.items():
+            for group in tiers:
+                for policy in group.policies:
+                    yield from policy.rules(direction)
+        for profile in self.profiles:
+            if isinstance(profile, Profile):
+                yield from (*profile.ingress, *profile.egress)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""The eBPF driver: XDP (or tc) for untracked ingress, one nft table for untracked egress and notrack.
+"""The eBPF driver: XDP (or tc) for what arrives, tc for what leaves, and one nft table for untracked egress and notrack.
 
     take(delta) ─▶ desired, dirty interfaces ─▶ apply ─▶ refusals: the last good state stays
                                                   ├─▶ nft table (a child process, meanwhile:)
-                                                  └─▶ each dirty interface: in place, or a new generation and a flip
+                                                  ├─▶ connection table, host addresses
+                                                  └─▶ each dirty interface: in place, or new generations and flips
 
 Everything it makes is in a bpffs folder of this network namespace and in the table `inet tortie`; nothing else is
 touched.
@@ -11,13 +12,15 @@ touched.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
     Acceleration,
     ApplyReport,
+    ConnectionStatus,
+    Established,
     InstalledVerdict,
     InterfaceStatus,
     LogEvent,
@@ -25,16 +28,21 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
+from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
+from tortie.dataplane.ebpf.takeover import of_sockets
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
 from tortie.kernel import features
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
+from tortie.kernel.sockets import read_connections
+from tortie.model.conntrack import TrackingSettings
+from tortie.model.desired import Delta, EndpointState, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import PolicyKey, Stage
@@ -42,6 +50,10 @@ from tortie.model.verdict import Reason
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
+FLOWS = "connection table"
+TAKE_OVER = "connections that existed before"
+_NFT_DROPS = (Reason.FRAGMENT, Reason.MALFORMED)
+"""What ends a packet's way in the nft table; every other packet goes on to the egress program, and is counted there."""
 
 
 class EbpfDriver:
@@ -54,6 +66,9 @@ class EbpfDriver:
         self._traits = Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=mark_bit)
         self._folder = PinFolder(bpffs, self._traits)
         self._planner = Planner()
+        self._flows = FlowTables(self._folder.host)
+        self._tracking = TrackingSettings()
+        self._addresses = HostAddresses()
         self._sets = Sets()
         self._failsafes = Failsafes()
         self._states: dict[str, EndpointState] = {}
@@ -70,6 +85,7 @@ class EbpfDriver:
         self._is_first = True
         self._table = EgressTable(mark_bit, has_shortcuts=found.has("nft-fragments"))
         self._table_is_dirty = True
+        self._addresses_are_dirty = True
 
     # ---- desired state
 
@@ -86,6 +102,12 @@ class EbpfDriver:
         if delta.failsafes is not None:
             self._failsafes = delta.failsafes
             self._dirty |= self._states.keys()
+        if delta.tracking is not None:
+            self._tracking = delta.tracking
+            self._dirty |= self._states.keys()
+        if delta.addresses is not None:
+            self._addresses = delta.addresses
+            self._addresses_are_dirty = True
         self._table_is_dirty = self._table_is_dirty or bool(delta)
 
     # ---- making it so
@@ -98,6 +120,10 @@ class EbpfDriver:
         """Check everything against the kernel, repair, then apply."""
         repaired: list[str] = []
         self._repair_bpffs(repaired)
+        try:
+            repaired += self._flows.repair()
+        except KernelError as error:
+            self._failed[FLOWS] = str(error)
         for name, plane in self._planes.items():
             try:
                 repaired += [f"{name}: {what}" for what in plane.repair()]
@@ -133,6 +159,7 @@ class EbpfDriver:
         for plane in self._planes.values():
             if plane.hooks is not None:
                 plane.move(self._folder.of(plane.hooks.index))
+        self._flows.move(self._folder.host)
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
@@ -146,7 +173,7 @@ class EbpfDriver:
         dirty = sorted(self._dirty)
         has_table_work = self._begin_table()
         try:
-            refused_late = self._enforce_dirty(dirty, changed)
+            refused_late = self._enforce_dirty(dirty, changed) if self._tell_addresses() else False
         finally:
             if has_table_work:
                 self._finish_table()
@@ -164,6 +191,20 @@ class EbpfDriver:
         return ApplyReport(
             changed=tuple(changed), repaired=repaired, refused=dict(self._refused), failed=dict(self._failed)
         )
+
+    def _tell_addresses(self) -> bool:
+        """Have the connection table, and the host's addresses in it; False where that failed, and nothing can go on."""
+        try:
+            if self._states:
+                self._flows.open(self._tracking)
+                if self._addresses_are_dirty:
+                    self._flows.set_addresses(self._addresses)
+                    self._addresses_are_dirty = False
+        except KernelError as error:
+            self._failed[FLOWS] = str(error)
+            return False
+        self._failed.pop(FLOWS, None)
+        return True
 
     def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
         """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
@@ -194,10 +235,7 @@ class EbpfDriver:
         return {
             source.set_id
             for name in self._refused.keys() & self._enforced.keys()
-            for direction in Direction
-            for group in self._enforced[name].stage(Stage.UNTRACKED, direction)
-            for policy in group.policies
-            for rule in policy.rules(direction)
+            for rule in self._enforced[name].rules()
             for source in rule.set_sources()
         }
 
@@ -205,17 +243,17 @@ class EbpfDriver:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
         changed = []
         for name, plane in self._planes.items():
-            running = plane.running
-            if running is None or name in self._dirty:
-                continue
-            for set_id, change in self._sets.changes.items():
-                if not running.uses(set_id):
+            for lane in plane.lanes.values():
+                if lane.running is None or name in self._dirty:
                     continue
-                if change is None or not running.change(set_id, change):
-                    self._dirty.add(name)
-                    break
-                changed.append(name)
-        return list(dict.fromkeys(changed))
+                for set_id, change in self._sets.changes.items():
+                    if not lane.running.uses(set_id):
+                        continue
+                    if change is None or not lane.running.change(set_id, change):
+                        self._dirty.add(name)
+                        break
+                    changed.append(name)
+        return list(dict.fromkeys(name for name in changed if name not in self._dirty))
 
     def _follow_renames(self) -> None:
         """An interface that has another name keeps its programs, and its counts go on under the new one."""
@@ -238,7 +276,7 @@ class EbpfDriver:
         left = []
         for name in self._refused.keys() & self._states.keys() - self._enforced.keys() - self._held:
             plane = self._plane(name)
-            if plane.keep(self._states[name].interface.index):
+            if plane.adopt(self._states[name].interface.index):
                 left.append(name)
             else:
                 del self._planes[name]
@@ -287,10 +325,28 @@ class EbpfDriver:
                 return False
             plane.release()
             return True
-        plan, index = self._planner.plan(state, self._sets, self._failsafes)
-        changed = self._plane(name).enforce(state, plan, index)
+        tracking = self._flows.open(self._tracking)
+        plans = {
+            direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
+            for direction in Direction
+        }
+        plane, index = self._plane(name), state.interface.index
+        is_first = not plane.adopt(index)
+        if is_first:
+            self._take_over_connections()
+        changed = plane.enforce(index, plans)
+        if is_first:  # and what has begun meanwhile
+            self._take_over_connections()
         self._enforced[name] = state
         return changed
+
+    def _take_over_connections(self) -> None:
+        """Let connections that exist go on: store them before they meet policy as if they were new."""
+        try:
+            self._flows.store(of_sockets(read_connections()))
+            self._failed.pop(TAKE_OVER, None)
+        except KernelError as error:  # better cut connections than leave the host open
+            self._failed[TAKE_OVER] = str(error)
 
     def _begin_table(self) -> bool:
         """Start on the nft table for every endpoint, with the last good state of those refused."""
@@ -300,6 +356,7 @@ class EbpfDriver:
             state
             for name, newest in sorted(self._states.items())
             if (state := self._enforced.get(name) if name in self._refused else newest) is not None
+            and any(state.stage(Stage.UNTRACKED, direction) for direction in Direction)
         ]
         try:
             return self._table.begin(states, self._sets, self._failsafes, self._sets.changes) or self._table_done()
@@ -321,12 +378,11 @@ class EbpfDriver:
             self._table.forget()
 
     def _policies(self) -> Sequence[PolicyKey]:
-        return [
-            policy.key
-            for state in (*self._states.values(), *self._enforced.values())
-            for tiers in state.tiers.values()
-            for group in tiers
-            for policy in group.policies
+        """Policies and profiles that are wanted or enforced."""
+        states = (*self._states.values(), *self._enforced.values())
+        profiles = [PolicyKey("Profile", "", profile.name) for state in states for profile in state.profiles]
+        return profiles + [
+            policy.key for state in states for tiers in state.tiers.values() for group in tiers for policy in group.policies
         ]
 
     # ---- telling
@@ -348,33 +404,48 @@ class EbpfDriver:
                     program_name=program,
                     refused=self._refused.get(name, ()),
                     is_enforced=hooks is not None,
-                    backend=plane.running.classifier.backend if plane is not None and plane.running else "",
+                    backend=plane.backend if plane is not None else "",
                 )
             )
         return found
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
-        """Exact totals, ingress from the programs and egress from nft."""
+        """Exact totals: from the programs, and from nft where untracked policy decided what leaves."""
         rules: list[RuleCount] = []
         reasons: list[ReasonCount] = []
         for name, plane in sorted(self._planes.items()):
-            for what, count in plane.counts().items():
-                if isinstance(what, Reason):
-                    reasons.append(ReasonCount(name, Direction.INGRESS, what, count))
-                else:
-                    rules.append(RuleCount(name, Direction.INGRESS, what, count))
+            for direction in Direction:
+                for what, count in plane.counts(direction).items():
+                    if isinstance(what, Reason):
+                        reasons.append(ReasonCount(name, direction, what, count))
+                    else:
+                        rules.append(RuleCount(name, direction, what, count))
         for key, count in self._table.counts().items():
             match key:
                 case RuleKey(interface=interface, rule=rule):
                     rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
-                case ReasonKey(interface=interface, reason=reason):
+                case ReasonKey(interface=interface, reason=reason) if reason in _NFT_DROPS:
                     reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
         return rules, reasons
 
-    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
-        """The installed ingress program's verdict on a packet."""
+    def connections(self) -> ConnectionStatus:
+        """The connection table and how full it is."""
+        return self._flows.status()
+
+    def expire(self) -> Iterator[int]:
+        """Take out expired flows, a batch for each step."""
+        return self._flows.expire()
+
+    def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
+        """Apply newly enforced policy to flows that exist."""
+        if choice is Established.KEEP:
+            return iter(())
+        raise NotImplementedError
+
+    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
+        """The installed program's verdict on the first packet of a flow."""
         plane = self._planes.get(interface)
-        return plane.probe(packet) if plane is not None else None
+        return plane.probe(direction, packet) if plane is not None else None
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
@@ -394,5 +465,6 @@ class EbpfDriver:
         self._planes.clear()
         if self._table.remove():
             removed.append(TABLE)
+        self._flows.close()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed
