@@ -44,7 +44,8 @@ class NetworkSet:
 class Interface:
     """A network interface of this host as the kernel reports it.
 
-    `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's.
+    `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's. `broadcasts`:
+    the IPv4 broadcast addresses of its networks. `forwards`: the IP versions of which it forwards packets.
     """
 
     name: str
@@ -53,3 +54,5 @@ class Interface:
     is_up: bool = True
     is_loopback: bool = False
     vlans: frozenset[int] = frozenset()
+    broadcasts: frozenset[int] = frozenset()
+    forwards: frozenset[int] = frozenset()
