@@ -260,4 +260,3 @@ def _fits(flow: Flow, packet: Packet, end: int) -> bool:
         return not (packet.sequence - acked & _WORD) >> 31 and not (sent - packet.sequence & _WORD) >> 31
     is_refusal = not flow.is_answered and end != flow.opener and packet.tcp_flags & ACK
     return bool(is_refusal) and other is not None and packet.acknowledgement == other
-
