@@ -32,7 +32,7 @@ struct flow {
 	u32 seen;                /* coarse clock of the last packet; of a closed flow, of its end */
 	u32 ifindex;             /* where it was opened */
 	enum flow_state state;
-	u32 flags;
+	enum flow_flag flags;
 	u32 next[2];             /* by end: the sequence number after the highest one it has sent */
 	u32 acked[2];            /* by end: the last acknowledgement it has sent */
 };

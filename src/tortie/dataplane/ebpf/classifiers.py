@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-    counters   0 ── reasons ── 16 ── results of untracked policy, and spare ones ── results of the normal class, and spare
+counters   0 ── reasons ── 16 ── results of untracked policy, and spare ones ── results of the normal class, and spare
 """
 
 from __future__ import annotations
@@ -97,10 +97,7 @@ class Classifiers:
     def sizes(self) -> dict[str, int]:
         """Bytes of each map that is needed."""
         return {
-            part.prefix + table: size
-            for part in self.parts
-            for table, size in part.classifier.sizes().items()
-            if size
+            part.prefix + table: size for part in self.parts for table, size in part.classifier.sizes().items() if size
         }
 
     def fill(self, name: str, memory: object) -> bool:

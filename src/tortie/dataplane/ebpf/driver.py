@@ -1,4 +1,4 @@
-"""The eBPF driver: XDP (or tc) for what arrives, tc for what leaves, and one nft table for untracked egress and notrack.
+"""The eBPF driver: XDP (or tc) for what arrives, tc for what leaves, nft for untracked egress and notrack.
 
     take(delta) ─▶ desired, dirty interfaces ─▶ apply ─▶ refusals: the last good state stays
                                                   ├─▶ nft table (a child process, meanwhile:)
@@ -30,7 +30,6 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner, refusals
@@ -382,7 +381,11 @@ class EbpfDriver:
         states = (*self._states.values(), *self._enforced.values())
         profiles = [PolicyKey("Profile", "", profile.name) for state in states for profile in state.profiles]
         return profiles + [
-            policy.key for state in states for tiers in state.tiers.values() for group in tiers for policy in group.policies
+            policy.key
+            for state in states
+            for tiers in state.tiers.values()
+            for group in tiers
+            for policy in group.policies
         ]
 
     # ---- telling

@@ -166,7 +166,7 @@ class FlowTables:
             for keys, values, count in bpf.read_batches(fd):
                 now, words = _now(), values.cast("I")
                 protocols = keys.cast("I")[key_size // 4 - 1 :: key_size // 4]
-                seen, states = words[SEEN :: 8], words[STATE :: 8]
+                seen, states = words[SEEN::8], words[STATE::8]
                 gone = [
                     bytes(keys[index * key_size : (index + 1) * key_size])
                     for index in range(count)

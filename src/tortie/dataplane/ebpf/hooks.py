@@ -5,8 +5,8 @@
                tc link ──▶ tc_root ──┘                                                 acceleration TC
     leaving    out link ─▶ tc_out ─────▶ out_slot ─▶ policy
 
-An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with clsact
-the filters stay by themselves). What a dead agent left there enforces on, and the next one takes it over.
+An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with
+clsact the filters stay by themselves). What a dead agent left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations
@@ -219,11 +219,15 @@ class Hooks:
 
     def missing(self) -> tuple[str, ...]:
         """Hooks that others took away."""
-        links = [name for name in ("xdp", "tc", "out") if name in self._fds]
+        links: list[str] = [name for name in ("xdp", "tc", "out") if name in self._fds]
         gone = [name for name in links if bpf.link_info(self._fds[name]).ifindex != self.index]
         for hook, name in _LINKS.items():
             is_wanted = hook is bpf.Hook.INGRESS or self.has_out
-            if is_wanted and name not in links and (self.traits.has_tcx or bpf.query_filter(self._filter(hook)) is None):
+            if (
+                is_wanted
+                and name not in links
+                and (self.traits.has_tcx or bpf.query_filter(self._filter(hook)) is None)
+            ):
                 gone.append(name)
         return tuple(gone)
 

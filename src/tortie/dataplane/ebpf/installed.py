@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from struct import Struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 
 from tortie.dataplane.ebpf.classifiers import STAGE_TABLES
 from tortie.dataplane.ebpf.generation import EVENTS_BYTES, FLOW_MAPS, OBJECTS, read_counters

@@ -1,4 +1,4 @@
-"""One interface of the driver: its hooks, the newest generation of each direction, and exact counts over all of them."""
+"""One interface of the driver: its hooks, the newest generation of each direction, and exact counts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class Running:
         else:
             is_untracked = self.installed.door == "tc" and any(ran.ctx_out[8:12])
         verdict = Verdict.DENY if is_dropped else Verdict.ALLOW
-        return InstalledVerdict(verdict, reason, rule, is_tracked=not is_dropped and not is_untracked)
+        return InstalledVerdict(
+            verdict=verdict, is_tracked=not is_dropped and not is_untracked, reason=reason, rule=rule
+        )
 
     def close(self) -> None:
         """Let go; the kernel keeps what packets meet."""

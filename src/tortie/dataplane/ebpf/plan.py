@@ -67,9 +67,7 @@ class Planner:
     """Endpoint states -> plans, remembering blocks and members between calls."""
 
     def __init__(self) -> None:
-        self._blocks: dict[
-            tuple[PolicyKey, Direction], tuple[Policy | Profile, tuple[IPSet | None, ...], Block]
-        ] = {}
+        self._blocks: dict[tuple[PolicyKey, Direction], tuple[Policy | Profile, tuple[IPSet | None, ...], Block]] = {}
         self._members: dict[SetAtom, tuple[IPSet, Members]] = {}
 
     def plan(
