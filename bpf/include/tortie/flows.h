@@ -186,7 +186,7 @@ __noinline int flow_open(u32 ifindex)
 	f.seen = now_of(c);
 	f.ifindex = ifindex;
 	f.flags = (c->end ? FLOW_OPENER : 0) | (IS_EGRESS ? FLOW_OUTBOUND : 0);
-	if (c->packet.protocol == TCP) {
+	if (c->packet.protocol == TCP && c->packet.fragment == WHOLE) {
 		u32 end = c->end & 1, flags = c->packet.tcp_flags;
 
 		f.next[end] = c->packet.sequence + c->packet.payload + !!(flags & TCP_SYN);
@@ -263,6 +263,8 @@ static __always_inline bool reset_fits(const struct flow *f, const struct packet
 {
 	u32 other = end ^ 1;
 
+	if (p->fragment != WHOLE)    /* sequence numbers are not remembered for later fragments */
+		return false;
 	if (f->flags & FLOW_NEXT << end && f->flags & FLOW_ACKED << other)
 		return after_or_at(p->sequence, f->acked[other & 1]) && after_or_at(f->next[end & 1], p->sequence);
 	return !(f->flags & FLOW_ANSWERED) && end != (f->flags & FLOW_OPENER) && p->tcp_flags & TCP_ACK &&
@@ -304,7 +306,7 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 		return;
 	if (f->seen != c->now)
 		f->seen = c->now;
-	if (p->protocol == TCP)
+	if (p->protocol == TCP && p->fragment == WHOLE)
 		note_sequence(f, p, end);
 	if (end != (f->flags & FLOW_OPENER)) {
 		if (!(f->flags & FLOW_ANSWERED))

@@ -243,6 +243,9 @@ class ConnectionTable:
 
 
 def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
+    """Whole packets only: fragments of TCP are too rare to remember numbers for."""
+    if packet.fragment is not Fragment.WHOLE:
+        return
     flags = packet.tcp_flags
     after = packet.sequence + packet.payload_bytes + bool(flags & SYN) + bool(flags & FIN) & _WORD
     known = flow.next[end]
@@ -255,6 +258,8 @@ def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
 def _fits(flow: Flow, packet: Packet, end: int) -> bool:
     """Whether a reset can be genuine: between what the other end has acknowledged and what this one has sent; or the
     refusal of the SYN that opened the flow."""
+    if packet.fragment is not Fragment.WHOLE:
+        return False
     sent, acked, other = flow.next[end], flow.acked[1 - end], flow.next[1 - end]
     if sent is not None and acked is not None:
         return not (packet.sequence - acked & _WORD) >> 31 and not (sent - packet.sequence & _WORD) >> 31

@@ -222,12 +222,9 @@ class Hooks:
         links: list[str] = [name for name in ("xdp", "tc", "out") if name in self._fds]
         gone = [name for name in links if bpf.link_info(self._fds[name]).ifindex != self.index]
         for hook, name in _LINKS.items():
-            is_wanted = hook is bpf.Hook.INGRESS or self.has_out
-            if (
-                is_wanted
-                and name not in links
-                and (self.traits.has_tcx or bpf.query_filter(self._filter(hook)) is None)
-            ):
+            if name in links or (hook is bpf.Hook.EGRESS and not self.has_out):
+                continue
+            if self.traits.has_tcx or bpf.query_filter(self._filter(hook)) is None:
                 gone.append(name)
         return tuple(gone)
 
