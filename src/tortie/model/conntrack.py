@@ -187,22 +187,29 @@ class ConnectionTable:
 
     def find(self, packet: Packet, now_s: float) -> Flow | None:
         """The live flow that the packet belongs to. A SYN does not belong to a closed one."""
+        flow = self._live(packet, now_s)
+        return None if flow is not None and flow.is_closed and packet.tcp_flags & (SYN | ACK) == SYN else flow
+
+    def _live(self, packet: Packet, now_s: float) -> Flow | None:
+        """The flow on these ports, unless it has expired."""
         where = key_of(packet)
         flow = self._flows.get(where[0]) if where is not None else None
         if flow is None or now_s - flow.seen_s > self._timeouts.of(packet.protocol, flow.state):
             return None
-        if flow.is_closed and packet.tcp_flags & (SYN | ACK) == SYN:
-            return None
         return flow
 
     def relation(self, packet: Packet, now_s: float = 0.0) -> Relation:
-        """What the packet is to the table. A later fragment whose ports nobody knows counts as new."""
+        """What the packet is to the table. A later fragment whose ports nobody knows counts as new.
+
+        Because: a packet inside an error is known by its ports alone; what is behind its first 8 bytes, as TCP flags are,
+        need not be there (RFC 792).
+        """
         if packet.protocol in (*PORTED, ICMP, ICMPV6) and packet.fragment is Fragment.LATER:
             return Relation.NEW
         if packet.protocol == TCP and not has_possible_flags(packet):
             return Relation.INVALID
         if is_icmp_error(packet):
-            is_known = packet.inner is not None and self.find(packet.inner, now_s) is not None
+            is_known = packet.inner is not None and self._live(packet.inner, now_s) is not None
             return Relation.RELATED if is_known else Relation.INVALID
         if self.find(packet, now_s) is not None:
             return Relation.ESTABLISHED
