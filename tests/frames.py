@@ -9,6 +9,7 @@ ETHERNET = bytes.fromhex("020000000001020000000002")
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 VLAN, SERVICE_VLAN = 0x8100, 0x88A8
 FRAGMENT_HEADER, AUTHENTICATION_HEADER = 44, 51
+REDIRECT = 137
 INNER_BYTES = 120
 """How much of the packet that an ICMP error is about goes into it."""
 LATER_OFFSET = 185
@@ -111,7 +112,12 @@ def _transport(packet: Packet, payload: bytes) -> bytes:
             return head + pack("!BBH", chunk, 0, 4 + len(payload)) + payload
         case protocol if protocol in (ICMP, ICMPV6):
             head = pack("!BBHHH", packet.icmp_type, packet.icmp_code, 0, packet.icmp_id, 1)
-            payload = payload or (frame(packet.inner)[14 : 14 + INNER_BYTES] if packet.inner else b"")
+            about = frame(packet.inner)[14 : 14 + INNER_BYTES] if packet.inner else b""
+            if packet.protocol == ICMPV6 and packet.icmp_type == REDIRECT and about:
+                # RFC 4861 sections 4.5 and 4.6: target, destination, the target's link address, the packet as an option
+                about += bytes(-len(about) % 8)
+                about = bytes(32) + pack("!BB6x", 2, 1) + pack("!BB6x", 4, 1 + len(about) // 8) + about
+            payload = payload or about
             return _summed(packet, head + payload, 2, has_pseudo_header=protocol == ICMPV6)
         case _:
             return payload or bytes(range(16))

@@ -187,14 +187,17 @@ __noinline int flow_open(u32 ifindex)
 	f.ifindex = ifindex;
 	f.flags = (c->end ? FLOW_OPENER : 0) | (IS_EGRESS ? FLOW_OUTBOUND : 0);
 	if (c->packet.protocol == TCP && c->packet.fragment == WHOLE) {
-		u32 end = c->end & 1, flags = c->packet.tcp_flags;
+		u32 next = c->packet.sequence + c->packet.payload + !!(c->packet.tcp_flags & TCP_SYN);
+		u32 acked = c->packet.tcp_flags & TCP_ACK ? c->packet.acknowledgement : 0;
 
-		f.next[end] = c->packet.sequence + c->packet.payload + !!(flags & TCP_SYN);
-		f.flags |= FLOW_NEXT << end;
-		if (flags & TCP_ACK) {
-			f.acked[end] = c->packet.acknowledgement;
-			f.flags |= FLOW_ACKED << end;
-		}
+		/* both of them, because the verifier lets nobody index the stack */
+		f.next[0] = c->end ? 0 : next;
+		f.next[1] = c->end ? next : 0;
+		f.acked[0] = c->end ? 0 : acked;
+		f.acked[1] = c->end ? acked : 0;
+		f.flags |= FLOW_NEXT << (c->end & 1);
+		if (c->packet.tcp_flags & TCP_ACK)
+			f.flags |= FLOW_ACKED << (c->end & 1);
 	}
 	if (c->packet.version == 4) {
 		bpf_map_delete_elem(&flows4, &c->key4);      /* one that has expired or closed */

@@ -63,6 +63,11 @@ static __always_inline bool is_local(u32 version, const u32 *address)
 	return bpf_map_lookup_elem(&local, &key);
 }
 
+static __always_inline bool is_near(u32 first)
+{
+	return first >> 24 == 255 || first >> 22 == 0x3fa;
+}
+
 /* Whether nobody forwards packets to that address: it is this host's, or a group's. Global: verified once. */
 __noinline int for_host(context_t *ctx)
 {
@@ -76,7 +81,8 @@ __noinline int for_host(context_t *ctx)
 	p = &c->packet;
 	if (p->version == 4 && (p->destination[0] >> 28 == 14 || p->destination[0] >> 24 == 127 || p->destination[0] == ~0u))
 		return 1;
-	if (p->version == 6 && p->destination[0] >> 24 == 255)
+	/* groups; and link-local addresses, which no router passes on (RFC 4291 sections 2.5.6 and 2.7) */
+	if (p->version == 6 && (is_near(p->source[0]) || is_near(p->destination[0])))
 		return 1;
 	if (is_local(p->version, p->destination))
 		return 1;
@@ -153,6 +159,14 @@ __noinline int read_inner(context_t *ctx)
 			p->destination[i] = bpf_ntohl(*(u32 *)(h + 24 + 4 * i));
 		}
 		c->offset += 40;
+		if (p->protocol == 44) {     /* of the extension headers only that of a fragment is looked into */
+			if ((void *)h + 48 > end)
+				return 0;
+			p->protocol = h[40];
+			if (*(u16 *)(h + 42) & bpf_htons(0xfff8))
+				p->fragment = LATER;
+			c->offset += 8;
+		}
 	}
 	if (p->fragment == LATER || !(has_ports(p->protocol) || is_icmp(p->protocol)))
 		return 1;

@@ -31,6 +31,8 @@ DENY_ALL = Rule(Action.DENY)
 
 NEIGHBOUR_DISCOVERY = range(133, 137)
 """Router and neighbour solicitation and advertisement; genuine ones have hop limit 255 (RFC 4861 6.1, 7.1)."""
+_NEAR = (0x3FA, *range(0x3FC, 0x400))
+"""First ten bits of fe80::/10 and ff00::/8."""
 LISTENER_DISCOVERY = (130, 131, 132, 143)
 """MLD queries, reports and done, MLDv2 reports."""
 
@@ -64,8 +66,13 @@ def evaluate(
 
 
 def is_for_host(packet: Packet, interface: Interface, addresses: HostAddresses) -> bool:
-    """Whether an arriving packet is for this host itself. One that is not, and that nobody forwards, counts as such."""
-    return addresses.contains(packet.version, packet.destination) or packet.version not in interface.forwards
+    """Whether an arriving packet is for this host itself. One that is not, and that nobody forwards, counts as such:
+    in IPv6 what has a link-local or loopback address, or that of a group as its source (RFC 4291 sections 2.5 and 2.7).
+    """
+    if addresses.contains(packet.version, packet.destination) or packet.version not in interface.forwards:
+        return True
+    ends = (packet.source, packet.destination)
+    return packet.version == 6 and any(end >> 118 in _NEAR or end == 1 for end in ends)
 
 
 def evaluate_untracked(
