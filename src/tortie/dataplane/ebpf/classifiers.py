@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-    counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── results of the normal class, spare ones
+counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── results of the normal class, spare ones
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _rule_lines(one: _Counted, is_later: bool, count: Count, sets: SetTable) -> 
 def _statement(action: Action) -> str:
     match action:
         case Action.ALLOW:
-            return "notrack accept"
+            return "meta mark set meta mark | 0x00100000 notrack accept"  # TEMPORARY
         case Action.DENY:
             return "drop"
         case Action.PASS:
