@@ -32,10 +32,7 @@ def reconsider(
         return
     batch: list[StoredFlow] = []
     for number, one in enumerate(flows.flows(), 1):
-        if one.ifindex:
-            candidates = [states[one.ifindex]] if one.ifindex in states else []
-        else:
-            candidates = list(states.values())
+        candidates = [state for index, state in states.items() if one.ifindex in (0, index)]
         if candidates and (
             choice is Established.KILL or not any(_is_allowed(one.flow, state, sets, failsafes) for state in candidates)
         ):
