@@ -74,11 +74,12 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
 
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
+    is_tracked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
