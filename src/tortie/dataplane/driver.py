@@ -83,7 +83,7 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run: Allow or Deny, and why."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
 
     verdict: Verdict
     is_tracked: bool
