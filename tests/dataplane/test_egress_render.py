@@ -89,7 +89,7 @@ table inet tortie {
 		elements = { 192.168.0.0/16, 203.0.113.9 }
 	}
 	chain e0_t0 {
-		meta l4proto 6 th sport 6379 counter name r0 notrack accept
+		meta l4proto 6 th sport 6379 counter name r0 meta mark set meta mark | 0x00100000 notrack accept
 		ip daddr @s0_v4 counter name r1 drop
 	}
 	chain e0_policy {
@@ -121,7 +121,7 @@ table inet tortie {
 		counter name e0_malformed drop
 	}
 	chain e0 {
-		meta l4proto 6 th sport 6379 counter name r0 notrack accept
+		meta l4proto 6 th sport 6379 counter name r0 meta mark set meta mark | 0x00100000 notrack accept
 		ip frag-off & 0x1fff != 0 goto e0_later
 		frag frag-off != 0 goto e0_later
 		meta l4proto vmap { 6 : goto e0_ports, 17 : goto e0_ports, 132 : goto e0_ports, 1 : goto e0_icmp, 58 : goto e0_icmp }
@@ -179,6 +179,15 @@ def test_an_endpoint_without_egress_still_needs_notrack_for_its_ingress() -> Non
     assert "meta mark & 0x80000000 != 0 meta mark set meta mark & 0x7fffffff notrack accept" in rendered.script
     assert "hook output" not in rendered.script
     assert "table inet other {" in rendered.script
+
+
+def test_every_allow_sets_the_mark_bit_and_nothing_else_does() -> None:
+    rules = [FROM_SET, REDIS, Rule(Action.ALLOW), Rule(Action.PASS)]
+    sets = {SELECTED.set_id: AddressSet(nets("10.0.0.0/8"))}
+    lines = render([endpoint("a", rules)], sets, Failsafes(), mark_bit=1 << 31).script.splitlines()
+    marking = [line for line in lines if "| 0x80000000" in line]
+    assert marking
+    assert marking == [line for line in lines if "notrack" in line and "& 0x7fffffff" not in line]
 
 
 @pytest.mark.parametrize("name", ['a"; drop', "eth*", "a b", "äth0", "a\\", "a\nb"])

@@ -26,8 +26,6 @@ from tortie.model.verdict import Reason, RuleRef, Step, Trace, Verdict
 pytestmark = pytest.mark.root
 
 CASES, PACKETS = 36, 70
-NEVER_TRACKED = {130, 131, 132, 133, 134, 135, 136, 143}
-"""ICMPv6 types that connection tracking itself leaves untracked. Source: net/netfilter/nf_conntrack_proto_icmpv6.c."""
 
 
 def judge(packet: Packet, case: Case) -> Trace:
@@ -111,7 +109,7 @@ def compare(lab: Lab, case: Case, packets: Sequence[Packet], rendered: Rendered,
     for number, (packet, trace) in sent.items():
         said = f"{show(packet)}\n{trace}\n{case.sets}\n{case.failsafes}\n{rendered.script}"
         assert (number in arrived) == (trace.verdict is not Verdict.DENY), said
-        if is_watched and number in arrived and not (packet.version == 6 and packet.icmp_type in NEVER_TRACKED):
+        if is_watched and number in arrived:
             assert arrived[number] == (trace.verdict is Verdict.ALLOW), said
     counts = lab.counts()
     met = Counter({key: counts[name] for name, key in rendered.rules.items()})
