@@ -66,15 +66,9 @@ table inet tortie {
 	}
 	counter r1 {
 	}
-	counter e0_no_match {
-	}
 	counter e0_fragment {
 	}
 	counter e0_malformed {
-	}
-	counter e0_failsafe {
-	}
-	counter e0_essential_icmpv6 {
 	}
 	set fs_dport {
 		type inet_proto . inet_service;
@@ -94,7 +88,7 @@ table inet tortie {
 	}
 	chain e0_policy {
 		jump e0_t0
-		counter name e0_no_match accept
+		accept
 	}
 	chain e0_l0 {
 		meta l4proto 6 counter name e0_fragment drop
@@ -102,17 +96,17 @@ table inet tortie {
 	}
 	chain e0_lpolicy {
 		jump e0_l0
-		counter name e0_no_match accept
+		accept
 	}
 	chain e0_ports {
-		meta l4proto . th dport @fs_dport counter name e0_failsafe accept
-		meta l4proto 6 th sport . ip daddr @fs_sport_6_v4 counter name e0_failsafe accept
+		meta l4proto . th dport @fs_dport accept
+		meta l4proto 6 th sport . ip daddr @fs_sport_6_v4 accept
 		@th,0,32 & 0 == 0 goto e0_policy
 		counter name e0_malformed drop
 	}
 	chain e0_icmp {
-		icmpv6 type 133-136 ip6 hoplimit 255 counter name e0_essential_icmpv6 accept
-		icmpv6 type { 130-132, 143 } counter name e0_essential_icmpv6 accept
+		icmpv6 type 133-136 ip6 hoplimit 255 accept
+		icmpv6 type { 130-132, 143 } accept
 		@th,0,16 & 0 == 0 goto e0_policy
 		counter name e0_malformed drop
 	}
@@ -149,7 +143,10 @@ def test_a_table_reads_like_this() -> None:
     rendered = render([endpoint("ens4", [REDIS, FROM_SET])], sets, failsafes)
     assert rendered.script.replace(rendered.digest, "DIGEST") == EXPECTED
     assert rendered.rules["r1"] == ("ens4", RuleRef("t0", KEY, 1))
-    assert rendered.reasons["e0_no_match"] == ("ens4", Reason.NO_MATCH)
+    assert rendered.reasons == {
+        "e0_fragment": ("ens4", Reason.FRAGMENT),
+        "e0_malformed": ("ens4", Reason.MALFORMED),
+    }
 
 
 def test_a_policy_without_rules_in_front_does_not_shift_the_index_of_a_rule() -> None:

@@ -36,7 +36,10 @@ class RuleKey(NamedTuple):
 
 
 class ReasonKey(NamedTuple):
-    """What a reason counter counts: packets on this interface that no rule decided."""
+    """What a reason counter counts: packets on this interface that were dropped though no rule said so.
+
+    What goes on undecided (no match, failsafe ports, essential ICMPv6) is counted behind this hook, at tc egress.
+    """
 
     interface: str
     reason: Reason
@@ -91,7 +94,7 @@ class _Counted(NamedTuple):
 
 
 Count = Callable[[Reason], str]
-"""The nft statement that counts a packet by reason."""
+"""The nft statement that counts a packet that is dropped, by reason."""
 
 
 def add_endpoint(
@@ -124,7 +127,7 @@ def add_endpoint(
     ports = parts.chain(
         f"{prefix}_ports",
         (
-            *(f"{match} {count(Reason.FAILSAFE)} accept" for match in failsafe_matches(failsafes)),
+            *(f"{match} accept" for match in failsafe_matches(failsafes)),
             f"@th,0,32 & 0 == 0 goto {policy}",
             malformed,
         ),
@@ -132,8 +135,8 @@ def add_endpoint(
     icmp = parts.chain(
         f"{prefix}_icmp",
         (
-            f"icmpv6 type 133-136 ip6 hoplimit 255 {count(Reason.ESSENTIAL_ICMPV6)} accept",
-            f"icmpv6 type {{ 130-132, 143 }} {count(Reason.ESSENTIAL_ICMPV6)} accept",
+            "icmpv6 type 133-136 ip6 hoplimit 255 accept",
+            "icmpv6 type { 130-132, 143 } accept",
             f"@th,0,16 & 0 == 0 goto {policy}",
             malformed,
         ),
@@ -172,7 +175,7 @@ def _add_policy(
         lines = [line for one in rules for line in _rule_lines(one, is_later, count, parts)]
         if lines:
             jumps.append(f"jump {parts.chain(f'{tier_prefix}{number}', lines)}")
-    return parts.chain(name, (*jumps, f"{count(Reason.NO_MATCH)} accept"))
+    return parts.chain(name, (*jumps, "accept"))
 
 
 def _rule_lines(one: _Counted, is_later: bool, count: Count, parts: Parts) -> list[str]:
