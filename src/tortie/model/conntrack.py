@@ -41,8 +41,8 @@ POSSIBLE_FLAGS = frozenset({SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, SYN 
 _IGNORED_FLAGS = PSH | ECE | CWR
 _WORD = (1 << 32) - 1
 MOST_IN_FLIGHT = 1 << 24
-"""Bytes that one end may be ahead of what the other has acknowledged. Larger windows exist (RFC 7323), and cost only this:
-a reset at their far edge does not close the flow here. What the protected end acknowledged no stranger can forge."""
+"""Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the protected end.
+Larger windows exist (RFC 7323), and cost only this: a reset at their far edge does not close the flow here."""
 
 
 class Relation(Enum):
@@ -259,9 +259,9 @@ def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
     flags = packet.tcp_flags
     after = packet.sequence + packet.payload_bytes + bool(flags & SYN) + bool(flags & FIN) & _WORD
     known, acked = flow.next[end], flow.acked[1 - end]
-    if known is None or not (after - known & _WORD) >> 31:
-        if acked is None or after - acked & _WORD <= MOST_IN_FLIGHT:
-            flow.next[end] = after
+    is_ahead = known is None or not (after - known & _WORD) >> 31
+    if is_ahead and (acked is None or after - acked & _WORD <= MOST_IN_FLIGHT):
+        flow.next[end] = after
     if flags & ACK:
         flow.acked[end] = packet.acknowledgement
 
