@@ -201,8 +201,8 @@ class ConnectionTable:
     def relation(self, packet: Packet, now_s: float = 0.0) -> Relation:
         """What the packet is to the table. A later fragment whose ports nobody knows counts as new.
 
-        Because: a packet inside an error is known by its ports alone; what is behind its first 8 bytes, as TCP flags are,
-        need not be there (RFC 792).
+        Because: a packet inside an error is known by its ports alone; what is behind its first 8 bytes, as TCP flags
+        are, need not be there (RFC 792).
         """
         if packet.protocol in (*PORTED, ICMP, ICMPV6) and packet.fragment is Fragment.LATER:
             return Relation.NEW

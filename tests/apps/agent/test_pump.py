@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, network_set
+from apps.documents import ENDPOINT, PAIR, PRE_DNAT, network_set
 from apps.reference_driver import ReferenceDriver
 from tortie.apps import service
 from tortie.apps.agent import pump as module
@@ -53,12 +53,27 @@ class ToldInterfaces:
             yield
 
 
+class ToldTimeouts:
+    """Timeouts that the test sets; `fail` makes the next readings fail."""
+
+    def __init__(self) -> None:
+        self.now: Mapping[str, float] = {}
+        self.fail = 0
+
+    def read(self) -> Mapping[str, float]:
+        if self.fail:
+            self.fail -= 1
+            raise KernelError("sysctl", "read", 0, "on purpose")
+        return self.now
+
+
 class World:
     """A pump that runs, and everything around it."""
 
     def __init__(self, store: MemoryStore, interfaces: ToldInterfaces, driver: ReferenceDriver) -> None:
         self.store, self.interfaces, self.driver = store, interfaces, driver
-        self.pump = Pump(store, Engine("node2"), driver, interfaces)
+        self.timeouts = ToldTimeouts()
+        self.pump = Pump(store, Engine("node2"), driver, interfaces, self.timeouts, wall=lambda: 1_700_000_000.0)
 
     async def apply(self, text: str) -> Outcome:
         answer = await service.apply(self.store, [{"source": "t.yaml", "text": text}])
@@ -235,10 +250,10 @@ def test_a_refused_policy_leaves_the_last_good_state() -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
         good = world.driver.enforced["eth0"]
-        outcome = await world.apply(NORMAL)
-        assert "GlobalNetworkPolicy(ssh-only) is of the normal class" in outcome.refused["eth0"][0]
+        outcome = await world.apply(PRE_DNAT)
+        assert "GlobalNetworkPolicy(early) is pre-DNAT policy" in outcome.refused["eth0"][0]
         assert world.driver.enforced["eth0"] is good
-        revision = (await service.delete_named(world.store, find_kind("gnp"), ["ssh-only"]))["revision"]
+        revision = (await service.delete_named(world.store, find_kind("gnp"), ["early"]))["revision"]
         healed = await world.pump.outcomes.reached(revision, 2.0)
         assert healed is not None
         assert healed.refused == {}

@@ -149,7 +149,7 @@ class Api:
                 "installed_note": "egress is decided in netfilter's raw OUTPUT hook, where no test run exists",
             }
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, found, self._pump.driver.probe(interface, direction, packet), refused)
+        return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
 
 
 def application(api: Api, admission: Admission) -> web.Application:

@@ -15,6 +15,7 @@ from tortie.apps.answers import (
     RuleCountAnswer,
 )
 from tortie.apps.drops import DROPS
+from tortie.apps.sentences import shown_index
 from tortie.calc.order import policy_rank
 from tortie.dataplane.driver import (
     Acceleration,
@@ -143,11 +144,6 @@ def unmet(desired: DesiredState, counted: Sequence[RuleCountAnswer]) -> list[Rul
                         }
                     )
     return found
-
-
-def shown_index(rule: RuleRef) -> int | None:
-    """The rule's number as documents count; None for what decides without being a rule."""
-    return rule.index if rule.index != END else None
 
 
 def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:

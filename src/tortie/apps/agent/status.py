@@ -21,12 +21,11 @@ from tortie.apps.answers import (
     LastChangeAnswer,
     StatusAnswer,
 )
+from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
+from tortie.calc.engine import NO_FORWARD_HALF
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
-
-NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
-"""A host endpoint's own default deny comes with tracked policy."""
 
 
 class Status:
@@ -54,11 +53,17 @@ class Status:
                 {"endpoint": one.endpoint, "interfaces": list(one.interfaces), "problem": one.problem}
                 for one in self._pump.engine.statuses()
             ],
-            "policies": {str(one.policy): one.problem for one in self._pump.engine.policy_statuses()},
+            "policies": self._policies(),
             "invalid": {str(key): why for key, why in sorted(self._pump.invalid.items())},
             "apply_ms": round(outcome.apply_ms, 3),
             "wait_ms": round(wait_ms, 3),
         }
+
+    def _policies(self) -> dict[str, str]:
+        problems: dict[str, list[str]] = {}
+        for one in self._pump.engine.policy_statuses():
+            problems.setdefault(str(one.policy), []).append(one.problem)
+        return {policy: "; ".join(found) for policy, found in problems.items()}
 
     def _interfaces(self) -> list[InterfaceAnswer]:
         return [
@@ -97,7 +102,7 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-        notes = [NOT_LOCKED_DOWN] if enforced["endpoints"] else []
+        notes = self._halves()
         desired = self._pump.engine.desired()
         warnings = overview.missing_profiles(desired)
         rules, reasons = self._counted(notes)
@@ -119,6 +124,15 @@ class Status:
             "warnings": warnings,
             "notes": notes,
         }
+
+    def _halves(self) -> list[str]:
+        """A note about policies that are enforced in one of their two classes only."""
+        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NO_FORWARD_HALF]
+        return (
+            [f"forwarded traffic is not policed: applyOnForward is not enforced yet ({', '.join(found)})"]
+            if found
+            else []
+        )
 
     def _counted(self, notes: list[str]) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         try:
@@ -189,7 +203,7 @@ def _counters(rules: Sequence[RuleCount], reasons: Sequence[ReasonCount]) -> Cou
                 "direction": one.direction.value,
                 "tier": one.rule.tier,
                 "policy": str(one.rule.policy),
-                "rule": overview.shown_index(one.rule),
+                "rule": shown_index(one.rule),
                 "packets": one.packets,
             }
             for one in rules
