@@ -51,7 +51,7 @@ def troubles(answer: StatusAnswer) -> list[str]:
     return lines
 
 
-def screen(answer: StatusAnswer, *, lines: int | None) -> str:
+def screen(answer: StatusAnswer, *, lines: int | None = None) -> str:
     """One screen of text; the list of policies is cut to what a terminal of so many lines holds."""
     now = answer["enforced"]
     before = [*_head(answer), *_interfaces(answer), *_endpoints(answer)]
