@@ -101,21 +101,21 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 	u32 a_port = 0, b_port = 0;
 	bool swap;
 
-	if (p->fragment == LATER && (has_ports(p->protocol) || is_icmp(p->protocol)))
-		return false;
 	if (is_icmp(p->protocol)) {
 		swap = is_reply(p->protocol, p->dport >> 8);
-		if (!swap && !is_request(p->protocol, p->dport >> 8))
+		if (p->fragment == LATER || (!swap && !is_request(p->protocol, p->dport >> 8)))
 			return false;
 		a_port = p->icmp_id;
 	} else {
 		if (has_ports(p->protocol)) {
+			if (p->fragment == LATER)
+				return false;
 			a_port = p->sport;
 			b_port = p->dport;
 		}
 		if (p->version == 4) {
-			swap = p->source[0] > p->destination[0] ||
-			       (p->source[0] == p->destination[0] && a_port > b_port);
+			/* one comparison for address and port */
+			swap = ((u64)p->source[0] << 16 | a_port) > ((u64)p->destination[0] << 16 | b_port);
 		} else {
 			u64 high = (u64)p->source[0] << 32 | p->source[1], low = (u64)p->source[2] << 32 | p->source[3];
 			u64 other_high = (u64)p->destination[0] << 32 | p->destination[1];

@@ -88,7 +88,6 @@ class InstalledVerdict:
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
-    is_tracked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

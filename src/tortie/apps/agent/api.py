@@ -39,6 +39,7 @@ from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
+from tortie.model.policy import Stage
 from tortie.store.protocol import Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
@@ -143,10 +144,10 @@ class Api:
             raise Failure(Code.USAGE, f"interface {interface!r} does not exist here; there are: {known}")
         answer, found = trace(self._pump.engine.desired(), query)
         packet, direction = question(query)
-        if direction is Direction.EGRESS:
+        if direction is Direction.EGRESS and found.stage is Stage.UNTRACKED:
             return {
                 **answer,
-                "installed_note": "egress is decided in netfilter's raw OUTPUT hook, where no test run exists",
+                "installed_note": "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists",
             }
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
         return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)

@@ -252,6 +252,14 @@ class FlowTables:
         ]
         return ConnectionStatus(tables=tables, taken_over=self._taken_over, expired=self._expired)
 
+    def remove(self) -> None:
+        """Unpin and let go of the maps; those that programs use live on with these."""
+        if self._folder.is_dir():
+            for pin in self._folder.iterdir():
+                pin.unlink(missing_ok=True)
+            self._folder.rmdir()
+        self.close()
+
     def close(self) -> None:
         """Let go of the maps; programs and pins keep them."""
         for shared in self._maps.values():
