@@ -80,9 +80,9 @@ def _head(answer: StatusAnswer) -> list[str]:
         f"Mode         {_mode(answer)}",
         f"Datastore    {agent['datastore']} at revision {answer['datastore_revision']}",
         f"Enforced     revision {now['revision']}{behind}",
-        f"Last change  {_last_change(answer['last_change'])}",
+        *_lines("Last change", _last_change(answer["last_change"])),
         f"Drift        {_drift(answer)}",
-        *_connections(answer["connections"]),
+        *_lines("Connections", _connections(answer["connections"])),
     ]
 
 
@@ -94,14 +94,19 @@ def _mode(answer: StatusAnswer) -> str:
     return f"{answer['agent']['dataplane']}, {state}" + (f" ({', '.join(where)})" if where else "")
 
 
-def _last_change(change: LastChangeAnswer | None) -> str:
+def _lines(title: str, lines: list[str]) -> list[str]:
+    """What needs more than one line, under one title."""
+    return [f"{'' if number else title:<13}{line}" for number, line in enumerate(lines)]
+
+
+def _last_change(change: LastChangeAnswer | None) -> list[str]:
     if change is None:
-        return "none yet"
+        return ["none yet"]
     where = f" on {some(change['interfaces'], CAUSES)}" if change["interfaces"] else ""
     unfinished = "" if change["is_complete"] else ", NOT COMPLETE"
     causes = some(change["causes"], CAUSES, more=change["more"]) or "a new attempt"
     when = f"{span(change['ago_s'])} ago ({change['at']}), in {change['latency_ms']:.1f} ms"
-    return f"revision {change['revision']}{where}, {when}{unfinished}: {causes}"
+    return [f"revision {change['revision']}{where}, {when}{unfinished}", causes]
 
 
 def _drift(answer: StatusAnswer) -> str:
@@ -115,11 +120,11 @@ def _drift(answer: StatusAnswer) -> str:
 
 def _connections(found: ConnectionsAnswer | None) -> list[str]:
     if found is None or not found["tables"]:
-        return ["Connections  " + ("unknown" if found is None else "no table yet")]
+        return ["unknown" if found is None else "no table yet"]
     unstored = f"{found['unstored']:,} times a flow did not fit" if found["unstored"] else "every flow had room"
     parts = [_fill(one) for one in found["tables"]]
     parts.append(f"{found['taken_over']:,} taken over, {found['expired']:,} expired, {unstored}")
-    return [f"{'' if number else 'Connections':<13}{part}" for number, part in enumerate(parts)]
+    return parts
 
 
 def _fill(one: FlowTableAnswer) -> str:
@@ -163,7 +168,7 @@ def _policies(found: Sequence[PolicyHitsAnswer], room: int) -> list[str]:
         [one["policy"], one["tier"] or "-", ", ".join(one["classes"]), _count(one["ingress"]), _count(one["egress"])]
         for one in found[:room]
     ]
-    lines = ["", table({"heading": ["POLICY", "TIER", "CLASS", "IN HITS", "OUT HITS"], "rows": rows})]
+    lines = ["", table({"heading": ["POLICY", "TIER", "CLASS", "INGRESS HITS", "EGRESS HITS"], "rows": rows})]
     if len(found) > room:
         lines.append(f"and {len(found) - room} more, see tortie counters")
     return lines
@@ -181,4 +186,4 @@ def _drops(answer: StatusAnswer) -> list[str]:
     ]
     if not rows:
         return ["", "Nothing was dropped."]
-    return ["", table({"heading": ["DROPPED FOR", "IN", "OUT", "MEANING"], "rows": rows})]
+    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows})]
