@@ -88,6 +88,7 @@ class InstalledVerdict:
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
+    is_tracked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,10 +145,8 @@ class Api:
         answer, found = trace(self._pump.engine.desired(), query)
         packet, direction = question(query)
         if direction is Direction.EGRESS and found.stage is Stage.UNTRACKED:
-            return {
-                **answer,
-                "installed_note": "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists",
-            }
+            note = "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists"
+            return {**answer, "installed_note": note}
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
         return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
 

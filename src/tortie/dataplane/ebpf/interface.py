@@ -85,9 +85,7 @@ class Running:
         else:
             is_untracked = self.installed.door == "tc" and any(ran.ctx_out[8:12])
         verdict = Verdict.DENY if is_dropped else Verdict.ALLOW
-        return InstalledVerdict(
-            verdict=verdict, is_tracked=not is_dropped and not is_untracked, reason=reason, rule=rule
-        )
+        return InstalledVerdict(verdict, reason, rule, is_tracked=not is_untracked)
 
     def close(self) -> None:
         """Let go; the kernel keeps what packets meet."""
