@@ -46,7 +46,7 @@ def command(watch: bool, interval: float, interface: str, policy: str, output: s
     target, wanted = choose(choice()), Wanted(interface, policy)
     if watch:
         follow(lambda: wanted.of(target.counters(everything=False)), interval, _shower(output, interval))
-        return 0
+        return 0  # ^C is how a watch ends
     found = wanted.of(target.counters(everything=True))
     if output == "json":
         out_json(found)
@@ -69,7 +69,8 @@ def follow(read: Callable[[], CountersAnswer], interval_s: float, show: Show) ->
             before, read_at = counted, now
             time.sleep(interval_s)
     except KeyboardInterrupt:
-        return
+        if sys.stdout.isatty():  # the terminal shows ^C where the cursor is
+            sys.stdout.write("\n")
 
 
 def _sorted(counted: Mapping[Name, int]) -> list[Name]:
