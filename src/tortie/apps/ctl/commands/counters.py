@@ -112,7 +112,8 @@ def _redraw(answer: CountersAnswer, speeds: Mapping[Name, float | None], interva
     names = _sorted(counted)
     room = max(1, size.lines - 4)
     shown = names[:room]
-    lines = [f"{_utc()}   every {interval_s:g} s, ^C ends", ""]
+    rest = f"   and {len(names) - room} more counters" if len(names) > room else ""
+    lines = [f"{_utc()}{rest}   every {interval_s:g} s, ^C ends", ""]
     grows = [False, False]
     if shown:
         heading, *rows = table(columns(counted, speeds, shown)).split("\n")
@@ -121,8 +122,6 @@ def _redraw(answer: CountersAnswer, speeds: Mapping[Name, float | None], interva
     else:
         lines.append("Nothing is counted yet.")
         grows.append(False)
-    if len(names) > room:
-        lines[0] += f"   and {len(names) - room} more counters"
     has_color = "NO_COLOR" not in os.environ or not os.environ["NO_COLOR"]
     text = "\n".join(
         (BOLD + cut + PLAIN if is_growing and has_color else cut) + CLEAR_LINE
