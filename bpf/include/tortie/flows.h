@@ -16,6 +16,10 @@
 
 #define CLOCK_SHIFT 26           /* the coarse clock's unit: 2^26 ns, 67 ms */
 
+/* Bytes that one end may be ahead of what the other has acknowledged, so that a stranger who forges packets does not
+ * move the window in which a reset is believed. */
+#define MOST_IN_FLIGHT (1u << 24)
+
 enum flow_state { FLOW_OPENING, FLOW_ESTABLISHED, FLOW_CLOSED, FLOW_RESET };
 
 enum flow_flag {
@@ -269,7 +273,7 @@ static __always_inline bool reset_fits(const struct flow *f, const struct packet
 	if (p->fragment != WHOLE)    /* sequence numbers are not remembered for later fragments */
 		return false;
 	if (f->flags & FLOW_NEXT << end && f->flags & FLOW_ACKED << other)
-		return after_or_at(p->sequence, f->acked[other & 1]) && after_or_at(f->next[end & 1], p->sequence);
+		return p->sequence - f->acked[other & 1] <= MOST_IN_FLIGHT && after_or_at(f->next[end & 1], p->sequence);
 	return !(f->flags & FLOW_ANSWERED) && end != (f->flags & FLOW_OPENER) && p->tcp_flags & TCP_ACK &&
 	       f->flags & FLOW_NEXT << other && p->acknowledgement == f->next[other & 1];
 }
@@ -279,8 +283,12 @@ static __always_inline void note_sequence(struct flow *f, const struct packet *p
 	u32 after = p->sequence + p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN), flags = f->flags;
 
 	if (!(flags & FLOW_NEXT << end) || (after != f->next[end & 1] && after_or_at(after, f->next[end & 1]))) {
-		f->next[end & 1] = after;
-		flags |= FLOW_NEXT << end;
+		u32 other = end ^ 1;
+
+		if (!(flags & FLOW_ACKED << other) || after - f->acked[other & 1] <= MOST_IN_FLIGHT) {
+			f->next[end & 1] = after;
+			flags |= FLOW_NEXT << end;
+		}
 	}
 	if (p->tcp_flags & TCP_ACK) {
 		if (f->acked[end & 1] != p->acknowledgement)
