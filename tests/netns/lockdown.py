@@ -87,7 +87,9 @@ def policy(
     )
 
 
-def rule(action: str, protocol: str, *ports: int, source: Document | None = None, source_ports: bool = False) -> Document:
+def rule(
+    action: str, protocol: str, *ports: int, source: Document | None = None, source_ports: bool = False
+) -> Document:
     """A rule on destination ports, or on source ports."""
     sides: dict[str, dict[str, Any]] = {"source": dict(source or {}), "destination": {}}
     if ports:
@@ -362,5 +364,3 @@ def link_statistics(where: Namespace) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(where.run("ip", "-s", "-j", "link", "show", "dev", where.interface))[0]
     stats: dict[str, Any] = found["stats64"]
     return stats
-
-
