@@ -110,7 +110,7 @@ def _figures(one: Dropping, how: str, empty: Dropping) -> Iterator[Figure]:
     yield Figure(name, "Mpps", tuple(rates), note=note)
     if one is not empty:
         ratios = (rate / other for rate, other in zip(rates, empty.rates[how], strict=True))
-        yield Figure(f"{name}.ratio", "x", tuple(ratios), note=f"to veth.drop.empty{how}, round by round")
+        yield Figure(f"{name}.ratio", "x", tuple(ratios), note=f"to empty{how}")
 
 
 # What drops

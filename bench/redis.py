@@ -65,10 +65,10 @@ class Served:
         """Rate, ratio to the plain host of the same rounds, and CPU time."""
         name = f"redis.{self.name}"
         ratios = tuple(one / other for one, other in zip(self.rates, plain.rates, strict=True))
-        found = [Figure(name, "requests/s", tuple(self.rates), note="a new connection for each request")]
+        found = [Figure(name, "requests/s", tuple(self.rates), note=f"{CLIENTS} at a time")]
         if self is not plain:
-            found.append(Figure(f"{name}.ratio", "x", ratios, note="to redis.plain, round by round"))
-        return [*found, Figure(f"{name}.cpu", "us", tuple(self.costs), note="of redis-server, for each request")]
+            found.append(Figure(f"{name}.ratio", "x", ratios, note="to redis.plain"))
+        return [*found, Figure(f"{name}.cpu", "us", tuple(self.costs), note="redis-server, a request")]
 
 
 def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
