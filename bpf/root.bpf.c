@@ -4,7 +4,7 @@
 
 #include "tortie/metadata.h"
 
-/* One slot for each interface: the policy program of the newest generation. Pinned beside the link, because a prog
+/* One slot for each interface and direction: the policy program of the newest generation. Pinned beside the link, because a prog
  * array forgets its programs with its last reference. Agent writes, root reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -22,6 +22,14 @@ int xdp_root(struct xdp_md *ctx)
 
 SEC("tc")
 int tc_root(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &slot, 0);
+	return TC_ACT_UNSPEC;    /* see xdp_root */
+}
+
+/* The egress root has a slot of its own: an object of its own is opened for it. */
+SEC("tc")
+int tc_out(struct __sk_buff *skb)
 {
 	bpf_tail_call(skb, &slot, 0);
 	return TC_ACT_UNSPEC;    /* see xdp_root */

@@ -5,27 +5,23 @@
 
 typedef struct __sk_buff context_t;
 
+#define IS_EGRESS false
+#define IS_FORWARDED(ctx) false
+#define ARRIVED_AT(ctx) (ctx)->ifindex
+#define INTERFACE(ctx) (ctx)->ifindex
+
 #include "tortie/judge.h"
 #include "tortie/metadata.h"
-
-#define LINEAR 256       /* bytes of headers that must be readable: Ethernet, tags, IPv6 and its extension headers */
+#include "tortie/skb.h"
 
 SEC("tc")
 int tc_policy(struct __sk_buff *skb)
 {
-	u32 linear = skb->len < LINEAR ? skb->len : LINEAR;
-	enum outer outer = NO_TAG;
+	enum outer outer = outer_of(skb);
 
-	if ((void *)(long)skb->data + linear > (void *)(long)skb->data_end)
-		bpf_skb_pull_data(skb, linear);      /* on failure the parser finds the headers short and drops */
-	if (skb->vlan_present) {
-		u32 vid = skb->vlan_tci & 4095;
-
-		if (host_takes_vlan(vid)) {
-			count(REASON_VLAN);
-			return TC_ACT_UNSPEC;
-		}
-		outer = vid ? TAG : PRIORITY_TAG;
+	if (outer == OTHER_DEVICE) {
+		count(REASON_VLAN);
+		return TC_ACT_UNSPEC;
 	}
 	switch (verdict_of(skb, outer)) {
 	case VERDICT_DENY:

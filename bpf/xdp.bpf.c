@@ -3,11 +3,16 @@
  *
  *   driver ─▶ xdp_root ─slot─▶ xdp_policy (one generation) ─▶ drop        (root.bpf.c has the other programs)
  *                                  │ allow: metadata ─▶ tc_mark ─▶ mark ─▶ notrack
- *                                  └ continue: as if we were not here
+ *                                  └ continue: passes, and is the kernel's
  */
 #include <linux/bpf.h>
 
 typedef struct xdp_md context_t;
+
+#define IS_EGRESS false
+#define IS_FORWARDED(ctx) false
+#define ARRIVED_AT(ctx) (ctx)->ingress_ifindex
+#define INTERFACE(ctx) (ctx)->ingress_ifindex
 
 #include "tortie/judge.h"
 #include "tortie/metadata.h"

@@ -314,6 +314,26 @@ int tortie_map_update_batch(int fd, const void *keys, const void *values, uint32
   return count ? bpf_map_update_batch(fd, keys, values, &count, NULL) : 0;
 }
 
+int tortie_map_read_batch(int fd, uint32_t *cursor, void *keys, void *values, uint32_t capacity) {
+  uint32_t next = 0, count = capacity;
+  int error = bpf_map_lookup_batch(fd, *cursor ? cursor : NULL, &next, keys, values, &count, NULL);
+  if (error && error != -ENOENT)
+    return error; /* ENOSPC: one bucket holds more than `capacity` elements */
+  *cursor = error == -ENOENT ? UINT32_MAX : next;
+  return (int)count;
+}
+
+int tortie_map_delete_keys(int fd, const void *keys, uint32_t key_size, uint32_t count) {
+  int deleted = 0;
+  for (uint32_t index = 0; index < count; index++) {
+    int error = bpf_map_delete_elem(fd, (const char *)keys + (size_t)index * key_size);
+    if (error && error != -ENOENT)
+      return error;
+    deleted += !error;
+  }
+  return deleted;
+}
+
 /* --- programs and links --- */
 
 int tortie_run(int program_fd, struct tortie_run *run) {

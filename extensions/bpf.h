@@ -77,6 +77,11 @@ int tortie_array_read(int fd, uint32_t count, uint32_t stride, void *out);
 int tortie_counters_sum(int fd, uint32_t count, uint64_t *out);
 int tortie_map_update_batch(int fd, const void *keys, const void *values, uint32_t count);
 
+/* Elements of a hash map from `cursor` on, which is 0 at first: how many; `cursor` is UINT32_MAX after the last ones. */
+int tortie_map_read_batch(int fd, uint32_t *cursor, void *keys, void *values, uint32_t capacity);
+/* How many of the keys were deleted: those that were there. */
+int tortie_map_delete_keys(int fd, const void *keys, uint32_t key_size, uint32_t count);
+
 int tortie_run(int program_fd, struct tortie_run *run);
 int tortie_link_create(int program_fd, int ifindex, int attach_type, uint32_t flags);
 int tortie_xdp_query(int ifindex, uint32_t *program_id, uint32_t *mode);

@@ -4,12 +4,22 @@
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from random import Random
 
 from tortie.calc import Engine
 from tortie.model.address import Net
-from tortie.model.desired import Delta, DesiredState, EndpointState, SetChange, TierPolicies
+from tortie.model.conntrack import Timeouts, TrackingSettings
+from tortie.model.desired import (
+    Delta,
+    DesiredState,
+    EndpointState,
+    HostAddresses,
+    MissingProfile,
+    SetChange,
+    TierPolicies,
+)
 from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import (
@@ -31,7 +41,7 @@ from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
 
 Key = PolicyKey | str | tuple[str, str]
-Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings
+Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings | Mapping[str, float]
 Slot = tuple[str, Key]
 """Which input of the engine, and the key there."""
 World = dict[Slot, Value]
@@ -60,6 +70,10 @@ SELECTORS = (
 def tell(engine: Engine, event: Event) -> None:
     """Give one event to the engine."""
     (kind, key), value = event
+    if kind == "kernel_timeouts":
+        assert value is None or isinstance(value, Mapping)
+        engine.set_kernel_timeouts(value or {})
+        return
     getattr(engine, f"set_{kind}")(key, value)
 
 
@@ -74,7 +88,9 @@ def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25
             _policy,
             _tier,
             _profile,
+            _profile,
             _settings,
+            _kernel_timeouts,
             _host_endpoint,
             _host_endpoint,
             _network_set,
@@ -144,7 +160,10 @@ def _tier(rng: Random) -> Event:
 
 def _profile(rng: Random) -> Event:
     name = rng.choice(("one", "two", "kns.n"))
-    return ("profile", name), Profile(name, _labels(rng))
+    if rng.randrange(2):
+        return ("profile", name), Profile(name, _labels(rng))
+    ingress, egress = (tuple(_rule(rng) for _ in range(rng.randrange(3))) for _ in range(2))
+    return ("profile", name), Profile(name, _labels(rng), ingress, egress)
 
 
 def _settings(rng: Random) -> Event:
@@ -157,7 +176,15 @@ def _settings(rng: Random) -> Event:
         interface_prefixes=rng.choice((None, ("cali",), ("eth2", "tap"))),
         interface_exclude=rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
         node_selector=ALL if name == "team" else None,
+        conntrack_timeouts=rng.choice((None, {}, {"tcpSynSent": 5.0, "udpTimeout": None}, {"tcpFinsSeen": None})),
+        conntrack_size=rng.choice((None, 0, 1000)),
+        drops_invalid=rng.choice((None, True, False)),
     )
+
+
+def _kernel_timeouts(rng: Random) -> Event:
+    known = {"nf_conntrack_tcp_timeout_time_wait": 120.0, "nf_conntrack_tcp_timeout_syn_sent": 9.0}
+    return ("kernel_timeouts", ""), {name: value for name, value in known.items() if rng.randrange(2)}
 
 
 def _host_endpoint(rng: Random) -> Event:
@@ -176,7 +203,7 @@ def _host_endpoint(rng: Random) -> Event:
         interface_name=rng.choice(kinds),
         expected_ips=ips,
         labels=_labels(rng),
-        profiles=tuple(rng.sample(("one", "two", "none"), rng.randrange(3))),
+        profiles=tuple(rng.sample(("one", "two", "none", "projectcalico-default-allow"), rng.randrange(3))),
         ports=tuple(rng.sample(ports, rng.randrange(4))),
     )
     return ("host_endpoint", name), value
@@ -197,8 +224,9 @@ def _interface(rng: Random) -> Event:
     name = rng.choice(INTERFACES)
     addresses = frozenset(_host(rng) for _ in range(rng.randrange(3)))
     vlans = frozenset({rng.randrange(2)})
+    broadcasts = frozenset(rng.sample((0x0A0000FF, 0x0A0001FF), rng.randrange(2)))
     return ("interface", name), Interface(
-        name=name, index=2, addresses=addresses, vlans=vlans, is_loopback=name == "lo"
+        name=name, index=2, addresses=addresses, vlans=vlans, is_loopback=name == "lo", broadcasts=broadcasts
     )
 
 
@@ -208,7 +236,10 @@ def _of(world: Mapping[Slot, Value], kind: str) -> Iterator[tuple[Key, Value]]:
 
 def expected(world: Mapping[Slot, Value]) -> DesiredState:
     """The desired state, straight from the reference: every pair is asked."""
-    profiles = {key: value.labels_to_apply for key, value in _of(world, "profile") if isinstance(value, Profile)}
+    known = {str(key): value for key, value in _of(world, "profile") if isinstance(value, Profile)}
+    profiles = {name: value.labels_to_apply for name, value in known.items()}
+    everything = (Rule(Action.ALLOW),)
+    known["projectcalico-default-allow"] = Profile("projectcalico-default-allow", {}, everything, everything)
     policies = [value for _, value in _of(world, "policy") if isinstance(value, Policy)]
     governed = _governed(world)
 
@@ -230,14 +261,46 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
             endpoint=endpoint.name,
             is_wildcard=endpoint.interface_name == "*",
             tiers=_tiers(chosen, world),
-            profiles=endpoint.profiles,
+            profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
         )
+    rules = [rule for policy in active.values() for direction in policy.governs for rule in policy.rules(direction)]
+    for name in {name for endpoint in governed.values() for name in endpoint.profiles} & known.keys():
+        rules += known[name].ingress + known[name].egress
     sets: dict[str, IPSet] = {}
-    for policy in active.values():
-        for direction in policy.governs:
-            for source in (s for rule in policy.rules(direction) for s in rule.set_sources()):
-                sets[source.set_id] = _members(source, world, labels)
-    return DesiredState(endpoints=endpoints, sets=sets, failsafes=_failsafes(world))
+    for source in (source for rule in rules for source in rule.set_sources()):
+        sets[source.set_id] = _members(source, world, labels)
+    return DesiredState(
+        endpoints=endpoints,
+        sets=sets,
+        failsafes=_failsafes(world),
+        addresses=_addresses(world),
+        tracking=_tracking(world),
+    )
+
+
+def _addresses(world: Mapping[Slot, Value]) -> HostAddresses:
+    unicast, broadcast = set(), set()
+    for _, interface in _of(world, "interface"):
+        assert isinstance(interface, Interface)
+        unicast |= {net[:2] for net in interface.addresses}
+        broadcast |= interface.broadcasts
+    return HostAddresses(frozenset(unicast), frozenset(broadcast))
+
+
+def _tracking(world: Mapping[Slot, Value]) -> TrackingSettings:
+    said = _setting(world, "conntrack_timeouts", {"tcpFinsSeen": None})
+    size = _setting(world, "conntrack_size", 0)
+    kernel = world.get(("kernel_timeouts", ""), {})
+    assert isinstance(said, Mapping)
+    assert isinstance(kernel, Mapping)
+    assert isinstance(size, int)
+    timeouts = Timeouts()
+    if "tcpSynSent" in said:
+        timeouts = replace(timeouts, tcp_syn_sent_s=said["tcpSynSent"])
+    if "tcpFinsSeen" in said:
+        timeouts = replace(timeouts, tcp_fins_seen_s=kernel.get("nf_conntrack_tcp_timeout_time_wait", 30.0))
+    drops_invalid = _setting(world, "drops_invalid", True) is True
+    return TrackingSettings(timeouts=timeouts, size=size or 512_000, drops_invalid=drops_invalid)
 
 
 def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:
@@ -336,7 +399,9 @@ class Mirror:
     def __init__(self) -> None:
         self.endpoints: dict[str, EndpointState] = {}
         self.sets: dict[str, tuple[bool, frozenset[Member]]] = {}
-        self.failsafes = Failsafes()
+        self.failsafes: Failsafes | None = None
+        self.addresses: HostAddresses | None = None
+        self.tracking: TrackingSettings | None = None
 
     def take(self, delta: Delta) -> None:
         """Add one delta; references must be met."""
@@ -351,11 +416,15 @@ class Mirror:
             else:
                 assert state != self.endpoints.get(name), "an endpoint was told again without a change"
                 self.endpoints[name] = state
-        if delta.failsafes is not None:
-            self.failsafes = delta.failsafes
+        for field in ("failsafes", "addresses", "tracking"):
+            if (value := getattr(delta, field)) is not None:
+                assert value != getattr(self, field), f"{field} were told again without a change"
+                setattr(self, field, value)
         for name, state in self.endpoints.items():
             policies = {p for groups in state.tiers.values() for g in groups for p in g.policies}
-            sources = {s for p in policies for d in Direction for rule in p.rules(d) for s in rule.set_sources()}
+            rules = [rule for policy in policies for direction in Direction for rule in policy.rules(direction)]
+            rules += [r for p in state.profiles if isinstance(p, Profile) for r in (*p.ingress, *p.egress)]
+            sources = {source for rule in rules for source in rule.set_sources()}
             assert {source.set_id for source in sources} <= self.sets.keys(), f"{name} refers to a set that is gone"
 
     def _change(self, set_id: str, change: SetChange) -> None:
@@ -372,4 +441,10 @@ class Mirror:
             set_id: PortSet(members) if has_ports else AddressSet(members)  # type: ignore[arg-type]
             for set_id, (has_ports, members) in self.sets.items()
         }
-        return DesiredState(endpoints=dict(self.endpoints), sets=sets, failsafes=self.failsafes)
+        return DesiredState(
+            endpoints=dict(self.endpoints),
+            sets=sets,
+            failsafes=self.failsafes or Failsafes(),
+            addresses=self.addresses or HostAddresses(),
+            tracking=self.tracking or TrackingSettings(),
+        )

@@ -9,6 +9,9 @@ ETHERNET = bytes.fromhex("020000000001020000000002")
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 VLAN, SERVICE_VLAN = 0x8100, 0x88A8
 FRAGMENT_HEADER, AUTHENTICATION_HEADER = 44, 51
+REDIRECT = 137
+INNER_BYTES = 120
+"""How much of the packet that an ICMP error is about goes into it."""
 LATER_OFFSET = 185
 """Offset of later fragments in units of 8 bytes: the second one of a full Ethernet packet."""
 
@@ -26,16 +29,17 @@ def frame(
     `vlans`: ids, outermost first; the outer one of two is a service tag. `ip_options` is padded to 4 bytes.
     `extension_headers`: (type, what follows its length byte), each padded to what its type asks for; they stand in
     front of the fragment header. `payload` follows the header of the transport protocol, or is all of a later fragment.
-    A first fragment is padded to a multiple of 8 bytes. SCTP goes without its checksum.
+    A TCP packet has as many bytes as it says if none are given. A first fragment is padded to a multiple of 8 bytes.
+    SCTP goes without its checksum, and with one chunk.
     """
     body = payload or bytes(range(16)) if packet.fragment is Fragment.LATER else _transport(packet, payload)
     if packet.fragment is not Fragment.WHOLE:
         body += bytes(-len(body) % 8)
-    inner = _ipv4(packet, ip_options, body) if packet.version == 4 else _ipv6(packet, extension_headers, body)
+    datagram = _ipv4(packet, ip_options, body) if packet.version == 4 else _ipv6(packet, extension_headers, body)
     tags = b"".join(
         pack("!HH", SERVICE_VLAN if len(vlans) - index > 1 else VLAN, vlan) for index, vlan in enumerate(vlans)
     )
-    return ETHERNET + tags + pack("!H", ETHERTYPE[packet.version]) + inner
+    return ETHERNET + tags + pack("!H", ETHERTYPE[packet.version]) + datagram
 
 
 def checksum(data: bytes) -> int:
@@ -93,15 +97,27 @@ def _transport(packet: Packet, payload: bytes) -> bytes:
     """The transport header with its checksum, and the payload."""
     match packet.protocol:
         case protocol if protocol == TCP:
-            head = pack("!HHIIHHHH", packet.source_port, packet.destination_port, 1, 0, 0x5002, 65535, 0, 0)
+            payload = payload or bytes(packet.payload_bytes)
+            ports = packet.source_port, packet.destination_port
+            numbers = packet.sequence, packet.acknowledgement, 0x5000 | packet.tcp_flags
+            head = pack("!HHIIHHHH", *ports, *numbers, 65535, 0, 0)
             return _summed(packet, head + payload, 16, has_pseudo_header=True)
         case protocol if protocol == UDP:
             head = pack("!HHHH", packet.source_port, packet.destination_port, 8 + len(payload), 0)
             return _summed(packet, head + payload, 6, has_pseudo_header=True)
         case protocol if protocol == SCTP:
-            return pack("!HHII", packet.source_port, packet.destination_port, 1, 0) + payload
+            # RFC 9260: an INIT has tag 0 and stands alone; the other chunk is a DATA one.
+            tag, chunk = (0, 1) if packet.is_sctp_init else (1, 0)
+            head = pack("!HHII", packet.source_port, packet.destination_port, tag, 0)
+            return head + pack("!BBH", chunk, 0, 4 + len(payload)) + payload
         case protocol if protocol in (ICMP, ICMPV6):
-            head = pack("!BBHI", packet.icmp_type, packet.icmp_code, 0, 0x00010001)
+            head = pack("!BBHHH", packet.icmp_type, packet.icmp_code, 0, packet.icmp_id, 1)
+            about = frame(packet.inner)[14 : 14 + INNER_BYTES] if packet.inner else b""
+            if packet.protocol == ICMPV6 and packet.icmp_type == REDIRECT and about:
+                # RFC 4861 sections 4.5 and 4.6: target, destination, the target's link address, the packet as an option
+                about += bytes(-len(about) % 8)
+                about = bytes(32) + pack("!BB6x", 2, 1) + pack("!BB6x", 4, 1 + len(about) // 8) + about
+            payload = payload or about
             return _summed(packet, head + payload, 2, has_pseudo_header=protocol == ICMPV6)
         case _:
             return payload or bytes(range(16))

@@ -2,11 +2,11 @@
 
 Everything draws from a `random.Random`: give a seeded one for speed (over 30,000 packets a second), or let Hypothesis
 control it (`cases`, `packets`) to have failures shrunk. Policies are such as the API accepts (reference resources.md
-section 5) and as lowering produces.
+section 5) and as lowering produces. Packets that make up connections: `conversations.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import NamedTuple, assert_never
@@ -14,13 +14,14 @@ from typing import NamedTuple, assert_never
 from hypothesis import strategies as st
 
 from tortie.model.address import WIDTH, Net
-from tortie.model.desired import EndpointState, TierPolicies
+from tortie.model.conntrack import Timeouts, TrackingSettings
+from tortie.model.desired import EndpointState, HostAddresses, MissingProfile, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
 from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, UDP, UDPLITE, Direction, Fragment, Packet, Side
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier, TierAction
+from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
 
@@ -199,11 +200,13 @@ def _failsafe(rng: Random) -> FailsafePort:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One endpoint with what its rules refer to; unpacks as (endpoint, sets, failsafes)."""
+    """One endpoint with what its rules refer to and what holds for its host; unpacks as (endpoint, sets, failsafes)."""
 
     endpoint: EndpointState
     sets: Mapping[str, IPSet]
     failsafes: Failsafes
+    addresses: HostAddresses = field(default_factory=HostAddresses)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     def __iter__(self) -> Iterator[EndpointState | Mapping[str, IPSet] | Failsafes]:
         return iter((self.endpoint, self.sets, self.failsafes))
@@ -222,10 +225,14 @@ class Case:
         return inbound + tuple(_aim_at_failsafe(entry, Side.DESTINATION) for entry in self.failsafes.outbound)
 
     def rules(self, direction: Direction) -> Iterator[Rule]:
-        """The untracked rules of that direction, in order."""
-        for group in self.endpoint.stage(Stage.UNTRACKED, direction):
-            for policy in group.policies:
-                yield from policy.rules(direction)
+        """The rules of that direction that are enforced, in order: untracked ones, normal ones, those of profiles."""
+        for stage in (Stage.UNTRACKED, Stage.NORMAL):
+            for group in self.endpoint.stage(stage, direction):
+                for policy in group.policies:
+                    yield from policy.rules(direction)
+        for profile in self.endpoint.profiles:
+            if isinstance(profile, Profile):
+                yield from profile.ingress if direction is Direction.INGRESS else profile.egress
 
 
 def random_case(rng: Random, size: int) -> Case:
@@ -269,6 +276,81 @@ def random_policy(rng: Random, sets: Sets, *, tier: str, number: int, count: int
         governs=governs,
         do_not_track=True,
         apply_on_forward=True,
+    )
+
+
+NORMAL_ACTIONS = (TierAction.PASS, TierAction.PASS, TierAction.DENY)
+"""Most tiers let go of what nothing in them decided: else hardly a packet would meet the second one."""
+
+
+def random_normal_case(rng: Random, size: int = 8) -> Case:
+    """An endpoint with tracked policy of about `size` rules a direction: tiers, profiles, a host around it.
+
+    A third of them have untracked policy too, and some policies have a forward half.
+    """
+    sets = Sets(rng, members=12)
+    groups: list[tuple[Tier, list[Policy]]] = []
+    left, number = rng.randrange(2 * size), 0
+    while left > 0 and number < 24:
+        if not groups or chance(rng, 40):
+            groups.append((Tier(f"tier-{len(groups)}", float(len(groups)), rng.choice(NORMAL_ACTIONS)), []))
+        tier, policies = groups[-1]
+        count = min(left, rng.randrange(2 + size // 2))
+        drawn = random_policy(rng, sets, tier=tier.name, number=number, count=count)
+        is_untracked = number % 3 == 0 and chance(rng, 33)
+        policies.append(
+            replace(drawn, do_not_track=is_untracked, apply_on_forward=is_untracked or chance(rng, 15)),
+        )
+        left, number = left - max(1, count), number + 1
+    tiers: dict[tuple[Stage, Direction], tuple[TierPolicies, ...]] = {}
+    for stage in Stage:
+        for direction in Direction:
+            found = (
+                TierPolicies(tier, tuple(p for p in policies if stage in p.stages and direction in p.governs))
+                for tier, policies in groups
+            )
+            if kept := tuple(group for group in found if group.policies):
+                tiers[stage, direction] = kept
+    forwards = frozenset(version for version in (4, 6) if chance(rng, 40))
+    endpoint = EndpointState(
+        interface=Interface(name="eth0", index=2, forwards=forwards),
+        endpoint="host-eth0",
+        tiers=tiers,
+        profiles=tuple(_profile(rng, sets, number) for number in range(rng.randrange(4))),
+    )
+    case = Case(endpoint, sets.sets, random_failsafes(rng))
+    return replace(case, addresses=_host_addresses(rng, case), tracking=_tracking(rng))
+
+
+def _profile(rng: Random, sets: Sets, number: int) -> Profile | MissingProfile:
+    kind = rng.randrange(8)
+    if kind == 0:
+        return MissingProfile(f"gone-{number}")
+    if kind < 3:
+        everything = (Rule(Action.ALLOW),)
+        return Profile(DEFAULT_ALLOW, {}, everything, everything)
+    ingress, egress = (
+        tuple(random_rule(rng, sets, direction) for _ in range(rng.randrange(4))) for direction in Direction
+    )
+    return Profile(f"profile-{number}", {}, ingress, egress)
+
+
+def _host_addresses(rng: Random, case: Case) -> HostAddresses:
+    """Addresses that rules name as the near end, and others."""
+    unicast = set()
+    for version in (4, 6):
+        for _ in range(1 + rng.randrange(4)):
+            packet = random_packet(rng, case, version=version, direction=Direction.INGRESS)
+            unicast |= {(version, packet.destination), (version, random_address(rng, version))}
+    broadcast = {random_address(rng, 4) | 0xFF for _ in range(rng.randrange(2))}
+    return HostAddresses(frozenset(unicast), frozenset(broadcast))
+
+
+def _tracking(rng: Random) -> TrackingSettings:
+    """Timeouts that differ from one another, a table with room, and at times no check for INVALID."""
+    timeouts = Timeouts(tcp_syn_sent_s=5, tcp_established_s=300, tcp_fins_seen_s=8, tcp_reset_seen_s=6, udp_s=20)
+    return TrackingSettings(
+        timeouts=timeouts if chance(rng, 30) else Timeouts(), size=4096, drops_invalid=not chance(rng, 15)
     )
 
 

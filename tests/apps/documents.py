@@ -33,6 +33,18 @@ spec:
   ingress: [{action: Allow, protocol: TCP, destination: {ports: [22]}}]
 """
 
+PRE_DNAT = """\
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: early}
+spec:
+  selector: all()
+  preDNAT: true
+  applyOnForward: true
+  ingress: [{action: Deny, protocol: UDP}]
+"""
+"""A policy of a class that is not enforced yet."""
+
 PAIR = f"{ENDPOINT}---\n{POLICY}"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from struct import unpack_from
 
 from bpf.untracked import Counts, meaning
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import Classifier
-from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS
 from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Fragment, Packet
 from tortie.model.verdict import Reason, RuleRef, Verdict
 

@@ -42,7 +42,7 @@ def agree(seed: int, size: int, packets: int, *, door: str, backend: str) -> int
             got = loaded.run(data)
             expected += expected_counts(trace)
             assert trace.verdict is got, story(case, packet, trace, got, f"seed {seed}, packet {number}", data)
-        assert +expected == loaded.counts(), f"seed {seed}: counters differ ({loaded.generation.classifier.backend})"
+        assert +expected == loaded.counts(), f"seed {seed}: counters differ ({loaded.generation.classifiers.backend})"
     finally:
         loaded.close()
     return packets

@@ -12,7 +12,7 @@ from strategies import random_net
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.generation import failsafe_tables
 from tortie.model.address import WIDTH, Net
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.packet import ICMP, PORTED, SCTP, TCP, UDP, UDPLITE, Direction, Fragment, Packet
 from tortie.model.rule import Action, Rule
@@ -39,7 +39,7 @@ def packet(version: int, protocol: int, source: int, sport: int, dport: int) -> 
 def assert_agrees(loaded: Loaded, one: Packet) -> Verdict:
     case = loaded.case
     before = loaded.counts()
-    trace = evaluate(one, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+    trace = evaluate_untracked(one, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
     assert trace.verdict is loaded.run(frame(one)), (one, trace)
     assert (trace.reason is Reason.FAILSAFE) is ((loaded.counts() - before)[Reason.FAILSAFE] == 1)
     return trace.verdict

@@ -7,23 +7,24 @@ import pytest
 
 from bpf.policies import case_of, member_of, sets_of, source, tcp
 from bpf.reader import Reader
-from bpf.untracked import Counts, Loaded, expected_counts, load
+from bpf.untracked import Counts, Loaded, expected_counts, load, plan_of
 from frames import frame
 from strategies import Case
+from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.installed import Installed
 from tortie.dataplane.ebpf.interface import Running
-from tortie.dataplane.ebpf.plan import Planner, RuleIndex
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import SetChange
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, IPSet
 from tortie.model.matches import NetMatch, PortMatch, PortRange
 from tortie.model.packet import Direction, Packet, Side
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Trace
 
@@ -63,7 +64,7 @@ def as_sets(members: dict[str, set[Net]]) -> dict[str, IPSet]:
 
 
 def traced(packet: Packet, case: Case, members: dict[str, set[Net]]) -> Trace:
-    return evaluate(packet, Direction.INGRESS, case.endpoint, as_sets(members), NONE)
+    return evaluate_untracked(packet, Direction.INGRESS, case.endpoint, as_sets(members), NONE)
 
 
 def packets(rng: Random) -> Sequence[Packet]:
@@ -91,8 +92,8 @@ def test_random_changes_keep_to_the_evaluator_or_ask_for_a_new_generation(
         rng = Random(seed)
         members = start(rng)
         case = case_of(rules, sets=as_sets(members))
-        plan, index = Planner().plan(case.endpoint, case.sets, NONE)
-        classifier = Classifier(plan.tiers, plan.members, backend="cells", spare_bytes=spare_bytes)
+        plan, refs = plan_of(case)
+        classifier = Classifier(plan.stages[Stage.UNTRACKED], plan.members, backend="cells", spare_bytes=spare_bytes)
         reader, expected = Reader(classifier), Counts()
         for _ in range(40):
             name, host, is_member = random_step(rng, members)
@@ -108,7 +109,7 @@ def test_random_changes_keep_to_the_evaluator_or_ask_for_a_new_generation(
                 refused += 1
                 break
             taken += 1
-            assert +expected == reader.counts(index.refs())
+            assert +expected == reader.counts(refs)
         classifier.close()
     assert taken >= least_taken and refused >= least_refused
     print(f"{taken} changes in place, {refused} asked for a new generation")
@@ -119,8 +120,8 @@ def test_a_table_is_filled_in_place_until_it_is_full_and_never_wrong(version: in
     rng = Random(9)
     first = Net(version, rng.getrandbits(WIDTH[version]), WIDTH[version])
     case = case_of([Rule(Action.DENY, (member_of("a"),))], sets=sets_of(a=AddressSet((first,))))
-    plan, _ = Planner().plan(case.endpoint, case.sets, NONE)
-    classifier = Classifier(plan.tiers, plan.members)
+    plan, _ = plan_of(case)
+    classifier = Classifier(plan.stages[Stage.UNTRACKED], plan.members)
     reader, members = Reader(classifier), {first}
     for _ in range(200):
         host = Net(version, rng.getrandbits(WIDTH[version]), WIDTH[version])
@@ -141,10 +142,9 @@ def test_a_table_is_filled_in_place_until_it_is_full_and_never_wrong(version: in
 def running(case: Case, *, backend: str = "auto") -> tuple[Running, Loaded]:
     """The case as the driver runs it, not attached."""
     loaded = load(case, backend=backend)
-    _, index = Planner().plan(case.endpoint, case.sets, case.failsafes)
-    assert isinstance(index, RuleIndex)
+    index = RuleIndex({Stage.UNTRACKED: loaded.refs})
     installed = Installed.open(bpf.program_info(loaded.generation.program_fd).id, "xdp")
-    return Running(loaded.generation.plan, index, installed, loaded.generation.classifier, loaded.generation), loaded
+    return Running(loaded.generation.plan, index, installed, loaded.generation.classifiers, loaded.generation), loaded
 
 
 @pytest.mark.root
@@ -188,7 +188,7 @@ def test_other_back_ends_take_members_of_combinations_that_exist(backend: str) -
     members = {"a": set(hosts[:5]), "b": set(hosts[5:10]), "c": {hosts[19]}}
     case = case_of(RULES, sets=as_sets(members))
     made, loaded = running(case, backend=backend)
-    assert loaded.generation.classifier.backend == backend
+    assert loaded.generation.classifiers.backend == backend
     assert made.change(source("a").set_id, SetChange(frozenset({hosts[12]}), frozenset({hosts[0]})))
     members["a"] = members["a"] - {hosts[0]} | {hosts[12]}
     for host in hosts:

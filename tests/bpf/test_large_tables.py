@@ -7,7 +7,7 @@ import pytest
 from bpf.policies import Shape, colliding, fragment_walks, large, nested
 from bpf.untracked import Counts, expected_counts, load
 from frames import frame
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.packet import Direction
 from tortie.model.verdict import Reason
 
@@ -20,7 +20,7 @@ def assert_agrees(shape: Shape, backend: str = "auto", door: str = "xdp") -> Non
     loaded, expected = load(case, door=door, backend=backend), Counts()
     try:
         for packet in packets:
-            trace = evaluate(packet, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+            trace = evaluate_untracked(packet, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
             assert trace.verdict is loaded.run(frame(packet)), f"{packet}\n{trace}"
             expected += expected_counts(trace)
         counted = loaded.counts()

@@ -5,17 +5,19 @@ from struct import unpack_from
 
 import pytest
 
-from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS, STAGE_TABLES
+from tortie.dataplane.ebpf.compile import BACKENDS
 from tortie.dataplane.ebpf.events import decode
-from tortie.dataplane.ebpf.generation import OBJECTS, REASON_BASE, REASONS, failsafe_tables
+from tortie.dataplane.ebpf.flows import ANSWERED, OPENER, OUTBOUND
+from tortie.dataplane.ebpf.generation import DOORS, OBJECTS, SHARED_MAPS, failsafe_tables
 from tortie.kernel import bpf
 from tortie.model.address import Net
+from tortie.model.conntrack import FlowState
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.packet import ICMP, TCP, UDP, Fragment
 from tortie.model.verdict import Reason
 
 pytestmark = pytest.mark.root
-DOORS = ("xdp", "tc")
 
 
 @pytest.fixture(params=DOORS)
@@ -29,7 +31,8 @@ def test_reasons_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
     assert in_programs.pop("REASON_BASE") == REASON_BASE
     assert in_programs == {f"REASON_{reason.name}": number for reason, number in REASONS.items()}
     # what no program counts: a rule decided, or there was none to ask
-    assert set(Reason) - set(REASONS) == {Reason.POLICY, Reason.NO_ENDPOINT}
+    by_rule = {Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY}
+    assert set(Reason) - set(REASONS) == by_rule | {Reason.NO_ENDPOINT}
     assert {reason.value for reason in Reason} == {reason.name.lower() for reason in Reason}
 
 
@@ -38,13 +41,30 @@ def test_back_ends_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
     assert opened.enum("backend") == numbers
 
 
-def test_both_doors_have_the_same_records_and_maps() -> None:
-    with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / "tc.bpf.o") as tc:
-        for struct in ("config", "log_event", "fragment_key", "failsafe_net", "bucket4", "bucket6", "scratch"):
-            assert xdp.layout(struct) == tc.layout(struct)
-        assert {*TABLES, "fs_ports", "fs_nets", "counters", "events"} < set(xdp.map_names)
-        for name in TABLES:
-            assert xdp.value_size(name) == tc.value_size(name)
+@pytest.mark.parametrize("door", DOORS[1:])
+def test_all_doors_have_the_same_records_and_maps(door: str) -> None:
+    with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as other:
+        for struct in ("config", "log_event", "fragment_key", "failsafe_net", "bucket4", "bucket6", "scratch", "flow"):
+            assert xdp.layout(struct) == other.layout(struct)
+        assert {*STAGE_TABLES, *SHARED_MAPS, "fs_ports", "fs_nets", "counters", "events"} < set(xdp.map_names)
+        for name in (*STAGE_TABLES, *SHARED_MAPS):
+            assert xdp.value_size(name) == other.value_size(name)
+
+
+def test_flows_are_records_of_the_program(opened: bpf.ObjectFile) -> None:
+    words = ("seen", "ifindex", "state", "flags", "next", "acked")
+    assert [opened.layout("flow")[name][0] for name in words] == [0, 4, 8, 12, 16, 24]
+    assert opened.size_of("flow") == 32 and opened.size_of("local_key") == 20
+    assert [opened.layout("flow_key4")[n] for n in ("a", "b", "a_port", "b_port", "protocol")] == [
+        *((0, 4), (4, 4), (8, 2), (10, 2), (12, 4))
+    ]
+    assert [opened.layout("flow_key6")[n] for n in ("a", "b", "a_port", "b_port", "protocol")] == [
+        *((0, 16), (16, 16), (32, 2), (34, 2), (36, 4))
+    ]
+    states = {f"FLOW_{state.name}": state.value for state in FlowState}
+    assert opened.enum("flow_state") == states
+    flags = opened.enum("flow_flag")
+    assert (flags["FLOW_OPENER"], flags["FLOW_OUTBOUND"], flags["FLOW_ANSWERED"]) == (OPENER, OUTBOUND, ANSWERED)
 
 
 def test_failsafe_nets_are_records_of_the_program(opened: bpf.ObjectFile) -> None:

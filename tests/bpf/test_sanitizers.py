@@ -9,13 +9,13 @@ from struct import pack
 
 import pytest
 
-from bpf.policies import NO_FAILSAFES
+from bpf.untracked import plan_of
 from strategies import random_case
 from tortie.dataplane.ebpf._tables import ffi
 from tortie.dataplane.ebpf.compile import BACKENDS, Block, Members
-from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
+from tortie.model.policy import Stage
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT / "extensions" / f"{name}.c" for name in ("tables", "address", "service", "decision", "rows", "arena")]
@@ -88,8 +88,8 @@ def test_random_policies_and_changes_touch_no_memory_but_their_own(replay: Path,
     for seed in range(cases):
         rng = Random(seed)
         case = random_case(rng, rng.choice((1, 4, 16, 60)))
-        plan, _ = Planner().plan(case.endpoint, case.sets, NO_FAILSAFES)
-        recording.tables(plan.tiers, plan.members)
+        plan, _ = plan_of(case)
+        recording.tables(plan.stages[Stage.UNTRACKED], plan.members)
         recording.numbers(COMPILE, BACKENDS[backend], rng.choice((0, 64, 4096, 65536)))
         for _ in range(40 if recording.set_numbers else 0):
             version = rng.choice((4, 6))
@@ -109,10 +109,11 @@ def test_refused_policies_leave_nothing_behind(replay: Path, tmp_path: Path) -> 
     recording = Recording()
     rng = Random(5)
     case = random_case(rng, 400)
-    plan, _ = Planner().plan(case.endpoint, case.sets, NO_FAILSAFES)
+    plan, _ = plan_of(case)
+    tiers = plan.stages[Stage.UNTRACKED]
     for _ in range(2):
-        for _ in range(32768 // max(1, sum(len(b.terms) // TERM for tier in plan.tiers for b in tier)) + 1):
-            recording.tables(plan.tiers, plan.members)
+        for _ in range(32768 // max(1, sum(len(b.terms) // TERM for tier in tiers for b in tier)) + 1):
+            recording.tables(tiers, plan.members)
         recording.numbers(COMPILE, BACKENDS["bits"], 0)
         recording.numbers(FREE)
     lines = run(replay, recording, tmp_path)

@@ -5,10 +5,9 @@ from random import Random
 import pytest
 
 from bpf.policies import case_of, member_of, sets_of
-from bpf.untracked import MARK
+from bpf.untracked import MARK, plan_of
 from strategies import Case
 from tortie.dataplane.ebpf.generation import Generation
-from tortie.dataplane.ebpf.plan import Planner
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
 from tortie.model.failsafe import FailsafePort, Failsafes
@@ -59,10 +58,10 @@ def _net(rng: Random, version: int, length: int) -> Net:
 )
 def test_t_cor_2_the_largest_programs_are_far_from_the_verifiers_limit(door: str, backend: str, rules: int) -> None:
     case = every_dimension(rules)
-    plan, _ = Planner().plan(case.endpoint, case.sets, case.failsafes)
+    plan, _ = plan_of(case)
     generation = Generation(plan, door, mark_bit=MARK, backend=backend)
     try:
-        assert generation.classifier.backend == backend
+        assert generation.classifiers.backend == backend
         info = bpf.program_info(generation.program_fd)
         print(f"{door} {backend} {rules} rules: {info.verified_instructions} verified instructions")
         assert info.verified_instructions is None or info.verified_instructions < LIMIT
@@ -76,7 +75,7 @@ def test_t_cor_2_a_thousand_rules_of_bit_vectors_are_verified_once_not_once_a_st
         for n in range(1000)
     ]
     case = case_of(rules)
-    plan, _ = Planner().plan(case.endpoint, case.sets, case.failsafes)
+    plan, _ = plan_of(case)
     generation = Generation(plan, "xdp", mark_bit=MARK, backend="bits")
     try:
         info = bpf.program_info(generation.program_fd)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from struct import unpack_from
 
 from strategies import Case
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import Classifier
-from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation
+from tortie.dataplane.ebpf.generation import Generation, Plan
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.kernel import bpf
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction, Fragment, Packet
+from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 
 MARK = 0x00100000
@@ -54,13 +56,20 @@ class Loaded:
 
 def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[str, IPSet] | None = None) -> Loaded:
     """The case's untracked ingress policy in a loaded program."""
-    plan, index = Planner().plan(case.endpoint, case.sets if sets is None else sets, case.failsafes)
-    return Loaded(case, Generation(plan, door, mark_bit=MARK, backend=backend), list(index.refs()))
+    plan, refs = plan_of(case, sets)
+    return Loaded(case, Generation(plan, door, mark_bit=MARK, backend=backend), list(refs))
+
+
+def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, Sequence[RuleRef]]:
+    """The plan of the case's untracked ingress policy alone, and what its rule numbers mean."""
+    found = case.sets if sets is None else sets
+    plan, index = Planner().plan(case.endpoint, Direction.INGRESS, found, case.failsafes, None)
+    return plan, index.refs[Stage.UNTRACKED]
 
 
 def read_counts(generation: Generation, refs: Sequence[RuleRef]) -> Counts:
     """Counters of the program by rule and reason."""
-    return meaning(generation.read_counters(), generation.classifier, refs)
+    return meaning(generation.read_counters(), generation.classifiers.parts[0].classifier, refs)
 
 
 def meaning(totals: Sequence[int], classifier: Classifier, refs: Sequence[RuleRef]) -> Counts:
@@ -110,4 +119,4 @@ class FirstFragments:
 
 def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:
     """The evaluator's trace, with the memory of first fragments."""
-    return evaluate(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+    return evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)

@@ -5,14 +5,16 @@ from collections.abc import Iterable
 import pytest
 
 from tortie.calc import Engine
+from tortie.calc.settings import KERNEL_TIMEOUTS, TIMEOUTS
 from tortie.model.address import Net, parse_net
-from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.conntrack import Timeouts, TrackingSettings
+from tortie.model.desired import Delta, EndpointState, HostAddresses, MissingProfile, SetChange
 from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import AddressSet, NamedPortSet, PortMember, PortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
 from tortie.model.packet import TCP, UDP, Direction, Side
-from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
+from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, parse_selector
 from tortie.model.settings import FelixSettings
@@ -139,9 +141,9 @@ class TestFlush:
         one.in_sync()
         assert one.flush().endpoints.keys() == {"eth0"}
 
-    def test_the_first_delta_carries_the_failsafes_even_without_anything_else(self) -> None:
+    def test_the_first_delta_carries_failsafes_tracking_and_addresses_even_without_anything_else(self) -> None:
         one = engine()
-        assert one.flush() == Delta(failsafes=Failsafes())
+        assert one.flush() == Delta(failsafes=Failsafes(), tracking=TrackingSettings(), addresses=HostAddresses())
         assert not one.flush()
 
     def test_equal_values_make_no_delta(self) -> None:
@@ -558,3 +560,191 @@ class TestSettings:
         one = engine(endpoint("all", "*"), interface("eth0"), settings)
         one.flush()
         assert one.desired().endpoints.keys() == {"eth0"}
+
+    def test_what_is_said_of_connections_is_told_like_failsafes(self) -> None:
+        one = engine()
+        one.flush()
+        give(
+            one,
+            FelixSettings(name="node.me", conntrack_timeouts={"udpTimeout": 7.0}),
+            FelixSettings(
+                name="default", conntrack_timeouts={"icmpTimeout": 1.0}, conntrack_size=9, drops_invalid=False
+            ),
+        )
+        expected = TrackingSettings(timeouts=Timeouts(udp_s=7.0), size=9, drops_invalid=False)
+        assert one.flush() == Delta(tracking=expected)
+        assert one.desired().tracking == expected
+        one.set_settings("node.me", None)
+        assert one.flush().tracking == TrackingSettings(timeouts=Timeouts(icmp_s=1.0), size=9, drops_invalid=False)
+        give(one, FelixSettings(name="node.other", conntrack_size=5))
+        assert not one.flush()
+
+    @pytest.mark.parametrize("size", [0, -5])
+    def test_a_table_size_of_nothing_is_the_built_in_one(self, size: int) -> None:
+        one = engine(
+            FelixSettings(name="default", conntrack_size=9), FelixSettings(name="node.me", conntrack_size=size)
+        )
+        assert one.flush().tracking == TrackingSettings()
+
+    def test_every_timeout_can_be_said(self) -> None:
+        said = {key: float(index) for index, key in enumerate(TIMEOUTS)}
+        tracking = engine(FelixSettings(name="default", conntrack_timeouts=said)).flush().tracking
+        assert tracking is not None
+        assert {key: getattr(tracking.timeouts, name) for key, (name, _) in TIMEOUTS.items()} == said
+
+    @pytest.mark.parametrize(
+        ("said", "kernel", "expected"),
+        [
+            (None, {}, Timeouts()),
+            (None, dict.fromkeys(KERNEL_TIMEOUTS, 77.0), Timeouts(tcp_fins_seen_s=77.0)),
+            ({"tcpSynSent": 3.0}, dict.fromkeys(KERNEL_TIMEOUTS, 77.0), Timeouts(tcp_syn_sent_s=3.0)),
+            ({"tcpFinsSeen": None}, {}, Timeouts()),
+            (dict.fromkeys(TIMEOUTS), {}, Timeouts()),
+            (
+                dict.fromkeys(TIMEOUTS),
+                dict.fromkeys(KERNEL_TIMEOUTS, 77.0),
+                Timeouts(
+                    tcp_syn_sent_s=77.0, tcp_established_s=77.0, tcp_fins_seen_s=77.0, generic_s=77.0, icmp_s=77.0
+                ),
+            ),
+        ],
+    )
+    def test_auto_is_what_the_kernel_has_and_built_in_where_nobody_knows(
+        self, said: dict[str, float | None] | None, kernel: dict[str, float], expected: Timeouts
+    ) -> None:
+        one = engine(FelixSettings(name="default", conntrack_timeouts=said))
+        one.flush()
+        one.set_kernel_timeouts(kernel)
+        delta = one.flush()
+        assert one.desired().tracking.timeouts == expected
+        assert (delta.tracking is None) == (expected == Timeouts() or (said or {}).get("tcpSynSent") == 3.0)
+        one.set_kernel_timeouts(dict(kernel))
+        assert not one.flush()
+
+
+class TestAddresses:
+    def test_they_are_those_of_every_interface_governed_or_not(self) -> None:
+        one = engine(
+            endpoint(),
+            interface("eth0", "10.0.0.1/32", "fd00::1/128", broadcasts=frozenset({0x0A0000FF})),
+            interface("cali1", "10.1.0.1/32"),
+            interface("lo", "127.0.0.1/32", is_loopback=True),
+        )
+        expected = HostAddresses(
+            frozenset({(4, 0x0A000001), (6, 0xFD << 120 | 1), (4, 0x0A010001), (4, 0x7F000001)}),
+            frozenset({0x0A0000FF}),
+        )
+        assert one.flush().addresses == expected
+        assert one.desired().addresses == expected
+
+    def test_they_are_told_when_they_change_and_only_then(self) -> None:
+        one = engine(interface("eth0", "10.0.0.1/32"), interface("eth1", "10.0.0.1/32"))
+        one.flush()
+        one.set_interface("eth1", None)
+        assert not one.flush()
+        give(one, interface("eth0", "10.0.0.1/32", is_up=False))
+        assert not one.flush()
+        give(one, interface("eth0"))
+        assert one.flush() == Delta(addresses=HostAddresses())
+
+
+class TestProfiles:
+    ALLOW = (Rule(Action.ALLOW),)
+
+    def test_an_endpoint_has_its_profiles_in_its_own_order_and_says_which_are_missing(self) -> None:
+        one = engine(endpoint(profiles=("b", "gone", "a")), interface(), Profile("a"), Profile("b", {}, self.ALLOW))
+        assert state(one).profiles == (Profile("b", {}, self.ALLOW), MissingProfile("gone"), Profile("a"))
+
+    def test_the_built_in_profile_allows_everything_and_no_document_changes_it(self) -> None:
+        labelled_one = Profile(DEFAULT_ALLOW, {"hep": "x"})
+        one = engine(endpoint(profiles=(DEFAULT_ALLOW,), labels={}), interface(), labelled_one, policy("p"))
+        assert state(one).profiles == (Profile(DEFAULT_ALLOW, {}, self.ALLOW, self.ALLOW),)
+        assert names(state(one)) == []
+        one.set_profile(DEFAULT_ALLOW, None)
+        assert not one.flush()
+
+    def test_a_changed_profile_marks_the_endpoints_that_list_it_and_no_others(self) -> None:
+        one = engine(
+            endpoint("a", "eth0", profiles=("x", "y")),
+            endpoint("b", "eth1", profiles=("y",)),
+            interface("eth0"),
+            interface("eth1"),
+            Profile("x"),
+            Profile("y"),
+        )
+        kept = state(one).profiles[1]
+        give(one, Profile("x", {}, self.ALLOW))
+        delta = one.flush()
+        assert delta.endpoints.keys() == {"eth0"}
+        changed = delta.endpoints["eth0"]
+        assert changed is not None
+        assert changed.profiles[1] is kept
+        assert changed.tiers is one.desired().endpoints["eth0"].tiers
+        one.set_profile("y", None)
+        assert one.flush().endpoints.keys() == {"eth0", "eth1"}
+        assert state(one, "eth1").profiles == (MissingProfile("y"),)
+
+    def test_a_detour_of_a_profile_makes_no_delta_and_keeps_the_object(self) -> None:
+        one = engine(endpoint(profiles=("x",)), interface(), Profile("x", {}, self.ALLOW))
+        before = state(one).profiles
+        give(one, Profile("x"))
+        one.set_profile("x", None)
+        give(one, Profile("x", {}, self.ALLOW))
+        assert not one.flush()
+        assert state(one).profiles is before
+        give(one, endpoint("z", "eth1", profiles=("x",)), interface("eth1"))
+        assert state(one, "eth1").profiles[0] is before[0]
+
+    def test_rules_of_profiles_of_governing_endpoints_hold_their_sets(self) -> None:
+        rules = (Rule(Action.DENY, (SetMatch(Side.SOURCE, BLOCKED),)),)
+        one = engine(endpoint(profiles=("x",)), Profile("x", {}, rules, rules), Profile("y", {}, rules))
+        assert not one.flush().sets
+        give(one, interface())
+        assert one.flush().sets == {BLOCKED.set_id: SetChange(frozenset(), frozenset(), is_new=True)}
+        give(one, policy("p", BLOCKED))
+        one.set_profile("x", None)
+        assert not one.flush().sets
+        one.set_policy(key("p"), None)
+        assert one.flush().sets == {BLOCKED.set_id: None}
+
+    def test_two_endpoints_share_a_profile_and_its_sets_until_the_last_one_goes(self) -> None:
+        rules = (Rule(Action.DENY, (SetMatch(Side.SOURCE, BLOCKED),)),)
+        one = engine(
+            endpoint("a", "eth0", profiles=("x",)),
+            endpoint("b", "eth1", profiles=("x", "x")),
+            interface("eth0"),
+            interface("eth1"),
+            Profile("x", {}, (), rules),
+        )
+        one.flush()
+        one.set_host_endpoint("b", None)
+        assert not one.flush().sets
+        give(one, endpoint("a", "eth0"))
+        delta = one.flush()
+        assert delta.sets == {BLOCKED.set_id: None}
+        assert delta.endpoints.keys() == {"eth0"}
+
+
+class TestForwardHalves:
+    def test_an_active_policy_of_both_classes_says_that_its_forward_half_is_not_enforced(self) -> None:
+        one = engine(
+            endpoint(),
+            interface(),
+            policy("both", do_not_track=False),
+            policy("normal", do_not_track=False, apply_on_forward=False),
+            policy("untracked"),
+            policy("pre", do_not_track=False, pre_dnat=True),
+            policy("elsewhere", do_not_track=False, selector=parse_selector("has(other)"), needed_everywhere=True),
+        )
+        one.flush()
+        (status,) = one.policy_statuses()
+        assert status.policy == key("both")
+        assert "forward half (applyOnForward) is not enforced yet" in status.problem
+        one.set_host_endpoint("hep", None)
+        one.flush()
+        assert one.policy_statuses() == ()
+
+    def test_it_may_have_lost_its_tier_too(self) -> None:
+        one = engine(endpoint(), interface(), policy("both", do_not_track=False, tier="gone"))
+        one.flush()
+        assert [status.policy for status in one.policy_statuses()] == [key("both"), key("both")]

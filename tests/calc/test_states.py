@@ -13,7 +13,7 @@ import pytest
 from calc_world import NODE, Event, Mirror, Slot, Value, expected, tell
 from tortie.calc import Engine
 from tortie.model.address import Net, format_address, parse_net
-from tortie.model.desired import DesiredState
+from tortie.model.desired import DesiredState, MissingProfile
 from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
 from tortie.model.ipset import Member, NamedPortSet, SelectorSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
@@ -34,6 +34,7 @@ class State:
     name: str
     inputs: Mapping[Slot, Value] = field(default_factory=dict)
     policies: Mapping[str, str] = field(default_factory=dict)
+    """`endpoint: tier/policy,policy ... | profile missing?`, the profiles only where it lists some."""
     members: Mapping[str, str] = field(default_factory=dict)
 
     def extended(
@@ -59,8 +60,8 @@ def link(name: str, *addresses: str) -> tuple[Slot, Value]:
     return ("interface", name), Interface(name=name, index=2, addresses=nets)
 
 
-def gnp(name: str, *sources: SetSource, tier: str = "default", order: float | None = None) -> tuple[Slot, Value]:
-    rules = tuple(
+def denying(*sources: SetSource) -> tuple[Rule, ...]:
+    return tuple(
         Rule(
             Action.DENY,
             (
@@ -71,13 +72,20 @@ def gnp(name: str, *sources: SetSource, tier: str = "default", order: float | No
         )
         for source in sources
     )
+
+
+def profile(name: str, *sources: SetSource) -> tuple[Slot, Value]:
+    return ("profile", name), Profile(name, {}, egress=denying(*sources))
+
+
+def gnp(name: str, *sources: SetSource, tier: str = "default", order: float | None = None) -> tuple[Slot, Value]:
     key = PolicyKey("GlobalNetworkPolicy", "", name)
     value = Policy(
         key=key,
         tier=tier,
         order=order,
         selector=parse_selector("has(hep)"),
-        ingress=rules,
+        ingress=denying(*sources),
         governs=frozenset({Direction.INGRESS}),
         do_not_track=True,
         apply_on_forward=True,
@@ -170,6 +178,28 @@ GONE = WILD.extended(
     policies={"eth0": "all: default/p", "eth1": "all: default/p"},
     members={"blocked": "10.0.0.0/8 10.1.0.0/16"},
 )
+PROFILED = FILLED.extended(
+    "profiles behind the policies, one of which is missing",
+    hep("h", profiles=("web", "none", "projectcalico-default-allow")),
+    profile("web", HTTP),
+    policies={"eth0": "h: default/p | web none? projectcalico-default-allow"},
+    members={"blocked": "10.0.0.0/8 10.1.0.0/16", "http": ""},
+)
+REPROFILED = PROFILED.extended(
+    "the missing one comes, the other loses its rules, the policy its set",
+    profile("web"),
+    profile("none", BLOCKED),
+    gnp("p"),
+    policies={"eth0": "h: default/p | web none projectcalico-default-allow"},
+    members={"blocked": "10.0.0.0/8 10.1.0.0/16"},
+)
+UNPROFILED = REPROFILED.extended(
+    "the policy has the set that the profile had",
+    gnp("p", BLOCKED),
+    hep("h", profiles=("web",)),
+    policies={"eth0": "h: default/p | web"},
+    members={"blocked": "10.0.0.0/8 10.1.0.0/16"},
+)
 UNPLUGGED = SHARED.extended("the interface goes", without=(("interface", "eth0"),), policies={})
 STATES = (
     EMPTY,
@@ -186,6 +216,9 @@ STATES = (
     WILD,
     PORTS,
     GONE,
+    PROFILED,
+    REPROFILED,
+    UNPROFILED,
     UNPLUGGED,
 )
 
@@ -202,7 +235,8 @@ def described(desired: DesiredState) -> tuple[dict[str, str], dict[str, str]]:
     policies = {}
     for name, state in desired.endpoints.items():
         groups = [f"{g.tier.name}/{','.join(p.key.name for p in g.policies)}" for t in state.tiers.values() for g in t]
-        policies[name] = " ".join([f"{state.endpoint}:", *groups])
+        listed = [f"{one.name}{'?' if isinstance(one, MissingProfile) else ''}" for one in state.profiles]
+        policies[name] = " ".join([f"{state.endpoint}:", *groups, *(["|", *listed] if listed else [])])
     names = {source.set_id: name for name, source in SETS.items()}
     members = {}
     for set_id, found in desired.sets.items():

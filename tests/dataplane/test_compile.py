@@ -3,25 +3,26 @@
 from random import Random
 
 from bpf.policies import case_of, member_of, sets_of
+from bpf.untracked import plan_of
 from strategies import random_case
 from tortie.dataplane.ebpf.compile import Classifier, compile_rules, digest, members_of
-from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, PortMember, PortSet
 from tortie.model.packet import TCP, UDP
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 
 
 def test_equal_rules_and_members_give_equal_digests_and_tables() -> None:
     for seed in range(20):
         first, again = (random_case(Random(seed), 12) for _ in range(2))
-        plans = [Planner().plan(case.endpoint, case.sets, case.failsafes)[0] for case in (first, again)]
+        plans = [plan_of(case)[0] for case in (first, again)]
         assert plans[0].digest == plans[1].digest
         tables = []
         for plan in plans:
-            classifier = Classifier(plan.tiers, plan.members)
+            classifier = Classifier(plan.stages[Stage.UNTRACKED], plan.members)
             memory = {name: bytearray(size) for name, size in classifier.sizes().items() if size}
             for name, view in memory.items():
                 classifier.fill(name, view)
@@ -41,7 +42,7 @@ def test_every_part_of_a_plan_changes_its_digest() -> None:
         case_of(rules, rules, sets=sets_of(a=AddressSet((host,)))),
         case_of(rules + rules, sets=sets_of(a=AddressSet((host,)))),
     ]
-    digests = [Planner().plan(case.endpoint, case.sets, case.failsafes)[0].digest for case in cases]
+    digests = [plan_of(case)[0].digest for case in cases]
     assert len(set(digests)) == len(cases)
 
 

@@ -24,7 +24,7 @@ from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import SelectorSet
 from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch, SetMatch
 from tortie.model.packet import TCP, Direction, Packet, Side
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
 from tortie.model.verdict import Verdict
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.root
 
 FRIENDS = SelectorSet(parse_selector('role == "friend"'))
 PORT = 6379
+OPEN = Profile(DEFAULT_ALLOW, ingress=(Rule(Action.ALLOW),), egress=(Rule(Action.ALLOW),))
+"""What untracked policy does not decide, passes."""
 
 
 def policy(ingress: tuple[Rule, ...], egress: tuple[Rule, ...] = (), name: str = "redis") -> Policy:
@@ -54,7 +56,14 @@ def endpoint(host: Namespace, *policies: Policy) -> EndpointState:
         interface=Interface(name=host.interface, index=host.ifindex),
         endpoint="host-ens4",
         tiers={(Stage.UNTRACKED, direction): groups for direction in Direction},
+        profiles=(OPEN,),
     )
+
+
+def refused(good: EndpointState) -> EndpointState:
+    """The endpoint with a pre-DNAT policy beside its others."""
+    early = TierPolicies(Tier("default"), (replace(policy((), name="early"), do_not_track=False, pre_dnat=True),))
+    return replace(good, tiers={**good.tiers, (Stage.PRE_DNAT, Direction.INGRESS): (early,)})
 
 
 def rule(action: Action, *matches: Match, side: Side = Side.DESTINATION) -> Rule:
@@ -63,7 +72,9 @@ def rule(action: Action, *matches: Match, side: Side = Side.DESTINATION) -> Rule
 
 ALLOW_BOTH = policy((rule(Action.ALLOW),), (rule(Action.ALLOW, side=Side.SOURCE),))
 DENY = policy((rule(Action.DENY),))
-FRIENDS_ONLY = policy((rule(Action.ALLOW, SetMatch(Side.SOURCE, FRIENDS)), rule(Action.DENY)))
+FRIENDS_ONLY = policy(
+    (rule(Action.ALLOW, SetMatch(Side.SOURCE, FRIENDS)), rule(Action.DENY)), (rule(Action.ALLOW, side=Side.SOURCE),)
+)
 
 
 @contextmanager
@@ -159,17 +170,17 @@ def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Pat
         assert not connects(peer, host)
         before = driver._planes[host.interface].hooks
         assert before is not None
-        program = before.installed_program()
+        program = before.installed_program(Direction.INGRESS)
 
         driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({friend}), frozenset())}))
         assert driver.apply().changed == (host.interface,)
         assert connects(peer, host)
-        assert before.installed_program() == program
+        assert before.installed_program(Direction.INGRESS) == program
 
         driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset(), frozenset({friend}))}))
         driver.apply()
         assert not connects(peer, host)
-        assert before.installed_program() == program
+        assert before.installed_program(Direction.INGRESS) == program
 
 
 def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bpffs: Path) -> None:
@@ -180,16 +191,18 @@ def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bp
             dead.apply()
             hooks = dead._planes[host.interface].hooks
             assert hooks is not None
-            program = hooks.installed_program()
-            dead._planes[host.interface].close_programs()
+            program = hooks.installed_program(Direction.INGRESS)
+            for lane in dead._planes[host.interface].lanes.values():
+                lane.close()
             hooks.close()
+            dead._flows.close()
         assert not connects(peer, host)
         with driven(host, bpffs) as driver:
             driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
             assert driver.apply().changed == ()
             taken = driver._planes[host.interface].hooks
             assert taken is not None
-            assert taken.installed_program() == program
+            assert taken.installed_program(Direction.INGRESS) == program
             assert not connects(peer, host)
             rules, _ = driver.counters()
             assert sum(count.packets for count in rules) >= 2
@@ -274,10 +287,10 @@ def test_what_others_remove_is_repaired_and_told(bpffs: Path) -> None:
         assert driver.resync().repaired == ("table inet tortie",)
         hooks = driver._planes[host.interface].hooks
         assert hooks is not None
-        for name in ("xdp", "tc"):
+        for name in ("xdp", "tc", "out"):
             bpf.detach(hooks._fds[name])
         assert "xdp" not in host.link()
-        assert len(driver.resync().repaired) >= 2
+        assert len(driver.resync().repaired) >= 3
         assert "xdp" in host.link()
         assert connects(peer, host)
         assert tracked(host) == 0
@@ -288,30 +301,14 @@ def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_sta
         good = endpoint(host, DENY)
         driver.take(Delta(endpoints={host.interface: good}, failsafes=Failsafes()))
         driver.apply()
-        normal = TierPolicies(Tier("default"), (policy((), name="lockdown"),))
-        bad = EndpointState(
-            interface=good.interface,
-            endpoint=good.endpoint,
-            tiers={(Stage.NORMAL, Direction.INGRESS): (normal,)},
-        )
-        driver.take(Delta(endpoints={host.interface: bad}))
+        driver.take(Delta(endpoints={host.interface: refused(good)}))
         report = driver.apply()
         (why,) = report.refused[host.interface]
-        assert "GlobalNetworkPolicy(lockdown)" in why and "normal" in why
+        assert "GlobalNetworkPolicy(early)" in why and "pre-DNAT" in why
         assert not connects(peer, host)
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert driver.apply().refused == {}
         assert connects(peer, host)
-
-
-def refused(good: EndpointState) -> EndpointState:
-    """The endpoint with a normal policy instead of its untracked ones."""
-    normal = TierPolicies(Tier("default"), (policy((), name="lockdown"),))
-    return EndpointState(
-        interface=good.interface,
-        endpoint=good.endpoint,
-        tiers={(Stage.NORMAL, Direction.INGRESS): (normal,)},
-    )
 
 
 def test_the_last_good_state_keeps_sets_that_the_refused_policy_no_longer_names(bpffs: Path) -> None:
@@ -429,9 +426,7 @@ def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were
             dead.apply()
         before = host.run("nft", "list", "table", "inet", "tortie")
         with driven(host, bpffs) as driver:
-            normal = {(Stage.NORMAL, Direction.INGRESS): (TierPolicies(Tier("default"), (policy((), name="n"),)),)}
-            good = endpoint(host, mirrored)
-            bad = EndpointState(interface=good.interface, endpoint=good.endpoint, tiers={**good.tiers, **normal})
+            bad = refused(endpoint(host, mirrored))
             driver.take(Delta(endpoints={host.interface: bad}, failsafes=Failsafes()))
             assert host.interface in driver.apply().refused
             assert driver.resync().repaired == ()
@@ -483,7 +478,7 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         subprocess.run(["umount", "--lazy", bpffs], check=True)
         assert not connects(peer, host)
         assert driver.resync().repaired
-        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == ["slot", "tc", "xdp"]
+        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == ["out", "out_slot", "slot", "tc", "xdp"]
         assert not connects(peer, host)
         assert driver.resync().repaired == ()
 
@@ -493,7 +488,7 @@ def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: 
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
         driver.apply()
         packet = Packet(version=4, protocol=TCP, source=1, destination=2, source_port=3, destination_port=PORT)
-        answer = driver.probe(host.interface, packet)
+        answer = driver.probe(host.interface, Direction.INGRESS, packet)
         assert answer is not None
         assert (
             answer.verdict,

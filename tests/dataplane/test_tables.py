@@ -1,23 +1,24 @@
 """The classifier's tables against the evaluator, without the kernel: every back end, large, full, nested, refused."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from bpf.policies import around, case_of, colliding, fragment_walks, large, member_of, nested, net_of, sets_of, tcp
 from bpf.reader import Reader
-from bpf.untracked import Counts, expected_counts
+from bpf.untracked import Counts, expected_counts, plan_of
 from strategies import Case, random_case, random_packet
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import Classifier
-from tortie.dataplane.ebpf.plan import Planner
 from tortie.model.address import WIDTH, Net
-from tortie.model.evaluate import evaluate, is_essential
+from tortie.model.evaluate import evaluate_untracked, is_essential
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet
 from tortie.model.matches import NetMatch, PortMatch, PortRange, ProtocolMatch
 from tortie.model.packet import TCP, Direction, Packet, Side
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import RuleRef, Verdict
 
@@ -26,8 +27,8 @@ BACKENDS = ("cells", "folded", "bits")
 
 
 def compiled(case: Case, backend: str = "auto") -> tuple[Reader, Sequence[RuleRef]]:
-    plan, index = Planner().plan(case.endpoint, case.sets, NONE)
-    return Reader(Classifier(plan.tiers, plan.members, backend=backend)), index.refs()
+    plan, refs = plan_of(replace(case, failsafes=NONE))
+    return Reader(Classifier(plan.stages[Stage.UNTRACKED], plan.members, backend=backend)), refs
 
 
 def assert_agrees(case: Case, packets: Iterable[Packet], backend: str = "auto") -> Reader:
@@ -36,7 +37,7 @@ def assert_agrees(case: Case, packets: Iterable[Packet], backend: str = "auto") 
     for packet in packets:
         if is_essential(packet):
             continue
-        trace = evaluate(packet, Direction.INGRESS, case.endpoint, case.sets, NONE)
+        trace = evaluate_untracked(packet, Direction.INGRESS, case.endpoint, case.sets, NONE)
         assert trace.verdict is reader.verdict(packet), f"{packet}\n{trace}"
         expected += expected_counts(trace)
     assert +expected == reader.counts(refs)

@@ -2,6 +2,7 @@ import asyncio
 import json
 import select
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,11 @@ from tortie.kernel.errors import KernelError
 def listed(**changes: Any) -> dict[str, Any]:
     link = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP", "LOWER_UP"], "mtu": 1500, "addr_info": []}
     return link | changes
+
+
+def turn_on(one: Namespace, setting: str) -> None:
+    with one.entered():
+        Path("/proc/sys/net", setting).write_text("1")
 
 
 def decoded(*links: dict[str, Any]) -> list[netlink.LinkState]:
@@ -37,6 +43,27 @@ def test_a_parent_in_another_namespace_has_no_index_here() -> None:
 def test_a_port_of_a_bridge_names_it() -> None:
     _, port = decoded(listed(ifindex=1, ifname="br0"), listed(master="br0"))
     assert port.master_index == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "broadcasts"),
+    [
+        ({"local": "10.1.2.3", "prefixlen": 24}, {"10.1.2.255"}),
+        ({"local": "10.1.2.3", "prefixlen": 30, "broadcast": "10.1.2.3"}, {"10.1.2.3"}),
+        ({"local": "10.1.2.3", "prefixlen": 24, "broadcast": "10.1.2.9"}, {"10.1.2.9", "10.1.2.255"}),
+        ({"local": "10.1.2.3", "prefixlen": 31}, set()),
+        ({"local": "10.1.2.3", "prefixlen": 32}, set()),
+        ({"local": "10.1.2.3", "prefixlen": 32, "broadcast": "10.1.2.9"}, {"10.1.2.9"}),
+        ({"local": "10.1.2.3", "address": "10.7.0.1", "prefixlen": 16}, {"10.7.255.255"}),
+        ({"local": "10.1.2.3", "prefixlen": 0}, {"255.255.255.255"}),
+        ({"family": "inet6", "local": "fd99::1", "prefixlen": 16}, set()),
+    ],
+)
+def test_an_address_brings_the_broadcasts_that_the_kernel_takes_for_such(
+    address: dict[str, Any], broadcasts: set[str]
+) -> None:
+    (found,) = decoded(listed(addr_info=[{"family": "inet"} | address]))
+    assert frozenset(int(ip_address(text)) for text in broadcasts) == found.broadcasts
 
 
 @pytest.mark.parametrize("listing", [b"", b"no json", b'[{"ifindex": 1}]', b"[3]", b'[{"ifindex":1,"ifname":"a"}]'])
@@ -69,6 +96,54 @@ def test_an_interface_that_is_down_says_so(pair: tuple[Namespace, Namespace]) ->
     with host.entered(), peer.entered():
         (found,) = (state for state in netlink.read_interfaces() if state.name == "eth0")
     assert (found.is_up, found.has_carrier) == (True, False)
+
+
+@pytest.mark.root
+def test_broadcasts_are_those_in_the_kernels_own_table() -> None:
+    with namespace() as one:
+        one.run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "w0")
+        one.run("ip", "link", "set", "v0", "up")
+        one.run("ip", "link", "set", "w0", "up")
+        for address in (
+            ("10.1.0.1/24",),
+            ("10.2.0.1/24", "broadcast", "10.2.0.77"),
+            ("10.3.0.1", "peer", "10.4.0.2/24"),
+            ("10.5.0.1/31",),
+            ("10.6.0.1/16", "broadcast", "+"),
+        ):
+            one.run("ip", "address", "add", *address, "dev", "v0")
+        routes = json.loads(one.run("ip", "-j", "route", "show", "table", "local", "type", "broadcast"))
+        with one.entered():
+            found = {state.name: state.broadcasts for state in netlink.read_interfaces()}
+    assert {(route["dev"], int(ip_address(route["dst"]))) for route in routes} == {
+        (name, address) for name, addresses in found.items() for address in addresses
+    }
+    assert len(found["v0"]) == 5
+
+
+@pytest.mark.root
+def test_forwarding_is_told_for_each_interface_and_version_of_the_threads_namespace() -> None:
+    def read(one: Namespace) -> dict[str, frozenset[int]]:
+        with one.entered():
+            return {state.name: state.forwards for state in netlink.read_interfaces() if state.name != "w0"}
+
+    with namespace() as one, namespace() as two:
+        one.run("ip", "link", "add", "v0.7", "type", "veth", "peer", "name", "w0")
+        assert read(one) == {"lo": frozenset(), "v0.7": frozenset()}
+        turn_on(one, "ipv4/conf/v0.7/forwarding")
+        assert read(one) == {"lo": frozenset(), "v0.7": frozenset({4})}
+        turn_on(one, "ipv6/conf/all/forwarding")
+        assert read(one) == {"lo": frozenset({6}), "v0.7": frozenset({4, 6})}
+        assert read(two) == {"lo": frozenset()}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["ipv4/conf/lo", "ipv6/conf/lo", "ipv4/conf/all", "ipv6/conf/all"])
+def test_a_change_of_forwarding_wakes_the_watch(name: str) -> None:
+    with namespace() as one, one.entered(), netlink.InterfaceWatch() as watch:
+        assert watch.drain() is False
+        turn_on(one, f"{name}/forwarding")
+        assert watch.drain() is True
 
 
 @pytest.mark.root

@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 from bpf.test_verifier import every_dimension
+from bpf.untracked import plan_of
 from strategies import random_case
-from tortie.dataplane.ebpf.compile import Classifier
+from tortie.dataplane.ebpf.classifiers import Classifiers
 from tortie.dataplane.ebpf.generation import OBJECTS, describe
-from tortie.dataplane.ebpf.plan import Planner
 from tortie.kernel import bpf
 
 SIZES = ((1, 1), (2, 10), (3, 60), (4, 200))
@@ -28,10 +28,10 @@ def main(folder: Path) -> None:
                 *((size, random_case(Random(seed), size)) for seed, size in SIZES),
                 *(((60_000, every_dimension(60)),) if backend != "auto" else ()),
             ]:
-                plan, _ = Planner().plan(case.endpoint, case.sets, case.failsafes)
-                classifier = Classifier(plan.tiers, plan.members, backend=backend)
+                plan, _ = plan_of(case)
+                classifiers = Classifiers(plan.stages, plan.members, backend=backend)
                 with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:
-                    constants, sizes = describe(obj, plan, classifier)
+                    constants, sizes = describe(obj, plan, classifiers)
                     file = f"{door}.{backend}.{size}"
                     (folder / file).write_bytes(constants)
                     words = " ".join(f"{name}={entries}" for name, entries in sizes.items())

@@ -1,50 +1,45 @@
-"""The untracked rows of semantics.md, one by one, and the laws that hold for every policy."""
+"""The untracked rows of semantics.md, one by one, and the laws that hold for every policy.
+
+The normal class: test_evaluate_normal.py.
+"""
 
 from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given, settings
+from judging import (
+    BLOCKED,
+    IN,
+    NO_FAILSAFES,
+    OUT,
+    REDIS_PORT,
+    allow,
+    deny,
+    icmp6,
+    key,
+    later,
+    log,
+    outcome,
+    skip,
+    tcp,
+)
 
 from strategies import Case, Meeting, meetings, random_case, random_packet
-from tortie.model.address import Net, parse_address, parse_net
+from tortie.model.address import Net, parse_net
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
-from tortie.model.evaluate import evaluate, is_essential
+from tortie.model.evaluate import evaluate_untracked, is_essential
 from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet, SelectorSet
-from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet
+from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
 from tortie.model.packet import ICMP, ICMPV6, TCP, UDP, Direction, Fragment, Packet, Side
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier, TierAction
+from tortie.model.policy import Policy, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
-from tortie.model.selector import ALL, parse_selector
+from tortie.model.selector import ALL
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 
-IN, OUT = Direction.INGRESS, Direction.EGRESS
-NO_FAILSAFES = Failsafes((), ())
-BLOCKED = SelectorSet(parse_selector("has(blocked)"))
 HTTP = NamedPortSet(ALL, TCP, "http")
-REDIS_PORT = (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(6379, 6379),)))
-
-
-def allow(*matches: Match) -> Rule:
-    return Rule(Action.ALLOW, matches)
-
-
-def deny(*matches: Match) -> Rule:
-    return Rule(Action.DENY, matches)
-
-
-def skip(*matches: Match) -> Rule:
-    return Rule(Action.PASS, matches)
-
-
-def log(*matches: Match) -> Rule:
-    return Rule(Action.LOG, matches)
-
-
-def key(name: str) -> PolicyKey:
-    return PolicyKey("GlobalNetworkPolicy", "", name)
 
 
 def policy(*rules: Rule, name: str = "p", direction: Direction = IN) -> Policy:
@@ -73,26 +68,6 @@ def endpoint(
     )
 
 
-def tcp(destination_port: int = 6379, source: str = "10.0.0.1", source_port: int = 40000) -> Packet:
-    version, address = parse_address(source)
-    return Packet(
-        version=version,
-        protocol=TCP,
-        source=address,
-        destination=address ^ 3,
-        source_port=source_port,
-        destination_port=destination_port,
-    )
-
-
-def icmp6(kind: int, hop_limit: int = 255) -> Packet:
-    return Packet(version=6, protocol=ICMPV6, source=1, destination=2, icmp_type=kind, icmp_code=0, hop_limit=hop_limit)
-
-
-def later(protocol: int = TCP) -> Packet:
-    return Packet(version=4, protocol=protocol, source=1, destination=2, fragment=Fragment.LATER, fragment_id=7)
-
-
 def judge(
     packet: Packet,
     *tiers: tuple[Policy, ...],
@@ -100,11 +75,7 @@ def judge(
     failsafes: Failsafes = NO_FAILSAFES,
     action: TierAction = TierAction.DENY,
 ) -> Trace:
-    return evaluate(packet, IN, endpoint(*tiers, action=action), sets or {}, failsafes)
-
-
-def outcome(trace: Trace) -> tuple[Verdict, Reason]:
-    return trace.verdict, trace.reason
+    return evaluate_untracked(packet, IN, endpoint(*tiers, action=action), sets or {}, failsafes)
 
 
 ALLOWED = (Verdict.ALLOW, Reason.POLICY)
@@ -155,8 +126,8 @@ def test_log_goes_on_with_the_next_rule() -> None:
 
 def test_egress_asks_the_egress_rules() -> None:
     state = endpoint((policy(allow(), direction=OUT),), direction=OUT)
-    assert outcome(evaluate(tcp(), OUT, state, {}, NO_FAILSAFES)) == ALLOWED
-    assert outcome(evaluate(tcp(), IN, state, {}, NO_FAILSAFES)) == NOTHING
+    assert outcome(evaluate_untracked(tcp(), OUT, state, {}, NO_FAILSAFES)) == ALLOWED
+    assert outcome(evaluate_untracked(tcp(), IN, state, {}, NO_FAILSAFES)) == NOTHING
 
 
 def test_rules_of_a_direction_that_the_policy_does_not_govern_are_inert() -> None:
@@ -202,7 +173,7 @@ def test_failsafes_and_their_reply_legs_skip_only_the_untracked_stage(
 ) -> None:
     state = endpoint((policy(deny(), direction=direction),), direction=direction)
     expected = (Verdict.CONTINUE, Reason.FAILSAFE) if is_protected else DENIED
-    assert outcome(evaluate(packet, direction, state, {}, failsafes)) == expected
+    assert outcome(evaluate_untracked(packet, direction, state, {}, failsafes)) == expected
 
 
 @pytest.mark.parametrize("direction", Direction)
@@ -212,10 +183,10 @@ def test_essential_icmpv6_passes_before_policy(hop_limit: int, direction: Direct
     passed = {
         kind
         for kind in range(256)
-        if outcome(evaluate(icmp6(kind, hop_limit), direction, state, {}, NO_FAILSAFES)) != DENIED
+        if outcome(evaluate_untracked(icmp6(kind, hop_limit), direction, state, {}, NO_FAILSAFES)) != DENIED
     }
     assert passed == {130, 131, 132, 143} | ({133, 134, 135, 136} if hop_limit == 255 else set())
-    trace = evaluate(icmp6(130), direction, state, {}, NO_FAILSAFES)
+    trace = evaluate_untracked(icmp6(130), direction, state, {}, NO_FAILSAFES)
     assert outcome(trace) == (Verdict.CONTINUE, Reason.ESSENTIAL_ICMPV6)
 
 
@@ -337,7 +308,7 @@ def completions(packet: Packet, rng: Random, count: int) -> list[Packet]:
 
 
 def verdict(packet: Packet, case: Case) -> Verdict:
-    return evaluate(packet, IN, case.endpoint, case.sets, NO_FAILSAFES).verdict
+    return evaluate_untracked(packet, IN, case.endpoint, case.sets, NO_FAILSAFES).verdict
 
 
 def test_a_later_fragment_that_passes_or_is_denied_by_policy_agrees_with_every_first_one() -> None:
@@ -350,7 +321,7 @@ def test_a_later_fragment_that_passes_or_is_denied_by_policy_agrees_with_every_f
             packet = replace(
                 packet, fragment=Fragment.LATER, source_port=None, destination_port=None, icmp_type=None, icmp_code=None
             )
-            trace = evaluate(packet, IN, case.endpoint, case.sets, NO_FAILSAFES)
+            trace = evaluate_untracked(packet, IN, case.endpoint, case.sets, NO_FAILSAFES)
             if trace.reason is Reason.FRAGMENT or packet.protocol not in (TCP, UDP, ICMP):
                 continue
             compared += 1
@@ -366,8 +337,8 @@ def test_an_appended_rule_changes_only_what_was_undecided(meeting: Meeting) -> N
     appended = (*groups, TierPolicies(Tier("last", 9e9), (policy(deny(), name="z"),)))
     changed = replace(case.endpoint, tiers={(Stage.UNTRACKED, IN): appended})
     for packet in meeting.packets:
-        before = evaluate(packet, IN, case.endpoint, case.sets, case.failsafes)
-        after = evaluate(packet, IN, changed, case.sets, case.failsafes)
+        before = evaluate_untracked(packet, IN, case.endpoint, case.sets, case.failsafes)
+        after = evaluate_untracked(packet, IN, changed, case.sets, case.failsafes)
         if before.reason is Reason.NO_MATCH:
             assert outcome(after) == DENIED
         elif before.reason is not Reason.FRAGMENT and packet.fragment is not Fragment.LATER:
@@ -379,7 +350,7 @@ def test_an_appended_rule_changes_only_what_was_undecided(meeting: Meeting) -> N
 def test_a_whole_packet_is_never_in_doubt(meeting: Meeting) -> None:
     for packet in meeting.packets:
         if packet.fragment is not Fragment.LATER:
-            assert evaluate(packet, IN, *meeting.case).reason is not Reason.FRAGMENT
+            assert evaluate_untracked(packet, IN, *meeting.case).reason is not Reason.FRAGMENT
 
 
 @settings(max_examples=100)
@@ -397,6 +368,6 @@ def test_log_rules_never_change_a_verdict(meeting: Meeting) -> None:
     )
     without = replace(case.endpoint, tiers={(Stage.UNTRACKED, IN): silent})
     for packet in meeting.packets:
-        assert outcome(evaluate(packet, IN, case.endpoint, case.sets, case.failsafes)) == outcome(
-            evaluate(packet, IN, without, case.sets, case.failsafes)
+        assert outcome(evaluate_untracked(packet, IN, case.endpoint, case.sets, case.failsafes)) == outcome(
+            evaluate_untracked(packet, IN, without, case.sets, case.failsafes)
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.documents import NORMAL, PAIR, POLICY
+from apps.documents import NORMAL, PAIR, POLICY, PRE_DNAT
 from netns import Namespace, veth_pair
 
 pytestmark = pytest.mark.root
@@ -98,7 +98,8 @@ def test_policy_is_enforced_traced_and_still_there_for_the_next_agent(host: Host
     host.until_answered()
     assert "Enforced on node node2" in host.tortie("apply", "-f", "-", text=host.documents)
     assert verdict(host, "tcp/6379") == ("allow", True)
-    assert verdict(host, "tcp/6380") == ("continue", True)
+    assert verdict(host, "tcp/6380") == ("deny", True)
+    assert verdict(host, "tcp/22") == ("allow", True)
     host.stop(signal.SIGKILL)
     second = host.start()
     host.until_answered()
@@ -132,13 +133,23 @@ def test_a_class_that_is_not_enforced_yet_is_refused_and_the_last_good_state_sta
     host.start()
     host.until_answered()
     host.tortie("apply", "-f", "-", text=host.documents)
-    said = host.tortie("apply", "-f", "-", text=NORMAL, code=1)
-    assert "ssh-only" in said
+    said = host.tortie("apply", "-f", "-", text=PRE_DNAT, code=1)
+    assert "early" in said
     assert "the last good state stays" in said
     assert verdict(host, "tcp/6379") == ("allow", True)
-    host.tortie("delete", "gnp", "ssh-only")
+    host.tortie("delete", "gnp", "early")
     host.tortie("apply", "-f", "-", text=POLICY.replace("Allow", "Deny"))
     assert verdict(host, "tcp/6379") == ("deny", True)
+
+
+def test_normal_policy_is_enforced_beside_untracked_policy(host: Host) -> None:
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    host.tortie("apply", "-f", "-", text=NORMAL.replace("22", "8080"))
+    assert verdict(host, "tcp/6379") == ("allow", True)
+    assert verdict(host, "tcp/8080") == ("allow", True)
+    assert verdict(host, "tcp/8081") == ("deny", True)
 
 
 def test_cleanup_leaves_nothing_to_clean(host: Host) -> None:

@@ -15,7 +15,7 @@ from strategies import Case, random_case, random_packet
 from tortie.dataplane.nft_egress import Rendered, RuleKey, render
 from tortie.model.address import format_address
 from tortie.model.desired import TierPolicies
-from tortie.model.evaluate import evaluate
+from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet, PortSet
 from tortie.model.matches import IcmpMatch, Match, PortMatch, PortRange, ProtocolMatch, SetMatch
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Fragment, Packet, Side
@@ -30,7 +30,7 @@ CASES, PACKETS = 36, 70
 
 def judge(packet: Packet, case: Case) -> Trace:
     """`evaluate`, but a later fragment is dropped at the first rule that needs what it does not show."""
-    trace = evaluate(packet, Direction.EGRESS, case.endpoint, case.sets, case.failsafes)
+    trace = evaluate_untracked(packet, Direction.EGRESS, case.endpoint, case.sets, case.failsafes)
     if packet.fragment is not Fragment.LATER:
         return trace
     steps: list[Step] = []

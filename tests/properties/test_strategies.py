@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conversations import random_conversation
 from frames import checksum, frame
-from strategies import EXTENSION_HEADERS, Case, cases, meetings, random_case, random_packet
-from tortie.model.evaluate import evaluate
+from strategies import EXTENSION_HEADERS, Case, cases, meetings, random_case, random_normal_case, random_packet
+from tortie.model.conntrack import ConnectionTable, FlowState, Relation
+from tortie.model.desired import MissingProfile
+from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
 from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, ProtocolMatch, VersionMatch
-from tortie.model.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, Direction, Fragment, Packet
+from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, Direction, Fragment, Packet
+from tortie.model.policy import Profile, Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, Verdict
 
@@ -75,7 +79,7 @@ def test_packets_lean_towards_the_rules() -> None:
         hit = set()
         for _ in range(100):
             packet = random_packet(rng, case, direction=Direction.INGRESS)
-            trace = evaluate(packet, Direction.INGRESS, *case)
+            trace = evaluate_untracked(packet, Direction.INGRESS, *case)
             seen.update(
                 [trace.verdict, trace.reason, (packet.version, trace.verdict), (packet.fragment, trace.verdict)]
             )
@@ -96,6 +100,64 @@ def test_every_kind_of_match_and_action_is_drawn_in_both_polarities() -> None:
     drawn = {(type(m).__name__, getattr(m, "negated", False)) for rule in rules for m in rule.matches}
     names = ("ProtocolMatch", "IcmpMatch", "NetMatch", "SetMatch", "PortMatch")
     assert drawn == {(name, negated) for name in names for negated in (False, True)} | {("VersionMatch", False)}
+
+
+@settings(max_examples=20)
+@given(st.randoms(use_true_random=False))
+def test_packets_of_conversations_show_exactly_the_fields_that_their_protocol_has(rng: Random) -> None:
+    for _, one in random_conversation(rng, random_normal_case(rng)):
+        for shown in (one, *([one.inner] if one.inner else [])):
+            is_later = shown.fragment is Fragment.LATER
+            has_ports = shown.protocol in PORTED and not is_later
+            has_type = shown.protocol in (ICMP, ICMPV6) and not is_later
+            assert (shown.source_port is not None) == (shown.destination_port is not None) == has_ports
+            assert (shown.icmp_type is not None) == (shown.icmp_code is not None) == has_type
+            assert shown.version == 4 or shown.protocol not in EXTENSION_HEADERS
+            assert shown.fragment is Fragment.WHOLE or shown.fragment_id < 1 << (16 if shown.version == 4 else 32)
+            assert 0 <= shown.tcp_flags < 256
+            assert max(shown.sequence, shown.acknowledgement) < 1 << 32
+        frame(one)
+
+
+def test_conversations_meet_every_relation_state_and_reason_often() -> None:
+    rng = Random(5)
+    seen: Counter[object] = Counter()
+    for _ in range(200):
+        case = random_normal_case(rng)
+        table = ConnectionTable(case.tracking.timeouts)
+        for number, (direction, one) in enumerate(random_conversation(rng, case)):
+            now_s = number / 5
+            relation = table.relation(one, now_s)
+            is_mine = direction is Direction.EGRESS or is_for_host(one, case.endpoint.interface, case.addresses)
+            trace = evaluate(
+                one,
+                direction,
+                case.endpoint,
+                case.sets,
+                case.failsafes,
+                relation,
+                is_for_host=is_mine,
+                drops_invalid=case.tracking.drops_invalid,
+            )
+            seen.update([relation, trace.reason, (one.protocol, relation), (direction, trace.verdict)])
+            if trace.verdict is Verdict.ALLOW and trace.is_tracked:
+                table.follow(one, direction, "eth0", now_s)
+        seen.update(flow.state for flow in table if flow.key[1] == TCP)
+    reasons = (Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY, Reason.FORWARDED)
+    assert min(seen[reason] for reason in reasons) > 100
+    assert min(seen[relation] for relation in Relation) > 200
+    assert min(seen[protocol, Relation.ESTABLISHED] for protocol in (*PORTED, ICMP, ICMPV6)) > 100
+    assert min(seen[state] for state in FlowState) > 20
+    assert min(seen[direction, verdict] for direction in Direction for verdict in (Verdict.ALLOW, Verdict.DENY)) > 1000
+
+
+def test_normal_cases_have_every_stage_and_kind_of_profile() -> None:
+    rng = Random(6)
+    cases = [random_normal_case(rng) for _ in range(200)]
+    places = {place for case in cases for place in case.endpoint.tiers}
+    assert places == {(stage, direction) for stage in Stage if stage is not Stage.PRE_DNAT for direction in Direction}
+    assert {type(one) for case in cases for one in case.endpoint.profiles} == {Profile, MissingProfile}
+    assert {case.tracking.drops_invalid for case in cases} == {True, False}
 
 
 def packet(version: int, protocol: int, **fields: object) -> Packet:
@@ -159,6 +221,24 @@ def test_fragments_carry_offset_and_id(version: int) -> None:
     assert len(heads[0]) % 8 == 20 % 8 * (version == 4)
 
 
-def test_sctp_frames_show_their_ports() -> None:
-    data = frame(packet(4, SCTP, source_port=9, destination_port=10))
-    assert unpack("!HH", data[34:38]) == (9, 10)
+@pytest.mark.parametrize(("is_init", "chunk"), [(True, 1), (False, 0)])
+def test_sctp_frames_show_their_ports_and_first_chunk(is_init: bool, chunk: int) -> None:
+    data = frame(packet(4, SCTP, source_port=9, destination_port=10, is_sctp_init=is_init))
+    assert unpack("!HHI", data[34:42]) == (9, 10, 1 - chunk)
+    assert data[46] == chunk
+
+
+def test_tcp_frames_show_what_connection_tracking_reads() -> None:
+    one = packet(
+        4, TCP, source_port=9, destination_port=10, tcp_flags=FIN | ACK, sequence=7, acknowledgement=8, payload_bytes=5
+    )
+    data = frame(one)[34:]
+    assert unpack("!HHIIBB", data[:14]) == (9, 10, 7, 8, 0x50, FIN | ACK)
+    assert len(data) == 25
+
+
+def test_icmp_frames_show_their_identifier_or_the_packet_they_are_about() -> None:
+    assert unpack("!H", frame(packet(4, ICMP, icmp_type=8, icmp_code=0, icmp_id=77))[38:40]) == (77,)
+    about = packet(6, UDP, source_port=9, destination_port=10)
+    error = frame(packet(6, ICMPV6, icmp_type=1, icmp_code=0, inner=about))
+    assert error[62:] == frame(about)[14:]

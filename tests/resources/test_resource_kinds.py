@@ -319,10 +319,27 @@ def test_tiers_get_their_defaults_and_built_in_ones_cannot_be_changed() -> None:
         ({"xdpRefreshInterval": "soon"}, "default", "TT1116"),
         ({"kubeNodePortRanges": ["http"]}, "default", "TT1319"),
         ({"iptablesBackend": "nft"}, "default", "TT1104"),
+        ({"bpfConntrackTimeouts": {"udpTimeout": "auto"}}, "default", "TT1116"),
+        ({"bpfConntrackTimeouts": {"udpTimeout": "-1s"}}, "default", "TT1116"),
+        ({"bpfConntrackTimeouts": {"udp": "1s"}}, "default", "TT1101"),
     ],
 )
 def test_settings_that_the_reference_refuses_are_refused(spec: dict[str, object], name: str, code: str) -> None:
     assert codes(document("FelixConfiguration", spec, name)) == [code]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("FailsafeInboundHostPorts", "tcp:ssh"),
+        ("DisableConntrackInvalidCheck", "perhaps"),
+        ("BPFMapSizeConntrack", "many"),
+        ("BPFMapSizeConntrack", "none"),
+    ],
+)
+def test_an_annotation_that_overrides_a_setting_with_nonsense_is_refused(parameter: str, value: str) -> None:
+    annotations = {f"config.projectcalico.org/{parameter}": value}
+    assert codes(document("FelixConfiguration", {}, "default", annotations=annotations)) == ["TT1114"]
 
 
 def test_exported_settings_are_accepted_whole() -> None:

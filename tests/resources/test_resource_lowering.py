@@ -277,6 +277,60 @@ def test_annotations_override_failsafe_fields() -> None:
     assert value.interface_exclude == ("docker0",)
 
 
+def test_connection_tracking_is_lowered() -> None:
+    value = settings(
+        {
+            "bpfConntrackTimeouts": {
+                "tcpSynSent": "1m30s",
+                "tcpFinsSeen": "Auto",
+                "udpTimeout": "0.5h",
+                "icmpTimeout": "0",
+            },
+            "bpfMapSizeConntrack": -1,
+            "disableConntrackInvalidCheck": True,
+        }
+    )
+    assert value.conntrack_timeouts == {
+        "tcpSynSent": 90.0,
+        "tcpFinsSeen": None,
+        "udpTimeout": 1800.0,
+        "icmpTimeout": 0.0,
+    }
+    assert (value.conntrack_size, value.drops_invalid) == (-1, False)
+    assert settings({"disableConntrackInvalidCheck": False}).drops_invalid is True
+
+
+def test_nothing_said_of_connection_tracking_leaves_it_to_weaker_levels() -> None:
+    for spec in ({}, {"bpfConntrackTimeouts": {}}):
+        value = settings(spec)
+        assert (value.conntrack_timeouts, value.conntrack_size, value.drops_invalid) == (None, None, None)
+
+
+def test_a_stored_timeout_that_nobody_can_read_counts_as_not_said() -> None:
+    said = {"tcpSynSent": "soon", "tcpEstablished": 5, "udpTimeout": "-1s", "tcpReset": "1s", "icmpTimeout": "2s"}
+    spec = {"bpfConntrackTimeouts": {**said, "genericTimeout": "auto", "tcpFinsSeen": "9" * 70 + "s"}}
+    body = {**read(document("FelixConfiguration", {}, "default")).body, "spec": spec}
+    value = lower(decode_stored(json.dumps(body).encode()))
+    assert isinstance(value, FelixSettings)
+    assert value.conntrack_timeouts == {"icmpTimeout": 2.0}
+
+
+def test_annotations_override_connection_tracking() -> None:
+    prefix = "config.projectcalico.org/"
+    annotations = {
+        f"{prefix}BPFConntrackTimeouts": "TCPSynSent=5s, UDPTimeout=Auto,Unknown=1s,GenericTimeout=soon",
+        f"{prefix}BPFMapSizeConntrack": "0x400",
+        f"{prefix}DisableConntrackInvalidCheck": "Yes",
+    }
+    value = settings({"bpfConntrackTimeouts": {"icmpTimeout": "1s"}}, annotations=annotations)
+    assert value.conntrack_timeouts == {"tcpSynSent": 5.0, "udpTimeout": None}
+    assert (value.conntrack_size, value.drops_invalid) == (1024, False)
+    switched = settings(
+        {"disableConntrackInvalidCheck": True}, annotations={f"{prefix}DisableConntrackInvalidCheck": "none"}
+    )
+    assert switched.drops_invalid is True
+
+
 BROKEN_RULES: list[dict[str, object]] = [
     {"action": "Permit"},
     {},

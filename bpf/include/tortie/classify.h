@@ -123,7 +123,7 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 	return best;
 }
 
-static __always_inline u32 service_class(struct packet *p)
+static __always_inline u32 service_class(void *services, struct packet *p)
 {
 	u32 protocol = p->protocol & 255, row, index;
 
@@ -134,16 +134,16 @@ static __always_inline u32 service_class(struct packet *p)
 		index = (5 << 16) + protocol;
 	else
 		index = row << 16 | (p->dport & 0xffff);
-	return get16(&services, index);
+	return get16(services, index);
 }
 
-static __always_inline u32 sport_class(struct packet *p)
+static __always_inline u32 sport_class(const struct stage s, struct packet *p)
 {
 	if (p->fragment == LATER)
-		return cfg.sport_fragment;
+		return s.cfg->sport_fragment;
 	if (p->protocol != TCP && p->protocol != UDP && p->protocol != SCTP)
-		return cfg.sport_none;
-	return get16(&sports, p->sport & 0xffff);
+		return s.cfg->sport_none;
+	return get16(s.sports, p->sport & 0xffff);
 }
 
 #endif

@@ -20,18 +20,30 @@ struct dimension {
 	u8 lengths6[128];                /* those lengths, ascending */
 };
 
-struct config {
+/* How the rules of one stage become a decision. */
+struct classifier {
+	u32 used;                        /* the stage is asked at all */
+	u32 base;                        /* added to the ids of its results, so that each stage has its own counters */
 	enum backend backend;
 	u32 services, sports;            /* the dimension is used */
 	u32 destination_stride, service_stride, sport_stride, fold_stride;
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
 	u32 words, summary_words, steps; /* bit vectors: words and summary words of a row; most steps a packet can need */
 	u32 has_log;
+	struct dimension source, destination;
+};
+
+/* Idle times after which a flow is gone, in units of the coarse clock (flows.h); TCP's by state. */
+struct timeouts { u32 tcp[4], udp, icmp, generic; };
+
+struct config {
 	u32 failsafe_nets;               /* how many */
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
-	struct dimension source, destination;
+	u32 drops_invalid;
+	struct timeouts timeouts;
+	struct classifier untracked, normal;
 };
 
 const volatile struct config cfg = {};

@@ -37,58 +37,58 @@ static __always_inline u32 lowest(u64 word)
 	return debruijn[((word & -word) * 0x022fdd63cc95386dull) >> 58];
 }
 
-static __always_inline u64 *bits(void *map, u32 row, u32 word)
+static __always_inline u64 *bits(const struct stage s, void *map, u32 row, u32 word)
 {
-	u32 key = row * (cfg.words + cfg.summary_words) + word;
+	u32 key = row * (s.cfg->words + s.cfg->summary_words) + word;
 
 	return bpf_map_lookup_elem(map, &key);
 }
 
 /* Terms that hold in every dimension, one word of them (summary words come first). NULL is a word outside the table,
  * which holds no term. One way out for all of them: combined in an expression they would double the verifier's paths. */
-static __always_inline u64 terms_of(const struct scratch *c, u32 word)
+static __always_inline u64 terms_of(const struct stage s, const struct scratch *c, u32 word)
 {
 	u64 found = ~0ull, *v;
 
-	if (cfg.source.used) {
-		v = bits(&bits_src, c->source, word);
+	if (s.cfg->source.used) {
+		v = bits(s, s.bits_src, c->source, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
-	if (cfg.destination.used) {
-		v = bits(&bits_dst, c->destination, word);
+	if (s.cfg->destination.used) {
+		v = bits(s, s.bits_dst, c->destination, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
-	if (cfg.sports) {
-		v = bits(&bits_sport, c->sport, word);
+	if (s.cfg->sports) {
+		v = bits(s, s.bits_sport, c->sport, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
-	v = bits(&bits_svc, c->service, word);
+	v = bits(s, s.bits_svc, c->service, word);
 	return v ? found & *v : 0;
 }
 
 /* One step of the evaluator's walk over the terms that hold: the decision word, or MORE. A later fragment without known
  * ports may meet terms that need them: each adds its verdict to those possible, and two possible verdicts end in a
  * drop. */
-static __always_inline int step(context_t *ctx, struct scratch *c)
+static __always_inline int step(const struct stage s, context_t *ctx, struct scratch *c)
 {
 	u32 index, action, next, rule;
 	u64 word, *term, entry;
 
 	forget();
 	if (!c->summary) {
-		if (++c->place >= cfg.summary_words)
+		if (++c->place >= s.cfg->summary_words)
 			return c->possible ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
-		c->summary = terms_of(c, c->place);
+		c->summary = terms_of(s, c, c->place);
 		return MORE;
 	}
 	index = c->place << 6 | lowest(c->summary);
-	word = terms_of(c, cfg.summary_words + index);
+	word = terms_of(s, c, s.cfg->summary_words + index);
 	if (index == c->start >> 6)
 		word &= ~0ull << (c->start & 63);
 	if (!word) {
@@ -96,13 +96,13 @@ static __always_inline int step(context_t *ctx, struct scratch *c)
 		return MORE;
 	}
 	index = index << 6 | lowest(word);
-	term = bpf_map_lookup_elem(&terms, &index);
+	term = bpf_map_lookup_elem(s.terms, &index);
 	if (!term)
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	entry = *term;
 	action = entry & 7;
 	next = entry >> 4 & 0xfffffff;
-	rule = REASON_BASE + (entry >> 32);
+	rule = REASON_BASE + s.cfg->base + (entry >> 32);
 	if (c->packet.fragment == LATER && entry & 8) {
 		if (ALLOW_OR_DENY(action))
 			c->possible |= 1 << action;
@@ -116,7 +116,7 @@ static __always_inline int step(context_t *ctx, struct scratch *c)
 		c->start = c->pass_until;
 	} else {
 		count(rule);
-		if (cfg.has_log && action == ACTION_LOG)
+		if (s.cfg->has_log && action == ACTION_LOG)
 			emit(ctx, c, rule);
 		c->start = action == ACTION_PASS ? next : index + 1;
 	}
@@ -125,22 +125,21 @@ static __always_inline int step(context_t *ctx, struct scratch *c)
 	forget();
 	if (c->start >> 12 != c->place) {
 		c->place = c->start >> 12;
-		c->summary = c->place < cfg.summary_words ? terms_of(c, c->place) : 0;
+		c->summary = c->place < s.cfg->summary_words ? terms_of(s, c, c->place) : 0;
 		forget();
 	}
 	c->summary &= ~0ull << (c->start >> 6 & 63);
 	return MORE;
 }
 
-/* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
-__noinline int walk_on(context_t *ctx)
+static __always_inline int steps(const struct stage s, context_t *ctx)
 {
 	struct scratch *c = scratch_get();
 
-	if (!c)
+	if (!c || !s.cfg->used || s.cfg->backend != BACKEND_BITS)    /* so that nothing here needs tables that are not there */
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	for (int i = 0; i < CHUNK; i++) {
-		int word = step(ctx, c);
+		int word = step(s, ctx, c);
 
 		if (word != MORE)
 			return word;
@@ -148,9 +147,20 @@ __noinline int walk_on(context_t *ctx)
 	return MORE;
 }
 
+/* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
+__noinline int untracked_steps(context_t *ctx)
+{
+	return steps(UNTRACKED_STAGE, ctx);
+}
+
+__noinline int normal_steps(context_t *ctx)
+{
+	return steps(NORMAL_STAGE, ctx);
+}
+
 /* The first steps are inline, because they are all that most packets need and a call costs 6 ns. Only a later fragment
  * can need more steps than allowed (tables.c sees to it): dropped. */
-static __always_inline u32 walk(context_t *ctx, struct scratch *c)
+static __always_inline u32 walk(const struct stage s, context_t *ctx, struct scratch *c)
 {
 	int word;
 
@@ -158,51 +168,53 @@ static __always_inline u32 walk(context_t *ctx, struct scratch *c)
 	c->start = 0;
 	c->possible = 0;
 	c->pass_until = 0;
-	c->summary = terms_of(c, 0);
+	c->summary = terms_of(s, c, 0);
 #pragma unroll
 	for (int i = 0; i < INLINE_STEPS; i++) {
-		word = step(ctx, c);
+		word = step(s, ctx, c);
 		if (word != MORE)
 			return word;
 	}
-	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < cfg.steps; done += CHUNK) {
-		word = walk_on(ctx);
+	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < s.cfg->steps; done += CHUNK) {
+		word = s.cfg == &cfg.normal ? normal_steps(ctx) : untracked_steps(ctx);
 		if (word != MORE)
 			return word;
 	}
 	return c->packet.fragment == LATER ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_TABLE, VERDICT_DENY);
 }
 
-static __always_inline u32 decide(context_t *ctx, struct scratch *c)
+/* The decision word of one stage for the packet; ids of results carry the stage's base. */
+static __always_inline u32 decide(const struct stage s, context_t *ctx, struct scratch *c)
 {
 	struct packet *p = &c->packet;
-	u32 source = 0, destination = 0, service = 0, sport = 0, cell;
+	u32 source = 0, destination = 0, service = 0, sport = 0, cell, word;
 
-	if (cfg.source.used)
-		source = p->version == 4 ? class4(&src4_hosts, &src4_nets, &cfg.source, p->source[0])
-					 : class6(&src6, &cfg.source, p->source, c);
-	if (cfg.destination.used)
-		destination = p->version == 4 ? class4(&dst4_hosts, &dst4_nets, &cfg.destination, p->destination[0])
-					      : class6(&dst6, &cfg.destination, p->destination, c);
-	if (cfg.services)
-		service = service_class(p);
-	if (cfg.sports)
-		sport = sport_class(p);
-	if (cfg.backend == BACKEND_BITS) {
+	if (s.cfg->source.used)
+		source = p->version == 4 ? class4(s.src4_hosts, s.src4_nets, &s.cfg->source, p->source[0])
+					 : class6(s.src6, &s.cfg->source, p->source, c);
+	if (s.cfg->destination.used)
+		destination = p->version == 4 ? class4(s.dst4_hosts, s.dst4_nets, &s.cfg->destination, p->destination[0])
+					      : class6(s.dst6, &s.cfg->destination, p->destination, c);
+	if (s.cfg->services)
+		service = service_class(s.services, p);
+	if (s.cfg->sports)
+		sport = sport_class(s, p);
+	if (s.cfg->backend == BACKEND_BITS) {
 		c->source = source;
 		c->destination = destination;
 		c->service = service;
 		c->sport = sport;
 		forget();
-		return walk(ctx, c);
+		return walk(s, ctx, c);
 	}
-	if (cfg.backend == BACKEND_FOLDED)
-		cell = get32(&fold_a, source * cfg.destination_stride + destination) * cfg.fold_stride +
-		       get32(&fold_b, service * cfg.sport_stride + sport);
+	if (s.cfg->backend == BACKEND_FOLDED)
+		cell = get32(s.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +
+		       get32(s.fold_b, service * s.cfg->sport_stride + sport);
 	else
-		cell = ((source * cfg.destination_stride + destination) * cfg.service_stride + service) *
-		       cfg.sport_stride + sport;
-	return get32(&cells, cell);
+		cell = ((source * s.cfg->destination_stride + destination) * s.cfg->service_stride + service) *
+		       s.cfg->sport_stride + sport;
+	word = get32(s.cells, cell);
+	return s.cfg->base && word >> 3 >= REASON_BASE ? word + (s.cfg->base << 3) : word;
 }
 
 #endif

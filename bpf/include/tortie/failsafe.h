@@ -7,13 +7,22 @@
 
 #define MAX_FAILSAFE_NETS 256
 
+/* What a failsafe port does for a packet. */
+enum failsafe {
+	FAILSAFE_NONE,
+	FAILSAFE_REPLY,          /* it may be the reply leg of one: untracked policy is not asked, the connection table is */
+	FAILSAFE_OPEN,           /* it goes to one */
+};
+
 /* Walks the nets of one list; only ports that name a net get here. Global, so verified once. */
 __noinline int failsafe_list(u32 list)
 {
 	struct scratch *c = scratch_get();
+	u32 *remote;
 
 	if (!c)
 		return 0;
+	remote = IS_EGRESS ? c->packet.destination : c->packet.source;
 	for (u32 i = 0; i < MAX_FAILSAFE_NETS && i < cfg.failsafe_nets; i++) {
 		u32 key = i;
 		struct failsafe_net *n = bpf_map_lookup_elem(&fs_nets, &key);
@@ -23,11 +32,10 @@ __noinline int failsafe_list(u32 list)
 			return 0;
 		if (n->list != list || n->version != c->packet.version)
 			continue;
-		differ = (c->packet.source[0] & n->mask[0]) ^ n->net[0];
+		differ = (remote[0] & n->mask[0]) ^ n->net[0];
 		if (n->version == 6)
-			differ |= ((c->packet.source[1] & n->mask[1]) ^ n->net[1]) |
-				  ((c->packet.source[2] & n->mask[2]) ^ n->net[2]) |
-				  ((c->packet.source[3] & n->mask[3]) ^ n->net[3]);
+			differ |= ((remote[1] & n->mask[1]) ^ n->net[1]) | ((remote[2] & n->mask[2]) ^ n->net[2]) |
+				  ((remote[3] & n->mask[3]) ^ n->net[3]);
 		if (!differ)
 			return 1;
 	}
@@ -41,14 +49,17 @@ static __always_inline bool failsafe_port(u32 place)
 	return entry && (!cfg.failsafe_nets || entry == 1 || failsafe_list(entry));
 }
 
-/* The destination port is in the inbound list, or the source port in the outbound list (the reply leg). */
-static __always_inline bool failsafe(struct packet *p)
+/* Arriving: the destination port is in the inbound list, or the source port in the outbound one (the reply leg).
+ * Leaving: the destination port is in the outbound list; untracked policy, and with it the reply leg, is nft's. */
+static __always_inline enum failsafe failsafe(struct packet *p)
 {
 	u32 row = p->protocol == TCP ? 0 : p->protocol == UDP ? 1 : p->protocol == SCTP ? 2 : 3;
 
 	if (row == 3 || p->fragment == LATER)
-		return false;
-	return failsafe_port(row << 16 | p->dport) || failsafe_port((3 + row) << 16 | p->sport);
+		return FAILSAFE_NONE;
+	if (failsafe_port((IS_EGRESS ? 3 + row : row) << 16 | p->dport))
+		return FAILSAFE_OPEN;
+	return !IS_EGRESS && failsafe_port((3 + row) << 16 | p->sport) ? FAILSAFE_REPLY : FAILSAFE_NONE;
 }
 
 #endif

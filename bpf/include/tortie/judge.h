@@ -7,6 +7,7 @@
 #include "parse.h"
 #include "failsafe.h"
 #include "decide.h"
+#include "tracked.h"
 
 static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p)
 {
@@ -22,8 +23,8 @@ static __always_inline void fragment_key(struct fragment_key *key, const struct 
 	}
 }
 
-/* Keeps protocol and ports of a first fragment, or gives them to a later one: what is remembered is the ports and not
- * the verdict, so later fragments are judged, and counted, by the policy of their own moment. Global: verified once. */
+/* Keeps protocol, ports and flags of a first fragment, or gives them to a later one: what is remembered is not the
+ * verdict, so later fragments are judged, and counted, by the policy of their own moment. Global: verified once. */
 __noinline int fragment_ports(u32 unused)
 {
 	struct scratch *c = scratch_get();
@@ -37,6 +38,9 @@ __noinline int fragment_ports(u32 unused)
 		ports.protocol = c->packet.protocol;
 		ports.sport = c->packet.sport;
 		ports.dport = c->packet.dport;
+		ports.icmp_id = c->packet.icmp_id;
+		ports.tcp_flags = c->packet.tcp_flags;
+		ports.is_sctp_init = c->packet.is_sctp_init;
 		bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
 		return 0;
 	}
@@ -46,8 +50,19 @@ __noinline int fragment_ports(u32 unused)
 	c->packet.protocol = known->protocol;
 	c->packet.sport = known->sport;
 	c->packet.dport = known->dport;
+	c->packet.icmp_id = known->icmp_id;
+	c->packet.tcp_flags = known->tcp_flags;
+	c->packet.is_sctp_init = known->is_sctp_init;
 	c->packet.fragment = FIRST;
+	c->offset = MAX_OFFSET;      /* what an error is about was in the first one */
 	return 0;
+}
+
+static __always_inline void record(context_t *ctx, struct scratch *c, u32 word)
+{
+	count(word >> 3);
+	if ((cfg.untracked.has_log || cfg.normal.has_log) && word & WORD_LOG)
+		emit(ctx, c, word >> 3);
 }
 
 static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer outer)
@@ -63,12 +78,24 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer o
 	forget();
 	if (p->protocol == ICMPV6 && p->version == 6 && p->fragment != LATER && is_essential(p->dport >> 8, p->hop_limit))
 		return WORD(REASON_ESSENTIAL_ICMPV6, VERDICT_CONTINUE);
-	if (failsafe(p))
-		return WORD(REASON_FAILSAFE, VERDICT_CONTINUE);
-	return decide(ctx, c);
+	if (cfg.untracked.used) {
+		u32 word;
+
+		c->failsafe = failsafe(p);
+		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(UNTRACKED_STAGE, ctx, c);
+
+		if (word & 3 || !cfg.normal.used)
+			return word;
+		if (word >> 3 >= REASON_BASE)        /* rules were met on the way, though none decided */
+			record(ctx, c, word);
+		forget();
+	}
+	if (!cfg.normal.used)
+		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);      /* neither stage: no generation is so */
+	return tracked(ctx, c);
 }
 
-/* The verdict of the packet. Counted here and nowhere else. */
+/* The verdict of the packet. Each packet has one final id, counted here. */
 static __always_inline u32 verdict_of(context_t *ctx, enum outer outer)
 {
 	struct scratch *c = scratch_get();
@@ -77,9 +104,7 @@ static __always_inline u32 verdict_of(context_t *ctx, enum outer outer)
 	if (!c)
 		return VERDICT_DENY;
 	word = judge(ctx, c, outer);
-	count(word >> 3);
-	if (cfg.has_log && word & WORD_LOG)
-		emit(ctx, c, word >> 3);
+	record(ctx, c, word);
 	return word & 3;
 }
 

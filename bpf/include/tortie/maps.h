@@ -6,6 +6,7 @@
 #ifndef TORTIE_MAPS_H
 #define TORTIE_MAPS_H
 
+#include "config.h"
 #include "packet.h"
 
 struct line8 { u8 v[64]; };
@@ -41,8 +42,39 @@ TABLE(bits_dst, u64);
 TABLE(bits_svc, u64);
 TABLE(bits_sport, u64);
 TABLE(terms, u64);                   /* rule << 32 | start of the next tier << 4 | needs ports << 3 | action */
+/* The same for the normal class; a stage that is not asked has no tables. */
+TABLE(n_src4_hosts, struct bucket4);
+TABLE(n_src4_nets, struct block);
+TABLE(n_src6, struct bucket6);
+TABLE(n_dst4_hosts, struct bucket4);
+TABLE(n_dst4_nets, struct block);
+TABLE(n_dst6, struct bucket6);
+TABLE(n_services, struct line16);
+TABLE(n_sports, struct line16);
+TABLE(n_cells, struct line32);
+TABLE(n_fold_a, struct line32);
+TABLE(n_fold_b, struct line32);
+TABLE(n_bits_src, u64);
+TABLE(n_bits_dst, u64);
+TABLE(n_bits_svc, u64);
+TABLE(n_bits_sport, u64);
+TABLE(n_terms, u64);
 TABLE(fs_ports, struct line8);       /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
 TABLE(fs_nets, struct failsafe_net); /* the lists, cfg.failsafe_nets in all */
+
+/* One stage's tables and constants. Only ever a value in registers: the compiler knows every member. */
+struct stage {
+	void *src4_hosts, *src4_nets, *src6, *dst4_hosts, *dst4_nets, *dst6, *services, *sports, *cells, *fold_a, *fold_b,
+	     *bits_src, *bits_dst, *bits_svc, *bits_sport, *terms;
+	const volatile struct classifier *cfg;
+};
+
+#define UNTRACKED_STAGE ((struct stage){ \
+	&src4_hosts, &src4_nets, &src6, &dst4_hosts, &dst4_nets, &dst6, &services, &sports, &cells, &fold_a, &fold_b, \
+	&bits_src, &bits_dst, &bits_svc, &bits_sport, &terms, &cfg.untracked })
+#define NORMAL_STAGE ((struct stage){ \
+	&n_src4_hosts, &n_src4_nets, &n_src6, &n_dst4_hosts, &n_dst4_nets, &n_dst6, &n_services, &n_sports, &n_cells, \
+	&n_fold_a, &n_fold_b, &n_bits_src, &n_bits_dst, &n_bits_svc, &n_bits_sport, &n_terms, &cfg.normal })
 
 /* Packets by reason and by result, 64 to an element: a per-CPU array allocates each element by itself. */
 struct {
@@ -52,9 +84,9 @@ struct {
 	__type(value, struct line64);
 } counters SEC(".maps");
 
-/* Protocol and ports of first fragments, for the later ones. Written for first fragments only, so its price is theirs. */
+/* Protocol, ports and flags of first fragments, for the later ones. Written for first fragments only, so its price is theirs. */
 struct fragment_key { u32 source[4], destination[4], id, version; };
-struct fragment_ports { u16 protocol, sport, dport; };
+struct fragment_ports { u16 protocol, sport, dport, icmp_id; u32 tcp_flags, is_sctp_init; };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -18,6 +18,9 @@ typedef __u64 u64;
 
 enum protocol { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58, SCTP = 132 };
 
+/* RFC 9293 section 3.1 */
+enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+
 enum fragment { WHOLE, FIRST, LATER };
 
 /* Host order throughout; IPv4 addresses in word 0. For ICMP and ICMPv6 dport is type << 8 | code. */
@@ -26,10 +29,16 @@ struct packet {
 	u32 version, protocol, sport, dport;
 	enum fragment fragment;
 	u32 fragment_id, hop_limit;
+	u32 tcp_flags, sequence, acknowledgement, payload;   /* of TCP; payload in bytes */
+	u32 icmp_id;                                         /* of ICMP requests and replies */
+	u32 is_sctp_init;
 };
 
 /* What the agent reads of a packet that met a Log rule. */
 struct log_event { struct packet packet; u32 result, ifindex; };
+
+struct flow_key4 { u32 a, b; u16 a_port, b_port; u32 protocol; };
+struct flow_key6 { u32 a[4], b[4]; u16 a_port, b_port; u32 protocol; };
 
 /* Storing a field here and loading it again makes the verifier forget what it knew of the value: paths that met
  * different tags, families and protocols become one state. Parsing costs 5 ns this way, the straight version had
@@ -39,7 +48,17 @@ struct scratch {
 		struct packet packet;
 		struct log_event event;
 	};
-	u32 offset;              /* cursor of the extension header walk */
+	struct packet inner;     /* what an ICMP error is about */
+	union {
+		struct flow_key4 key4;
+		struct flow_key6 key6;
+	};                       /* the flow that was looked up last */
+	u32 end;                 /* which end of that flow sent the packet: 0 the lower one in the key, 1 the other */
+	u32 is_opening;          /* the flow that was found is not assured yet */
+	u32 failsafe;            /* enum failsafe */
+	u64 jiffies;             /* when `now` was read */
+	u32 now;                 /* coarse clock, CLOCK_SHIFT */
+	u32 offset;              /* cursor of the extension header walk; start of the payload behind it */
 	u32 from, to;            /* bounds of the search over IPv6 prefix lengths */
 	u32 source, destination, service, sport;     /* classes, for the bit vector walk */
 	u64 summary;             /* cursor of that walk: words not yet looked at, of the summary word `place` */

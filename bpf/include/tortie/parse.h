@@ -69,6 +69,29 @@ __noinline enum reason skip_extensions(context_t *ctx)
 	return is_extension(c->packet.protocol) ? REASON_MALFORMED : PARSED;
 }
 
+/* What only the connection table looks at. Flags that are not all there are none, which no connection has. */
+static __always_inline void parse_state(struct packet *p, struct scratch *c, void *data, u8 *h, void *end)
+{
+	c->offset = (void *)h - data;
+	if (p->protocol == TCP) {
+		u32 length;
+
+		if ((void *)h + 20 > end)
+			return;
+		length = h[12] >> 4;
+		if (length < 5)
+			return;
+		p->tcp_flags = h[13];
+		p->sequence = bpf_ntohl(*(u32 *)(h + 4));
+		p->acknowledgement = bpf_ntohl(*(u32 *)(h + 8));
+		p->payload -= length * 4;
+	} else if (p->protocol == SCTP) {
+		p->is_sctp_init = (void *)h + 13 <= end && h[12] == 1;       /* RFC 9260 section 3.2 */
+	} else if (p->protocol == ICMP || p->protocol == ICMPV6) {
+		p->icmp_id = (void *)h + 6 <= end ? bpf_ntohs(*(u16 *)(h + 4)) : 0;
+	}
+}
+
 /* RFC 4890 section 4.4; neighbour and router discovery only with the hop limit of a direct neighbour (RFC 4861) */
 static __always_inline bool is_essential(u32 type, u32 hop_limit)
 {
@@ -78,7 +101,7 @@ static __always_inline bool is_essential(u32 type, u32 hop_limit)
 }
 
 /* The VLAN tag that the driver has already taken out of the frame. */
-enum outer { NO_TAG, PRIORITY_TAG, TAG };
+enum outer { NO_TAG, PRIORITY_TAG, TAG, OTHER_DEVICE };
 
 /* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop). */
 static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer outer)
@@ -120,6 +143,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 	p->fragment_id = 0;
 	p->sport = 0;
 	p->dport = 0;
+	p->tcp_flags = 0;
 	if (ethertype == bpf_htons(ETH_P_IP)) {
 		u16 place;
 		u32 length;
@@ -127,6 +151,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		if ((void *)h + 20 > end)
 			return REASON_MALFORMED;
 		length = (h[0] & 15) * 4;
+		p->payload = bpf_ntohs(*(u16 *)(h + 2)) - length;
 		if (length < 20 || h[0] >> 4 != 4 || (void *)h + length > end)
 			return REASON_MALFORMED;
 		p->version = 4;
@@ -149,6 +174,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		p->version = 6;
 		p->protocol = h[6];
 		p->hop_limit = h[7];
+		p->payload = bpf_ntohs(*(u16 *)(h + 4));
 #pragma unroll
 		for (int i = 0; i < 4; i++) {
 			p->source[i] = bpf_ntohl(*(u32 *)(h + 8 + 4 * i));
@@ -157,10 +183,13 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		if (is_extension(h[6])) {
 			int reason;
 
-			c->offset = (void *)h - data + 40;
+			u32 start = (void *)h - data + 40;
+
+			c->offset = start;
 			reason = skip_extensions(ctx);
 			if (reason != PARSED)
 				return REASON_MALFORMED;
+			p->payload -= c->offset - start;
 			if (p->fragment == LATER)
 				return PARSED;
 			data = (void *)(long)ctx->data;
@@ -185,6 +214,8 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 			return REASON_MALFORMED;
 		p->dport = h[0] << 8 | h[1];
 	}
+	if (cfg.normal.used)
+		parse_state(p, c, data, h, end);
 	return PARSED;
 }
 

@@ -4,16 +4,21 @@
 #define TORTIE_REASONS_H
 
 enum reason {
-	REASON_NO_MATCH,         /* untracked policy has nothing to say: goes on as tracked */
+	REASON_NO_MATCH,         /* untracked policy has nothing to say, and nothing else is asked here: passes */
 	REASON_NOT_IP,           /* ARP and others: passes */
 	REASON_MALFORMED,        /* headers cut short or contradictory: dropped */
-	REASON_FAILSAFE,         /* failsafe port, or the reply leg of one: passes, stays tracked */
+	REASON_FAILSAFE,         /* failsafe port: passes, and is tracked */
 	REASON_ESSENTIAL_ICMPV6, /* neighbour and router discovery, MLD: passes */
 	REASON_FRAGMENT,         /* later fragment whose ports could matter and are not known: dropped */
 	REASON_VLAN,             /* belongs to a VLAN device of the host: passes */
 	REASON_NO_METADATA,      /* allowed, but the driver takes no metadata: goes on as tracked */
 	REASON_TABLE,            /* the tables contradict themselves: dropped; a bug */
 	REASON_LOG_LOST,         /* a Log event found the ring buffer full; the packet counts elsewhere too */
+	REASON_FORWARDED,        /* not for this host: passes */
+	REASON_INVALID,          /* belongs to no flow and cannot open one, or impossible flags: dropped */
+	REASON_ESTABLISHED,      /* belongs to a flow: passes */
+	REASON_RELATED,          /* an ICMP error about a flow: passes */
+	REASON_UNSTORED,         /* a flow did not fit among the assured ones; the packet counts elsewhere too */
 	REASON_BASE = 16,        /* results of policy from here on */
 };
 

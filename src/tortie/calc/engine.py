@@ -4,33 +4,47 @@
                                                                                           ▼
     policies ───────────────────────────────────────────────────────▶ label index: who selects whom
     profiles (labels) ─┬──────────────────────────────────────────────────▲         │          │
-                       ▼                                                            ▼          ▼
-    all endpoints, network sets ──▶ label index of sets ◀── sources of active policies    order, with tiers
+             (rules) ──│──────────────────────────────────────────────────┐         │          │
+                       ▼                                                  ▼         ▼          ▼
+    all endpoints, network sets ──▶ label index of sets ◀── sources of what is active     order, with tiers
                                           │                                                    │
                                           ▼                                                    ▼
-                                     SetChange                                          EndpointState
+                                     SetChange                              EndpointState, with its profiles
+
+    settings, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
+from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
 from tortie.calc.resolution import Resolution, resolve
 from tortie.calc.settings import HostSettings, merge
-from tortie.model.desired import Delta, DesiredState, EndpointState, EndpointStatus, PolicyStatus
+from tortie.model.conntrack import TrackingSettings
+from tortie.model.desired import (
+    Delta,
+    DesiredState,
+    EndpointState,
+    EndpointStatus,
+    HostAddresses,
+    MissingProfile,
+    PolicyStatus,
+)
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import SetSource
-from tortie.model.packet import Direction
-from tortie.model.policy import Policy, PolicyKey, Profile, Tier
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
+NO_FORWARD_HALF = (
+    "its forward half (applyOnForward) is not enforced yet; traffic that this host forwards is not policed"
+)
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -42,47 +56,44 @@ class Engine:
     def __init__(self, node: str) -> None:
         self._node = node
         self._is_in_sync = False
-        self._policies: dict[PolicyKey, Policy] = {}
+        self._policies: Kept[PolicyKey, Policy] = Kept()
         self._tiers: dict[str, Tier] = {}
-        self._profiles: dict[str, Profile] = {}
+        self._profiles: Kept[str, Profile] = Kept()
         self._settings: dict[str, FelixSettings] = {}
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
+        self._kernel_timeouts: Mapping[str, float] = {}
 
         self._selected: LabelIndex[PolicyKey, str] = LabelIndex(self._match_changed, self._match_changed)
         self._members = SetMembers()
-        self._held: dict[PolicyKey, tuple[Policy, tuple[SetSource, ...]]] = {}
+        self._active_sets = ActiveSets(self._members)
 
-        # What changed since the last flush. `_before` holds the policies of then, to recognise a detour back to them.
-        self._before: dict[PolicyKey, Policy | None] = {}
+        # What changed since the last flush.
         self._touched_policies: set[PolicyKey] = set()
         self._touched_endpoints: set[str] = set()
         self._is_resolution_stale = True
         self._is_settings_stale = True
+        self._is_addresses_stale = True
+        self._is_listing_stale = True
 
         # What the last flush left.
-        self._host = HostSettings()
-        self._failsafes: Failsafes | None = None
+        self._host: HostSettings | None = None
+        self._addresses: HostAddresses | None = None
         self._resolution = Resolution({})
         self._arranged: dict[str, Tiers] = {}
+        self._listed: dict[str, tuple[Profile | MissingProfile, ...]] = {}
         self._states: dict[str, EndpointState] = {}
 
     def set_policy(self, key: PolicyKey, policy: Policy | None) -> None:
         """A policy as it is now."""
-        current = self._policies.get(key)
-        if policy == current:
+        if not self._policies.set(key, policy):
             return
-        before = self._before.setdefault(key, current)
         self._touched_policies.add(key)
         if policy is None:
-            del self._policies[key]
             self._selected.remove_selector(key)
             return
-        if policy == before:
-            policy = before
-        self._policies[key] = policy
         self._selected.set_selector(key, policy.selector)
         self._touched_endpoints |= self._selected.items(key)
 
@@ -93,7 +104,8 @@ class Engine:
 
     def set_profile(self, name: str, profile: Profile | None) -> None:
         """A profile as it is now; endpoints that list it inherit its labels."""
-        if _store(self._profiles, name, profile):
+        if name not in BUILT_IN_PROFILES and self._profiles.set(name, profile):
+            self._is_listing_stale = True
             labels = profile.labels_to_apply if profile else None
             self._selected.set_parent(name, labels)
             self._members.set_parent(name, labels)
@@ -101,6 +113,12 @@ class Engine:
     def set_settings(self, name: str, settings: FelixSettings | None) -> None:
         """A settings document as it is now."""
         if _store(self._settings, name, settings):
+            self._is_settings_stale = True
+
+    def set_kernel_timeouts(self, values: Mapping[str, float]) -> None:
+        """What the kernel's own connection tracking has, for timeouts that are `Auto`: seconds by KERNEL_TIMEOUTS."""
+        if values != self._kernel_timeouts:
+            self._kernel_timeouts = dict(values)
             self._is_settings_stale = True
 
     def set_host_endpoint(self, name: str, endpoint: HostEndpoint | None) -> None:
@@ -135,7 +153,7 @@ class Engine:
     def set_interface(self, name: str, interface: Interface | None) -> None:
         """An interface of this host as it is now."""
         if _store(self._interfaces, name, interface):
-            self._is_resolution_stale = True
+            self._is_resolution_stale = self._is_addresses_stale = True
 
     def in_sync(self) -> None:
         """Every input has been given once: from now on, `flush` speaks."""
@@ -144,27 +162,35 @@ class Engine:
     def flush(self) -> Delta:
         """What changed since the last flush; nothing before the first complete view.
 
-        The first delta always carries the failsafes, so that it is never empty.
+        The first delta always carries failsafes, tracking and addresses, so that it is never empty.
         """
         if not self._is_in_sync:
             return Delta()
-        failsafes = self._flush_settings()
+        failsafes, tracking = self._flush_settings()
+        addresses = self._flush_addresses()
         changed = self._flush_resolution()
         for key in sorted(self._touched_policies):
-            self._hold_sets(key)
+            policy = self._policies.get(key)
+            is_active = policy is not None and (policy.needed_everywhere or bool(self._selected.items(key)))
+            self._active_sets.hold(key, policy if is_active else None)
+        relisted = self._flush_profiles()
         sets = self._members.flush()
-        endpoints = self._flush_endpoints(changed)
-        self._before.clear()
+        endpoints = self._flush_endpoints(changed, relisted)
+        self._policies.flushed()
+        self._profiles.flushed()
         self._touched_policies.clear()
         self._touched_endpoints.clear()
-        return Delta(endpoints=endpoints, sets=sets, failsafes=failsafes)
+        return Delta(endpoints=endpoints, sets=sets, failsafes=failsafes, addresses=addresses, tracking=tracking)
 
     def desired(self) -> DesiredState:
         """The whole desired state as of the last flush: what all deltas so far add up to."""
+        host = self._host or HostSettings()
         return DesiredState(
             endpoints=dict(sorted(self._states.items())),
             sets=self._members.flushed(),
-            failsafes=self._failsafes or Failsafes(),
+            failsafes=host.failsafes,
+            addresses=self._addresses or HostAddresses(),
+            tracking=host.tracking,
         )
 
     def statuses(self) -> tuple[EndpointStatus, ...]:
@@ -172,41 +198,61 @@ class Engine:
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies whose tier has vanished."""
-        missing = [key for key, policy in self._policies.items() if tier_named(policy.tier, self._tiers)[1]]
-        return tuple(
-            PolicyStatus(
-                key,
-                f"tier {self._policies[key].tier} does not exist: the policy comes after all other tiers; "
-                "create the tier or move the policy",
-            )
-            for key in sorted(missing)
-        )
+        """Policies whose tier has vanished, and active ones that are enforced in part; a policy may be both."""
+        found = []
+        for key in sorted(self._policies):
+            policy = self._policies[key]
+            if tier_named(policy.tier, self._tiers)[1]:
+                found.append(
+                    PolicyStatus(
+                        key,
+                        f"tier {policy.tier} does not exist: the policy comes after all other tiers; "
+                        "create the tier or move the policy",
+                    )
+                )
+            if Stage.FORWARD in policy.stages and self._selected.items(key):
+                found.append(PolicyStatus(key, NO_FORWARD_HALF))
+        return tuple(found)
 
     def _match_changed(self, key: PolicyKey, endpoint: str) -> None:
         self._touched_policies.add(key)
         self._touched_endpoints.add(endpoint)
 
-    def _flush_settings(self) -> Failsafes | None:
+    def _flush_settings(self) -> tuple[Failsafes | None, TrackingSettings | None]:
         if not self._is_settings_stale:
-            return None
+            return None, None
         self._is_settings_stale = False
-        host = merge(self._settings, self._node)
-        if host != self._host:
-            self._host = host
-            self._is_resolution_stale = True
-        if host.failsafes == self._failsafes:
+        old, host = self._host, merge(self._settings, self._node, self._kernel_timeouts)
+        if host == old:
+            return None, None
+        self._host = host
+        self._is_resolution_stale = True
+        failsafes = None if old is not None and host.failsafes == old.failsafes else host.failsafes
+        tracking = None if old is not None and host.tracking == old.tracking else host.tracking
+        return failsafes, tracking
+
+    def _flush_addresses(self) -> HostAddresses | None:
+        if not self._is_addresses_stale:
             return None
-        self._failsafes = host.failsafes
-        return host.failsafes
+        self._is_addresses_stale = False
+        interfaces = self._interfaces.values()
+        found = HostAddresses(
+            frozenset((net.version, net.address) for interface in interfaces for net in interface.addresses),
+            frozenset(address for interface in interfaces for address in interface.broadcasts),
+        )
+        if found == self._addresses:
+            return None
+        self._addresses = found
+        return found
 
     def _flush_resolution(self) -> set[str]:
         """The interfaces whose governor or own value changed."""
         if not self._is_resolution_stale:
             return set()
         self._is_resolution_stale = False
+        self._is_listing_stale = True
         before = self._resolution.governors
-        self._resolution = resolve(self._local.values(), self._interfaces, self._host)
+        self._resolution = resolve(self._local.values(), self._interfaces, self._host or HostSettings())
         governors = self._resolution.governors
         governing = {endpoint.name: endpoint for endpoint in governors.values()}
         for name in {endpoint.name for endpoint in before.values()} - governing.keys():
@@ -223,25 +269,29 @@ class Engine:
             if before.get(name) is not governors.get(name) or self._states[name].interface != self._interfaces.get(name)
         }
 
-    def _hold_sets(self, key: PolicyKey) -> None:
-        """Refer to the sets of an active policy; let go of those of one that is not, or was another."""
-        policy = self._policies.get(key)
-        if policy is not None and not (policy.needed_everywhere or self._selected.items(key)):
-            policy = None
-        held, sources = self._held.pop(key, (None, ()))
-        if policy is not None:
-            found = sources if policy is held else _set_sources(policy)
-            if policy is not held:
-                for source in found:
-                    self._members.acquire(source)
-            self._held[key] = policy, found
-        if policy is not held:
-            for source in sources:
-                self._members.release(source)
+    def _flush_profiles(self) -> set[str]:
+        """The endpoints whose profiles changed; active profiles, and only they, hold their sets afterwards."""
+        if not self._is_listing_stale:
+            return set()
+        self._is_listing_stale = False
+        before = self._listed
+        listed = {
+            endpoint.name: tuple(self._profile(name) for name in endpoint.profiles)
+            for endpoint in self._resolution.governors.values()
+        }
+        # Equal tuples stay the same one, so that comparing them again is cheap.
+        self._listed = {name: before[name] if before.get(name) == found else found for name, found in listed.items()}
+        active = _profiles_of(self._listed)
+        for name in sorted(_profiles_of(before) | active):
+            self._active_sets.hold(profile_key(name), active.get(name))
+        return {name for name, found in self._listed.items() if found is not before.get(name)}
 
-    def _flush_endpoints(self, changed: set[str]) -> dict[str, EndpointState | None]:
-        """New states of the interfaces that changed, and of those whose endpoint's policies changed."""
-        rearranged = set()
+    def _profile(self, name: str) -> Profile | MissingProfile:
+        return BUILT_IN_PROFILES.get(name) or self._profiles.get(name) or MissingProfile(name)
+
+    def _flush_endpoints(self, changed: set[str], relisted: set[str]) -> dict[str, EndpointState | None]:
+        """New states of the interfaces that changed, and of those whose endpoint's policies or profiles changed."""
+        rearranged = set(relisted)
         for name in self._touched_endpoints:
             policies = [self._policies[key] for key in self._selected.keys(name)]
             before = self._arranged.get(name)
@@ -269,7 +319,7 @@ class Engine:
             endpoint=governor.name,
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],
-            profiles=governor.profiles,
+            profiles=self._listed[governor.name],
         )
 
 
@@ -282,10 +332,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     )
 
 
-def _set_sources(policy: Policy) -> tuple[SetSource, ...]:
-    """Every set that the policy's rules refer to, once."""
-    rules = (rule for direction in Direction for rule in policy.rules(direction))
-    return tuple(dict.fromkeys(source for rule in rules for source in rule.set_sources()))
+def _profiles_of(listed: Mapping[str, tuple[Profile | MissingProfile, ...]]) -> dict[str, Profile]:
+    return {one.name: one for found in listed.values() for one in found if isinstance(one, Profile)}
 
 
 def _store(table: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:

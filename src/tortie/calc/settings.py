@@ -1,15 +1,16 @@
 """The settings that hold for this host: the node's own document, field by field, over the default one.
 
 Documents with a `node_selector` never apply: it asks for the labels of Node documents, which a plain host has none of.
-Source: reference config.md section 1 (unknown node labels: none applies).
+Source: reference config.md sections 1 (unknown node labels: none applies) and 7 (timeouts).
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeVar
 
+from tortie.model.conntrack import DEFAULT_TABLE_SIZE, Timeouts, TrackingSettings
 from tortie.model.failsafe import Failsafes
 from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings, InvalidPattern, interface_pattern
 
@@ -17,6 +18,21 @@ Value = TypeVar("Value")
 
 WORKLOAD_PREFIXES = ("cali",)
 EXCLUDED_INTERFACES = ("kube-ipvs0",)
+
+TIMEOUTS: Mapping[str, tuple[str, str | None]] = {
+    "tcpSynSent": ("tcp_syn_sent_s", "nf_conntrack_tcp_timeout_syn_sent"),
+    "tcpEstablished": ("tcp_established_s", "nf_conntrack_tcp_timeout_established"),
+    "tcpFinsSeen": ("tcp_fins_seen_s", "nf_conntrack_tcp_timeout_time_wait"),
+    "tcpResetSeen": ("tcp_reset_seen_s", None),
+    "udpTimeout": ("udp_s", None),
+    "genericTimeout": ("generic_s", "nf_conntrack_generic_timeout"),
+    "icmpTimeout": ("icmp_s", "nf_conntrack_icmp_timeout"),
+}
+"""By the API's key: the timeout it sets, and the kernel's setting that `Auto` stands for."""
+KERNEL_TIMEOUTS = tuple(setting for _, setting in TIMEOUTS.values() if setting is not None)
+"""What a kernel may be asked for, below net.netfilter."""
+UNSAID_TIMEOUTS: Mapping[str, float | None] = {"tcpFinsSeen": None}
+"""What holds where no document says anything about timeouts; every other key has its built-in value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +42,7 @@ class HostSettings:
     failsafes: Failsafes = field(default_factory=Failsafes)
     interface_prefixes: tuple[str, ...] = WORKLOAD_PREFIXES
     interface_exclude: tuple[str, ...] = EXCLUDED_INTERFACES
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     def excludes(self, interface: str) -> bool:
         """Whether an interface is excluded from being a host endpoint."""
@@ -42,8 +59,11 @@ def _pattern(entry: str) -> re.Pattern[str] | None:
         return None
 
 
-def merge(documents: Mapping[str, FelixSettings], node: str) -> HostSettings:
-    """`node.<node>` over `default` over the built-in defaults; documents of other names never apply."""
+def merge(documents: Mapping[str, FelixSettings], node: str, kernel: Mapping[str, float]) -> HostSettings:
+    """`node.<node>` over `default` over the built-in defaults; documents of other names never apply.
+
+    `kernel`: the values of those of KERNEL_TIMEOUTS that are known.
+    """
     levels = [documents[name] for name in (NODE_PREFIX + node, DEFAULT_NAME) if name in documents]
     host = HostSettings()
     return HostSettings(
@@ -53,7 +73,27 @@ def merge(documents: Mapping[str, FelixSettings], node: str) -> HostSettings:
         ),
         _first((level.interface_prefixes for level in levels), host.interface_prefixes),
         _first((level.interface_exclude for level in levels), host.interface_exclude),
+        TrackingSettings(
+            timeouts=_timeouts(_first((level.conntrack_timeouts for level in levels), UNSAID_TIMEOUTS), kernel),
+            size=_size(_first((level.conntrack_size for level in levels), DEFAULT_TABLE_SIZE)),
+            drops_invalid=_first((level.drops_invalid for level in levels), host.tracking.drops_invalid),
+        ),
     )
+
+
+def _timeouts(said: Mapping[str, float | None], kernel: Mapping[str, float]) -> Timeouts:
+    """The built-in timeouts with what was said in place, and where that is `Auto`, what the kernel has."""
+    values: dict[str, float] = {}
+    for key, seconds in said.items():
+        name, setting = TIMEOUTS.get(key, ("", None))
+        value = kernel.get(setting or "") if seconds is None else seconds
+        if name and value is not None:
+            values[name] = value
+    return replace(Timeouts(), **values)
+
+
+def _size(said: int) -> int:
+    return said if said > 0 else DEFAULT_TABLE_SIZE
 
 
 def _first(values: Iterable[Value | None], fallback: Value) -> Value:

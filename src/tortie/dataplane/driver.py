@@ -5,7 +5,7 @@ Life: `take(delta)` notes what changed and is pure; `apply()` makes the kernel s
 an endpoint's policy leaves that endpoint's last good state in place and says so in `status()`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -25,6 +25,15 @@ class Acceleration(Enum):
     XDP = "xdp"
     TC = "tc"
     NONE = "none"
+
+
+class Established(Enum):
+    """What a change of policy means for connections that exist: they stay; those stay that policy would allow now; or
+    none does, and each has to be allowed anew."""
+
+    KEEP = "keep"
+    RECHECK = "recheck"
+    KILL = "kill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +83,34 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
 
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
+    is_tracked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableFill:
+    """How full one table of connections is: assured ones, which nothing evicts, and those that are only opening."""
+
+    version: int
+    established: int
+    established_size: int
+    opening: int
+    opening_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStatus:
+    """The connection table of this host."""
+
+    tables: Sequence[TableFill] = ()
+    taken_over: int = 0
+    """Connections that existed before, and were stored when endpoints were first protected."""
+    expired: int = 0
+    """Flows that were taken out because they had been idle for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +142,17 @@ class Driver(Protocol):
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         """Exact totals since the agent started, or since the installed generation was loaded if that is longer ago."""
 
-    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
-        """The installed ingress program's own verdict on a packet; None where none is installed."""
+    def connections(self) -> ConnectionStatus:
+        """The connection table and how full it is. Raises: KernelError."""
+
+    def expire(self) -> Iterator[int]:
+        """Take out expired flows, a batch for each step; how many went. Raises: KernelError."""
+
+    def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
+        """Apply newly enforced policy to flows that exist, a batch for each step; how many were forgotten."""
+
+    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
+        """The installed program's own verdict on the first packet of a flow; None where none is installed."""
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""

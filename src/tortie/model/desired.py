@@ -4,14 +4,16 @@
 may govern several interfaces and an interface has one endpoint at most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tortie.model.conntrack import TrackingSettings
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet, Member
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
+from tortie.model.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +24,57 @@ class TierPolicies:
     policies: tuple[Policy, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MissingProfile:
+    """A profile that an endpoint lists and that does not exist: it denies at its place in the list."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddresses:
+    """The addresses of this host: packets to them, and broadcast and multicast, are for the host itself."""
+
+    unicast: frozenset[tuple[int, int]] = frozenset()
+    """(version, address) of every interface."""
+    broadcast: frozenset[int] = frozenset()
+    """IPv4 broadcast addresses of the host's networks."""
+
+    def contains(self, version: int, address: int) -> bool:
+        """Whether a packet to that address is for this host."""
+        if version == 4:
+            is_group = address >> 28 == 0xE or address == 0xFFFFFFFF
+            return is_group or address >> 24 == 127 or (4, address) in self.unicast or address in self.broadcast
+        return address >> 120 == 0xFF or address == 1 or (6, address) in self.unicast
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointState:
     """What one interface enforces.
 
-    `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order.
+    `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order. `profiles`
+    follow after the last tier of the normal class; behind them everything is denied.
     """
 
     interface: Interface
     endpoint: str
     is_wildcard: bool = False
     tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
-    profiles: tuple[str, ...] = ()
+    profiles: tuple[Profile | MissingProfile, ...] = ()
 
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""
         return self.tiers.get((stage, direction), ())
+
+    def rules(self) -> Iterator[Rule]:
+        """Every rule of policies and profiles."""
+        for (_, direction), tiers in self.tiers.items():
+            for group in tiers:
+                for policy in group.policies:
+                    yield from policy.rules(direction)
+        for profile in self.profiles:
+            if isinstance(profile, Profile):
+                yield from (*profile.ingress, *profile.egress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +94,12 @@ class Delta:
     endpoints: Mapping[str, EndpointState | None] = field(default_factory=dict)
     sets: Mapping[str, SetChange | None] = field(default_factory=dict)
     failsafes: Failsafes | None = None
+    addresses: HostAddresses | None = None
+    tracking: TrackingSettings | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.endpoints or self.sets or self.failsafes is not None)
+        settings = (self.failsafes, self.addresses, self.tracking)
+        return bool(self.endpoints or self.sets or any(one is not None for one in settings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +109,8 @@ class DesiredState:
     endpoints: Mapping[str, EndpointState] = field(default_factory=dict)
     sets: Mapping[str, IPSet] = field(default_factory=dict)
     failsafes: Failsafes = field(default_factory=Failsafes)
+    addresses: HostAddresses = field(default_factory=HostAddresses)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 
 @dataclass(frozen=True, slots=True)

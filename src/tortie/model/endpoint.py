@@ -45,6 +45,8 @@ class Interface:
     """A network interface of this host as the kernel reports it.
 
     `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's.
+    `broadcasts`: the IPv4 broadcast addresses of its networks, in host order.
+    `forwards`: the IP versions (4, 6) of which the host passes on what came in here and is not its own.
     """
 
     name: str
@@ -53,3 +55,6 @@ class Interface:
     is_up: bool = True
     is_loopback: bool = False
     vlans: frozenset[int] = frozenset()
+    broadcasts: frozenset[int] = frozenset()
+    forwards: frozenset[int] = frozenset()
+    has_ethernet: bool = True

@@ -28,21 +28,31 @@ class Failsafes:
     inbound: tuple[FailsafePort, ...] = (FailsafePort(TCP, 22), FailsafePort(UDP, 68), *_COMMON)
     outbound: tuple[FailsafePort, ...] = (FailsafePort(UDP, 53), FailsafePort(UDP, 67), *_COMMON)
 
-    def protect(self, packet: Packet, direction: Direction) -> bool:
-        """Whether the packet skips the untracked stage: it goes to a failsafe port, or it is the reply leg of one.
+    def opens(self, packet: Packet, direction: Direction) -> bool:
+        """Whether the packet goes to a failsafe port, which no policy of the normal class is asked about."""
+        forward, _ = self._lists(direction)
+        return _names(forward, packet, packet.destination_port, _remote(packet, direction))
 
-        A later fragment has no ports and is never protected.
-        """
-        if packet.protocol not in PORTED or packet.fragment is Fragment.LATER:
-            return False
-        if direction is Direction.INGRESS:
-            forward, reply, remote = self.inbound, self.outbound, packet.address(Side.SOURCE)
-        else:
-            forward, reply, remote = self.outbound, self.inbound, packet.address(Side.DESTINATION)
-        return any(
-            entry.protocol == packet.protocol
-            and entry.port == port
-            and (entry.net is None or entry.net.contains(packet.version, remote))
-            for entries, port in ((forward, packet.destination_port), (reply, packet.source_port))
-            for entry in entries
-        )
+    def protect(self, packet: Packet, direction: Direction) -> bool:
+        """Whether the packet skips the untracked stage: it goes to a failsafe port, or it is the reply leg of one."""
+        _, reply = self._lists(direction)
+        return self.opens(packet, direction) or _names(reply, packet, packet.source_port, _remote(packet, direction))
+
+    def _lists(self, direction: Direction) -> tuple[tuple[FailsafePort, ...], tuple[FailsafePort, ...]]:
+        return (self.inbound, self.outbound) if direction is Direction.INGRESS else (self.outbound, self.inbound)
+
+
+def _remote(packet: Packet, direction: Direction) -> int:
+    return packet.address(Side.SOURCE if direction is Direction.INGRESS else Side.DESTINATION)
+
+
+def _names(entries: tuple[FailsafePort, ...], packet: Packet, port: int | None, remote: int) -> bool:
+    """Whether an entry names that port of the packet. A later fragment has no ports and is never protected."""
+    if packet.protocol not in PORTED or packet.fragment is Fragment.LATER:
+        return False
+    return any(
+        entry.protocol == packet.protocol
+        and entry.port == port
+        and (entry.net is None or entry.net.contains(packet.version, remote))
+        for entry in entries
+    )

@@ -7,6 +7,14 @@ ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
 PORTED = (TCP, UDP, SCTP)
 """Protocols whose ports policy may name."""
 
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
+"""Bits of the TCP flags byte (RFC 9293 section 3.1)."""
+ICMP_REQUESTS = {ICMP: (8, 13, 15, 17), ICMPV6: (128, 139)}
+"""Types that ask: echo, timestamp, information, address mask; ICMPv6 echo and node information."""
+ICMP_REPLIES = {ICMP: (0, 14, 16, 18), ICMPV6: (129, 140)}
+ICMP_ERRORS = {ICMP: (3, 4, 5, 11, 12), ICMPV6: (*range(128), 137)}
+"""Types that carry the start of the packet they are about; ICMPv6 redirects (137) count among them."""
+
 
 class Side(Enum):
     """Which end of the packet a match looks at."""
@@ -36,6 +44,9 @@ class Packet:
 
     Ports are None where the protocol has none or the packet is a later fragment; `icmp_type` and `icmp_code` are set
     for protocols 1 and 58 only, and None in a later fragment. Addresses are integers in host order.
+
+    What only connection tracking reads: `tcp_flags`, `sequence` and `acknowledgement` of TCP, `payload_bytes` behind
+    its header; `icmp_id` of requests and replies; `inner`, the packet that an ICMP error is about; `is_sctp_init`.
     """
 
     version: int
@@ -49,6 +60,13 @@ class Packet:
     fragment: Fragment = Fragment.WHOLE
     fragment_id: int = 0
     hop_limit: int = 64
+    tcp_flags: int = SYN
+    sequence: int = 0
+    acknowledgement: int = 0
+    payload_bytes: int = 0
+    icmp_id: int = 0
+    inner: "Packet | None" = None
+    is_sctp_init: bool = True
 
     def address(self, side: Side) -> int:
         """The address on that side."""
@@ -62,8 +80,9 @@ class Packet:
         """This later fragment with what its first fragment showed; any other packet as it is.
 
         Because: a later fragment follows the verdict of its first (semantics.md, "Fragments"). What is remembered is
-        that one's protocol and ports, so that later ones are judged and counted by the policy of their own moment.
+        that one's protocol, ports and flags, so that later ones are judged and counted by the policy of their own
+        moment. What an ICMP error is about is not remembered: nobody has to cut errors in pieces.
         """
         if self.fragment is not Fragment.LATER:
             return self
-        return replace(first, hop_limit=self.hop_limit)
+        return replace(first, hop_limit=self.hop_limit, inner=None)

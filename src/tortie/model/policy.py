@@ -85,6 +85,8 @@ class Tier:
 
 
 DEFAULT_TIER = "default"
+DEFAULT_ALLOW = "projectcalico-default-allow"
+"""The profile that exists without a document, and allows everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""Settings of the agent that documents give: failsafe ports, and which interfaces are the host's own.
+"""Settings of the agent that documents give: failsafe ports, which interfaces are the host's own, connection tracking.
 
 Levels, weakest first: built-in, the object `default`, the one selector-scoped object that applies, `node.<name>`.
 None means that a level says nothing, so that a weaker one shows through.
-Source: reference config.md sections 1 and 4.
+Source: reference config.md sections 1, 4 and 7.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tortie.model.failsafe import FailsafePort
@@ -27,6 +28,8 @@ class FelixSettings:
     """One FelixConfiguration. An empty failsafe tuple means none at all, which differs from None.
 
     An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
+    `conntrack_timeouts` goes from the API's key to seconds, or to None for `Auto`; a key that is not there, or whose
+    value nobody could read, has its built-in value. A `conntrack_size` of 0 or less stands for the built-in one.
     """
 
     name: str
@@ -35,6 +38,9 @@ class FelixSettings:
     failsafe_outbound: tuple[FailsafePort, ...] | None = None
     interface_prefixes: tuple[str, ...] | None = None
     interface_exclude: tuple[str, ...] | None = None
+    conntrack_timeouts: Mapping[str, float | None] | None = None
+    conntrack_size: int | None = None
+    drops_invalid: bool | None = None
 
 
 def interface_pattern(entry: str) -> re.Pattern[str]:

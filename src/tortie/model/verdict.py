@@ -7,7 +7,7 @@ from tortie.model.policy import PolicyKey, Stage
 
 
 class Verdict(Enum):
-    """Outcome of the untracked stage: Allow (conntrack bypassed), Deny, or on to the tracked stages."""
+    """Allow, Deny; or continue: a stage has nothing to say, and the next one is asked."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -27,17 +27,63 @@ class Reason(Enum):
     NO_METADATA = "no_metadata"
     TABLE = "table"
     LOG_LOST = "log_lost"
+    FORWARDED = "forwarded"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+    UNSTORED = "unstored"
     POLICY = "policy"
+    TIER_END = "tier_end"
+    PROFILE = "profile"
+    NO_PROFILE = "no_profile"
+    DEFAULT_DENY = "default_deny"
     NO_ENDPOINT = "no_endpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRef:
-    """One rule of a policy: index is 0-based within its direction."""
+    """One rule: index is 0-based within its direction.
+
+    What decides without being a rule has a reference too, with the index END: the end of a tier (kind Tier), a profile
+    that does not exist (kind Profile), and the default deny of a host endpoint (kind HostEndpoint). Profiles are in no
+    tier.
+    """
 
     tier: str
     policy: PolicyKey
     index: int
+
+    @property
+    def reason(self) -> "Reason":
+        """Why a packet that this decided got its verdict."""
+        match self.policy.kind:
+            case "Tier":
+                return Reason.TIER_END
+            case "Profile":
+                return Reason.NO_PROFILE if self.index == END else Reason.PROFILE
+            case "HostEndpoint":
+                return Reason.DEFAULT_DENY
+            case _:
+                return Reason.POLICY
+
+
+END = -1
+"""Index of what comes after the last rule."""
+
+
+def tier_end(tier: str) -> RuleRef:
+    """The end of a tier, which denies."""
+    return RuleRef(tier, PolicyKey("Tier", "", tier), END)
+
+
+def missing_profile(name: str) -> RuleRef:
+    """A profile that an endpoint lists and that does not exist."""
+    return RuleRef("", PolicyKey("Profile", "", name), END)
+
+
+def default_deny(endpoint: str) -> RuleRef:
+    """What a host endpoint does with a packet that no policy and no profile decided."""
+    return RuleRef("", PolicyKey("HostEndpoint", "", endpoint), END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +96,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A verdict with its explanation. `rule` is the deciding rule, None where no rule decided."""
+    """A verdict with its explanation. `rule` is what decided (RuleRef), None where a reason alone did.
+
+    `stage` is the one that decided; `steps` are the rules met on the way, those of earlier stages included.
+    `is_tracked`: whether an allowed packet is one of connection tracking's.
+    """
 
     verdict: Verdict
     reason: Reason
     stage: Stage
     rule: RuleRef | None = None
     steps: tuple[Step, ...] = ()
+    is_tracked: bool = True

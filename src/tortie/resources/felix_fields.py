@@ -22,6 +22,7 @@ from tortie.resources.values import (
     regex,
     selector,
     text,
+    timeout,
 )
 
 _failsafes = list_of(
@@ -201,7 +202,7 @@ FELIX_FIELDS: Fields = {
             _fields(
                 "creationGracePeriod tcpSynSent tcpEstablished tcpFinsSeen tcpResetSeen udpTimeout genericTimeout "
                 "icmpTimeout",
-                Field(text),
+                Field(timeout),
             )
         )
     ),

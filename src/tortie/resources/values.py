@@ -22,6 +22,9 @@ _NUMERIC_PORT = re.compile(r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z")
 _SEXAGESIMAL = re.compile(r"[1-9][0-9]*:[0-5]?[0-9]\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 _DURATION = re.compile(r"-?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+\Z")
+_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+AUTO = "Auto"
 _PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
 
 
@@ -313,6 +316,19 @@ def duration(*, may_be_negative: bool = False) -> Decoder:
         return known(node, path, problems)
 
     return decode
+
+
+def timeout(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A duration that is not negative, or `Auto`."""
+    known = pattern("TT1116", lambda value: value == AUTO or seconds(value) is not None, "90s, 1m30s or Auto", limit=64)
+    return known(node, path, problems)
+
+
+def seconds(value: str) -> float | None:
+    """The length of a duration such as `1m30s`; None for other text, and for a negative one. Units: s."""
+    if len(value) > 64 or value.startswith("-") or not _DURATION.match(value):
+        return None
+    return sum(float(count) * _SECONDS[unit] for count, unit in _DURATION_PART.findall(value))
 
 
 def regex(node: Node, path: str, problems: Problems) -> Json | Missing:

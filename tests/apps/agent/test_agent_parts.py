@@ -191,6 +191,11 @@ def test_interfaces_carry_their_own_addresses_and_the_vlans_on_top_of_them() -> 
     assert (frozenset({7}), frozenset()) == (eth0.vlans, vlan.vlans)
 
 
+def test_interfaces_carry_their_broadcasts_and_what_they_forward() -> None:
+    (eth0,) = to_model([link("eth0", 2, broadcasts=frozenset({0x0A0000FF}), forwards=frozenset({6}))])
+    assert (frozenset({0x0A0000FF}), frozenset({6})) == (eth0.broadcasts, eth0.forwards)
+
+
 def test_packets_that_met_log_rules_are_logged_and_a_flood_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     driver = ReferenceDriver()
     packet = parse_packet("1.2.3.4", "10.0.0.5", "tcp/6379", None)

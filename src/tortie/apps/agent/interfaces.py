@@ -58,6 +58,9 @@ def to_model(links: Iterable[LinkState]) -> list[Interface]:
             is_up=link.is_up,
             is_loopback=link.is_loopback,
             vlans=frozenset(vlans.get(link.index, ())),
+            broadcasts=link.broadcasts,
+            forwards=link.forwards,
+            has_ethernet=link.has_ethernet,
         )
         for link in links
     ]

@@ -1,8 +1,9 @@
-"""The eBPF driver: XDP (or tc) for untracked ingress, one nft table for untracked egress and notrack.
+"""The eBPF driver: XDP (or tc) for what arrives, tc for what leaves, nft for untracked egress and notrack.
 
     take(delta) ─▶ desired, dirty interfaces ─▶ apply ─▶ refusals: the last good state stays
                                                   ├─▶ nft table (a child process, meanwhile:)
-                                                  └─▶ each dirty interface: in place, or a new generation and a flip
+                                                  ├─▶ connection table, host addresses
+                                                  └─▶ each dirty interface: in place, or new generations and flips
 
 Everything it makes is in a bpffs folder of this network namespace and in the table `inet tortie`; nothing else is
 touched.
@@ -11,13 +12,14 @@ touched.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from tortie.dataplane.driver import (
     Acceleration,
     ApplyReport,
+    ConnectionStatus,
+    Established,
     InstalledVerdict,
     InterfaceStatus,
     LogEvent,
@@ -25,23 +27,34 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
 from tortie.dataplane.ebpf.hooks import Traits
+from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.interface import InterfacePlane
-from tortie.dataplane.ebpf.plan import Planner, refusals
+from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
+from tortie.dataplane.ebpf.takeover import of_conntrack, of_sockets
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
 from tortie.kernel import features
+from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
+from tortie.kernel.sockets import read_connections
+from tortie.model.conntrack import TrackingSettings
+from tortie.model.desired import Delta, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
-from tortie.model.policy import PolicyKey, Stage
+from tortie.model.policy import Stage
 from tortie.model.verdict import Reason
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
+FLOWS = "connection table"
+TAKE_OVER = "connections that existed before"
+_NFT_DROPS = (Reason.FRAGMENT, Reason.MALFORMED)
+"""What ends a packet's way in the nft table; every other packet goes on to the egress program, and is counted there."""
 
 
 class EbpfDriver:
@@ -54,13 +67,13 @@ class EbpfDriver:
         self._traits = Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=mark_bit)
         self._folder = PinFolder(bpffs, self._traits)
         self._planner = Planner()
+        self._flows = FlowTables(self._folder.host)
+        self._tracking = TrackingSettings()
+        self._addresses = HostAddresses()
         self._sets = Sets()
         self._failsafes = Failsafes()
-        self._states: dict[str, EndpointState] = {}
-        self._enforced: dict[str, EndpointState] = {}
+        self._intent = Intent()
         self._planes: dict[str, InterfacePlane] = {}
-        self._dirty: set[str] = set()
-        self._refused: dict[str, tuple[str, ...]] = {}
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
         """Interfaces that wait because the nft table of an earlier agent has to stay."""
@@ -70,6 +83,7 @@ class EbpfDriver:
         self._is_first = True
         self._table = EgressTable(mark_bit, has_shortcuts=found.has("nft-fragments"))
         self._table_is_dirty = True
+        self._addresses_are_dirty = True
 
     # ---- desired state
 
@@ -77,15 +91,16 @@ class EbpfDriver:
         """Note a change."""
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
-        for name, state in delta.endpoints.items():
-            self._dirty.add(name)
-            if state is None:
-                self._states.pop(name, None)
-            else:
-                self._states[name] = state
+        self._intent.take(delta.endpoints)
         if delta.failsafes is not None:
             self._failsafes = delta.failsafes
-            self._dirty |= self._states.keys()
+            self._intent.touch_all()
+        if delta.tracking is not None:
+            self._tracking = delta.tracking
+            self._intent.touch_all()
+        if delta.addresses is not None:
+            self._addresses = delta.addresses
+            self._addresses_are_dirty = True
         self._table_is_dirty = self._table_is_dirty or bool(delta)
 
     # ---- making it so
@@ -98,17 +113,21 @@ class EbpfDriver:
         """Check everything against the kernel, repair, then apply."""
         repaired: list[str] = []
         self._repair_bpffs(repaired)
+        try:
+            repaired += self._flows.repair()
+        except KernelError as error:
+            self._failed[FLOWS] = str(error)
         for name, plane in self._planes.items():
             try:
                 repaired += [f"{name}: {what}" for what in plane.repair()]
                 if plane.could_have_xdp():
                     plane.release()
-                    self._dirty.add(name)
+                    self._intent.dirty.add(name)
                     repaired.append(f"{name}: XDP is free again")
             except KernelError as error:
                 if error.code == errno.ENODEV:  # the interface is gone, and with it what was on it
                     plane.release()
-                    self._dirty.add(name)
+                    self._intent.dirty.add(name)
                 else:
                     self._failed[name] = str(error)
                     self._unrepaired.add(name)
@@ -133,20 +152,23 @@ class EbpfDriver:
         for plane in self._planes.values():
             if plane.hooks is not None:
                 plane.move(self._folder.of(plane.hooks.index))
+        self._flows.move(self._folder.host)
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
         if self._is_first:
             # on interfaces that nothing wants policed any more
-            self._folder.sweep({state.interface.index for state in self._states.values()})
+            self._folder.sweep({state.interface.index for state in self._intent.newest.values()})
         in_place = self._change_in_place()
         changed = list(in_place)
         self._follow_renames()
-        self._refuse()
-        dirty = sorted(self._dirty)
+        self._intent.judge()
+        self._held &= self._intent.newest.keys()
+        self._keep_left()
+        dirty = sorted(self._intent.dirty)
         has_table_work = self._begin_table()
         try:
-            refused_late = self._enforce_dirty(dirty, changed)
+            refused_late = self._enforce_dirty(dirty, changed) if self._tell_addresses() else False
         finally:
             if has_table_work:
                 self._finish_table()
@@ -154,79 +176,76 @@ class EbpfDriver:
             self._table_is_dirty = True
             if self._begin_table():
                 self._finish_table()
-        self._sets.forget_dropped(kept=self._sets_of_last_good())
+        self._sets.forget_dropped(kept=self._intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
         self._is_first = False
         for plane in self._planes.values():
             plane.settle()
+        if not self._planes:  # nobody is left who would use it
+            self._flows.remove()
+            self._addresses_are_dirty = True
         if dirty:
-            self._planner.forget(self._policies(), self._sets)
+            self._planner.forget(self._intent.policies(), self._sets)
         return ApplyReport(
-            changed=tuple(changed), repaired=repaired, refused=dict(self._refused), failed=dict(self._failed)
+            changed=tuple(changed), repaired=repaired, refused=dict(self._intent.refused), failed=dict(self._failed)
         )
+
+    def _tell_addresses(self) -> bool:
+        """Have the connection table, and the host's addresses in it; False where that failed, and nothing can go on."""
+        try:
+            if self._intent.newest:
+                self._flows.open(self._tracking)
+                if self._addresses_are_dirty:
+                    self._flows.set_addresses(self._addresses)
+                    self._addresses_are_dirty = False
+        except KernelError as error:
+            self._failed[FLOWS] = str(error)
+            return False
+        self._failed.pop(FLOWS, None)
+        return True
 
     def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
         """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
         refused_late = False
         for name in dirty:
             try:
-                if self._enforce(name, self._last_good(name) if name in self._refused else self._states.get(name)):
+                if self._enforce(name):
                     changed.append(name)
                 self._failed.pop(name, None)
             except Unsupported as error:
-                self._refused[name] = (str(error),)
+                self._intent.refused[name] = (str(error),)
                 refused_late = True
             except KernelError as error:
                 self._failed[name] = str(error)
                 continue
-            self._dirty.discard(name)
+            self._intent.dirty.discard(name)
         return refused_late
-
-    def _last_good(self, name: str) -> EndpointState | None:
-        """What to go on enforcing where the newest policy is refused, on the interface as it is now."""
-        known = self._enforced.get(name)
-        return None if known is None else replace(known, interface=self._states[name].interface)
-
-    def _sets_of_last_good(self) -> Collection[str]:
-        """Sets that only the last good state of an interface still needs."""
-        if not self._sets.dropped():
-            return ()
-        return {
-            source.set_id
-            for name in self._refused.keys() & self._enforced.keys()
-            for direction in Direction
-            for group in self._enforced[name].stage(Stage.UNTRACKED, direction)
-            for policy in group.policies
-            for rule in policy.rules(direction)
-            for source in rule.set_sources()
-        }
 
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
         changed = []
         for name, plane in self._planes.items():
-            running = plane.running
-            if running is None or name in self._dirty:
-                continue
-            for set_id, change in self._sets.changes.items():
-                if not running.uses(set_id):
+            for lane in plane.lanes.values():
+                if lane.running is None or name in self._intent.dirty:
                     continue
-                if change is None or not running.change(set_id, change):
-                    self._dirty.add(name)
-                    break
-                changed.append(name)
-        return list(dict.fromkeys(changed))
+                for set_id, change in self._sets.changes.items():
+                    if not lane.running.uses(set_id):
+                        continue
+                    if change is None or not lane.running.change(set_id, change):
+                        self._intent.dirty.add(name)
+                        break
+                    changed.append(name)
+        return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
 
     def _follow_renames(self) -> None:
         """An interface that has another name keeps its programs, and its counts go on under the new one."""
-        for name in self._dirty & self._states.keys() - self._planes.keys():
-            index = self._states[name].interface.index
+        for name in self._intent.dirty & self._intent.newest.keys() - self._planes.keys():
+            index = self._intent.newest[name].interface.index
             for old, plane in self._planes.items():
-                is_gone = old not in self._states or self._states[old].interface.index != index
+                is_gone = old not in self._intent.newest or self._intent.newest[old].interface.index != index
                 if plane.hooks is not None and plane.hooks.index == index and is_gone:
                     self._planes[name] = self._planes.pop(old)
-                    if old in self._enforced:
-                        self._enforced[name] = self._enforced.pop(old)
+                    self._intent.rename(old, name)
                     break
 
     def _keep_left(self) -> None:
@@ -236,72 +255,80 @@ class EbpfDriver:
         need a new table for their own egress have to wait, and are told so.
         """
         left = []
-        for name in self._refused.keys() & self._states.keys() - self._enforced.keys() - self._held:
+        for name in (
+            self._intent.refused.keys() & self._intent.newest.keys() - self._intent.enforced.keys() - self._held
+        ):
             plane = self._plane(name)
-            if plane.keep(self._states[name].interface.index):
+            if plane.adopt(self._intent.newest[name].interface.index):
                 left.append(name)
             else:
                 del self._planes[name]
         self._keeps_table = bool(left) and self._table.is_from_before()
         if not self._keeps_table:
             for name in self._held:
-                self._refused.pop(name, None)
-            self._dirty |= self._held & self._states.keys()
+                self._intent.refused.pop(name, None)
+            self._intent.dirty |= self._held & self._intent.newest.keys()
             self._held.clear()
             return
-        for name in self._states.keys() - self._refused.keys():
-            if self._states[name].stage(Stage.UNTRACKED, Direction.EGRESS):
+        for name in self._intent.newest.keys() - self._intent.refused.keys():
+            if self._intent.newest[name].stage(Stage.UNTRACKED, Direction.EGRESS):
                 self._held.add(name)
                 others = ", ".join(sorted(left))
-                self._refused[name] = (
+                self._intent.refused[name] = (
                     f"the earlier agent's nft table stays until the policy of {others} can be enforced",
                 )
 
     def _plane(self, name: str) -> InterfacePlane:
-        index = self._states[name].interface.index
+        index = self._intent.newest[name].interface.index
         folder = self._folder.of(index)
         plane = self._planes.setdefault(name, InterfacePlane(folder, self._traits))
         plane.place(index, folder)
         return plane
 
-    def _refuse(self) -> None:
-        for name in self._dirty:
-            state = self._states.get(name)
-            found = refusals(state) if state is not None else ()
-            if found:
-                self._refused[name] = found
-            else:
-                self._refused.pop(name, None)
-        for name in self._refused.keys() - self._states.keys():
-            del self._refused[name]
-        self._held &= self._states.keys()
-        self._keep_left()
-
-    def _enforce(self, name: str, state: EndpointState | None) -> bool:
-        if state is None and name in self._states:
-            return False  # refused, and there is no state before that we know
+    def _enforce(self, name: str) -> bool:
+        """Make one interface so; whether anything changed. Raises: KernelError, Unsupported."""
+        state = self._intent.wanted(name)
         if state is None:
+            if self._intent.is_unknown(name):
+                return False
             plane = self._planes.pop(name, None)
-            self._enforced.pop(name, None)
+            self._intent.done(name, None)
             if plane is None:
                 return False
             plane.release()
             return True
-        plan, index = self._planner.plan(state, self._sets, self._failsafes)
-        changed = self._plane(name).enforce(state, plan, index)
-        self._enforced[name] = state
+        tracking = self._flows.open(self._tracking)
+        plans = {
+            direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
+            for direction in Direction
+        }
+        plane, index = self._plane(name), state.interface.index
+        is_first = not plane.adopt(index)
+        if is_first:
+            self._take_over(with_kernels_own=True)
+        changed = plane.enforce(index, plans)
+        if is_first:  # and what has begun meanwhile
+            self._take_over(with_kernels_own=False)
+        self._intent.done(name, state)
         return changed
+
+    def _take_over(self, *, with_kernels_own: bool) -> None:
+        """Let connections that exist go on: store them before they meet policy as if they were new."""
+        try:
+            found = [*of_sockets(read_connections())]
+            if with_kernels_own:
+                found += of_conntrack(read_entries(), self._addresses)
+            self._flows.store(found)
+            self._failed.pop(TAKE_OVER, None)
+        except KernelError as error:  # better cut connections than leave the host open
+            self._failed[TAKE_OVER] = str(error)
 
     def _begin_table(self) -> bool:
         """Start on the nft table for every endpoint, with the last good state of those refused."""
         if not self._table_is_dirty or self._keeps_table:
             return False
-        states = [
-            state
-            for name, newest in sorted(self._states.items())
-            if (state := self._enforced.get(name) if name in self._refused else newest) is not None
-        ]
         try:
+            states = self._intent.untracked()
             return self._table.begin(states, self._sets, self._failsafes, self._sets.changes) or self._table_done()
         except (KernelError, Unsupported) as error:
             self._failed[TABLE] = str(error)
@@ -320,21 +347,12 @@ class EbpfDriver:
             self._failed[TABLE] = str(error)
             self._table.forget()
 
-    def _policies(self) -> Sequence[PolicyKey]:
-        return [
-            policy.key
-            for state in (*self._states.values(), *self._enforced.values())
-            for tiers in state.tiers.values()
-            for group in tiers
-            for policy in group.policies
-        ]
-
     # ---- telling
 
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
         found = []
-        for name, state in sorted(self._states.items()):
+        for name, state in sorted(self._intent.newest.items()):
             plane = self._planes.get(name)
             hooks = plane.hooks if plane is not None else None
             program_id, program = hooks.attached_program() if hooks is not None else (None, None)
@@ -346,35 +364,49 @@ class EbpfDriver:
                     reason=hooks.reason if hooks is not None else self._failed.get(name, "nothing is enforced"),
                     program_id=program_id,
                     program_name=program,
-                    refused=self._refused.get(name, ()),
+                    refused=self._intent.refused.get(name, ()),
                     is_enforced=hooks is not None,
-                    backend=plane.running.classifier.backend if plane is not None and plane.running else "",
+                    backend=plane.backend if plane is not None else "",
                 )
             )
         return found
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
-        """Exact totals, ingress from the programs and egress from nft."""
+        """Exact totals: from the programs, and from nft where untracked policy decided what leaves."""
         rules: list[RuleCount] = []
         reasons: list[ReasonCount] = []
         for name, plane in sorted(self._planes.items()):
-            for what, count in plane.counts().items():
-                if isinstance(what, Reason):
-                    reasons.append(ReasonCount(name, Direction.INGRESS, what, count))
-                else:
-                    rules.append(RuleCount(name, Direction.INGRESS, what, count))
+            for direction in Direction:
+                for what, count in plane.counts(direction).items():
+                    if isinstance(what, Reason):
+                        reasons.append(ReasonCount(name, direction, what, count))
+                    else:
+                        rules.append(RuleCount(name, direction, what, count))
         for key, count in self._table.counts().items():
             match key:
                 case RuleKey(interface=interface, rule=rule):
                     rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
-                case ReasonKey(interface=interface, reason=reason):
+                case ReasonKey(interface=interface, reason=reason) if reason in _NFT_DROPS:
                     reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
         return rules, reasons
 
-    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
-        """The installed ingress program's verdict on a packet."""
+    def connections(self) -> ConnectionStatus:
+        """The connection table and how full it is."""
+        return self._flows.status()
+
+    def expire(self) -> Iterator[int]:
+        """Take out expired flows, a batch for each step."""
+        return self._flows.expire()
+
+    def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
+        """Apply newly enforced policy to flows that exist."""
+        states = {state.interface.index: state for name, state in self._intent.enforced.items() if name in interfaces}
+        return reconsider(self._flows, choice, states, self._sets, self._failsafes)
+
+    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
+        """The installed program's verdict on the first packet of a flow."""
         plane = self._planes.get(interface)
-        return plane.probe(packet) if plane is not None else None
+        return plane.probe(direction, packet) if plane is not None else None
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
@@ -394,5 +426,6 @@ class EbpfDriver:
         self._planes.clear()
         if self._table.remove():
             removed.append(TABLE)
+        self._flows.remove()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed

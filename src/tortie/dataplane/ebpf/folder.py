@@ -1,6 +1,7 @@
 """The bpffs folder of one network namespace: a folder with pins for each interface, by index.
 
-    /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc}
+    /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc, out_slot, out}
+                                   host/{flows4, flows6, opening4, opening6, local}
 
 Other namespaces have theirs beside it; of those only what hangs on no interface any more is ever removed.
 """
@@ -41,6 +42,11 @@ class PinFolder:
         """The folder of an interface, whether it exists or not."""
         return self._path / f"{_PREFIX}{index}"
 
+    @property
+    def host(self) -> Path:
+        """The folder of what belongs to no single interface."""
+        return self._path / "host"
+
     def renew(self) -> bool:
         """Mount the bpffs again if others took it away; whether that was so. Pins are then to be made anew."""
         if bpf.is_current(self._bpffs, self._reached):
@@ -56,7 +62,7 @@ class PinFolder:
         """Take off what an earlier agent left on other interfaces; unpin what has lost its interface, anywhere."""
         names = {self.of(index).name for index in wanted}
         for folder in sorted(self._path.iterdir()):
-            if folder.name not in names:
+            if folder.name not in names and folder != self.host:
                 self._remove(folder)
         for folder in self._reached.glob(f"netns-*/{_PREFIX}*"):
             if folder.parent != self._path and is_dead(folder):

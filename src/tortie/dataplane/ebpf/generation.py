@@ -1,9 +1,11 @@
-"""One generation of one interface: the policy program with its own tables, complete before any packet meets it.
+"""One generation of one interface and direction: the policy program with its own tables, complete before any packet
+meets it.
 
-    EndpointState + sets ──▶ Plan (blocks, members, digest) ──▶ Classifier ──▶ Generation (maps filled, program loaded)
+    EndpointState + sets ──▶ Plan (blocks, members, digest) ──▶ Classifiers ──▶ Generation (maps filled, program loaded)
 
 The program finds nothing by name at run time: sizes and constants are written before it is loaded, so that the verifier
-removes what this generation does not use.
+removes what this generation does not use. Maps that it does not use are not created. The connection table belongs to
+the host and is shared by all generations.
 """
 
 from __future__ import annotations
@@ -11,81 +13,108 @@ from __future__ import annotations
 import mmap
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf._tables import lib
-from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members, digest
+from tortie.dataplane.ebpf.classifiers import STAGE_TABLES, Classifiers
+from tortie.dataplane.ebpf.compile import Block, Members, digest
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
+from tortie.model.conntrack import FlowState, Timeouts
 from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.packet import PORTED
-from tortie.model.verdict import Reason
+from tortie.model.packet import PORTED, TCP
+from tortie.model.policy import Stage
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
-REASON_BASE: int = lib.REASON_BASE
-"""Counters from here on are results."""
-REASONS: Mapping[Reason, int] = {
-    reason: getattr(lib, f"REASON_{reason.name}")
-    for reason in Reason
-    if reason not in (Reason.POLICY, Reason.NO_ENDPOINT)
-}
-"""The counters of reasons; those two are never counted by a program."""
+DOORS = ("xdp", "tc", "egress")
+"""Object files with a policy program, named <door>_policy."""
+FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
+"""The connection table (flows.h)."""
+SHARED_MAPS = (*FLOW_MAPS, "local")
+"""Maps of the host that every generation which tracks connections uses."""
 MAX_FAILSAFE_NETS = 255
-SPARE_COUNTERS = 64
+CLOCK_SHIFT = 26
+"""The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
 _LINE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMap:
+    """A map of the host: its descriptor, and the id that a generation's identity depends on."""
+
+    fd: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingPlan:
+    """How a generation tracks connections."""
+
+    maps: Mapping[str, SharedMap]
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    drops_invalid: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Everything a generation is made of. Equal digests mean equal tables and program."""
+    """Everything a generation is made of. Equal digests mean equal tables and program.
 
-    tiers: tuple[tuple[Block, ...], ...]
+    `stages` has the normal class exactly where `tracking` is given.
+    """
+
+    stages: Mapping[Stage, tuple[tuple[Block, ...], ...]]
     members: Mapping[SetAtom, Members]
     failsafes: Failsafes
     vlans: frozenset[int]
+    tracking: TrackingPlan | None
     digest: bytes
 
     @classmethod
     def of(
         cls,
-        tiers: Sequence[Sequence[Block]],
+        stages: Mapping[Stage, Sequence[Sequence[Block]]],
         members: Mapping[SetAtom, Members],
         failsafes: Failsafes,
         vlans: frozenset[int] = frozenset(),
+        tracking: TrackingPlan | None = None,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
             found = [object_digest(), repr(failsafes).encode(), repr(sorted(vlans)).encode()]
-            for tier in tiers:
-                found.append(b"tier")
-                for block in tier:
-                    found += [block.terms, block.pool, block.nets4, block.nets6, repr(block.sets).encode()]
+            if tracking is not None:
+                ids = sorted((name, shared.id) for name, shared in tracking.maps.items())
+                found.append(repr((ids, tracking.timeouts, tracking.drops_invalid)).encode())
+            for stage, tiers in stages.items():
+                found.append(stage.value.encode())
+                for tier in tiers:
+                    found.append(b"tier")
+                    for block in tier:
+                        found += [block.terms, block.pool, block.nets4, block.nets6, repr(block.sets).encode()]
             for atom in sorted(members, key=repr):
                 found += [repr(atom).encode(), *members[atom]]
             return found
 
-        return cls(tuple(tuple(tier) for tier in tiers), members, failsafes, vlans, digest(parts()))
+        kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
+        return cls(kept, members, failsafes, vlans, tracking, digest(parts()))
 
 
 @cache
 def object_digest() -> bytes:
     """Identity of the BPF objects this package ships: another build of them is another generation."""
-    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in ("xdp", "tc"))
+    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in DOORS)
 
 
 class Generation:
-    """A loaded policy program with filled tables. `door` is "xdp" or "tc"."""
+    """A loaded policy program with filled tables. `door` is one of DOORS."""
 
     def __init__(self, plan: Plan, door: str, *, mark_bit: int, backend: str = "auto", has_frags: bool = True) -> None:
         self.plan, self.door = plan, door
-        self.classifier = Classifier(plan.tiers, plan.members, backend=backend)
-        self.counters = counters_of(self.classifier)
+        self.classifiers = Classifiers(plan.stages, plan.members, backend=backend)
         self._views: list[mmap.mmap] = []
         self.object = bpf.ObjectFile(OBJECTS / f"{door}.bpf.o")
         try:
@@ -94,11 +123,17 @@ class Generation:
         except BaseException:
             self.close()
             raise
-        self.classifier.settle(self.counters - REASON_BASE)
+        self.classifiers.settle()
 
     def _load(self, *, mark_bit: int, has_frags: bool) -> None:
         obj, program = self.object, f"{self.door}_policy"
-        constants, sizes = describe(obj, self.plan, self.classifier)
+        constants, sizes = describe(obj, self.plan, self.classifiers)
+        shared = self.plan.tracking.maps if self.plan.tracking is not None else {}
+        for name in (*STAGE_TABLES, *SHARED_MAPS, "fs_nets", "events"):
+            if name in shared:
+                obj.reuse_map(name, shared[name].fd)
+            elif name not in sizes:
+                obj.leave_out(name)
         for name, entries in sizes.items():
             obj.set_max_entries(name, entries)
         obj.write_rodata("cfg", constants)
@@ -108,15 +143,12 @@ class Generation:
         obj.load()
 
     def _fill(self) -> None:
-        sizes = self.classifier.sizes()
-        for name in TABLES:
-            if sizes[name]:
-                view = bpf.map_view(self.object.map_fd(name), sizes[name])
-                self.classifier.fill(name, view)
-                if name in LIVE_TABLES:
-                    self._views.append(view)
-                else:
-                    view.close()
+        for name, size in self.classifiers.sizes().items():
+            view = bpf.map_view(self.object.map_fd(name), size)
+            if self.classifiers.fill(name, view):
+                self._views.append(view)
+            else:
+                view.close()
         for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(self.plan.failsafes), strict=True):
             if data:
                 view = bpf.map_view(self.object.map_fd(name), len(data))
@@ -130,45 +162,65 @@ class Generation:
 
     def read_counters(self) -> Sequence[int]:
         """Packets by counter number, added up over the CPUs."""
-        return read_counters(self.object.map_fd("counters"), self.counters)
+        return read_counters(self.object.map_fd("counters"), self.classifiers.count)
 
     def close(self) -> None:
         """Let go of everything; what the kernel references lives on."""
-        self.classifier.close()
+        self.classifiers.close()
         for view in self._views:
             view.close()
         self._views.clear()
         self.object.close()
 
 
-def counters_of(classifier: Classifier) -> int:
-    """How many counters a generation has: reasons, results, and some for results that members added in place bring."""
-    return REASON_BASE + classifier.results + SPARE_COUNTERS
-
-
-def describe(obj: bpf.ObjectFile, plan: Plan, classifier: Classifier) -> tuple[bytes, dict[str, int]]:
-    """The constants (struct config) and the map sizes, in elements, that make an object this generation's."""
+def describe(obj: bpf.ObjectFile, plan: Plan, classifiers: Classifiers) -> tuple[bytes, dict[str, int]]:
+    """The constants (struct config) and the sizes of this generation's own maps, in elements."""
     ports, nets = failsafe_tables(plan.failsafes)
-    sizes = {name: size for name, size in classifier.sizes().items() if size}
-    sizes |= {"fs_ports": len(ports), "fs_nets": len(nets)}
-    entries = {name: max(1, -(-size // obj.value_size(name))) for name, size in sizes.items()}
-    entries["counters"] = -(-counters_of(classifier) // _LINE)
+    fields = classifiers.config()
+    bytes_of = {**classifiers.sizes(), "fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
+    sizes = {name: -(-size // obj.value_size(name)) for name, size in bytes_of.items()}
+    sizes["counters"] = -(-classifiers.count // _LINE)
+    if any(value for name, value in fields.items() if name.endswith(".has_log")):
+        sizes["events"] = EVENTS_BYTES
     layout = obj.layout("config")
     value = bytearray(obj.size_of("config"))
     vlans = bytearray(512)
     for vlan in plan.vlans:
         vlans[vlan >> 3] |= 1 << (vlan & 7)
-    fields: dict[str, int | bytes] = {
-        **classifier.config(),
+    fields |= {
         "failsafe_nets": len(nets) // obj.value_size("fs_nets"),
         "vlan_count": len(plan.vlans),
         "vlans": bytes(vlans),
         "digest": plan.digest,
     }
-    for name, field in fields.items():
+    if plan.tracking is not None:
+        fields |= _tracking_fields(plan.tracking)
+    for name, field_value in fields.items():
         offset, size = layout[name]
-        value[offset : offset + size] = field.to_bytes(size, "little") if isinstance(field, int) else field
-    return bytes(value), entries
+        value[offset : offset + size] = (
+            field_value.to_bytes(size, "little") if isinstance(field_value, int) else field_value
+        )
+    return bytes(value), sizes
+
+
+EVENTS_BYTES = 1 << 16
+
+
+def clock_units(seconds: float) -> int:
+    """A time in units of the programs' coarse clock, at least one."""
+    return min(0x7FFFFFFF, max(1, int(seconds * 1e9) >> CLOCK_SHIFT))
+
+
+def _tracking_fields(tracking: TrackingPlan) -> dict[str, int | bytes]:
+    times = tracking.timeouts
+    tcp = array("I", (clock_units(times.of(TCP, state)) for state in FlowState))
+    return {
+        "drops_invalid": int(tracking.drops_invalid),
+        "timeouts.tcp": tcp.tobytes(),
+        "timeouts.udp": clock_units(times.udp_s),
+        "timeouts.icmp": clock_units(times.icmp_s),
+        "timeouts.generic": clock_units(times.generic_s),
+    }
 
 
 def read_counters(fd: int, count: int) -> Sequence[int]:

@@ -1,11 +1,12 @@
-"""The hooks of one interface: root programs that stay, the slot they jump through, and the pins that keep both.
+"""The hooks of one interface: root programs that stay, the slots they jump through, and the pins that keep both.
 
-    XDP link ─▶ xdp_root ─┐                      tc link ─▶ tc_mark         acceleration XDP
-                          ├─▶ slot ─▶ policy
-    tc link ──▶ tc_root ──┘                                                 acceleration TC
+    arriving   XDP link ─▶ xdp_root ─┐                      tc link ─▶ tc_mark         acceleration XDP
+                                     ├─▶ slot ─▶ policy
+               tc link ──▶ tc_root ──┘                                                 acceleration TC
+    leaving    out link ─▶ tc_out ─────▶ out_slot ─▶ policy
 
-An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP) and `tc` (a tcx link; with clsact the filter stays
-by itself). What a dead agent left there enforces on, and the next one takes it over.
+An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with
+clsact the filters stay by themselves). What a dead agent left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
+from tortie.model.packet import Direction
 
 TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
 """Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
 so that other programs of the same priority stay."""
 _KEY = bytes(4)
+SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
+_NAMES = ("slot", "xdp", "tc", "out_slot", "out")
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
+
+
+_LINKS = {bpf.Hook.INGRESS: "tc", bpf.Hook.EGRESS: "out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,12 @@ class Hooks:
         """
         hooks = cls(folder, index, traits)
         try:
+            # leaving first: it is what remembers the flows whose answers arrive
+            hooks.attach_out(load("egress"))
             try:
                 hooks._attach_xdp(load)
             except KernelError as error:
-                hooks.close()
+                hooks._drop("slot", "xdp", "tc")
                 if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
                     raise
                 hooks.reason = f"no native XDP: {error.detail or error}"
@@ -72,33 +81,37 @@ class Hooks:
             raise
         return hooks
 
+    def attach_out(self, program_fd: int) -> None:
+        """Attach the root of what leaves, with the policy program to start with. Raises: KernelError."""
+        with self._roots("tc_out") as roots:
+            self._fill_slot(roots, Direction.EGRESS, program_fd)
+            self._to_tc(roots.program_fd("tc_out"), bpf.Hook.EGRESS)
+        if self.acceleration is not Acceleration.NONE:
+            self._pin()
+
     def _attach_xdp(self, load: Callable[[str], int]) -> None:
         with self._roots("xdp_root") as roots:
-            self._fill_slot(roots, load("xdp"))
+            self._fill_slot(roots, Direction.INGRESS, load("xdp"))
             self._fds["xdp"] = bpf.attach_xdp(roots.program_fd("xdp_root"), self.index)
         self.acceleration, self.reason = Acceleration.XDP, "native XDP"
-        self._attach_mark()
-
-    def _attach_mark(self) -> None:
         with self._roots("tc_mark") as roots:
-            self._to_tc(roots.program_fd("tc_mark"))
+            self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)
 
     def _attach_tc(self, load: Callable[[str], int]) -> None:
         with self._roots("tc_root") as roots:
-            self._fill_slot(roots, load("tc"))
-            self._to_tc(roots.program_fd("tc_root"))
+            self._fill_slot(roots, Direction.INGRESS, load("tc"))
+            self._to_tc(roots.program_fd("tc_root"), bpf.Hook.INGRESS)
         self.acceleration = Acceleration.TC
 
-    def _to_tc(self, program_fd: int) -> None:
+    def _to_tc(self, program_fd: int, hook: bpf.Hook) -> None:
         if self.traits.has_tcx:
-            self._fds["tc"] = bpf.attach_tcx(program_fd, self.index, bpf.Hook.INGRESS)
+            self._fds[_LINKS[hook]] = bpf.attach_tcx(program_fd, self.index, hook)
         else:
             bpf.create_clsact(self.index)
-            bpf.attach_filter(self._filter, program_fd, replace=True)
+            bpf.attach_filter(self._filter(hook), program_fd, replace=True)
 
-    @property
-    def _filter(self) -> bpf.Filter:
-        return bpf.Filter(ifindex=self.index, hook=bpf.Hook.INGRESS, priority=TC_PRIORITY, handle=TC_HANDLE)
+    def _filter(self, hook: bpf.Hook) -> bpf.Filter:
+        return bpf.Filter(ifindex=self.index, hook=hook, priority=TC_PRIORITY, handle=TC_HANDLE)
 
     def _roots(self, program: str) -> bpf.ObjectFile:
         """The object with one of its programs loaded; the slot it uses is ours if there is one already."""
@@ -106,8 +119,9 @@ class Hooks:
         try:
             for name in roots.program_names:
                 roots.set_autoload(name, name == program)
-            if "slot" in self._fds:
-                roots.reuse_map("slot", self._fds["slot"])
+            slot = "out_slot" if program == "tc_out" else "slot"
+            if slot in self._fds:
+                roots.reuse_map("slot", self._fds[slot])
             if program == "xdp_root" and self.traits.has_frags:
                 roots.set_program_flags(program, bpf.XDP_HAS_FRAGS)
             roots.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
@@ -117,10 +131,10 @@ class Hooks:
             raise
         return roots
 
-    def _fill_slot(self, roots: bpf.ObjectFile, program_fd: int) -> None:
-        if "slot" not in self._fds:
-            self._fds["slot"] = os.dup(roots.map_fd("slot"))
-        self.install(program_fd)
+    def _fill_slot(self, roots: bpf.ObjectFile, direction: Direction, program_fd: int) -> None:
+        if SLOTS[direction] not in self._fds:
+            self._fds[SLOTS[direction]] = os.dup(roots.map_fd("slot"))
+        self.install(direction, program_fd)
 
     def _pin(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -136,18 +150,27 @@ class Hooks:
         """The hooks that an earlier agent left on this interface; None if they are not whole or not on it."""
         hooks = cls(folder, index, traits)
         try:
-            for name in ("slot", "xdp", "tc"):
+            for name in _NAMES:
                 if (folder / name).exists():
                     hooks._fds[name] = bpf.open_pin(folder / name)
             hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
             hooks.reason = "native XDP" if "xdp" in hooks._fds else "tc, as the agent before found no native XDP"
-            if "slot" in hooks._fds and not hooks.missing() and hooks.installed_program():
+            missing = set(hooks.missing())
+            if "out" in missing or not hooks.installed_program(Direction.EGRESS):
+                hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
+                missing.discard("out")
+            if not missing and hooks.installed_program(Direction.INGRESS):
                 hooks._renew_roots()
                 return hooks
         except KernelError:
             pass
         hooks.close()
         return None
+
+    @property
+    def has_out(self) -> bool:
+        """Whether what leaves is policed."""
+        return "out_slot" in self._fds
 
     def _renew_roots(self) -> None:
         """Put this version's roots in place of another version's, on the same slot: no packet passes between."""
@@ -161,18 +184,27 @@ class Hooks:
 
     def _programs(self) -> dict[str, str]:
         """Link -> the root it runs, for the links there are."""
-        wanted = {"xdp": "xdp_root", "tc": "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"}
+        wanted = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}
         return {name: program for name, program in wanted.items() if name in self._fds}
+
+    @property
+    def _tc_program(self) -> str:
+        return "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"
 
     # ---- used
 
-    def install(self, program_fd: int) -> None:
-        """Let every packet from now on meet this policy program."""
-        bpf.set_program(self._fds["slot"], 0, program_fd)
+    def door(self, direction: Direction) -> str:
+        """Which policy program belongs there."""
+        return "egress" if direction is Direction.EGRESS else DOORS[self.acceleration]
 
-    def installed_program(self) -> int:
-        """Id of the policy program in the slot; 0 if it is empty."""
-        found = bpf.lookup(self._fds["slot"], _KEY, 4)
+    def install(self, direction: Direction, program_fd: int) -> None:
+        """Let every packet from now on meet this policy program."""
+        bpf.set_program(self._fds[SLOTS[direction]], 0, program_fd)
+
+    def installed_program(self, direction: Direction) -> int:
+        """Id of the policy program in the slot; 0 if it is empty or not there."""
+        slot = self._fds.get(SLOTS[direction])
+        found = bpf.lookup(slot, _KEY, 4) if slot is not None else None
         return int.from_bytes(found, "little") if found else 0
 
     def attached_program(self) -> tuple[int, str]:
@@ -182,31 +214,33 @@ class Hooks:
         elif "tc" in self._fds:
             program_id, name = bpf.link_info(self._fds["tc"]).program_id, "tc_root"
         else:
-            program_id, name = bpf.query_filter(self._filter) or 0, "tc_root"
+            program_id, name = bpf.query_filter(self._filter(bpf.Hook.INGRESS)) or 0, "tc_root"
         return program_id, name
 
     def missing(self) -> tuple[str, ...]:
         """Hooks that others took away."""
-        gone = [
-            name for name in ("xdp", "tc") if name in self._fds and bpf.link_info(self._fds[name]).ifindex != self.index
-        ]
-        if "tc" not in self._fds and (self.traits.has_tcx or bpf.query_filter(self._filter) is None):
-            gone.append("tc")
+        links: list[str] = [name for name in ("xdp", "tc", "out") if name in self._fds]
+        gone = [name for name in links if bpf.link_info(self._fds[name]).ifindex != self.index]
+        for hook, name in _LINKS.items():
+            if name in links or (hook is bpf.Hook.EGRESS and not self.has_out):
+                continue
+            if self.traits.has_tcx or bpf.query_filter(self._filter(hook)) is None:
+                gone.append(name)
         return tuple(gone)
 
     def repair(self) -> tuple[str, ...]:
         """Attach and pin again what is gone; what was. Raises: KernelError; what is still attached stays."""
         repaired = []
         for name in self.missing():
-            if name in self._fds:
-                os.close(self._fds.pop(name))
+            self._drop(name)
             (self.folder / name).unlink(missing_ok=True)
-            program = {"xdp": "xdp_root", "tc": "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"}[name]
+            program = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}[name]
             with self._roots(program) as roots:
                 if name == "xdp":
                     self._fds["xdp"] = bpf.attach_xdp(roots.program_fd(program), self.index)
                 else:
-                    self._to_tc(roots.program_fd(program))
+                    hook = bpf.Hook.EGRESS if name == "out" else bpf.Hook.INGRESS
+                    self._to_tc(roots.program_fd(program), hook)
             repaired.append(f"{program} on interface {self.index}")
         if any(not (self.folder / name).exists() for name in self._fds):
             self._pin()
@@ -217,15 +251,22 @@ class Hooks:
 
     def detach(self) -> None:
         """Take everything of ours off the interface."""
-        for name in ("xdp", "tc"):
+        for name in ("xdp", "tc", "out"):
             if name in self._fds:
                 with suppress(KernelError):  # dead with its interface
                     bpf.detach(self._fds[name])
-        if "tc" not in self._fds:
-            with suppress(KernelError):
-                bpf.detach_filter(self._filter)
+        for hook, name in _LINKS.items():
+            if name not in self._fds:
+                with suppress(KernelError):
+                    bpf.detach_filter(self._filter(hook))
         remove_folder(self.folder)
         self.close()
+
+    def _drop(self, *names: str) -> None:
+        """Let go of these descriptors; what is not pinned goes with them."""
+        for name in names:
+            if name in self._fds:
+                os.close(self._fds.pop(name))
 
     def close(self) -> None:
         """Let go of the descriptors; what is pinned stays attached."""
@@ -237,7 +278,7 @@ class Hooks:
 def is_dead(folder: Path) -> bool:
     """Whether the links that are pinned in an interface's folder have lost their interface."""
     try:
-        links = [bpf.open_pin(folder / name) for name in ("xdp", "tc") if (folder / name).exists()]
+        links = [bpf.open_pin(folder / name) for name in ("xdp", "tc", "out") if (folder / name).exists()]
     except KernelError:
         return False
     try:

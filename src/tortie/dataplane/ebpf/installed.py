@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 
-from tortie.dataplane.ebpf.compile import TABLES
-from tortie.dataplane.ebpf.generation import OBJECTS, read_counters
+from tortie.dataplane.ebpf.classifiers import STAGE_TABLES
+from tortie.dataplane.ebpf.generation import EVENTS_BYTES, FLOW_MAPS, OBJECTS, read_counters
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
-_SHARED = (*TABLES, "fs_ports", "fs_nets")
-"""Maps that only user space writes. The twin has counters, fragments and events of its own."""
+_SHARED = (*STAGE_TABLES, "fs_ports", "fs_nets", "local")
+"""Maps that only user space writes. The twin has counters, fragments, events and flows of its own."""
+_XDP, _SKB = Struct("=6I"), Struct("=36x2I148x")
+"""struct xdp_md; of struct __sk_buff the interface where the packet arrived (none: it was made here), and the one it
+is on. Source: linux/bpf.h."""
+_OWN = {"events": EVENTS_BYTES, **dict.fromkeys(FLOW_MAPS, 64)}
+"""Maps of the twin's own, with their sizes."""
 
 
 @dataclass(slots=True)
@@ -60,16 +67,21 @@ class Installed:
         entries = bpf.map_info(self.maps["counters"]).max_entries
         return read_counters(self.maps["counters"], entries * 64)
 
-    def test_run(self, frame: bytes) -> tuple[bpf.TestRun, Sequence[int]]:
+    def test_run(self, frame: bytes, ifindex: int) -> tuple[bpf.TestRun, Sequence[int]]:
         """What the program does to a frame, and what it counts for it.
 
         A twin runs: the same program with the same constants and the same tables, but counters of its own, so that
-        asking changes no count. Raises: KernelError, also if the twin is not the same program.
+        asking changes no count; and an empty connection table, so that the packet is the first of its flow. It is on
+        the interface of that index. Raises: KernelError, also if the twin is not the same program.
         """
         with bpf.ObjectFile(OBJECTS / f"{self.door}.bpf.o") as twin:
-            for name in _SHARED:
-                if name in self.maps:
+            for name in (*_SHARED, *_OWN):
+                if name not in self.maps:
+                    twin.leave_out(name)
+                elif name in _SHARED:
                     twin.reuse_map(name, self.maps[name])
+                else:
+                    twin.set_max_entries(name, _OWN[name])
             twin.set_max_entries("counters", bpf.map_info(self.maps["counters"]).max_entries)
             for variable in ("cfg", "mark_bit"):
                 if value := self._constant(twin, variable):
@@ -78,9 +90,19 @@ class Installed:
             fd = twin.program_fd(f"{self.door}_policy")
             if bpf.program_info(fd).tag != bpf.program_info(self.fd).tag:
                 raise KernelError("bpf", "test run", 0, "the installed program is another version's; restart the agent")
-            ran = bpf.test_run(fd, frame, ctx=b"" if self.door == "xdp" else bytes(192))
+            ran = self._run(fd, frame, ifindex)
             counted = read_counters(twin.map_fd("counters"), bpf.map_info(twin.map_fd("counters")).max_entries * 64)
         return ran, counted
+
+    def _run(self, fd: int, frame: bytes, ifindex: int) -> bpf.TestRun:
+        if self.door != "xdp":
+            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if self.door == "egress" else ifindex, ifindex))
+        try:
+            return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
+        except KernelError as error:
+            if error.code != errno.EINVAL:  # before Linux 5.14 it always arrives at the loopback device
+                raise
+            return bpf.test_run(fd, frame)
 
     def close(self) -> None:
         """Close the descriptors."""

@@ -1,53 +1,50 @@
-"""One interface of the driver: its hooks, its newest generation, and exact counts over all of them."""
+"""One interface of the driver: its hooks, the newest generation of each direction, and exact counts."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InstalledVerdict, LogEvent
-from tortie.dataplane.ebpf.compile import Classifier
+from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.frames import frame
-from tortie.dataplane.ebpf.generation import REASON_BASE, REASONS, Generation, Plan
-from tortie.dataplane.ebpf.hooks import DOORS, Hooks, Traits
+from tortie.dataplane.ebpf.generation import Generation, Plan
+from tortie.dataplane.ebpf.hooks import Hooks, Traits
 from tortie.dataplane.ebpf.installed import Installed
-from tortie.dataplane.ebpf.plan import RuleIndex
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import Net
-from tortie.model.desired import EndpointState, SetChange
-from tortie.model.packet import Packet
+from tortie.model.desired import SetChange
+from tortie.model.packet import Direction, Packet
 from tortie.model.verdict import Reason, RuleRef, Verdict
 
 GRACE_S = 0.05
 """How long a packet may still be in a program that was replaced: far more than one softirq takes."""
-_REASON_OF = {place: reason for reason, place in REASONS.items()}
-_VERDICTS = {1: Verdict.DENY, 2: Verdict.CONTINUE}
-
-Counts = Counter[RuleRef | Reason]
+_DROPPED = {"xdp": 1, "tc": 2, "egress": 2}
+"""What a door returns for a dropped packet."""
+_DIRECTIONS = {"xdp": Direction.INGRESS, "tc": Direction.INGRESS, "egress": Direction.EGRESS}
+Plans = Mapping[Direction, tuple[Plan, RuleIndex]]
 
 
 class Running:
     """A policy program that packets meet, with what its counters mean. Its tables can change in place if we made it."""
 
     def __init__(
-        self, plan: Plan, index: RuleIndex, installed: Installed, classifier: Classifier, generation: Generation | None
+        self,
+        plan: Plan,
+        index: RuleIndex,
+        installed: Installed,
+        classifiers: Classifiers,
+        generation: Generation | None,
     ) -> None:
         self.plan, self.index, self.installed = plan, index, installed
-        self.classifier, self.generation = classifier, generation
+        self.classifiers, self.generation = classifiers, generation
         self.is_outdated = False
         """Members changed in place: the tables no longer are what the digest says."""
-        self._refs: Sequence[RuleRef] | None = None
-
-    @property
-    def refs(self) -> Sequence[RuleRef]:
-        """Rules by number."""
-        if self._refs is None:
-            self._refs = self.index.refs()
-        return self._refs
 
     def change(self, set_id: str, change: SetChange) -> bool:
         """Take a change of a set's members in place; False: a new generation is needed."""
@@ -59,13 +56,13 @@ class Running:
             return False
         self.is_outdated = True
         return all(
-            isinstance(net, Net) and self.generation.classifier.change_host(net, atom, is_member=is_member)
+            isinstance(net, Net) and self.classifiers.change_host(net, atom, is_member=is_member)
             for net, is_member in members
         )
 
     def uses(self, set_id: str) -> bool:
         """Whether a rule names the set."""
-        return any(atom.set_id == set_id for tier in self.plan.tiers for block in tier for atom in block.sets)
+        return self.classifiers.uses(set_id)
 
     def counts(self) -> Counts:
         """Packets by rule met and by reason."""
@@ -73,21 +70,24 @@ class Running:
 
     def meaning(self, counters: Sequence[int]) -> Counts:
         """What those counters say."""
-        found: Counts = Counter()
-        for number, count in enumerate(counters):
-            if not count:
-                continue
-            if number < REASON_BASE:
-                if number in _REASON_OF:
-                    found[_REASON_OF[number]] += count
-            elif self.classifier.counts_rules:
-                found[self.refs[number - REASON_BASE]] += count
-            elif outcome := self.classifier.outcome(number - REASON_BASE):
-                for rule in outcome.rules:
-                    found[self.refs[rule]] += count
-                if outcome.reason != REASON_BASE:
-                    found[_REASON_OF[outcome.reason]] += count
-        return found
+        return self.classifiers.meaning(counters, self.index)
+
+    def ask(self, packet: Packet, ifindex: int) -> InstalledVerdict:
+        """The program's verdict on a packet that is the first of its flow, its reason and what decided."""
+        data = frame(packet)
+        ran, counted = self.installed.test_run(data, ifindex)
+        meaning = self.meaning(counted)
+        met = [rule for refs in self.index.refs.values() for rule in refs if rule in meaning]
+        reasons = [reason for reason in meaning if isinstance(reason, Reason)]
+        rule: RuleRef | None = None if reasons or not met else met[-1]
+        reason = rule.reason if rule is not None else reasons[0] if reasons else Reason.POLICY
+        is_dropped = ran.retval == _DROPPED[self.installed.door]
+        if self.installed.door == "xdp":
+            is_untracked = len(ran.data_out) > len(data)
+        else:
+            is_untracked = self.installed.door == "tc" and any(ran.ctx_out[8:12])
+        verdict = Verdict.DENY if is_dropped else Verdict.ALLOW
+        return InstalledVerdict(verdict, reason, rule, is_tracked=not is_untracked)
 
     def close(self) -> None:
         """Let go; the kernel keeps what packets meet."""
@@ -95,124 +95,25 @@ class Running:
         if self.generation is not None:
             self.generation.close()
         else:
-            self.classifier.close()
+            self.classifiers.close()
 
 
-class InterfacePlane:
-    """See the module."""
+class Lane:
+    """One direction: what packets meet now, what they met before, and the sum."""
 
-    def __init__(self, folder: Path, traits: Traits) -> None:
-        self._folder, self._traits = folder, traits
-        self.hooks: Hooks | None = None
+    def __init__(self) -> None:
         self.running: Running | None = None
         self._retired: list[tuple[float, Running]] = []
         self._totals: Counts = Counter()
 
-    def enforce(self, state: EndpointState, plan: Plan, index: RuleIndex) -> bool:
-        """Make the interface enforce the plan; whether anything changed. Raises: KernelError, Unsupported; the state
-        before stays."""
-        if self.hooks is None:
-            self.hooks = Hooks.adopt(self._folder, state.interface.index, self._traits)
-        if self.hooks is None:
-            self._attach(state.interface.index, plan, index)
-            return True
-        running = self.running
-        if running is None:
-            running = self._take_over(self.hooks, plan, index)
-        elif running.plan.digest == plan.digest and not running.is_outdated:
-            running.index = index
-        else:
-            running = None
-        if running is not None:
-            self.running = running
-            return False
-        made = self._make(DOORS[self.hooks.acceleration], plan, index)
-        self.hooks.install(made.installed.fd)
-        self._replace(made)
-        return True
-
-    def place(self, index: int, folder: Path) -> None:
-        """Be on the interface of that index, with pins in that folder; one that came again has another index."""
-        if self.hooks is not None and self.hooks.index != index:
-            self.release()
-        self._folder = folder
-
-    def keep(self, index: int) -> bool:
-        """Take over what an earlier agent left, as it is, where its newest policy is refused; whether there is any."""
-        if self.hooks is None:
-            self.hooks = Hooks.adopt(self._folder, index, self._traits)
-        return self.hooks is not None
-
-    def move(self, folder: Path) -> None:
-        """Have the pins in another folder from the next repair on: the bpffs they were in is gone."""
-        self._folder = folder
-        if self.hooks is not None:
-            self.hooks.folder = folder
-
-    def _attach(self, index: int, plan: Plan, rules: RuleIndex) -> None:
-        made: dict[str, Running] = {}
-
-        def load(door: str) -> int:
-            made[door] = self._make(door, plan, rules)
-            return made[door].installed.fd
-
-        try:
-            self.hooks = Hooks.attach(self._folder, index, self._traits, load)
-        except BaseException:
-            for running in made.values():
-                running.close()
-            raise
-        self._replace(made.pop(DOORS[self.hooks.acceleration]))
-        for running in made.values():
-            running.close()
-
-    def _make(self, door: str, plan: Plan, index: RuleIndex) -> Running:
-        generation = Generation(plan, door, mark_bit=self._traits.mark_bit, has_frags=self._traits.has_frags)
-        try:
-            installed = Installed.open(bpf.program_info(generation.program_fd).id, door)
-        except BaseException:
-            generation.close()
-            raise
-        return Running(plan, index, installed, generation.classifier, generation)
-
-    def _take_over(self, hooks: Hooks, plan: Plan, index: RuleIndex) -> Running | None:
-        """The program that an earlier agent left, if it is what the plan asks for."""
-        installed = Installed.open(hooks.installed_program(), DOORS[hooks.acceleration])
-        try:
-            if installed.digest() == plan.digest and "counters" in installed.maps:
-                return Running(plan, index, installed, Classifier(plan.tiers, plan.members), None)
-        except BaseException:
-            installed.close()
-            raise
-        installed.close()
-        return None
-
-    def _replace(self, running: Running) -> None:
+    def replace(self, running: Running) -> None:
+        """Another program is in the slot; the one before is kept until no packet can be in it."""
         if self.running is not None:
             self._retired.append((time.monotonic() + GRACE_S, self.running))
         self.running = running
 
-    def repair(self) -> tuple[str, ...]:
-        """Put back what others removed; what that was. Raises: KernelError."""
-        if self.hooks is None:
-            return ()
-        repaired = list(self.hooks.repair())
-        if (
-            self.running is not None
-            and self.hooks.installed_program() != bpf.program_info(self.running.installed.fd).id
-        ):
-            self.hooks.install(self.running.installed.fd)
-            repaired.append(f"policy program of interface {self.hooks.index}")
-        return tuple(repaired)
-
-    def could_have_xdp(self) -> bool:
-        """Whether another's XDP program made us use tc, and is gone now."""
-        if self.hooks is None or self.hooks.acceleration is Acceleration.XDP:
-            return False
-        return "is there; remove it" in self.hooks.reason and bpf.xdp_query(self.hooks.index)[0] == 0
-
     def counts(self) -> Counts:
-        """Exact totals of this interface, over every generation since we took it over."""
+        """Exact totals over every generation since we took the interface over."""
         self.settle()
         found = self._totals.copy()
         for running in (*(running for _, running in self._retired), *([self.running] if self.running else ())):
@@ -231,41 +132,7 @@ class InterfacePlane:
                 kept.append((until, running))
         self._retired = kept
 
-    def probe(self, packet: Packet) -> InstalledVerdict | None:
-        """The installed program's verdict on a packet, its reason and its deciding rule."""
-        running = self.running
-        if running is None:
-            return None
-        data = frame(packet)
-        ran, counted = running.installed.test_run(data)
-        meaning = running.meaning(counted)
-        met = [rule for rule in running.refs if rule in meaning]
-        reasons = [reason for reason in meaning if isinstance(reason, Reason)]
-        if running.installed.door == "xdp":
-            verdict = _VERDICTS[ran.retval]
-            if verdict is Verdict.CONTINUE and len(ran.data_out) > len(data):
-                verdict = Verdict.ALLOW
-        else:
-            mark = int.from_bytes(ran.ctx_out[8:12], "little")
-            verdict = Verdict.DENY if ran.retval == 2 else Verdict.ALLOW if mark else Verdict.CONTINUE
-        decided = not reasons
-        return InstalledVerdict(verdict, Reason.POLICY if decided else reasons[0], met[-1] if decided and met else None)
-
-    def log_events(self, interface: str) -> Sequence[LogEvent]:
-        """Packets that met Log rules since the last call."""
-        running = self.running
-        if running is None or "events" not in running.installed.maps:
-            return ()
-        return _events(running, interface)
-
-    def release(self) -> None:
-        """Take everything of ours off the interface."""
-        if self.hooks is not None:
-            self.hooks.detach()
-            self.hooks = None
-        self.close_programs()
-
-    def close_programs(self) -> None:
+    def close(self) -> None:
         """Fold the counts, let go of the programs."""
         self.settle(at_once=True)
         if self.running is not None:
@@ -274,12 +141,185 @@ class InterfacePlane:
             self.running = None
 
 
+class InterfacePlane:
+    """See the module."""
+
+    def __init__(self, folder: Path, traits: Traits) -> None:
+        self._folder, self._traits = folder, traits
+        self.hooks: Hooks | None = None
+        self.lanes = {direction: Lane() for direction in Direction}
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether programs of ours are attached."""
+        return self.hooks is not None
+
+    def adopt(self, index: int) -> bool:
+        """Take over what an earlier agent left attached, as it is; whether there is anything."""
+        if self.hooks is None:
+            self.hooks = Hooks.adopt(self._folder, index, self._traits)
+        return self.hooks is not None
+
+    def enforce(self, index: int, plans: Plans) -> bool:
+        """Make the interface enforce the plans; whether anything changed. Raises: KernelError, Unsupported; the state
+        before stays."""
+        if not self.adopt(index):
+            self._attach(index, plans)
+            return True
+        assert self.hooks is not None
+        hooks = self.hooks
+        wanted = {
+            hooks.door(direction): one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)
+        }
+        for door, running in self._make_all(wanted).items():
+            direction = _DIRECTIONS[door]
+            if direction is Direction.EGRESS and not self.hooks.has_out:
+                self.hooks.attach_out(running.installed.fd)
+            else:
+                self.hooks.install(direction, running.installed.fd)
+            self.lanes[direction].replace(running)
+        return bool(wanted)
+
+    def place(self, index: int, folder: Path) -> None:
+        """Be on the interface of that index, with pins in that folder; one that came again has another index."""
+        if self.hooks is not None and self.hooks.index != index:
+            self.release()
+        self._folder = folder
+
+    def move(self, folder: Path) -> None:
+        """Have the pins in another folder from the next repair on: the bpffs they were in is gone."""
+        self._folder = folder
+        if self.hooks is not None:
+            self.hooks.folder = folder
+
+    def _attach(self, index: int, plans: Plans) -> None:
+        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in ("egress", "xdp")})
+
+        def load(door: str) -> int:
+            if door not in made:
+                made[door] = self._make(door, *plans[_DIRECTIONS[door]])
+            return made[door].installed.fd
+
+        try:
+            self.hooks = Hooks.attach(self._folder, index, self._traits, load)
+        except BaseException:
+            for running in made.values():
+                running.close()
+            raise
+        for direction, lane in self.lanes.items():
+            lane.replace(made.pop(self.hooks.door(direction)))
+        for running in made.values():
+            running.close()
+
+    def _make_all(self, wanted: Mapping[str, tuple[Plan, RuleIndex]]) -> dict[str, Running]:
+        """Generations by their door, loaded side by side: the verifier takes most of the time, outside of Python."""
+        if not wanted:
+            return {}
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            futures = {door: pool.submit(self._make, door, *one) for door, one in wanted.items()}
+        errors = [error for future in futures.values() if (error := future.exception()) is not None]
+        if errors:
+            for future in futures.values():
+                if future.exception() is None:
+                    future.result().close()
+            raise errors[0]
+        return {door: future.result() for door, future in futures.items()}
+
+    def _make(self, door: str, plan: Plan, index: RuleIndex) -> Running:
+        generation = Generation(plan, door, mark_bit=self._traits.mark_bit, has_frags=self._traits.has_frags)
+        try:
+            installed = Installed.open(bpf.program_info(generation.program_fd).id, door)
+        except BaseException:
+            generation.close()
+            raise
+        return Running(plan, index, installed, generation.classifiers, generation)
+
+    def _keeps(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> bool:
+        """Whether the program in the slot is what the plan asks for, be it ours or an earlier agent's."""
+        lane = self.lanes[direction]
+        if lane.running is None:
+            lane.running = self._take_over(hooks, direction, plan, index)
+            return lane.running is not None
+        if lane.running.plan.digest != plan.digest or lane.running.is_outdated:
+            return False
+        lane.running.index = index
+        return True
+
+    def _take_over(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> Running | None:
+        program = hooks.installed_program(direction)
+        if not program:
+            return None
+        installed = Installed.open(program, hooks.door(direction))
+        try:
+            if installed.digest() == plan.digest and "counters" in installed.maps:
+                return Running(plan, index, installed, Classifiers(plan.stages, plan.members), None)
+        except BaseException:
+            installed.close()
+            raise
+        installed.close()
+        return None
+
+    def repair(self) -> tuple[str, ...]:
+        """Put back what others removed; what that was. Raises: KernelError."""
+        if self.hooks is None:
+            return ()
+        repaired = list(self.hooks.repair())
+        for direction, lane in self.lanes.items():
+            running = lane.running
+            if running is None:
+                continue
+            if self.hooks.installed_program(direction) != bpf.program_info(running.installed.fd).id:
+                self.hooks.install(direction, running.installed.fd)
+                repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
+        return tuple(repaired)
+
+    def could_have_xdp(self) -> bool:
+        """Whether another's XDP program made us use tc, and is gone now."""
+        if self.hooks is None or self.hooks.acceleration is Acceleration.XDP:
+            return False
+        return "is there; remove it" in self.hooks.reason and bpf.xdp_query(self.hooks.index)[0] == 0
+
+    def counts(self, direction: Direction) -> Counts:
+        """Exact totals of one direction."""
+        return self.lanes[direction].counts()
+
+    def settle(self) -> None:
+        """Let go of replaced generations that no packet can be in any more."""
+        for lane in self.lanes.values():
+            lane.settle()
+
+    def probe(self, direction: Direction, packet: Packet) -> InstalledVerdict | None:
+        """The installed program's verdict on a packet."""
+        running = self.lanes[direction].running
+        return running.ask(packet, self.hooks.index) if running is not None and self.hooks is not None else None
+
+    def log_events(self, interface: str) -> Sequence[LogEvent]:
+        """Packets that met Log rules since the last call."""
+        found: list[LogEvent] = []
+        for lane in self.lanes.values():
+            if lane.running is not None and "events" in lane.running.installed.maps:
+                found += _events(lane.running, interface)
+        return found
+
+    @property
+    def backend(self) -> str:
+        """The classifiers' back ends, for those who look closely."""
+        running = self.lanes[Direction.INGRESS].running
+        return running.classifiers.backend if running is not None else ""
+
+    def release(self) -> None:
+        """Take everything of ours off the interface."""
+        if self.hooks is not None:
+            self.hooks.detach()
+            self.hooks = None
+        for lane in self.lanes.values():
+            lane.close()
+
+
 def _events(running: Running, interface: str) -> Sequence[LogEvent]:
-    found = []
     with bpf.RingBuffer(running.installed.maps["events"]) as ring:
         events = [decode(record) for record in ring.consume()]
-    for packet, counter in events:
-        outcome = None if running.classifier.counts_rules else running.classifier.outcome(counter - REASON_BASE)
-        rules = (counter - REASON_BASE,) if running.classifier.counts_rules else outcome.rules if outcome else ()
-        found.append(LogEvent(interface, packet, tuple(running.refs[rule] for rule in rules)))
-    return found
+    return [
+        LogEvent(interface, packet, tuple(running.classifiers.rules_met(counter, running.index)))
+        for packet, counter in events
+    ]

@@ -1,21 +1,27 @@
-"""What a generation of an interface has to hold: pure, and quick where little changed.
+"""What a generation of an interface and direction has to hold: pure, and quick where little changed.
 
 Blocks are kept for as long as the policy object is the same (and the port sets its terms depend on), members for as
 long as the set is; so a change costs what it touches, and then the classifier's bulk work.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Block, Members, compile_rules, members_of
-from tortie.dataplane.ebpf.generation import Plan
+from tortie.dataplane.ebpf.generation import Plan, TrackingPlan
 from tortie.dataplane.ebpf.terms import SetAtom
-from tortie.model.desired import EndpointState
+from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet, NamedPortSet, ServiceSet
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, PolicyKey, Stage
-from tortie.model.verdict import RuleRef
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
+from tortie.model.rule import Action, Rule
+from tortie.model.verdict import RuleRef, default_deny, missing_profile, tier_end
+
+_DENY_ALL = compile_rules([Rule(Action.DENY)], {})
+"""Behind a tier, for a missing profile, and at the end of everything."""
+_WITHOUT_TRACK = frozenset({Direction.INGRESS})
+"""Directions whose untracked policy is decided by a program; that of leaving packets is nft's."""
 
 
 def refusals(state: EndpointState) -> tuple[str, ...]:
@@ -24,14 +30,17 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     for (stage, _), tiers in state.tiers.items():
         for tier in tiers:
             for policy in tier.policies:
-                if stage is not Stage.UNTRACKED:
-                    name = {Stage.PRE_DNAT: "pre-DNAT", Stage.FORWARD: "forward", Stage.NORMAL: "normal"}[stage]
+                if stage is Stage.PRE_DNAT:
                     found[
-                        f"{policy.key} is {name} policy, which is not enforced yet: only untracked policy is; "
-                        "set doNotTrack and applyOnForward, or delete it"
+                        f"{policy.key} is pre-DNAT policy, which is not enforced yet: remove preDNAT, or delete it"
                     ] = None
                 elif policy.reason_refused:
-                    found[f"{policy.key} (untracked): {policy.reason_refused}"] = None
+                    found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
+    if not state.interface.has_ethernet:
+        found[
+            f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
+            "yet: remove the endpoint, and protect the interface that the tunnel runs over"
+        ] = None
     if state.is_wildcard:
         found[
             f"HostEndpoint({state.endpoint}) is a wildcard (interfaceName '*'), which is not enforced yet: "
@@ -40,70 +49,108 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleIndex:
-    """Numbers of rules over all blocks of a generation -> references."""
+class _Tiers:
+    """A stage on its way: blocks in order, and what their rules are called."""
 
-    policies: tuple[tuple[str, PolicyKey, int], ...]
+    def __init__(self) -> None:
+        self.tiers: list[list[Block]] = []
+        self.refs: list[RuleRef] = []
 
-    def refs(self) -> Sequence[RuleRef]:
-        """The references, by number."""
-        return [RuleRef(tier, key, index) for tier, key, count in self.policies for index in range(count)]
+    def next_tier(self) -> None:
+        self.tiers.append([])
+
+    def add(self, block: Block, tier: str, key: PolicyKey) -> None:
+        self.tiers[-1].append(block)
+        self.refs += [RuleRef(tier, key, index) for index in range(block.rules)]
+
+    def end(self, ref: RuleRef) -> None:
+        self.tiers[-1].append(_DENY_ALL)
+        self.refs.append(ref)
 
 
 class Planner:
     """Endpoint states -> plans, remembering blocks and members between calls."""
 
-    def __init__(self, direction: Direction = Direction.INGRESS) -> None:
-        self._direction = direction
-        self._blocks: dict[PolicyKey, tuple[Policy, tuple[IPSet | None, ...], Block]] = {}
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[PolicyKey, Direction], tuple[Policy | Profile, tuple[IPSet | None, ...], Block]] = {}
         self._members: dict[SetAtom, tuple[IPSet, Members]] = {}
 
-    def plan(self, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> tuple[Plan, RuleIndex]:
-        """The generation that enforces the endpoint's untracked policy, and what its rule numbers mean."""
-        tiers: list[list[Block]] = []
-        index: list[tuple[str, PolicyKey, int]] = []
-        atoms: dict[SetAtom, None] = {}
-        for group in state.stage(Stage.UNTRACKED, self._direction):
-            blocks = []
-            for policy in group.policies:
-                block = self._block(policy, sets)
-                blocks.append(block)
-                index.append((group.tier.name, policy.key, block.rules))
-                atoms.update(dict.fromkeys(block.sets))
-            tiers.append(blocks)
+    def plan(
+        self,
+        state: EndpointState,
+        direction: Direction,
+        sets: Mapping[str, IPSet],
+        failsafes: Failsafes,
+        tracking: TrackingPlan | None,
+    ) -> tuple[Plan, RuleIndex]:
+        """The generation that enforces the endpoint's policy in one direction, and what its rule numbers mean.
+
+        Without `tracking` the normal class is left out: what untracked policy does not decide, passes.
+        """
+        made: dict[Stage, _Tiers] = {}
+        if direction in _WITHOUT_TRACK and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
+            made[Stage.UNTRACKED] = self._untracked(state, direction, sets)
+        if tracking is not None:
+            made[Stage.NORMAL] = self._normal(state, direction, sets)
+        atoms = dict.fromkeys(
+            atom for part in made.values() for tier in part.tiers for block in tier for atom in block.sets
+        )
         members = {atom: self._members_of(atom, sets) for atom in atoms}
-        plan = Plan.of(tiers, members, failsafes, state.interface.vlans)
-        return plan, RuleIndex(tuple(index))
+        plan = Plan.of(
+            {stage: part.tiers for stage, part in made.items()}, members, failsafes, state.interface.vlans, tracking
+        )
+        return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
+
+    def _untracked(self, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
+        made = _Tiers()
+        for group in state.stage(Stage.UNTRACKED, direction):
+            made.next_tier()
+            for policy in group.policies:
+                made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
+        return made
+
+    def _normal(self, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
+        """Tiers, each with its end; then the profiles as tiers of their own; then the default deny."""
+        made = _Tiers()
+        for group in state.stage(Stage.NORMAL, direction):
+            made.next_tier()
+            for policy in group.policies:
+                made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
+            if group.tier.default_action is TierAction.DENY:
+                made.end(tier_end(group.tier.name))
+        for profile in state.profiles:
+            made.next_tier()
+            if isinstance(profile, MissingProfile):
+                made.end(missing_profile(profile.name))
+            else:
+                key = PolicyKey("Profile", "", profile.name)
+                made.add(self._block(key, profile, direction, sets), "", key)
+        made.next_tier()
+        made.end(default_deny(state.endpoint))
+        return made
 
     def forget(self, policies: Iterable[PolicyKey], sets: Mapping[str, IPSet]) -> None:
-        """Drop the blocks of policies, and members of sets, that are gone."""
+        """Drop the blocks of policies and profiles, and members of sets, that are gone."""
         kept = set(policies)
-        self._blocks = {key: found for key, found in self._blocks.items() if key in kept}
+        self._blocks = {key: found for key, found in self._blocks.items() if key[0] in kept}
         self._members = {atom: found for atom, found in self._members.items() if atom.set_id in sets}
 
-    def _block(self, policy: Policy, sets: Mapping[str, IPSet]) -> Block:
-        known = self._blocks.get(policy.key)
+    def _block(
+        self, key: PolicyKey, policy: Policy | Profile, direction: Direction, sets: Mapping[str, IPSet]
+    ) -> Block:
+        known = self._blocks.get((key, direction))
+        rules = _rules(policy, direction)
         if known is not None and known[0] is policy:
             if not known[1]:
                 return known[2]
-            port_sets = self._port_sets(policy, sets)
+            port_sets = _port_sets(rules, sets)
             if all(a is b for a, b in zip(known[1], port_sets, strict=True)):
                 return known[2]
         else:
-            port_sets = self._port_sets(policy, sets)
-        block = compile_rules(policy.rules(self._direction), sets)
-        self._blocks[policy.key] = (policy, port_sets, block)
+            port_sets = _port_sets(rules, sets)
+        block = compile_rules(rules, sets)
+        self._blocks[key, direction] = (policy, port_sets, block)
         return block
-
-    def _port_sets(self, policy: Policy, sets: Mapping[str, IPSet]) -> tuple[IPSet | None, ...]:
-        """The sets whose members the terms depend on, not only the tables."""
-        return tuple(
-            sets.get(source.set_id)
-            for rule in policy.rules(self._direction)
-            for source in rule.set_sources()
-            if isinstance(source, NamedPortSet | ServiceSet)
-        )
 
     def _members_of(self, atom: SetAtom, sets: Mapping[str, IPSet]) -> Members:
         members = sets.get(atom.set_id)
@@ -115,3 +162,19 @@ class Planner:
         found = members_of(atom, members)
         self._members[atom] = (members, found)
         return found
+
+
+def _rules(policy: Policy | Profile, direction: Direction) -> Sequence[Rule]:
+    if isinstance(policy, Policy):
+        return policy.rules(direction)
+    return policy.ingress if direction is Direction.INGRESS else policy.egress
+
+
+def _port_sets(rules: Sequence[Rule], sets: Mapping[str, IPSet]) -> tuple[IPSet | None, ...]:
+    """The sets whose members the terms depend on, not only the tables."""
+    return tuple(
+        sets.get(source.set_id)
+        for rule in rules
+        for source in rule.set_sources()
+        if isinstance(source, NamedPortSet | ServiceSet)
+    )

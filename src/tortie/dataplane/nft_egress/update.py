@@ -29,6 +29,8 @@ def render_set_change(
     `after` holds the IP sets with the changes made. The cost is that of the change where only single addresses and
     ports change, and that of the set where nets do.
     """
+    if not rendered.digest:  # there is no table, and no set could ask for one
+        return SetUpdate("", rendered)
     used = {set_id for named in rendered.named.values() for set_id in named.set_ids}
     relevant: dict[str, SetChange] = {}
     for set_id in changes.keys() & (used | rendered.absent):

@@ -88,6 +88,32 @@ def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
     checked(lib.tortie_map_update_batch(fd, keys, values, count), f"update {count} elements of {_named(fd)}")
 
 
+def read_batches(fd: int, size: int = 4096) -> Iterator[tuple[memoryview, memoryview, int]]:
+    """The elements of a hash map, as (keys, values, how many) of up to `size` at a time.
+
+    The memory is used again for the next batch. Elements that come or go meanwhile may be missed or seen twice.
+    Source: BPF_MAP_LOOKUP_BATCH, Linux 5.6.
+    """
+    info = map_info(fd)
+    if info.type not in (HASH, LRU_HASH):
+        raise ValueError(f"map {info.name} is no hash map")
+    keys, values = bytearray(size * info.key_size), bytearray(size * info.value_size)
+    cursor = ffi.new("uint32_t[]", 1)
+    while cursor[0] != _END:
+        count = lib.tortie_map_read_batch(fd, cursor, ffi.from_buffer(keys), ffi.from_buffer(values), size)
+        checked(count, f"read map {info.name}")
+        if count:
+            yield memoryview(keys)[: count * info.key_size], memoryview(values)[: count * info.value_size], count
+
+
+_END = 0xFFFFFFFF
+
+
+def delete_keys(fd: int, keys: bytes, key_size: int) -> int:
+    """Delete these elements, keys one after another; how many of them were there."""
+    return checked(lib.tortie_map_delete_keys(fd, keys, key_size, len(keys) // key_size), f"delete of {_named(fd)}")
+
+
 def set_program(fd: int, index: int, program_fd: int) -> None:
     """Put a program into a slot of a program array: from the next packet on, tail calls go there."""
     update(fd, struct.pack("=I", index), struct.pack("=i", program_fd))

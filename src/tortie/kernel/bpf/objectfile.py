@@ -81,6 +81,14 @@ class ObjectFile:
         """Size a map."""
         checked(lib.bpf_map__set_max_entries(self._map(name), entries), f"size map {name} of {self._path.name}")
 
+    def leave_out(self, name: str) -> None:
+        """Do not create a map. The verifier refuses a program that can reach it."""
+        checked(lib.bpf_map__set_autocreate(self._map(name), False), f"leave out map {name} of {self._path.name}")
+
+    def key_size(self, name: str) -> int:
+        """Bytes of a map's key."""
+        return int(lib.bpf_map__key_size(self._map(name)))
+
     def value_size(self, name: str) -> int:
         """Bytes of a map's value."""
         return int(lib.bpf_map__value_size(self._map(name)))

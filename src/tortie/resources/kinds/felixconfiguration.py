@@ -1,11 +1,13 @@
 """FelixConfiguration: settings of the agents.
 
-What tortie acts on are the failsafe ports and the interface lists; an annotation `config.projectcalico.org/<Parameter>`
-overrides their fields, as upstream.
+What tortie acts on are the failsafe ports, the interface lists and connection tracking; an annotation
+`config.projectcalico.org/<Parameter>` overrides their fields, as upstream.
 Source: reference config.md.
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -19,16 +21,26 @@ from tortie.resources.felix_fields import FELIX_FIELDS
 from tortie.resources.fields import Scope, join
 from tortie.resources.kind import NAME, Draft, Kind, Resource
 from tortie.resources.lowering import Meaningless
-from tortie.resources.nodes import Mapping
+from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.problems import shorten
+from tortie.resources.values import AUTO, seconds
 
 _PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 _OVERRIDE = "config.projectcalico.org/"
-_FAILSAFE_PARAMETERS = {
-    "failsafeinboundhostports": "failsafeInboundHostPorts",
-    "failsafeoutboundhostports": "failsafeOutboundHostPorts",
+_TIMEOUTS = {
+    key.lower(): key
+    for key in (
+        "tcpSynSent",
+        "tcpEstablished",
+        "tcpFinsSeen",
+        "tcpResetSeen",
+        "udpTimeout",
+        "genericTimeout",
+        "icmpTimeout",
+    )
 }
-_LIST_PARAMETERS = {"interfaceprefix": "interfacePrefix", "interfaceexclude": "interfaceExclude"}
+_TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "none")
+_NUMBER = re.compile(r"-?(0x[0-9a-fA-F]{1,15}|0|[1-9][0-9]{0,15})\Z")
 _ENTRY = re.compile(
     r"(?:(?P<protocol>[A-Za-z]+):)?(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9./]+)):)?(?P<port>[0-9]{1,5})\Z"
 )
@@ -50,13 +62,12 @@ def _complete(draft: Draft) -> None:
     annotations = draft.metadata.get("annotations")
     for key, value in annotations.items() if isinstance(annotations, dict) else ():
         try:
-            _read_override(key, str(value))
+            _override(FelixSettings(name=draft.name), key, str(value))
         except Meaningless as error:
             node = draft.metadata_node
-            at = (node.get("annotations") if isinstance(node, Mapping) else None) or node
+            at = (node.get("annotations") if isinstance(node, MappingNode) else None) or node
             path = join("metadata.annotations", key)
-            message, expected = f"invalid failsafe ports: {error}", "tcp:22,udp:10.0.0.0/8:53"
-            draft.problems.add("TT1114", at, path, message, expected=expected, remedy="use the field of spec instead")
+            draft.problems.add("TT1114", at, path, str(error), remedy="use the field of spec instead")
     spec.setdefault("nftablesMode", "Auto")
     spec.setdefault("nftablesFlowTableOffload", "Disabled")
 
@@ -79,24 +90,63 @@ def _check_route_tables(scope: Scope, draft: Draft) -> None:
         scope.report("TT1319", ("routeTableRanges",), message, found=found, remedy="use at most 65535")
 
 
-def _read_override(key: str, value: str) -> tuple[str, tuple[FailsafePort, ...] | tuple[str, ...]] | None:
-    """The field that an annotation overrides, and its value; None where it overrides nothing that tortie acts on."""
+def _override(settings: FelixSettings, key: str, value: str) -> FelixSettings:
+    """The settings with what an annotation says in place; as they are where it says nothing that tortie acts on.
+
+    Raises: Meaningless.
+    """
     parameter = key[len(_OVERRIDE) :].lower() if key.startswith(_OVERRIDE) else ""
-    if not value.strip():
-        return None
-    items = [] if value.strip().lower() == "none" else [item.strip() for item in value.split(",") if item.strip()]
-    if parameter in _LIST_PARAMETERS:
-        return _LIST_PARAMETERS[parameter], tuple(items)
-    if parameter in _FAILSAFE_PARAMETERS:
-        return _FAILSAFE_PARAMETERS[parameter], tuple(_read_failsafe(item) for item in items)
-    return None
+    value = value.strip()
+    if not value:
+        return settings
+    items = () if value.lower() == "none" else tuple(item.strip() for item in value.split(",") if item.strip())
+    match parameter:
+        case "failsafeinboundhostports":
+            return replace(settings, failsafe_inbound=tuple(map(_read_failsafe, items)))
+        case "failsafeoutboundhostports":
+            return replace(settings, failsafe_outbound=tuple(map(_read_failsafe, items)))
+        case "interfaceprefix":  # `none` is not allowed there
+            return replace(settings, interface_prefixes=items or settings.interface_prefixes)
+        case "interfaceexclude":
+            return replace(settings, interface_exclude=items)
+        case "disableconntrackinvalidcheck":
+            return replace(settings, drops_invalid=not _read_switch(value))
+        case "bpfmapsizeconntrack":
+            return replace(settings, conntrack_size=_read_number(value))
+        case "bpfconntracktimeouts":
+            pairs = (item.partition("=") for item in items)
+            return replace(settings, conntrack_timeouts=_read_timeouts({name: text for name, _, text in pairs}))
+        case _:
+            return settings
+
+
+def _read_switch(value: str) -> bool:
+    if value.lower() not in (*_TRUE, *_FALSE):
+        raise Meaningless(f"{shorten(value)!r} is neither true nor false")
+    return value.lower() in _TRUE
+
+
+def _read_number(value: str) -> int:
+    if not _NUMBER.match(value):
+        raise Meaningless(f"{shorten(value)!r} is no number")
+    return int(value, 0)
+
+
+def _read_timeouts(found: Mapping[str, object]) -> dict[str, float | None]:
+    """The timeouts by the API's keys. What nobody can read counts as not said."""
+    values: dict[str, float | None] = {}
+    for name, text in found.items():
+        key, length = _TIMEOUTS.get(name.lower()), seconds(text) if isinstance(text, str) else None
+        if key is not None and (length is not None or text == AUTO):
+            values[key] = length
+    return values
 
 
 def _read_failsafe(item: str) -> FailsafePort:
     found = _ENTRY.match(item)
     protocol = _PORTED.get((found["protocol"] or "tcp").upper()) if found else None
     if found is None or protocol is None or int(found["port"]) > 65535:
-        raise Meaningless(f"{shorten(item)!r} is no failsafe port")
+        raise Meaningless(f"{shorten(item)!r} is no failsafe port such as tcp:22 or udp:10.0.0.0/8:53")
     remote = found["six"] or found["four"]
     try:
         return FailsafePort(protocol, int(found["port"]), parse_net(remote, strict=False) if remote else None)
@@ -118,6 +168,9 @@ class _Shape(msgspec.Struct, frozen=True, rename="camel"):
     failsafe_outbound_host_ports: tuple[_FailsafeShape, ...] | None = None
     interface_prefix: str = ""
     interface_exclude: str = ""
+    bpf_conntrack_timeouts: dict[str, object] = {}
+    bpf_map_size_conntrack: int | None = None
+    disable_conntrack_invalid_check: bool | None = None
 
 
 def _lower_failsafes(ports: tuple[_FailsafeShape, ...] | None) -> tuple[FailsafePort, ...] | None:
@@ -140,34 +193,22 @@ class _Overrides(msgspec.Struct, frozen=True):
 
 def _lower(resource: Resource) -> FelixSettings:
     shape = msgspec.convert(resource.spec, _Shape)
-    inbound = _lower_failsafes(shape.failsafe_inbound_host_ports)
-    outbound = _lower_failsafes(shape.failsafe_outbound_host_ports)
-    prefixes, exclude = _split(shape.interface_prefix), _split(shape.interface_exclude)
-    metadata = msgspec.convert(resource.body["metadata"], _Overrides)
-    for key, value in metadata.annotations.items():
-        match _read_override(key, value):
-            case ("failsafeInboundHostPorts", ports):
-                inbound = _ports_of(ports)
-            case ("failsafeOutboundHostPorts", ports):
-                outbound = _ports_of(ports)
-            case ("interfacePrefix", names):
-                prefixes = tuple(map(str, names)) or prefixes  # `none` is not allowed there
-            case ("interfaceExclude", names):
-                exclude = tuple(map(str, names))
-            case _:
-                pass
-    return FelixSettings(
+    disabled = shape.disable_conntrack_invalid_check
+    settings = FelixSettings(
         name=resource.name,
         node_selector=parse_selector(shape.node_selector) if shape.node_selector else None,
-        failsafe_inbound=inbound,
-        failsafe_outbound=outbound,
-        interface_prefixes=prefixes,
-        interface_exclude=exclude,
+        failsafe_inbound=_lower_failsafes(shape.failsafe_inbound_host_ports),
+        failsafe_outbound=_lower_failsafes(shape.failsafe_outbound_host_ports),
+        interface_prefixes=_split(shape.interface_prefix),
+        interface_exclude=_split(shape.interface_exclude),
+        conntrack_timeouts=_read_timeouts(shape.bpf_conntrack_timeouts) if shape.bpf_conntrack_timeouts else None,
+        conntrack_size=shape.bpf_map_size_conntrack,
+        drops_invalid=None if disabled is None else not disabled,
     )
-
-
-def _ports_of(items: tuple[FailsafePort, ...] | tuple[str, ...]) -> tuple[FailsafePort, ...]:
-    return tuple(item for item in items if isinstance(item, FailsafePort))
+    metadata = msgspec.convert(resource.body["metadata"], _Overrides)
+    for key, value in metadata.annotations.items():
+        settings = _override(settings, key, value)
+    return settings
 
 
 KIND = Kind(

@@ -6,7 +6,7 @@ Source: reference resources.md section 8.9.
 import msgspec
 
 from tortie.model.packet import Direction
-from tortie.model.policy import Profile
+from tortie.model.policy import DEFAULT_ALLOW, Profile
 from tortie.resources.fields import Field
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource
 from tortie.resources.lowering import HTTP_REFUSED, Meaningless, lower_rules
@@ -14,11 +14,9 @@ from tortie.resources.metadata import labels
 from tortie.resources.rules import RuleContext, rules_of
 from tortie.resources.shapes import RuleShape
 
-RESERVED = "projectcalico-default-allow"
-
 
 def _check_name(name: str) -> str | None:
-    return f"{RESERVED} is provided by tortie and cannot be changed" if name == RESERVED else None
+    return f"{DEFAULT_ALLOW} is provided by tortie and cannot be changed" if name == DEFAULT_ALLOW else None
 
 
 def _complete(draft: Draft) -> None:

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* tc egress of one interface: the tracked stages for what leaves.
+ *
+ *   local process ─▶ nft raw OUTPUT: untracked policy; what it allows carries the mark bit ─▶ tc_out ─slot─▶ egress_policy
+ *   forwarded    ──────────────────────────────────────────────────────────────────────────────▲        └─▶ driver
+ */
+#include <linux/bpf.h>
+
+typedef struct __sk_buff context_t;
+
+#define IS_EGRESS true
+#define IS_FORWARDED(ctx) ((ctx)->ingress_ifindex != 0)
+#define ARRIVED_AT(ctx) (ctx)->ifindex
+#define INTERFACE(ctx) (ctx)->ifindex
+
+#include "tortie/judge.h"
+#include "tortie/metadata.h"
+#include "tortie/skb.h"
+
+SEC("tc")
+int egress_policy(struct __sk_buff *skb)
+{
+	enum outer outer;
+
+	if (skb->mark & mark_bit) {                  /* untracked policy allowed it: decided and counted there */
+		skb->mark &= ~mark_bit;
+		return TC_ACT_UNSPEC;
+	}
+	outer = outer_of(skb);
+	if (outer == OTHER_DEVICE) {
+		count(REASON_VLAN);
+		return TC_ACT_UNSPEC;
+	}
+	return verdict_of(skb, outer) == VERDICT_DENY ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

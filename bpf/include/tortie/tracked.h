@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The tracked stages of one packet: is it of a known flow, is it for this host, and may it open one.
+ *
+ *   flow known ─▶ pass (one or two look-ups: all that an established packet costs)
+ *   else `unknown`: related ─▶ not for this host ─▶ failsafe port ─▶ invalid ─▶ normal policy ─▶ store the flow
+ */
+#ifndef TORTIE_TRACKED_H
+#define TORTIE_TRACKED_H
+
+#include "decide.h"
+#include "failsafe.h"
+#include "flows.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define MAX_OPTIONS 3            /* of a redirect, in front of the packet it is about */
+
+/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0. Agent writes. What is not here is
+ * looked up in the kernel's routes: an address that the agent has not heard of yet is protected all the same. */
+struct local_key { u32 version, address[4]; };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct local_key);
+	__type(value, u32);
+} local SEC(".maps");
+
+/* SYN, SYN+ACK, ACK, FIN+ACK, RST, RST+ACK; URG may join SYN, ACK and FIN+ACK (semantics.md). PSH, ECE and CWR are not
+ * looked at. */
+static __always_inline bool flags_possible(u32 flags)
+{
+	u64 possible = 1ull << TCP_SYN | 1ull << (TCP_SYN | TCP_ACK) | 1ull << TCP_ACK | 1ull << (TCP_FIN | TCP_ACK) |
+		       1ull << TCP_RST | 1ull << (TCP_RST | TCP_ACK) | 1ull << (TCP_SYN | TCP_URG) |
+		       1ull << (TCP_ACK | TCP_URG) | 1ull << (TCP_FIN | TCP_ACK | TCP_URG);
+
+	return possible >> (flags & (63 & ~TCP_PSH)) & 1;
+}
+
+static __always_inline bool can_open(const struct packet *p)
+{
+	u32 flags = p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK);
+
+	if (p->fragment == LATER && (has_ports(p->protocol) || is_icmp(p->protocol)))
+		return true;         /* policy decides by what is known; nothing is stored */
+	if (p->protocol == TCP)
+		return flags == TCP_SYN || flags == TCP_ACK;
+	if (is_icmp(p->protocol))
+		return is_request(p->protocol, p->dport >> 8);
+	return p->protocol != SCTP || p->is_sctp_init;
+}
+
+static __always_inline bool is_local(u32 version, const u32 *address)
+{
+	struct local_key key = { .version = version, .address = { address[0] } };
+
+	if (version == 6) {
+		key.address[1] = address[1];
+		key.address[2] = address[2];
+		key.address[3] = address[3];
+	}
+	return bpf_map_lookup_elem(&local, &key);
+}
+
+static __always_inline bool is_near(u32 first)
+{
+	return first >> 24 == 255 || first >> 22 == 0x3fa;
+}
+
+/* Whether nobody forwards packets to that address: it is this host's, or a group's. Global: verified once. */
+__noinline int for_host(context_t *ctx)
+{
+	struct scratch *c = scratch_get();
+	struct bpf_fib_lookup route = {};
+	struct packet *p;
+	long found;
+
+	if (!c || !cfg.normal.used)
+		return 1;
+	p = &c->packet;
+	if (p->version == 4 && (p->destination[0] >> 28 == 14 || p->destination[0] >> 24 == 127 || p->destination[0] == ~0u))
+		return 1;
+	/* groups; and link-local addresses, which no router passes on (RFC 4291 sections 2.5.6 and 2.7) */
+	if (p->version == 6 && (is_near(p->source[0]) || is_near(p->destination[0])))
+		return 1;
+	if (is_local(p->version, p->destination))
+		return 1;
+	route.ifindex = ARRIVED_AT(ctx);
+	route.l4_protocol = p->protocol;
+	if (p->version == 4) {
+		route.family = AF_INET;
+		route.ipv4_src = bpf_htonl(p->source[0]);
+		route.ipv4_dst = bpf_htonl(p->destination[0]);
+	} else {
+		route.family = AF_INET6;
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			route.ipv6_src[i] = bpf_htonl(p->source[i]);
+			route.ipv6_dst[i] = bpf_htonl(p->destination[i]);
+		}
+	}
+	found = bpf_fib_lookup((void *)ctx, &route, sizeof(route), 0);
+	/* Everything but "here is the way, with or without the neighbour" means that nobody forwards it. */
+	return !(found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
+		 found == BPF_FIB_LKUP_RET_FRAG_NEEDED || found == BPF_FIB_LKUP_RET_UNSUPP_LWT);
+}
+
+/* Reads the packet that an ICMP error is about into scratch.inner. 0: it cannot be told which one. */
+__noinline int read_inner(context_t *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct scratch *c = scratch_get();
+	struct packet *p;
+	u8 *h;
+
+	if (!c)
+		return 0;
+	p = &c->inner;
+	if (c->packet.protocol == ICMPV6 && c->packet.dport >> 8 == 137) {
+		c->offset += 40;     /* RFC 4861 section 4.5: target, destination, then options */
+		for (int i = 0; i < MAX_OPTIONS; i++) {
+			forget();
+			h = data + (c->offset & MAX_OFFSET);
+			if ((void *)h + 8 > end)
+				return 0;
+			if (h[0] == 4)
+				break;
+			c->offset += h[1] * 8;
+		}
+	}
+	c->offset += 8;
+	forget();
+	h = data + (c->offset & MAX_OFFSET);
+	p->fragment = WHOLE;
+	p->sport = 0;
+	p->dport = 0;
+	p->icmp_id = 0;
+	p->version = c->packet.version;
+	if (c->packet.protocol == ICMP) {
+		u32 length;
+
+		if ((void *)h + 20 > end || h[0] >> 4 != 4 || (h[0] & 15) < 5)
+			return 0;
+		length = (h[0] & 15) * 4;
+		p->protocol = h[9];
+		p->source[0] = bpf_ntohl(*(u32 *)(h + 12));
+		p->destination[0] = bpf_ntohl(*(u32 *)(h + 16));
+		if (*(u16 *)(h + 6) & bpf_htons(0x1fff))
+			p->fragment = LATER;
+		c->offset += length;
+	} else {
+		if ((void *)h + 40 > end || h[0] >> 4 != 6)
+			return 0;
+		p->protocol = h[6];
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			p->source[i] = bpf_ntohl(*(u32 *)(h + 8 + 4 * i));
+			p->destination[i] = bpf_ntohl(*(u32 *)(h + 24 + 4 * i));
+		}
+		c->offset += 40;
+		if (p->protocol == 44) {     /* of the extension headers only that of a fragment is looked into */
+			if ((void *)h + 48 > end)
+				return 0;
+			p->protocol = h[40];
+			if (*(u16 *)(h + 42) & bpf_htons(0xfff8))
+				p->fragment = LATER;
+			c->offset += 8;
+		}
+	}
+	if (p->fragment == LATER || !(has_ports(p->protocol) || is_icmp(p->protocol)))
+		return 1;
+	forget();
+	h = data + (c->offset & MAX_OFFSET);
+	if ((void *)h + 8 > end)
+		return 0;
+	if (has_ports(p->protocol)) {
+		p->sport = bpf_ntohs(*(u16 *)h);
+		p->dport = bpf_ntohs(*(u16 *)(h + 2));
+	} else {
+		p->dport = h[0] << 8 | h[1];
+		p->icmp_id = bpf_ntohs(*(u16 *)(h + 4));
+	}
+	return 1;
+}
+
+/* Whether the packet is this host's business: an arriving one by its destination, a leaving one by who made it. */
+static __always_inline bool concerns_host(context_t *ctx, struct scratch *c, bool has_inner)
+{
+	if (!IS_EGRESS)
+		return for_host(ctx);
+	if (IS_FORWARDED(ctx))
+		return false;
+	/* an error of this host about a packet that it forwarded */
+	return !has_inner || is_local(c->packet.version, c->inner.destination);
+}
+
+/* A packet of no known flow -> decision word. */
+__noinline int unknown(context_t *ctx)
+{
+	struct scratch *c = scratch_get();
+	bool is_invalid, has_inner = false;
+	u32 word;
+
+	if (!c || !cfg.normal.used)
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	if (is_error(&c->packet)) {
+		has_inner = read_inner(ctx);
+		forget();
+		if (has_inner && make_key(c, &c->inner)) {
+			forget();
+			if (flow_live(c, c->packet.version, c->inner.protocol))
+				return WORD(REASON_RELATED, VERDICT_CONTINUE);
+		}
+		forget();
+	}
+	is_invalid = !can_open(&c->packet) || (c->packet.protocol == TCP && c->packet.fragment != LATER &&
+					       !flags_possible(c->packet.tcp_flags));
+	if (!concerns_host(ctx, c, has_inner)) {
+		/* What leaves with this host's address was translated: its replies come to that address. */
+		if (IS_EGRESS && !is_invalid && is_local(c->packet.version, c->packet.source) && make_key(c, &c->packet))
+			flow_open(INTERFACE(ctx));
+		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
+	}
+	if (!cfg.untracked.used)                     /* else it was looked up before untracked policy */
+		c->failsafe = failsafe(&c->packet);
+	forget();
+	if (c->failsafe == FAILSAFE_OPEN) {
+		word = WORD(REASON_FAILSAFE, VERDICT_ALLOW);
+	} else {
+		if (is_invalid && cfg.drops_invalid)
+			return WORD(REASON_INVALID, VERDICT_DENY);
+		word = decide(NORMAL_STAGE, ctx, c);
+	}
+	forget();
+	if ((word & 3) != VERDICT_ALLOW)
+		return word;
+	if (!is_invalid && make_key(c, &c->packet))
+		flow_open(INTERFACE(ctx));
+	return (word & ~3) | VERDICT_CONTINUE;
+}
+
+static __always_inline u32 tracked(context_t *ctx, struct scratch *c)
+{
+	struct packet *p = &c->packet;
+	struct flow *f;
+
+	if (!(p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags)) && make_key(c, p)) {
+		forget();
+		f = flow_live(c, p->version, p->protocol);
+		/* a SYN may begin another connection on the ports of a closed one */
+		if (f && !(f->state >= FLOW_CLOSED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
+			flow_touch(c, f);
+			return WORD(REASON_ESTABLISHED, VERDICT_CONTINUE);
+		}
+	}
+	forget();
+	return unknown(ctx);
+}
+
+#endif

@@ -1,0 +1,172 @@
+"""The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
+
+counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── results of the normal class, spare ones
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tortie.dataplane.ebpf._tables import lib
+from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members
+from tortie.dataplane.ebpf.terms import SetAtom
+from tortie.model.address import Net
+from tortie.model.policy import Stage
+from tortie.model.verdict import Reason, RuleRef
+
+REASON_BASE: int = lib.REASON_BASE
+"""Counters from here on are results."""
+_NEVER_COUNTED = (
+    *(Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY),
+    Reason.NO_ENDPOINT,
+)
+REASONS: Mapping[Reason, int] = {
+    reason: getattr(lib, f"REASON_{reason.name}") for reason in Reason if reason not in _NEVER_COUNTED
+}
+"""The counters of reasons; the others follow from the rule that decided."""
+REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
+SPARE_COUNTERS = 64
+"""For results that members added in place bring."""
+STAGES = (Stage.UNTRACKED, Stage.NORMAL)
+PREFIXES = {Stage.UNTRACKED: "", Stage.NORMAL: "n_"}
+"""What the names of a stage's maps begin with (maps.h)."""
+STAGE_TABLES = tuple(prefix + table for prefix in PREFIXES.values() for table in TABLES)
+
+Tiers = Sequence[Sequence[Block]]
+Counts = Counter[RuleRef | Reason]
+
+
+class Part(NamedTuple):
+    """One stage: its tables, and the number of its first result counter."""
+
+    stage: Stage
+    classifier: Classifier
+    first: int
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its maps begin with."""
+        return PREFIXES[self.stage]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleIndex:
+    """Numbers of rules over all blocks of a stage -> references."""
+
+    refs: Mapping[Stage, Sequence[RuleRef]]
+
+
+class Classifiers:
+    """See the module. Close it when its generation goes. Raises: Unsupported where policy is too large."""
+
+    def __init__(
+        self, stages: Mapping[Stage, Tiers], members: Mapping[SetAtom, Members], *, backend: str = "auto"
+    ) -> None:
+        self.parts: list[Part] = []
+        first = REASON_BASE
+        for stage in STAGES:
+            if stage in stages:
+                classifier = Classifier(stages[stage], members, backend=backend)
+                self.parts.append(Part(stage, classifier, first))
+                first += classifier.results + SPARE_COUNTERS
+        self.count = first
+        """How many counters the generation has."""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the normal class is asked, so that untracked policy's silence is not the last word."""
+        return any(part.stage is Stage.NORMAL for part in self.parts)
+
+    @property
+    def backend(self) -> str:
+        """The back ends, in the order of the stages."""
+        return "+".join(part.classifier.backend for part in self.parts)
+
+    def config(self) -> dict[str, int | bytes]:
+        """The fields of `struct config` (config.h) that follow from the tables."""
+        found: dict[str, int | bytes] = {}
+        for part in self.parts:
+            name = part.stage.value
+            found |= {f"{name}.used": 1, f"{name}.base": part.first - REASON_BASE}
+            found |= {f"{name}.{field}": value for field, value in part.classifier.config().items()}
+        return found
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each map that is needed."""
+        return {
+            part.prefix + table: size for part in self.parts for table, size in part.classifier.sizes().items() if size
+        }
+
+    def fill(self, name: str, memory: object) -> bool:
+        """Write a map's memory; whether it has to stay open, because members change in it."""
+        part = next(part for part in reversed(self.parts) if name.startswith(part.prefix))
+        table = name.removeprefix(part.prefix)
+        part.classifier.fill(table, memory)
+        return table in LIVE_TABLES
+
+    def settle(self) -> None:
+        """Free what `fill` copied."""
+        for part, end in zip(self.parts, self._ends(), strict=True):
+            part.classifier.settle(end - part.first)
+
+    def _ends(self) -> list[int]:
+        return [*(part.first for part in self.parts[1:]), self.count]
+
+    def uses(self, set_id: str) -> bool:
+        """Whether a rule of any stage names the set."""
+        return any(atom.set_id == set_id for part in self.parts for atom in part.classifier.atoms)
+
+    def change_host(self, net: Net, atom: SetAtom, *, is_member: bool) -> bool:
+        """Add one address to a set, or remove it, in the installed tables; False: a new generation is needed."""
+        return all(part.classifier.change_host(net, atom, is_member=is_member) for part in self.parts)
+
+    def rules_met(self, counter: int, index: RuleIndex) -> Sequence[RuleRef]:
+        """The rules that a packet under this counter met, in order."""
+        for part, end in zip(self.parts, self._ends(), strict=True):
+            if part.first <= counter < end:
+                refs = index.refs[part.stage]
+                if part.classifier.counts_rules:
+                    return (refs[counter - part.first],)
+                outcome = part.classifier.outcome(counter - part.first)
+                return tuple(refs[rule] for rule in outcome.rules) if outcome else ()
+        return ()
+
+    def meaning(self, counters: Iterable[int], index: RuleIndex) -> Counts:
+        """Packets by rule met and by reason.
+
+        A packet that met untracked rules, none of which decided, is counted there for the rules and later for its
+        final reason.
+        """
+        found: Counts = Counter()
+        for number, count in enumerate(counters):
+            if not count:
+                continue
+            if number < REASON_BASE:
+                if number in REASON_OF:
+                    found[REASON_OF[number]] += count
+                continue
+            for rule in self.rules_met(number, index):
+                found[rule] += count
+            reason = self._reason(number)
+            if reason is not None:
+                found[reason] += count
+        return found
+
+    def _reason(self, counter: int) -> Reason | None:
+        """The reason that ended a packet's way where no rule of its result did."""
+        for part, end in zip(self.parts, self._ends(), strict=True):
+            if part.first <= counter < end and not part.classifier.counts_rules:
+                outcome = part.classifier.outcome(counter - part.first)
+                if outcome is None or outcome.reason == REASON_BASE:
+                    return None
+                reason = REASON_OF[outcome.reason]
+                return None if reason is Reason.NO_MATCH and self.is_tracked else reason
+        return None
+
+    def close(self) -> None:
+        """Free the tables; nothing of them may be used afterwards."""
+        for part in self.parts:
+            part.classifier.close()

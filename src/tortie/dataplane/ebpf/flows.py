@@ -1,0 +1,305 @@
+"""The connection table of this host: the maps that all generations share, and what the agent does with them.
+
+    <bpffs>/netns-<cookie>/host/{flows4, flows6, opening4, opening6, local}
+
+Programs open, follow and close flows by themselves; an agent that is dead changes nothing. The agent makes the maps,
+tells them the host's addresses, takes out what has expired, and puts in what existed before the first endpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from tortie.dataplane.driver import ConnectionStatus, TableFill
+from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, OBJECTS, SHARED_MAPS, SharedMap, TrackingPlan, clock_units
+from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings
+from tortie.model.desired import HostAddresses
+
+LOCAL_SIZE = 65_536
+OPENING_SHARE = 4
+"""Opening flows get a quarter of the room of established ones."""
+_VERSIONS = {"flows4": 4, "flows6": 6, "opening4": 4, "opening6": 6}
+_VALUE = Struct("=8I")
+_KEYS = {4: Struct("=4s4sHHI"), 6: Struct("=16s16sHHI")}
+"""struct flow, flow_key4 and flow_key6 of flows.h and packet.h; tests/bpf/test_layouts.py compares."""
+SEEN, IFINDEX, STATE, FLAGS = range(4)
+OPENER, OUTBOUND, ANSWERED = 1, 2, 4
+
+
+class _Shape(NamedTuple):
+    type: int
+    key_size: int
+    value_size: int
+    flags: int
+
+
+@cache
+def _shapes() -> Mapping[str, _Shape]:
+    with bpf.ObjectFile(OBJECTS / "egress.bpf.o") as obj:
+        return {
+            name: _Shape(
+                bpf.LRU_HASH if name.startswith("opening") else bpf.HASH,
+                obj.key_size(name),
+                obj.value_size(name),
+                0 if name.startswith("opening") else bpf.NO_PREALLOC,
+            )
+            for name in SHARED_MAPS
+        }
+
+
+class StoredFlow(NamedTuple):
+    """An element of the table: where it is, its raw key, and what it says."""
+
+    table: str
+    raw_key: bytes
+    flow: Flow
+    ifindex: int
+
+
+class FlowTables:
+    """See the module. Nothing exists before `open`. Raises everywhere: KernelError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._maps: dict[str, SharedMap] = {}
+        self._known: set[bytes] | None = None
+        self._settings = TrackingSettings()
+        self._taken_over = self._expired = 0
+
+    # ---- made
+
+    def open(self, settings: TrackingSettings) -> TrackingPlan:
+        """The maps, those of an earlier agent where they fit, and how generations use them."""
+        self._settings = settings
+        sizes = self._sizes(settings)
+        for name, size in sizes.items():
+            known = self._maps.get(name)
+            if known is None or bpf.map_info(known.fd).max_entries != size:
+                self._maps[name] = self._opened(name, size)
+        return TrackingPlan(dict(self._maps), settings.timeouts, settings.drops_invalid)
+
+    def _sizes(self, settings: TrackingSettings) -> dict[str, int]:
+        opening = max(1024, settings.size // OPENING_SHARE)
+        sizes = {name: opening if name.startswith("opening") else settings.size for name in _VERSIONS}
+        return {**sizes, "local": LOCAL_SIZE}
+
+    def _opened(self, name: str, size: int) -> SharedMap:
+        path, shape = self._folder / name, _shapes()[name]
+        old = bpf.open_pin(path) if path.exists() else None
+        if old is not None:
+            info = bpf.map_info(old)
+            fits = (info.key_size, info.value_size) == (shape.key_size, shape.value_size)
+            if fits and info.max_entries == size:
+                return SharedMap(old, info.id)
+            if not fits:  # another version's; what it knows is taken over from the kernel instead
+                os.close(old)
+                old = None
+        made = bpf.create_map(
+            shape.type,
+            name,
+            key_size=shape.key_size,
+            value_size=shape.value_size,
+            max_entries=size,
+            flags=shape.flags,
+        )
+        if old is not None:
+            _copy(old, made)
+            os.close(old)
+        if name == "local":
+            self._known = None
+        self._pin(name, made)
+        return SharedMap(made, bpf.map_info(made).id)
+
+    def _pin(self, name: str, fd: int) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / name).unlink(missing_ok=True)
+        bpf.pin(fd, self._folder / name)
+
+    def repair(self) -> tuple[str, ...]:
+        """Pin again what others unpinned; what that was."""
+        gone = [name for name in self._maps if not (self._folder / name).exists()]
+        for name in gone:
+            self._pin(name, self._maps[name].fd)
+        return (f"pins of the connection table ({', '.join(gone)})",) if gone else ()
+
+    def move(self, folder: Path) -> None:
+        """Have the pins in another folder from the next repair on."""
+        self._folder = folder
+
+    # ---- this host
+
+    def set_addresses(self, addresses: HostAddresses) -> None:
+        """Tell the programs which addresses are this host's: new ones before old ones go."""
+        fd = self._maps["local"].fd
+        wanted = {_local_key(version, address) for version, address in addresses.unicast}
+        wanted |= {_local_key(4, address) for address in addresses.broadcast}
+        if self._known is None:
+            self._known = set(bpf.keys(fd))
+        for key in wanted - self._known:
+            bpf.update(fd, key, b"\1\0\0\0")
+        for key in self._known - wanted:
+            bpf.delete(fd, key)
+        self._known = wanted
+
+    # ---- flows
+
+    def expire(self) -> Iterator[int]:
+        """Take out established flows that have been idle for too long, a batch for each step.
+
+        Opening ones are evicted by the kernel. A flow that begins anew on the ports of an expired one within the same
+        batch would go with it: a matter of microseconds, on the hour.
+        """
+        for name in ("flows4", "flows6"):
+            if name not in self._maps:
+                continue
+            fd, key_size = self._maps[name].fd, _shapes()[name].key_size
+            limits = _limits(self._settings.timeouts)
+            for keys, values, count in bpf.read_batches(fd):
+                now, words = _now(), values.cast("I")
+                protocols = keys.cast("I")[key_size // 4 - 1 :: key_size // 4]
+                seen, states = words[SEEN::8], words[STATE::8]
+                gone = [
+                    bytes(keys[index * key_size : (index + 1) * key_size])
+                    for index in range(count)
+                    if now - seen[index] > limits[protocols[index] & 255][states[index] & 3]
+                ]
+                deleted = bpf.delete_keys(fd, b"".join(gone), key_size) if gone else 0
+                self._expired += deleted
+                yield deleted
+
+    def flows(self) -> Iterator[StoredFlow]:
+        """Every flow that has not expired."""
+        limits = _limits(self._settings.timeouts)
+        for name, version in _VERSIONS.items():
+            if name not in self._maps:
+                continue
+            key_size, record = _shapes()[name].key_size, _KEYS[version]
+            for keys, values, count in bpf.read_batches(self._maps[name].fd):
+                now = _now()
+                for index in range(count):
+                    raw = bytes(keys[index * key_size : (index + 1) * key_size])
+                    value = _VALUE.unpack_from(values, index * _VALUE.size)
+                    low, high, low_port, high_port, protocol = record.unpack(raw)
+                    if now - value[SEEN] > limits[protocol & 255][value[STATE] & 3]:
+                        continue
+                    key: FlowKey = (version, protocol, _address(low), low_port, _address(high), high_port)
+                    flow = Flow(
+                        key,
+                        value[FLAGS] & OPENER,
+                        bool(value[FLAGS] & OUTBOUND),
+                        "",
+                        value[SEEN] * (1 << CLOCK_SHIFT) / 1e9,
+                        FlowState(value[STATE] & 3),
+                        bool(value[FLAGS] & ANSWERED),
+                    )
+                    yield StoredFlow(name, raw, flow, value[IFINDEX])
+
+    def forget(self, flows: Iterable[StoredFlow]) -> int:
+        """Delete these flows; how many were still there."""
+        by_table: dict[str, list[bytes]] = {}
+        for one in flows:
+            by_table.setdefault(one.table, []).append(one.raw_key)
+        return sum(
+            bpf.delete_keys(self._maps[name].fd, b"".join(keys), _shapes()[name].key_size)
+            for name, keys in by_table.items()
+        )
+
+    def store(self, flows: Iterable[Flow]) -> int:
+        """Add flows that existed before and that the table does not know; how many are new."""
+        stored, now = 0, _now()
+        for flow in flows:
+            version, protocol, low, low_port, high, high_port = flow.key
+            width = 4 if version == 4 else 16
+            raw = _KEYS[version].pack(_words(low, width), _words(high, width), low_port, high_port, protocol)
+            is_assured = flow.state is FlowState.ESTABLISHED
+            flags = flow.opener | (OUTBOUND if flow.is_outbound else 0) | (ANSWERED if flow.is_answered else 0)
+            value = _VALUE.pack(now, 0, flow.state.value, flags, 0, 0, 0, 0)
+            established, opening = self._maps[f"flows{version}"].fd, self._maps[f"opening{version}"].fd
+            if bpf.lookup(established, raw, _VALUE.size) or bpf.lookup(opening, raw, _VALUE.size):
+                continue
+            try:
+                bpf.update(established if is_assured else opening, raw, value)
+            except KernelError:  # full: among the opening ones there is always room
+                bpf.update(opening, raw, value)
+            stored += 1
+        self._taken_over += stored
+        return stored
+
+    def status(self) -> ConnectionStatus:
+        """How full the tables are, counted now."""
+        if not self._maps:
+            return ConnectionStatus()
+        counts = {name: sum(n for _, _, n in bpf.read_batches(self._maps[name].fd)) for name in _VERSIONS}
+        sizes = self._sizes(self._settings)
+        tables = [
+            TableFill(
+                version,
+                counts[f"flows{version}"],
+                sizes[f"flows{version}"],
+                counts[f"opening{version}"],
+                sizes[f"opening{version}"],
+            )
+            for version in (4, 6)
+        ]
+        return ConnectionStatus(tables=tables, taken_over=self._taken_over, expired=self._expired)
+
+    def remove(self) -> None:
+        """Unpin and let go of the maps; those that programs use live on with these."""
+        if self._folder.is_dir():
+            for pin in self._folder.iterdir():
+                pin.unlink(missing_ok=True)
+            self._folder.rmdir()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the maps; programs and pins keep them."""
+        for shared in self._maps.values():
+            os.close(shared.fd)
+        self._maps.clear()
+        self._known = None
+
+
+def _copy(old: int, new: int) -> None:
+    """What one map holds, into another of the same kind; what does not fit is left behind."""
+    for keys, values, count in bpf.read_batches(old):
+        try:
+            bpf.update_batch(new, bytes(keys), bytes(values), count)
+        except KernelError:
+            return
+
+
+def _now() -> int:
+    """The programs' coarse clock. Source: bpf_ktime_get_ns is CLOCK_MONOTONIC."""
+    return time.monotonic_ns() >> CLOCK_SHIFT
+
+
+def _limits(timeouts: Timeouts) -> list[list[int]]:
+    """Clock units by protocol and state."""
+    return [[clock_units(timeouts.of(protocol, state)) for state in FlowState] for protocol in range(256)]
+
+
+def _local_key(version: int, address: int) -> bytes:
+    words = address.to_bytes(4 if version == 4 else 16, "big")
+    return b"".join(
+        int.from_bytes(part, "big").to_bytes(4, "little")
+        for part in chain([version.to_bytes(4, "big")], (words[i : i + 4] for i in range(0, len(words), 4)))
+    ).ljust(20, b"\0")
+
+
+def _words(address: int, width: int) -> bytes:
+    """Words in the order of the address, each in the order of the machine."""
+    raw = address.to_bytes(width, "big")
+    return b"".join(raw[i : i + 4][::-1] for i in range(0, width, 4))
+
+
+def _address(raw: bytes) -> int:
+    return int.from_bytes(b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4)), "big")

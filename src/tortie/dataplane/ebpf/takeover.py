@@ -1,0 +1,88 @@
+"""Connections that existed before the first endpoint was protected, as flows of the connection table. Pure.
+
+Of the kernel's two sources the socket table knows the host's own connections, nf_conntrack those of others, and what
+has no connected socket (a UDP server's clients).
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple, TcpState
+from tortie.kernel.sockets import Connection, State
+from tortie.model.conntrack import Flow, FlowState, key_of
+from tortie.model.desired import HostAddresses
+from tortie.model.packet import PORTED, Packet
+
+_STATES = {
+    State.OPENING: FlowState.OPENING,
+    State.ESTABLISHED: FlowState.ESTABLISHED,
+    State.CLOSING: FlowState.ESTABLISHED,
+    State.TIME_WAIT: FlowState.CLOSED,
+}
+
+
+def of_sockets(connections: Iterable[Connection]) -> Iterator[Flow]:
+    """The flows of the host's own connections."""
+    for one in connections:
+        has_ports = one.protocol in PORTED
+        outgoing = Packet(
+            version=one.version,
+            protocol=one.protocol,
+            source=one.local,
+            destination=one.remote,
+            source_port=one.local_port if has_ports else None,
+            destination_port=one.remote_port if has_ports else None,
+        )
+        where = key_of(outgoing)
+        if where is not None:
+            key, end = where
+            opener = end if one.is_outbound else 1 - end
+            yield Flow(key, opener, one.is_outbound, "", 0.0, _STATES[one.state], is_answered=True)
+
+
+_TCP_STATES = {
+    TcpState.SYN_SENT: FlowState.OPENING,
+    TcpState.SYN_RECV: FlowState.OPENING,
+    TcpState.TIME_WAIT: FlowState.CLOSED,
+    TcpState.CLOSE: FlowState.RESET,
+}
+
+
+def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) -> Iterator[Flow]:
+    """The flows that the kernel tracks and that go to or come from an address of this host.
+
+    Addresses are those on the wire outside: what was opened here leaves with the address that the reply goes to, which
+    differs from the original one where it was translated.
+    """
+    for one in entries:
+        if one.zone:  # of a network of its own
+            continue
+        answered = one.is_answered
+        state = FlowState.ESTABLISHED if answered else FlowState.OPENING
+        if one.tcp_state is not None:
+            state = _TCP_STATES.get(one.tcp_state, FlowState.ESTABLISHED)
+        if (one.original.version, one.original.destination) in addresses.unicast:
+            packet, is_outbound, sent_by_opener = _packet(one.original), False, True
+        elif (one.reply.version, one.reply.destination) in addresses.unicast:
+            packet, is_outbound, sent_by_opener = _packet(one.reply), True, False
+        else:
+            continue
+        where = key_of(packet)
+        if where is not None:
+            key, end = where
+            yield Flow(key, end if sent_by_opener else 1 - end, is_outbound, "", 0.0, state, is_answered=answered)
+
+
+def _packet(one: ConntrackTuple) -> Packet:
+    """A packet that goes the way of the tuple."""
+    has_ports = one.protocol in PORTED
+    return Packet(
+        version=one.version,
+        protocol=one.protocol,
+        source=one.source,
+        destination=one.destination,
+        source_port=one.source_port if has_ports else None,
+        destination_port=one.destination_port if has_ports else None,
+        icmp_type=one.icmp_type,
+        icmp_code=one.icmp_code,
+        icmp_id=one.icmp_id or 0,
+    )

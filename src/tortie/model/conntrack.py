@@ -1,0 +1,278 @@
+"""Connection tracking: which flow a packet belongs to, what opens one, and how a flow ages.
+
+This is the meaning; `bpf/include/tortie/flows.h` is the same in the kernel, and the differential test holds them
+together. A flow is stored when its first packet was allowed; every later packet of it is exempt from tracked policy.
+
+    OPENING ──answered, and acknowledged by the opener──▶ ESTABLISHED ──FIN of both ends──▶ CLOSED
+       └───────────────────────────── RST that fits ─────────────────────────────────────▶ CLOSED
+
+Source: semantics.md, rows "TCP flags" to "Established and related"; RFC 5961 section 3 for resets.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tortie.model.packet import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    ICMP,
+    ICMP_ERRORS,
+    ICMP_REPLIES,
+    ICMP_REQUESTS,
+    ICMPV6,
+    PORTED,
+    PSH,
+    RST,
+    SYN,
+    TCP,
+    URG,
+    Direction,
+    Fragment,
+    Packet,
+)
+
+DEFAULT_TABLE_SIZE = 512_000
+"""Assured flows of each family. Source: reference config.md, bpfMapSizeConntrack."""
+
+POSSIBLE_FLAGS = frozenset({SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, SYN | URG, ACK | URG, FIN | ACK | URG})
+_IGNORED_FLAGS = PSH | ECE | CWR
+_WORD = (1 << 32) - 1
+MOST_IN_FLIGHT = 1 << 24
+"""Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the host's end.
+Larger windows exist (RFC 7323), and cost only this: a reset at their far edge does not close the flow here."""
+
+
+class Relation(Enum):
+    """What a packet is to the connection table."""
+
+    NEW = "new"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+
+
+class FlowState(Enum):
+    """How far a flow is. Only TCP closes; only a flow that both ends confirmed is established, and so is assured."""
+
+    OPENING = 0
+    ESTABLISHED = 1
+    CLOSED = 2
+    RESET = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Idle seconds after which a flow is forgotten; closed ones count from their end. Source: config.md section 7."""
+
+    tcp_syn_sent_s: float = 20.0
+    tcp_established_s: float = 3600.0
+    tcp_fins_seen_s: float = 30.0
+    tcp_reset_seen_s: float = 40.0
+    udp_s: float = 60.0
+    icmp_s: float = 5.0
+    generic_s: float = 600.0
+
+    def of(self, protocol: int, state: FlowState) -> float:
+        """The timeout of a flow."""
+        match protocol:
+            case 6:
+                return {
+                    FlowState.OPENING: self.tcp_syn_sent_s,
+                    FlowState.ESTABLISHED: self.tcp_established_s,
+                    FlowState.CLOSED: self.tcp_fins_seen_s,
+                    FlowState.RESET: self.tcp_reset_seen_s,
+                }[state]
+            case 17:
+                return self.udp_s
+            case 1 | 58:
+                return self.icmp_s
+            case _:
+                return self.generic_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingSettings:
+    """How connections are tracked on this host. `size`: most assured flows of each family.
+
+    `drops_invalid` False (disableConntrackInvalidCheck): policy decides about invalid packets too, and they open no
+    flow.
+    """
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    size: int = DEFAULT_TABLE_SIZE
+    drops_invalid: bool = True
+
+
+FlowKey = tuple[int, int, int, int, int, int]
+"""Version, protocol, then address and port of the lower end and of the higher one. Of ICMP: asker, identifier,
+answerer, 0; it has one key for each end that asks."""
+
+
+@dataclass(slots=True)
+class Flow:
+    """One connection. Ends are 0 (lower in the key) and 1; `opener` is the one that sent the first packet."""
+
+    key: FlowKey
+    opener: int
+    is_outbound: bool
+    interface: str
+    seen_s: float
+    state: FlowState = FlowState.OPENING
+    is_answered: bool = False
+    fins: int = 0
+    next: list[int | None] = field(default_factory=lambda: [None, None])
+    """By end: the sequence number after the highest one it has sent."""
+    acked: list[int | None] = field(default_factory=lambda: [None, None])
+    """By end: the last acknowledgement it has sent."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a SYN may begin another connection on the same ports."""
+        return self.state in (FlowState.CLOSED, FlowState.RESET)
+
+
+def has_possible_flags(packet: Packet) -> bool:
+    """Whether a TCP packet's flags make sense."""
+    return packet.tcp_flags & ~_IGNORED_FLAGS in POSSIBLE_FLAGS
+
+
+def can_open(packet: Packet) -> bool:
+    """Whether the packet, if it is in no flow, opens one where policy lets it."""
+    match packet.protocol:
+        case 6:
+            return packet.tcp_flags & ~_IGNORED_FLAGS & ~URG in (SYN, ACK)
+        case 1 | 58:
+            return packet.icmp_type in ICMP_REQUESTS[packet.protocol]
+        case 132:
+            return packet.is_sctp_init
+        case _:
+            return True
+
+
+def is_icmp_error(packet: Packet) -> bool:
+    """Whether the packet carries the start of another one."""
+    return packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.protocol]
+
+
+def key_of(packet: Packet) -> tuple[FlowKey, int] | None:
+    """The packet's flow key and the end that sent it; None where it cannot be in a flow, or does not show its ports."""
+    if packet.fragment is Fragment.LATER and packet.protocol in (*PORTED, ICMP, ICMPV6):
+        return None
+    here, there = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
+    if packet.protocol in (ICMP, ICMPV6):
+        if packet.icmp_type in ICMP_REQUESTS[packet.protocol]:
+            return (packet.version, packet.protocol, packet.source, packet.icmp_id, packet.destination, 0), 0
+        if packet.icmp_type in ICMP_REPLIES[packet.protocol]:
+            return (packet.version, packet.protocol, packet.destination, packet.icmp_id, packet.source, 0), 1
+        return None
+    if packet.protocol not in PORTED:
+        here, there = (packet.source, 0), (packet.destination, 0)
+    if here <= there:
+        return (packet.version, packet.protocol, *here, *there), 0
+    return (packet.version, packet.protocol, *there, *here), 1
+
+
+class ConnectionTable:
+    """The flows of one host. Time is an argument, in seconds on any clock that only grows."""
+
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._flows: dict[FlowKey, Flow] = {}
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self._flows.values())
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def find(self, packet: Packet, now_s: float) -> Flow | None:
+        """The live flow that the packet belongs to. A SYN does not belong to a closed one."""
+        flow = self._live(packet, now_s)
+        return None if flow is not None and flow.is_closed and packet.tcp_flags & (SYN | ACK) == SYN else flow
+
+    def _live(self, packet: Packet, now_s: float) -> Flow | None:
+        """The flow on these ports, unless it has expired."""
+        where = key_of(packet)
+        flow = self._flows.get(where[0]) if where is not None else None
+        if flow is None or now_s - flow.seen_s > self._timeouts.of(packet.protocol, flow.state):
+            return None
+        return flow
+
+    def relation(self, packet: Packet, now_s: float = 0.0) -> Relation:
+        """What the packet is to the table. A later fragment whose ports nobody knows counts as new.
+
+        Because: a packet inside an error is known by its ports alone; what is behind its first 8 bytes, as TCP flags
+        are, need not be there (RFC 792).
+        """
+        if packet.protocol in (*PORTED, ICMP, ICMPV6) and packet.fragment is Fragment.LATER:
+            return Relation.NEW
+        if packet.protocol == TCP and not has_possible_flags(packet):
+            return Relation.INVALID
+        if is_icmp_error(packet):
+            is_known = packet.inner is not None and self._live(packet.inner, now_s) is not None
+            return Relation.RELATED if is_known else Relation.INVALID
+        if self.find(packet, now_s) is not None:
+            return Relation.ESTABLISHED
+        return Relation.NEW if can_open(packet) else Relation.INVALID
+
+    def follow(self, packet: Packet, direction: Direction, interface: str, now_s: float) -> None:
+        """Note an allowed packet: it is the next one of its flow, or opens one if it can."""
+        where = key_of(packet)
+        if where is None or (packet.protocol == TCP and not has_possible_flags(packet)):
+            return
+        key, end = where
+        flow = self.find(packet, now_s)
+        if flow is None:
+            if not can_open(packet):
+                return
+            flow = Flow(key, end, direction is Direction.EGRESS, interface, now_s)
+            self._flows[key] = flow
+            if packet.protocol == TCP:
+                _note_sequence(flow, packet, end)
+            return
+        if packet.protocol == TCP and packet.tcp_flags & RST:
+            if not flow.is_closed and _fits(flow, packet, end):
+                flow.state, flow.seen_s = FlowState.RESET, now_s
+            return
+        if flow.is_closed:
+            return
+        flow.seen_s = now_s
+        if end != flow.opener:
+            flow.is_answered = True
+        elif flow.is_answered and (packet.protocol != TCP or packet.tcp_flags & SYN == 0):
+            flow.state = FlowState.ESTABLISHED
+        if packet.protocol == TCP:
+            _note_sequence(flow, packet, end)
+            if packet.tcp_flags & FIN:
+                flow.fins |= 1 << end
+                if flow.fins == 3:
+                    flow.state = FlowState.CLOSED
+
+
+def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
+    """Whole packets only: fragments of TCP are too rare to remember numbers for."""
+    if packet.fragment is not Fragment.WHOLE:
+        return
+    flags = packet.tcp_flags
+    after = packet.sequence + packet.payload_bytes + bool(flags & SYN) + bool(flags & FIN) & _WORD
+    known, acked = flow.next[end], flow.acked[1 - end]
+    is_ahead = known is None or not (after - known & _WORD) >> 31
+    if is_ahead and (acked is None or after - acked & _WORD <= MOST_IN_FLIGHT):
+        flow.next[end] = after
+    if flags & ACK:
+        flow.acked[end] = packet.acknowledgement
+
+
+def _fits(flow: Flow, packet: Packet, end: int) -> bool:
+    """Whether a reset can be genuine: between what the other end has acknowledged and what this one has sent; or the
+    refusal of the SYN that opened the flow."""
+    if packet.fragment is not Fragment.WHOLE:
+        return False
+    sent, acked, other = flow.next[end], flow.acked[1 - end], flow.next[1 - end]
+    if sent is not None and acked is not None:
+        return packet.sequence - acked & _WORD <= MOST_IN_FLIGHT and not (sent - packet.sequence & _WORD) >> 31
+    is_refusal = not flow.is_answered and end != flow.opener and packet.tcp_flags & ACK
+    return bool(is_refusal) and other is not None and packet.acknowledgement == other

@@ -1,0 +1,120 @@
+"""Tracked policy with connection state: conversations through the loaded programs and through the evaluator.
+
+Verdicts, every counter, and what the connection table holds at the end.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bpf.tracked import Model, Tracked, forwarding_host, set_forwarding
+from conversations import random_conversation
+from frames import frame
+from netns import Namespace
+from strategies import Case, random_normal_case
+from tortie.kernel.bpf import durable_bpffs
+from tortie.model.packet import Direction, Packet
+from tortie.model.verdict import Trace, Verdict
+
+pytestmark = pytest.mark.root
+
+SCALE = float(os.environ.get("TORTIE_DIFFERENTIAL_SCALE", "1"))
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Namespace]:
+    with forwarding_host() as made:
+        yield made
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of a bpffs of the test's own."""
+    path = durable_bpffs(Path("/run/tortie/bpf")) / f"test-{os.getpid()}"
+    yield path
+    for pin in path.glob("*"):
+        pin.unlink()
+    if path.exists():
+        path.rmdir()
+
+
+def agree(
+    host: Namespace, folder: Path, seed: int, size: int, packets: int, *, door: str, backend: str
+) -> Counter[str]:
+    """What was compared, by reason; the test fails with the whole story where the two differ."""
+    rng = Random(seed)
+    case = random_normal_case(rng, size)
+    set_forwarding(host, case.endpoint.interface.forwards)
+    seen = Counter[str]()
+    model = Model(case)
+    with host.entered():
+        programs = Tracked(case, folder, door=door, backend=backend)
+    history: list[str] = []
+    try:
+        with host.entered():
+            while seen.total() < packets:
+                for direction, packet in random_conversation(rng, case):
+                    is_forwarded = direction is Direction.EGRESS and rng.random() < 0.1
+                    trace = model.judge(direction, packet, is_forwarded=is_forwarded)
+                    got = programs.run(direction, frame(packet), is_forwarded=is_forwarded)
+                    wanted = (trace.verdict, trace.is_tracked and trace.verdict is Verdict.ALLOW)
+                    history.append(
+                        f"{direction.value:8}{'fwd ' if is_forwarded else ''}{packet} -> {trace.reason.value} {got}"
+                    )
+                    assert wanted == got, story(case, packet, trace, history, f"seed {seed} {door} {backend}")
+                    seen[trace.reason.value] += 1
+        for direction in Direction:
+            assert model.counts(direction) == programs.counts(direction), f"seed {seed}: {direction} counters"
+        assert model.states() == programs.states(), f"seed {seed}: flows\n" + "\n".join(history)
+    finally:
+        programs.close()
+        for pin in folder.glob("*"):
+            pin.unlink()
+    return seen
+
+
+def story(case: Case, packet: Packet, trace: Trace, history: list[str], where: str) -> str:
+    """What a person needs to see of a disagreement: the packets of the same two addresses, and the rules."""
+    ends = {packet.source, packet.destination}
+    return "\n".join(
+        [
+            where,
+            f"{case.addresses} {case.tracking} forwards {case.endpoint.interface.forwards}",
+            *(line for line in history[-400:] if all(f"={end}," in line for end in ends)),
+            f"evaluator {trace}",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("door", "backend", "cases", "size", "packets"),
+    [
+        ("xdp", "auto", 150, 8, 800),
+        ("xdp", "bits", 60, 10, 800),
+        ("xdp", "folded", 40, 10, 800),
+        ("tc", "auto", 100, 8, 800),
+        ("tc", "bits", 40, 60, 800),
+    ],
+)
+def test_programs_and_evaluator_agree_on_conversations(
+    host: Namespace, folder: Path, door: str, backend: str, cases: int, size: int, packets: int
+) -> None:
+    seen = Counter[str]()
+    for seed in range(int(cases * SCALE)):
+        seen += agree(host, folder, seed + size * 1_000_003, size, packets, door=door, backend=backend)
+    print(f"{door} {backend}: {seen.total()} packets, 0 mismatches; {dict(seen.most_common())}")
+    if SCALE >= 1:
+        assert {
+            "established",
+            "related",
+            "invalid",
+            "forwarded",
+            "failsafe",
+            "tier_end",
+            "profile",
+            "default_deny",
+        } <= seen.keys()

@@ -1,0 +1,151 @@
+"""A case with tracked policy in loaded programs, one for each direction, on one connection table; and its model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from struct import pack
+
+from bpf.untracked import Counts, FirstFragments
+from netns import Namespace, namespace
+from strategies import Case
+from tortie.dataplane.ebpf.flows import FlowTables
+from tortie.dataplane.ebpf.generation import Generation
+from tortie.dataplane.ebpf.plan import Planner, RuleIndex
+from tortie.kernel import bpf
+from tortie.model.conntrack import ConnectionTable, FlowState
+from tortie.model.evaluate import evaluate, is_for_host
+from tortie.model.packet import Direction, Packet
+from tortie.model.policy import Stage
+from tortie.model.verdict import Reason, Trace, Verdict
+
+MARK = 0x00100000
+Outcome = tuple[Verdict, bool]
+"""Verdict, and whether the packet is one of connection tracking's."""
+
+
+@contextmanager
+def forwarding_host() -> Iterator[Namespace]:
+    """A namespace whose routes lead everywhere, so that what is not for it can be forwarded."""
+    with namespace("fib") as made:
+        made.run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1")
+        for link in ("out0", "out1"):
+            made.run("ip", "link", "set", link, "up")
+        made.run("ip", "route", "add", "default", "dev", "out0")
+        made.run("ip", "-6", "route", "add", "default", "dev", "out0")
+        yield made
+
+
+def set_forwarding(host: Namespace, versions: frozenset[int]) -> None:
+    """Whether the interface that test runs arrive at forwards packets of IPv4 and of IPv6."""
+    lines = [f"net.ipv{v}.conf.lo.forwarding={int(v in versions)}" for v in (4, 6)]
+    host.run("sysctl", "-qw", *lines)
+
+
+class Tracked:
+    """The programs of a case. `door` is that of arriving packets."""
+
+    def __init__(self, case: Case, folder: Path, *, door: str = "xdp", backend: str = "auto") -> None:
+        self.case = case
+        self.flows = FlowTables(folder)
+        tracking = self.flows.open(case.tracking)
+        self.flows.set_addresses(case.addresses)
+        planner = Planner()
+        self.generations: dict[Direction, tuple[Generation, RuleIndex]] = {}
+        for direction in Direction:
+            plan, index = planner.plan(case.endpoint, direction, case.sets, case.failsafes, tracking)
+            one_door = "egress" if direction is Direction.EGRESS else door
+            self.generations[direction] = Generation(plan, one_door, mark_bit=MARK, backend=backend), index
+
+    def run(self, direction: Direction, data: bytes, *, is_forwarded: bool = False) -> Outcome:
+        """What the program did to a frame."""
+        generation, _ = self.generations[direction]
+        if generation.door == "xdp":
+            ran = bpf.test_run(generation.program_fd, data)
+            is_untracked = len(ran.data_out) == len(data) + 4
+            return (Verdict.DENY, False) if ran.retval == 1 else (Verdict.ALLOW, not is_untracked)
+        arrived = 1 if direction is Direction.INGRESS or is_forwarded else 0
+        ran = bpf.test_run(generation.program_fd, data, ctx=bytes(36) + pack("=II", arrived, 1) + bytes(148))
+        mark = int.from_bytes(ran.ctx_out[8:12], "little")
+        return (Verdict.DENY, False) if ran.retval == 2 else (Verdict.ALLOW, not mark & MARK)
+
+    def counts(self, direction: Direction) -> Counts:
+        """What the program counted."""
+        generation, index = self.generations[direction]
+        return +generation.classifiers.meaning(generation.read_counters(), index)
+
+    def states(self) -> dict[tuple[int, ...], tuple[FlowState, int, bool]]:
+        """Key of each stored flow -> state, opener, whether it was opened by a packet that left."""
+        return {one.flow.key: (one.flow.state, one.flow.opener, one.flow.is_outbound) for one in self.flows.flows()}
+
+    def close(self) -> None:
+        for generation, _ in self.generations.values():
+            generation.close()
+        self.flows.close()
+
+
+class Model:
+    """What the programs ought to do: the evaluator, the connection table, the memory of first fragments."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.table = ConnectionTable(case.tracking.timeouts)
+        self._fragments = {direction: FirstFragments() for direction in Direction}
+        self._counts = {direction: Counts() for direction in Direction}
+
+    def judge(self, direction: Direction, packet: Packet, *, is_forwarded: bool = False) -> Trace:
+        """The evaluator's trace; an allowed packet is noted in the table."""
+        case = self.case
+        packet = self._fragments[direction].seen(packet)
+        endpoint = case.endpoint
+        if direction is Direction.INGRESS:
+            concerns_host = is_for_host(packet, endpoint.interface, case.addresses)
+        else:
+            tiers = {key: value for key, value in endpoint.tiers.items() if key[0] is not Stage.UNTRACKED}
+            endpoint = type(endpoint)(
+                interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
+            )
+            concerns_host = not is_forwarded and not _is_about_forwarded(packet, case)
+        relation = self.table.relation(packet, 0.0)
+        trace = evaluate(
+            packet,
+            direction,
+            endpoint,
+            case.sets,
+            case.failsafes,
+            relation,
+            is_for_host=concerns_host,
+            drops_invalid=case.tracking.drops_invalid,
+        )
+        if trace.reason is Reason.FORWARDED:
+            is_translated = direction is Direction.EGRESS and (packet.version, packet.source) in case.addresses.unicast
+            if is_translated or (
+                direction is Direction.EGRESS and packet.version == 4 and packet.source in case.addresses.broadcast
+            ):
+                self.table.follow(packet, direction, endpoint.interface.name, 0.0)
+        elif trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
+            self.table.follow(packet, direction, endpoint.interface.name, 0.0)
+        self._count(direction, trace)
+        return trace
+
+    def _count(self, direction: Direction, trace: Trace) -> None:
+        counts = self._counts[direction]
+        for step in trace.steps:
+            counts[step.rule] += 1
+        if trace.rule is None:
+            counts[trace.reason] += 1
+
+    def counts(self, direction: Direction) -> Counts:
+        """What the program should have counted."""
+        return +self._counts[direction]
+
+    def states(self) -> dict[tuple[int, ...], tuple[FlowState, int, bool]]:
+        """As `Tracked.states`."""
+        return {flow.key: (flow.state, flow.opener, flow.is_outbound) for flow in self.table}
+
+
+def _is_about_forwarded(packet: Packet, case: Case) -> bool:
+    inner = packet.inner
+    return inner is not None and not (
+        (inner.version, inner.destination) in case.addresses.unicast
+        or (inner.version == 4 and inner.destination in case.addresses.broadcast)
+    )
