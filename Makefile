@@ -52,7 +52,7 @@ test-fast: check  ## check and the pure tests
 test: check  ## everything that must pass; needs root
 	$(BIN)/pytest -q
 
-test-kernels: build  ## load the programs on an emulated Linux 5.10 (a minute; fetches packages)
+test-kernels: build  ## load the programs on emulated Linux 5.10 and 6.1 (a minute; fetches packages)
 	tests/kernels/run.sh
 
 demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)
