@@ -8,21 +8,29 @@ around the call, which waits for RCU. A program counts as measured only if it ga
 rule that was meant, in every repetition.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from bench import shapes
 from bench.figures import Figure, Unmeasured
 from bench.shapes import Shape
+from tortie.dataplane.ebpf.classifiers import RuleIndex
+from tortie.dataplane.ebpf.driver import BPFFS
+from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
-from tortie.dataplane.ebpf.generation import OBJECTS, REASON_BASE, Generation
+from tortie.dataplane.ebpf.generation import OBJECTS, Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import bpf
+from tortie.model.conntrack import Flow, FlowState, TrackingSettings, key_of
+from tortie.model.desired import HostAddresses
 from tortie.model.failsafe import Failsafes
-from tortie.model.packet import Packet
+from tortie.model.packet import Direction, Packet
+from tortie.model.policy import Stage
 from tortie.model.rule import Action
+from tortie.model.verdict import Reason
 
 REPEAT = 300_000
 SINGLE_RUNS = 1_000
@@ -56,32 +64,22 @@ class Loaded:
 
     shape: Shape
     generation: Generation
+    index: RuleIndex
     program: Program
 
     def check(self, packets: int, ran: bpf.TestRun) -> None:
         """That the last rule, and nothing else, decided all those packets. Raises: Unmeasured."""
-        action = self.shape.rules[-1].action
+        action, is_tracked = self.shape.rules[-1].action, self.shape.stage is Stage.NORMAL
         room = len(ran.data_out) - len(self.program.frame)
         found = (ran.retval, room)
-        expected = (XDP_DROP, 0) if action is Action.DENY else (XDP_PASS, METADATA_BYTES)
+        expected = (XDP_DROP, 0) if action is Action.DENY else (XDP_PASS, 0 if is_tracked else METADATA_BYTES)
         if found != expected:
             raise Unmeasured(f"{self.shape.name}: verdict and metadata are {found}, not {expected}")
-        last = len(self.shape.rules) - 1
-        counted = {self._rules(number): count for number, count in self._counts()}
-        if counted != {(last,): packets}:
-            raise Unmeasured(f"{self.shape.name}: counted {counted}, not {packets} packets for rule {last}")
-
-    def _counts(self) -> Iterator[tuple[int, int]]:
-        return ((number, count) for number, count in enumerate(self.generation.read_counters()) if count)
-
-    def _rules(self, counter: int) -> tuple[int, ...]:
-        classifier = self.generation.classifier
-        if counter < REASON_BASE:
-            return (-1,)
-        if classifier.counts_rules:
-            return (counter - REASON_BASE,)
-        outcome = classifier.outcome(counter - REASON_BASE)
-        return outcome.rules if outcome is not None else (-1,)
+        last = self.index.refs[self.shape.stage][len(self.shape.rules) - 1]
+        wanted = {Reason.ESTABLISHED if self.shape.is_known else last: packets}
+        counted = self.generation.classifiers.meaning(self.generation.read_counters(), self.index)
+        if counted != wanted:
+            raise Unmeasured(f"{self.shape.name}: counted {counted}, not {wanted}")
 
 
 Group = Callable[[], Iterable[Shape]]
@@ -98,6 +96,7 @@ def groups(*, is_quick: bool) -> dict[str, Group]:
         "nets6": lambda: shapes.nets6(sizes),
         "sets": lambda: shapes.sets(sizes),
         "members": lambda: shapes.members(member_sizes),
+        "tracked": lambda: shapes.tracked(sizes),
     }
 
 
@@ -105,8 +104,8 @@ def measure(group: Group, rounds: int) -> Sequence[Figure]:
     """The group's figures and the empty program's. Raises: Unmeasured, KernelError, Unsupported."""
     with ExitStack() as opened:
         empty = _empty(opened)
-        planner = Planner()
-        loaded = [_load(shape, planner, opened) for shape in group()]
+        planner, flows = Planner(), _flows(opened)
+        loaded = [_load(shape, planner, flows, opened) for shape in group()]
         del planner
         for _ in range(rounds):
             empty.run(REPEAT)
@@ -133,14 +132,28 @@ def _empty(opened: ExitStack) -> Program:
     return Program(EMPTY, objects.program_fd(name), frame(packet))
 
 
-def _load(shape: Shape, planner: Planner, opened: ExitStack) -> Loaded:
+def _flows(opened: ExitStack) -> FlowTables:
+    """A connection table of the bench's own."""
+    flows = FlowTables(bpf.durable_bpffs(BPFFS) / f"bench-{os.getpid()}")
+    opened.callback(flows.remove)
+    flows.open(TrackingSettings())
+    flows.set_addresses(HostAddresses(frozenset({(4, 0x0A000001), (6, 0xFD99 << 112 | 1)})))
+    return flows
+
+
+def _load(shape: Shape, planner: Planner, flows: FlowTables, opened: ExitStack) -> Loaded:
+    """The generation as the agent loads it, connection tracking included."""
     # The planner keeps blocks by policy: shapes share names of policies, so no block of one is taken for another's.
     planner.forget((), shape.sets)
-    plan, _ = planner.plan(shape.endpoint, shape.sets, Failsafes())
+    tracking = flows.open(TrackingSettings())
+    plan, index = planner.plan(shape.endpoint, Direction.INGRESS, shape.sets, Failsafes(), tracking)
+    if shape.is_known:
+        key, end = key_of(shape.packet) or ((0,) * 6, 0)
+        flows.store([Flow(key, end, False, "bench", 0.0, FlowState.ESTABLISHED, is_answered=True)])
     generation = Generation(plan, "xdp", mark_bit=DEFAULT_MARK_BIT)
     opened.callback(generation.close)
-    program = Program(shape.name, generation.program_fd, frame(shape.packet), generation.classifier.backend)
-    return Loaded(shape, generation, program)
+    program = Program(shape.name, generation.program_fd, frame(shape.packet), generation.classifiers.backend)
+    return Loaded(shape, generation, index, program)
 
 
 def measure_allow(rounds: int) -> Sequence[Figure]:
@@ -150,9 +163,9 @@ def measure_allow(rounds: int) -> Sequence[Figure]:
     denying one, have that part.
     """
     with ExitStack() as opened:
-        planner = Planner()
-        (denying,) = (_load(shape, planner, opened).program for shape in shapes.ports((1,)))
-        (allowing,) = (_load(shape, planner, opened).program for shape in shapes.allow())
+        planner, flows = Planner(), _flows(opened)
+        (denying,) = (_load(shape, planner, flows, opened).program for shape in shapes.ports((1,)))
+        (allowing,) = (_load(shape, planner, flows, opened).program for shape in shapes.allow())
         samples = []
         for _ in range(rounds):
             for _ in range(SINGLE_RUNS):

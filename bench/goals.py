@@ -7,6 +7,9 @@ VERDICT_NS = AboveEmpty(40)
 GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.allow.1": (AboveEmpty(40, plus="xdp.metadata"),),
     "xdp.ports.1": (VERDICT_NS,),
+    "xdp.established": (Ratio("xdp.allow.1", 1.5),),
+    "xdp.established6": (Ratio("xdp.allow.1", 1.5),),
+    "xdp.normal.ports.10000": (Ratio("xdp.normal.ports.1", 1.2),),
     "xdp.ports.10000": (Ratio("xdp.ports.1", 1.2),),
     "xdp.nets.1": (VERDICT_NS,),
     "xdp.nets.10000": (Ratio("xdp.nets.1", 1.5),),

@@ -5,14 +5,14 @@ Everything is made from a fixed seed: every run measures the same policies.
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.ipset import AddressSet, IPSet, SelectorSet
 from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch
-from tortie.model.packet import TCP, Direction, Packet, Side
+from tortie.model.packet import ACK, TCP, Direction, Packet, Side
 from tortie.model.policy import Policy, PolicyKey, Stage, Tier
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
@@ -28,12 +28,17 @@ LENGTHS6 = (32, 40, 48, 56, 64)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Rules, the packet that only the last of them decides, and the sets they refer to."""
+    """Rules, the packet that only the last of them decides, and the sets they refer to.
+
+    `is_known`: the packet belongs to an established flow, so that no rule is asked.
+    """
 
     name: str
     rules: Sequence[Rule]
     packet: Packet
     sets: Mapping[str, IPSet] = field(default_factory=dict)
+    stage: Stage = Stage.UNTRACKED
+    is_known: bool = False
 
     @property
     def endpoint(self) -> EndpointState:
@@ -46,12 +51,12 @@ class Shape:
                 order=float(number),
                 selector=ALL,
                 ingress=tuple(chunk),
-                do_not_track=True,
-                apply_on_forward=True,
+                do_not_track=self.stage is Stage.UNTRACKED,
+                apply_on_forward=self.stage is Stage.UNTRACKED,
             )
             for number, chunk in enumerate(chunks)
         )
-        tiers = {(Stage.UNTRACKED, Direction.INGRESS): (TierPolicies(Tier("default"), policies),)}
+        tiers = {(self.stage, Direction.INGRESS): (TierPolicies(Tier("default"), policies),)}
         return EndpointState(interface=Interface(name="bench", index=1), endpoint="bench", tiers=tiers)
 
 
@@ -65,6 +70,25 @@ def ports(sizes: Sequence[int]) -> Iterator[Shape]:
 def allow() -> Iterator[Shape]:
     """The one rule of `ports`, which allows: metadata is written for the mark behind it."""
     yield Shape("xdp.allow.1", [Rule(Action.ALLOW, _tcp_port(0))], _packet(port=FIRST_PORT))
+
+
+def tracked(sizes: Sequence[int]) -> Iterator[Shape]:
+    """Normal policy: N rules with an own port each deny the first packet of a flow; one rule allows it, and the flow is
+    stored; an established flow's packet, over IPv4 and IPv6; the untracked Allow that it is held against."""
+    yield from allow()
+    allowed = [Rule(Action.ALLOW, _tcp_port(0))]
+    for version, name in ((4, "xdp.established"), (6, "xdp.established6")):
+        known = replace(
+            _packet(version=version, port=FIRST_PORT),
+            source_port=40_001,  # not the flow that a SYN of the other shapes opens
+            tcp_flags=ACK,
+            sequence=1000,
+            acknowledgement=2000,
+        )
+        yield Shape(name, allowed, known, stage=Stage.NORMAL, is_known=True)
+    for size in sizes:
+        rules = [Rule(Action.DENY, _tcp_port(number)) for number in range(size)]
+        yield Shape(f"xdp.normal.ports.{size}", rules, _packet(port=FIRST_PORT + size - 1), stage=Stage.NORMAL)
 
 
 def nets(sizes: Sequence[int]) -> Iterator[Shape]:

@@ -231,7 +231,10 @@ def _fragmented(rng: Random, direction: Direction, packet: Packet) -> Iterator[S
         yield direction, packet
         return
     number = rng.getrandbits(16 if packet.version == 4 else 32)
-    pieces = [replace(packet, fragment=Fragment.FIRST, fragment_id=number), _later(packet, number)]
+    # A first fragment is a multiple of 8 bytes, of which TCP's header takes 20.
+    size = (packet.payload_bytes + 27) // 8 * 8 - 20 if packet.protocol == TCP else 0
+    first = replace(packet, fragment=Fragment.FIRST, fragment_id=number, payload_bytes=size)
+    pieces = [first, _later(packet, number)]
     if chance(rng, 10):
         pieces.reverse()
     for piece in pieces[: 1 + chance(rng, 80)] if chance(rng, 80) else pieces[1:]:

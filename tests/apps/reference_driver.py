@@ -1,7 +1,8 @@
 """A driver that evaluates instead of programming: the fake behind the Driver protocol for tests of the apps.
 
-It enforces untracked policy by `evaluate`, refuses the other classes as a real driver does until it can enforce them,
-and checks what a kernel would check: every set that is referred to was given. Its attributes make it fail on purpose.
+It enforces untracked and normal policy by `evaluate`, for packets of no known connection; it refuses what a real driver
+refuses, and checks what a kernel would check: every set that is referred to was given. Its attributes make it fail on
+purpose.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from tortie.dataplane.driver import (
     RuleCount,
 )
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
-from tortie.model.evaluate import evaluate
+from tortie.model.conntrack import ConnectionTable, TrackingSettings
+from tortie.model.desired import Delta, EndpointState, HostAddresses
+from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import EMPTY_ADDRESSES, AddressSet, IPSet, PortSet
 from tortie.model.packet import Direction, Packet
-from tortie.model.policy import Stage
-from tortie.model.verdict import Reason, RuleRef, Verdict
+from tortie.model.policy import Profile, Stage
+from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny
 
 
 class ReferenceDriver:
@@ -47,6 +49,8 @@ class ReferenceDriver:
         self._enforced: dict[str, EndpointState] = {}
         self._sets: dict[str, IPSet] = {}
         self._failsafes = Failsafes()
+        self._addresses = HostAddresses()
+        self._tracking = TrackingSettings()
         self._refused: dict[str, tuple[str, ...]] = {}
 
     def take(self, delta: Delta) -> None:
@@ -62,6 +66,8 @@ class ReferenceDriver:
                 members = (old.members | change.added) - change.removed
                 self._sets[set_id] = type(old)(members)  # type: ignore[arg-type]
         self._failsafes = delta.failsafes or self._failsafes
+        self._addresses = delta.addresses or self._addresses
+        self._tracking = delta.tracking or self._tracking
 
     def apply(self) -> ApplyReport:
         self.log.append("apply")
@@ -93,12 +99,11 @@ class ReferenceDriver:
             raise KernelError("bpf", "reference", 0, self.failures.pop(0))
 
     def _check_sets(self, state: EndpointState) -> None:
-        for tiers in state.tiers.values():
-            for tier in tiers:
-                for policy in tier.policies:
-                    for rule in (*policy.ingress, *policy.egress):
-                        for source in rule.set_sources():
-                            assert source.set_id in self._sets, f"{policy.key} refers to a set that was never given"
+        policies = {policy for tiers in state.tiers.values() for tier in tiers for policy in tier.policies}
+        rules = [rule for policy in policies for direction in Direction for rule in policy.rules(direction)]
+        rules += [r for one in state.profiles if isinstance(one, Profile) for r in (*one.ingress, *one.egress)]
+        for source in (source for rule in rules for source in rule.set_sources()):
+            assert source.set_id in self._sets, f"{state.endpoint} refers to a set that was never given"
 
     def status(self) -> Sequence[InterfaceStatus]:
         names = sorted({*self._enforced, *self._refused})
@@ -122,11 +127,13 @@ class ReferenceDriver:
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         rules: list[RuleCount] = []
         for name, state in self._enforced.items():
-            for tier in state.stage(Stage.UNTRACKED, Direction.INGRESS):
-                for policy in tier.policies:
-                    refs = (RuleRef(tier.tier.name, policy.key, i) for i in range(len(policy.ingress)))
-                    rules += [RuleCount(name, Direction.INGRESS, ref, 7) for ref in refs]
-        return rules, [ReasonCount(name, Direction.INGRESS, Reason.NO_MATCH, 3) for name in self._enforced]
+            for stage in (Stage.UNTRACKED, Stage.NORMAL):
+                for tier in state.stage(stage, Direction.INGRESS):
+                    for policy in tier.policies:
+                        refs = (RuleRef(tier.tier.name, policy.key, i) for i in range(len(policy.ingress)))
+                        rules += [RuleCount(name, Direction.INGRESS, ref, 7) for ref in refs]
+            rules.append(RuleCount(name, Direction.INGRESS, default_deny(state.endpoint), 2))
+        return rules, [ReasonCount(name, Direction.INGRESS, Reason.ESTABLISHED, 3) for name in self._enforced]
 
     def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
         state = self._enforced.get(interface)
@@ -134,8 +141,17 @@ class ReferenceDriver:
             return None
         if self.lies:
             return InstalledVerdict(Verdict.DENY, Reason.POLICY, None)
-        found = evaluate(packet, Direction.INGRESS, state, self._sets, self._failsafes)
-        return InstalledVerdict(found.verdict, found.reason, found.rule)
+        found = evaluate(
+            packet,
+            Direction.INGRESS,
+            state,
+            self._sets,
+            self._failsafes,
+            ConnectionTable().relation(packet),
+            is_for_host=is_for_host(packet, state.interface, self._addresses),
+            drops_invalid=self._tracking.drops_invalid,
+        )
+        return InstalledVerdict(found.verdict, found.reason, found.rule, found.is_tracked)
 
     def log_events(self) -> Sequence[LogEvent]:
         waiting, self.logged = self.logged, []
@@ -159,12 +175,14 @@ class ReferenceDriver:
 
 
 def _refusals(state: EndpointState) -> tuple[str, ...]:
-    """A sentence for each policy of a class that is not enforced yet."""
-    found = {
-        (policy.key, stage): f"policy {policy.key} is of the {stage.value} class, which is not enforced yet"
-        for (stage, _), tiers in state.tiers.items()
-        if stage is not Stage.UNTRACKED
-        for tier in tiers
-        for policy in tier.policies
-    }
-    return tuple(found[key] for key in sorted(found, key=str))
+    """A sentence for each thing that is not enforced yet."""
+    found = {}
+    for (stage, _), tiers in state.tiers.items():
+        for policy in (policy for tier in tiers for policy in tier.policies):
+            if stage is Stage.PRE_DNAT:
+                found[f"{policy.key} is pre-DNAT policy, which is not enforced yet"] = None
+            elif policy.reason_refused:
+                found[f"{policy.key}: {policy.reason_refused}"] = None
+    if state.is_wildcard:
+        found[f"HostEndpoint({state.endpoint}) is a wildcard, which is not enforced yet"] = None
+    return tuple(found)

@@ -4,7 +4,7 @@ import pytest
 
 from tortie.apps.failure import Code, Failure
 from tortie.apps.packets import describe, parse_packet
-from tortie.model.packet import ICMPV6, TCP
+from tortie.model.packet import ACK, FIN, ICMPV6, PSH, RST, SYN, TCP, URG
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,33 @@ from tortie.model.packet import ICMPV6, TCP
 )
 def test_words_become_the_packet_they_say(words: tuple[str, str, str, int | None], text: str) -> None:
     assert text == describe(parse_packet(*words))
+
+
+@pytest.mark.parametrize(
+    ("flags", "bits", "text"),
+    [
+        (None, SYN, "tcp 1.2.3.4:40000 > 10.0.0.5:80"),
+        ("S", SYN, "tcp 1.2.3.4:40000 > 10.0.0.5:80"),
+        ("sa", SYN | ACK, "tcp SYN+ACK 1.2.3.4:40000 > 10.0.0.5:80"),
+        ("FRPUA", FIN | RST | PSH | URG | ACK, "tcp FIN+RST+PSH+ACK+URG 1.2.3.4:40000 > 10.0.0.5:80"),
+        ("", 0, "tcp no flags 1.2.3.4:40000 > 10.0.0.5:80"),
+    ],
+)
+def test_letters_become_tcp_flags(flags: str | None, bits: int, text: str) -> None:
+    packet = parse_packet("1.2.3.4", "10.0.0.5", "tcp/80", None, flags=flags)
+    assert (packet.tcp_flags, describe(packet)) == (bits, text)
+
+
+def test_a_packet_of_an_established_connection_is_an_ack() -> None:
+    assert parse_packet("1.2.3.4", "10.0.0.5", "6/80", None, is_established=True).tcp_flags == ACK
+    assert parse_packet("1.2.3.4", "10.0.0.5", "6/80", None, flags="F", is_established=True).tcp_flags == FIN
+
+
+@pytest.mark.parametrize(("protocol", "flags"), [("udp/1", "S"), ("icmp", ""), ("tcp/1", "SX"), ("tcp/1", "S A")])
+def test_flags_that_mean_nothing_are_usage_errors(protocol: str, flags: str) -> None:
+    with pytest.raises(Failure) as caught:
+        parse_packet("1.2.3.4", "10.0.0.5", protocol, None, flags=flags)
+    assert caught.value.code is Code.USAGE
 
 
 @pytest.mark.parametrize("kind", [133, 134, 135, 136, 137])

@@ -656,8 +656,10 @@ class TestProfiles:
         assert state(one).profiles == (Profile("b", {}, self.ALLOW), MissingProfile("gone"), Profile("a"))
 
     def test_the_built_in_profile_allows_everything_and_no_document_changes_it(self) -> None:
-        one = engine(endpoint(profiles=(DEFAULT_ALLOW,)), interface(), Profile(DEFAULT_ALLOW, {"hep": "x"}))
+        labelled_one = Profile(DEFAULT_ALLOW, {"hep": "x"})
+        one = engine(endpoint(profiles=(DEFAULT_ALLOW,), labels={}), interface(), labelled_one, policy("p"))
         assert state(one).profiles == (Profile(DEFAULT_ALLOW, {}, self.ALLOW, self.ALLOW),)
+        assert names(state(one)) == []
         one.set_profile(DEFAULT_ALLOW, None)
         assert not one.flush()
 

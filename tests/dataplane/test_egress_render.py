@@ -66,15 +66,9 @@ table inet tortie {
 	}
 	counter r1 {
 	}
-	counter e0_no_match {
-	}
 	counter e0_fragment {
 	}
 	counter e0_malformed {
-	}
-	counter e0_failsafe {
-	}
-	counter e0_essential_icmpv6 {
 	}
 	set fs_dport {
 		type inet_proto . inet_service;
@@ -89,12 +83,12 @@ table inet tortie {
 		elements = { 192.168.0.0/16, 203.0.113.9 }
 	}
 	chain e0_t0 {
-		meta l4proto 6 th sport 6379 counter name r0 notrack accept
+		meta l4proto 6 th sport 6379 counter name r0 meta mark set meta mark | 0x00100000 notrack accept
 		ip daddr @s0_v4 counter name r1 drop
 	}
 	chain e0_policy {
 		jump e0_t0
-		counter name e0_no_match accept
+		accept
 	}
 	chain e0_l0 {
 		meta l4proto 6 counter name e0_fragment drop
@@ -102,17 +96,17 @@ table inet tortie {
 	}
 	chain e0_lpolicy {
 		jump e0_l0
-		counter name e0_no_match accept
+		accept
 	}
 	chain e0_ports {
-		meta l4proto . th dport @fs_dport counter name e0_failsafe accept
-		meta l4proto 6 th sport . ip daddr @fs_sport_6_v4 counter name e0_failsafe accept
+		meta l4proto . th dport @fs_dport accept
+		meta l4proto 6 th sport . ip daddr @fs_sport_6_v4 accept
 		@th,0,32 & 0 == 0 goto e0_policy
 		counter name e0_malformed drop
 	}
 	chain e0_icmp {
-		icmpv6 type 133-136 ip6 hoplimit 255 counter name e0_essential_icmpv6 accept
-		icmpv6 type { 130-132, 143 } counter name e0_essential_icmpv6 accept
+		icmpv6 type 133-136 ip6 hoplimit 255 accept
+		icmpv6 type { 130-132, 143 } accept
 		@th,0,16 & 0 == 0 goto e0_policy
 		counter name e0_malformed drop
 	}
@@ -121,7 +115,7 @@ table inet tortie {
 		counter name e0_malformed drop
 	}
 	chain e0 {
-		meta l4proto 6 th sport 6379 counter name r0 notrack accept
+		meta l4proto 6 th sport 6379 counter name r0 meta mark set meta mark | 0x00100000 notrack accept
 		ip frag-off & 0x1fff != 0 goto e0_later
 		frag frag-off != 0 goto e0_later
 		meta l4proto vmap { 6 : goto e0_ports, 17 : goto e0_ports, 132 : goto e0_ports, 1 : goto e0_icmp, 58 : goto e0_icmp }
@@ -149,7 +143,10 @@ def test_a_table_reads_like_this() -> None:
     rendered = render([endpoint("ens4", [REDIS, FROM_SET])], sets, failsafes)
     assert rendered.script.replace(rendered.digest, "DIGEST") == EXPECTED
     assert rendered.rules["r1"] == ("ens4", RuleRef("t0", KEY, 1))
-    assert rendered.reasons["e0_no_match"] == ("ens4", Reason.NO_MATCH)
+    assert rendered.reasons == {
+        "e0_fragment": ("ens4", Reason.FRAGMENT),
+        "e0_malformed": ("ens4", Reason.MALFORMED),
+    }
 
 
 def test_a_policy_without_rules_in_front_does_not_shift_the_index_of_a_rule() -> None:
@@ -179,6 +176,15 @@ def test_an_endpoint_without_egress_still_needs_notrack_for_its_ingress() -> Non
     assert "meta mark & 0x80000000 != 0 meta mark set meta mark & 0x7fffffff notrack accept" in rendered.script
     assert "hook output" not in rendered.script
     assert "table inet other {" in rendered.script
+
+
+def test_every_allow_sets_the_mark_bit_and_nothing_else_does() -> None:
+    rules = [FROM_SET, REDIS, Rule(Action.ALLOW), Rule(Action.PASS)]
+    sets = {SELECTED.set_id: AddressSet(nets("10.0.0.0/8"))}
+    lines = render([endpoint("a", rules)], sets, Failsafes(), mark_bit=1 << 31).script.splitlines()
+    marking = [line for line in lines if "| 0x80000000" in line]
+    assert marking
+    assert marking == [line for line in lines if "notrack" in line and "& 0x7fffffff" not in line]
 
 
 @pytest.mark.parametrize("name", ['a"; drop', "eth*", "a b", "äth0", "a\\", "a\nb"])

@@ -347,6 +347,10 @@ class TestResets:
         table = table_with(*self.BUSY, tcp(RST, reply=True, seq=seq))
         assert flow_of(table).is_closed is is_genuine
 
+    def test_what_is_sent_again_takes_nothing_back(self) -> None:
+        again = tcp(ACK, seq=100, ack=500, size=10)
+        assert flow_of(table_with(*self.BUSY, again, tcp(RST, seq=150))).state is FlowState.RESET
+
     def test_numbers_wrap_around(self) -> None:
         top = (1 << 32) - 1
         table = table_with(

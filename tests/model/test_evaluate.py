@@ -1,50 +1,45 @@
-"""The untracked rows of semantics.md, one by one, and the laws that hold for every policy."""
+"""The untracked rows of semantics.md, one by one, and the laws that hold for every policy.
+
+The normal class: test_evaluate_normal.py.
+"""
 
 from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given, settings
+from judging import (
+    BLOCKED,
+    IN,
+    NO_FAILSAFES,
+    OUT,
+    REDIS_PORT,
+    allow,
+    deny,
+    icmp6,
+    key,
+    later,
+    log,
+    outcome,
+    skip,
+    tcp,
+)
 
 from strategies import Case, Meeting, meetings, random_case, random_packet
-from tortie.model.address import Net, parse_address, parse_net
+from tortie.model.address import Net, parse_net
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.evaluate import evaluate_untracked, is_essential
 from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet, SelectorSet
-from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet
+from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
 from tortie.model.packet import ICMP, ICMPV6, TCP, UDP, Direction, Fragment, Packet, Side
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier, TierAction
+from tortie.model.policy import Policy, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
-from tortie.model.selector import ALL, parse_selector
+from tortie.model.selector import ALL
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 
-IN, OUT = Direction.INGRESS, Direction.EGRESS
-NO_FAILSAFES = Failsafes((), ())
-BLOCKED = SelectorSet(parse_selector("has(blocked)"))
 HTTP = NamedPortSet(ALL, TCP, "http")
-REDIS_PORT = (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(6379, 6379),)))
-
-
-def allow(*matches: Match) -> Rule:
-    return Rule(Action.ALLOW, matches)
-
-
-def deny(*matches: Match) -> Rule:
-    return Rule(Action.DENY, matches)
-
-
-def skip(*matches: Match) -> Rule:
-    return Rule(Action.PASS, matches)
-
-
-def log(*matches: Match) -> Rule:
-    return Rule(Action.LOG, matches)
-
-
-def key(name: str) -> PolicyKey:
-    return PolicyKey("GlobalNetworkPolicy", "", name)
 
 
 def policy(*rules: Rule, name: str = "p", direction: Direction = IN) -> Policy:
@@ -73,26 +68,6 @@ def endpoint(
     )
 
 
-def tcp(destination_port: int = 6379, source: str = "10.0.0.1", source_port: int = 40000) -> Packet:
-    version, address = parse_address(source)
-    return Packet(
-        version=version,
-        protocol=TCP,
-        source=address,
-        destination=address ^ 3,
-        source_port=source_port,
-        destination_port=destination_port,
-    )
-
-
-def icmp6(kind: int, hop_limit: int = 255) -> Packet:
-    return Packet(version=6, protocol=ICMPV6, source=1, destination=2, icmp_type=kind, icmp_code=0, hop_limit=hop_limit)
-
-
-def later(protocol: int = TCP) -> Packet:
-    return Packet(version=4, protocol=protocol, source=1, destination=2, fragment=Fragment.LATER, fragment_id=7)
-
-
 def judge(
     packet: Packet,
     *tiers: tuple[Policy, ...],
@@ -101,10 +76,6 @@ def judge(
     action: TierAction = TierAction.DENY,
 ) -> Trace:
     return evaluate_untracked(packet, IN, endpoint(*tiers, action=action), sets or {}, failsafes)
-
-
-def outcome(trace: Trace) -> tuple[Verdict, Reason]:
-    return trace.verdict, trace.reason
 
 
 ALLOWED = (Verdict.ALLOW, Reason.POLICY)

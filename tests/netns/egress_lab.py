@@ -1,8 +1,8 @@
 """A host whose local packets are made by raw sockets, and a peer that catches what leaves it.
 
 Each packet carries a number in its payload. `WATCH` is a table of the tests' own behind the raw hook, which writes the
-DSCP field of packets that connection tracking did not see; naming `ct state` makes the kernel track in that namespace,
-and join fragments in front of the raw hook.
+DSCP field of packets that carry the mark bit and that connection tracking did not see, and drops those that have only
+one of both; naming `ct state` makes the kernel track in that namespace, and join fragments in front of the raw hook.
 """
 
 import errno
@@ -14,7 +14,7 @@ from struct import pack, unpack_from
 
 from frames import ETHERNET, frame
 from netns import Namespace, veth_pair
-from tortie.dataplane.nft_egress import read_counters
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, read_counters
 from tortie.model.address import format_address
 from tortie.model.packet import Packet
 
@@ -23,12 +23,21 @@ HEADER_LENGTH = len(ETHERNET) + 2
 ETHERTYPES = {0x0800: 4, 0x86DD: 6}
 IPV6_HDRINCL = 36  # Source: linux/in6.h; Python does not name it
 UNTRACKED_DSCP = 0x3F
+NEVER_TRACKED = "130-136, 143"
+"""ICMPv6 types that connection tracking itself leaves untracked. Source: net/netfilter/nf_conntrack_proto_icmpv6.c."""
 WATCH = f"""
 table inet watch {{
     chain output {{
         type filter hook output priority 0; policy accept;
-        ct state untracked ip dscp set {UNTRACKED_DSCP}
-        ct state untracked ip6 dscp set {UNTRACKED_DSCP}
+        meta mark & {DEFAULT_MARK_BIT} == 0 goto unmarked
+        ct state != untracked drop
+        ip dscp set {UNTRACKED_DSCP}
+        ip6 dscp set {UNTRACKED_DSCP}
+    }}
+    chain unmarked {{
+        ct state != untracked accept
+        icmpv6 type {{ {NEVER_TRACKED} }} accept
+        drop
     }}
 }}
 """
@@ -88,7 +97,7 @@ class Lab:
         return True
 
     def arrived(self) -> dict[int, bool]:
-        """Numbers of the packets that came, and whether the DSCP field says untracked."""
+        """Numbers of the packets that came, and whether the DSCP field says marked and untracked."""
         found: dict[int, bool] = {}
         while True:
             try:

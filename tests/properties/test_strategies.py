@@ -102,7 +102,7 @@ def test_every_kind_of_match_and_action_is_drawn_in_both_polarities() -> None:
     assert drawn == {(name, negated) for name in names for negated in (False, True)} | {("VersionMatch", False)}
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_packets_of_conversations_show_exactly_the_fields_that_their_protocol_has(rng: Random) -> None:
     for _, one in random_conversation(rng, random_normal_case(rng)):

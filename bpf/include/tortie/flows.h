@@ -16,6 +16,10 @@
 
 #define CLOCK_SHIFT 26           /* the coarse clock's unit: 2^26 ns, 67 ms */
 
+/* Bytes that one end may be ahead of what the other has acknowledged, so that a stranger who forges packets does not
+ * move the window in which a reset is believed. */
+#define MOST_IN_FLIGHT (1u << 24)
+
 enum flow_state { FLOW_OPENING, FLOW_ESTABLISHED, FLOW_CLOSED, FLOW_RESET };
 
 enum flow_flag {
@@ -101,21 +105,21 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 	u32 a_port = 0, b_port = 0;
 	bool swap;
 
-	if (p->fragment == LATER && (has_ports(p->protocol) || is_icmp(p->protocol)))
-		return false;
 	if (is_icmp(p->protocol)) {
 		swap = is_reply(p->protocol, p->dport >> 8);
-		if (!swap && !is_request(p->protocol, p->dport >> 8))
+		if (p->fragment == LATER || (!swap && !is_request(p->protocol, p->dport >> 8)))
 			return false;
 		a_port = p->icmp_id;
 	} else {
 		if (has_ports(p->protocol)) {
+			if (p->fragment == LATER)
+				return false;
 			a_port = p->sport;
 			b_port = p->dport;
 		}
 		if (p->version == 4) {
-			swap = p->source[0] > p->destination[0] ||
-			       (p->source[0] == p->destination[0] && a_port > b_port);
+			/* one comparison for address and port */
+			swap = ((u64)p->source[0] << 16 | a_port) > ((u64)p->destination[0] << 16 | b_port);
 		} else {
 			u64 high = (u64)p->source[0] << 32 | p->source[1], low = (u64)p->source[2] << 32 | p->source[3];
 			u64 other_high = (u64)p->destination[0] << 32 | p->destination[1];
@@ -269,7 +273,7 @@ static __always_inline bool reset_fits(const struct flow *f, const struct packet
 	if (p->fragment != WHOLE)    /* sequence numbers are not remembered for later fragments */
 		return false;
 	if (f->flags & FLOW_NEXT << end && f->flags & FLOW_ACKED << other)
-		return after_or_at(p->sequence, f->acked[other & 1]) && after_or_at(f->next[end & 1], p->sequence);
+		return p->sequence - f->acked[other & 1] <= MOST_IN_FLIGHT && after_or_at(f->next[end & 1], p->sequence);
 	return !(f->flags & FLOW_ANSWERED) && end != (f->flags & FLOW_OPENER) && p->tcp_flags & TCP_ACK &&
 	       f->flags & FLOW_NEXT << other && p->acknowledgement == f->next[other & 1];
 }
@@ -279,8 +283,12 @@ static __always_inline void note_sequence(struct flow *f, const struct packet *p
 	u32 after = p->sequence + p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN), flags = f->flags;
 
 	if (!(flags & FLOW_NEXT << end) || (after != f->next[end & 1] && after_or_at(after, f->next[end & 1]))) {
-		f->next[end & 1] = after;
-		flags |= FLOW_NEXT << end;
+		u32 other = end ^ 1;
+
+		if (!(flags & FLOW_ACKED << other) || after - f->acked[other & 1] <= MOST_IN_FLIGHT) {
+			f->next[end & 1] = after;
+			flags |= FLOW_NEXT << end;
+		}
 	}
 	if (p->tcp_flags & TCP_ACK) {
 		if (f->acked[end & 1] != p->acknowledgement)

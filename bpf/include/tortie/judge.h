@@ -78,9 +78,11 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer o
 	forget();
 	if (p->protocol == ICMPV6 && p->version == 6 && p->fragment != LATER && is_essential(p->dport >> 8, p->hop_limit))
 		return WORD(REASON_ESSENTIAL_ICMPV6, VERDICT_CONTINUE);
-	c->failsafe = failsafe(p);
 	if (cfg.untracked.used) {
-		u32 word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(UNTRACKED_STAGE, ctx, c);
+		u32 word;
+
+		c->failsafe = failsafe(p);
+		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(UNTRACKED_STAGE, ctx, c);
 
 		if (word & 3 || !cfg.normal.used)
 			return word;
@@ -89,7 +91,7 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer o
 		forget();
 	}
 	if (!cfg.normal.used)
-		return WORD(c->failsafe ? REASON_FAILSAFE : REASON_NO_MATCH, VERDICT_CONTINUE);
+		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);      /* neither stage: no generation is so */
 	return tracked(ctx, c);
 }
 

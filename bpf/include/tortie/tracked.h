@@ -222,6 +222,8 @@ __noinline int unknown(context_t *ctx)
 			flow_open(INTERFACE(ctx));
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
 	}
+	if (!cfg.untracked.used)                     /* else it was looked up before untracked policy */
+		c->failsafe = failsafe(&c->packet);
 	forget();
 	if (c->failsafe == FAILSAFE_OPEN) {
 		word = WORD(REASON_FAILSAFE, VERDICT_ALLOW);

@@ -126,13 +126,13 @@ class GetAnswer(TypedDict):
 
 
 class RuleCountAnswer(TypedDict):
-    """Packets that met a rule."""
+    """Packets that met a rule, or (`rule` null) what decides without being one, such as the end of a tier."""
 
     interface: str
     direction: str
     tier: str
     policy: str
-    rule: int
+    rule: int | None
     packets: int
 
 
@@ -177,31 +177,41 @@ class StatusAnswer(TypedDict):
 
 
 class StepAnswer(TypedDict):
-    """A rule that the packet met."""
+    """A rule that the packet met, in which stage; `rule` null: what decides without being one (see RuleRef)."""
 
+    stage: str
     tier: str
     policy: str
-    rule: int
+    rule: int | None
     outcome: str
 
 
 class InstalledAnswer(TypedDict):
-    """What the installed program answered to the same packet."""
+    """What the installed program answered to the same packet. `because`: its rule or reason in a sentence."""
 
     verdict: str
     reason: str
+    because: str
     rule: StepAnswer | None
+    is_tracked: bool
 
 
 class TraceAnswer(TypedDict):
-    """A packet's verdict from the evaluator; `installed` None: no program to ask, `installed_note` says why."""
+    """A packet's verdict from the evaluator; `installed` None: no program to ask, `installed_note` says why.
+
+    `relation`: what the packet was taken for, `new`, `established`, `related` or `invalid`. `because`: the rule or the
+    reason in a sentence. `hint`: a mistake that this verdict gives away. `agrees` None: there is nothing to compare.
+    """
 
     packet: str
     interface: str
     direction: str
     endpoint: str | None
+    relation: str
     verdict: str
     reason: str
+    because: str
+    hint: str | None
     stage: str
     rule: StepAnswer | None
     is_tracked: bool
@@ -219,12 +229,17 @@ class VersionAnswer(TypedDict):
 
 
 class TraceQuery(TypedDict):
-    """A packet to trace, as text from the user; `files` are documents laid over those stored (a what-if)."""
+    """A packet to trace, as text from the user; `files` are documents laid over those stored (a what-if).
+
+    `flags`: letters of FSRPAU, None for those of a first packet, or of any other where the packet `is_established`.
+    """
 
     source: str
     destination: str
     protocol: str
     source_port: int | None
+    flags: str | None
+    is_established: bool
     interface: str
     direction: str
     files: list[SourceText]

@@ -3,10 +3,28 @@
 from dataclasses import dataclass
 
 from tortie.apps.failure import Code, Failure
+from tortie.apps.sentences import flag_names
 from tortie.model.address import InvalidAddress, format_address, parse_address
-from tortie.model.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, UDPLITE, Packet
+from tortie.model.packet import (
+    ACK,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PORTED,
+    PSH,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    UDPLITE,
+    URG,
+    Fragment,
+    Packet,
+)
 
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "icmp": ICMP, "icmpv6": ICMPV6, "udplite": UDPLITE}
+FLAGS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, "A": ACK, "U": URG}
 ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 EXTENSIONS = (43, 44, 51, 60)
 """Headers that stand before the protocol of an IPv6 packet (RFC 8200, section 4), and so are none themselves."""
@@ -23,8 +41,18 @@ class _Protocol:
     argument: str
 
 
-def parse_packet(source: str, destination: str, protocol: str, source_port: int | None) -> Packet:
+def parse_packet(
+    source: str,
+    destination: str,
+    protocol: str,
+    source_port: int | None,
+    *,
+    flags: str | None = None,
+    is_established: bool = False,
+) -> Packet:
     """The packet that the words describe: `tcp/6379`, `udp/53`, `icmp`, `icmpv6/128`, `icmp/3.4`, `47`.
+
+    `flags` are TCP's, letters of FSRPAU; without them it is a SYN, or an ACK where it is of an established connection.
 
     Raises: Failure USAGE.
     """
@@ -38,6 +66,8 @@ def parse_packet(source: str, destination: str, protocol: str, source_port: int 
     number = wanted.number
     if version == 6 and number in EXTENSIONS:
         raise _usage(f"{number} is an extension header of IPv6; give the protocol that comes after it")
+    if flags is not None and number != TCP:
+        raise _usage(f"--flags means nothing for {protocol}; leave it out")
     if number in (ICMP, ICMPV6):
         if source_port is not None:
             raise _usage(f"--sport means nothing for {protocol}; leave it out")
@@ -62,16 +92,19 @@ def parse_packet(source: str, destination: str, protocol: str, source_port: int 
         destination=destination_address,
         source_port=ports[0],
         destination_port=ports[1],
+        tcp_flags=_flags(flags) if flags is not None else ACK if is_established else SYN,
     )
 
 
 def describe(packet: Packet) -> str:
-    """`tcp 10.0.0.1:40000 > 10.0.0.2:80`."""
+    """`tcp 10.0.0.1:40000 > 10.0.0.2:80`; TCP flags are told unless it is a SYN."""
     name = next(
         (name for name, number in PROTOCOLS.items() if number == packet.protocol), f"protocol {packet.protocol}"
     )
     if packet.icmp_type is not None:
         name = f"{name} type {packet.icmp_type} code {packet.icmp_code}"
+    if packet.protocol == TCP and packet.fragment is not Fragment.LATER and packet.tcp_flags != SYN:
+        name = f"{name} {flag_names(packet.tcp_flags)}"
     source = _with_port(packet.version, packet.source, packet.source_port)
     return f"{name} {source} > {_with_port(packet.version, packet.destination, packet.destination_port)}"
 
@@ -105,6 +138,17 @@ def _ports(wanted: _Protocol, text: str, source_port: int | None) -> tuple[int, 
     if port is None:
         raise _usage(f"{text[:40]!r} needs a destination port from 0 to 65535, such as tcp/6379")
     return EPHEMERAL if source_port is None else source_port, port
+
+
+def _flags(letters: str) -> int:
+    found = 0
+    for letter in letters.upper():
+        if letter not in FLAGS:
+            raise _usage(
+                f"{letters[:40]!r} are no TCP flags; use letters of {''.join(FLAGS)}, such as SA for a SYN-ACK"
+            )
+        found |= FLAGS[letter]
+    return found
 
 
 def _icmp(wanted: _Protocol, text: str) -> tuple[int, int]:

@@ -6,50 +6,88 @@ from tortie.apps.absorb import absorb
 from tortie.apps.answers import InstalledAnswer, StepAnswer, TraceAnswer, TraceQuery
 from tortie.apps.decoding import decode_files, key_of
 from tortie.apps.failure import Code, Failure
+from tortie.apps.hints import forgotten_request
 from tortie.apps.packets import describe, parse_packet
+from tortie.apps.sentences import because, shown_index
 from tortie.calc import Engine
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.address import WIDTH, Net
+from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
 from tortie.model.desired import DesiredState
 from tortie.model.endpoint import Interface
-from tortie.model.evaluate import evaluate
-from tortie.model.packet import Direction, Packet
+from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
+from tortie.model.packet import TCP, Direction, Packet
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 from tortie.resources.codec import encode
 from tortie.store.protocol import Entry
 
-ESCAPES = (Reason.FAILSAFE, Reason.ESSENTIAL_ICMPV6)
+KNOWN = (Reason.ESTABLISHED, Reason.RELATED)
+"""Reasons that ask no policy."""
 
 
 def question(query: TraceQuery) -> tuple[Packet, Direction]:
     """The packet and direction that the user asks about. Raises: Failure USAGE."""
-    packet = parse_packet(query["source"], query["destination"], query["protocol"], query["source_port"])
+    packet = parse_packet(
+        query["source"],
+        query["destination"],
+        query["protocol"],
+        query["source_port"],
+        flags=query["flags"],
+        is_established=query["is_established"],
+    )
     direction = next((one for one in Direction if one.value == query["direction"]), None)
     if direction is None:
         raise Failure(Code.USAGE, f"{query['direction']!r} is no direction; use ingress or egress")
     return packet, direction
 
 
+def relation_of(packet: Packet, *, is_established: bool) -> Relation:
+    """What the packet is taken for: the first one of a flow, or one of a flow that is known."""
+    if not is_established:
+        return ConnectionTable().relation(packet)
+    if packet.protocol == TCP and not has_possible_flags(packet):
+        return Relation.INVALID
+    return Relation.RELATED if is_icmp_error(packet) else Relation.ESTABLISHED
+
+
 def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]:
     """The evaluator's answer for this desired state."""
     packet, direction = question(query)
+    relation = relation_of(packet, is_established=query["is_established"])
     endpoint = desired.endpoints.get(query["interface"])
+    hint, early = None, 0
     if endpoint is None:
-        found = Trace(verdict=Verdict.CONTINUE, reason=Reason.NO_ENDPOINT, stage=Stage.UNTRACKED)
+        found = Trace(verdict=Verdict.ALLOW, reason=Reason.NO_ENDPOINT, stage=Stage.NORMAL)
     else:
-        found = evaluate(packet, direction, endpoint, desired.sets, desired.failsafes)
+        sets, failsafes = desired.sets, desired.failsafes
+        found = evaluate(
+            packet,
+            direction,
+            endpoint,
+            sets,
+            failsafes,
+            relation,
+            is_for_host=direction is Direction.EGRESS or is_for_host(packet, endpoint.interface, desired.addresses),
+            drops_invalid=desired.tracking.drops_invalid,
+        )
+        early = len(evaluate_untracked(packet, direction, endpoint, sets, failsafes).steps)
+        hint = forgotten_request(packet, direction, endpoint, sets, failsafes, found)
+    stages = [Stage.UNTRACKED] * early + [found.stage] * (len(found.steps) - early)
     answer: TraceAnswer = {
         "packet": describe(packet),
         "interface": query["interface"],
         "direction": direction.value,
         "endpoint": None if endpoint is None else endpoint.endpoint,
+        "relation": relation.value,
         "verdict": found.verdict.value,
         "reason": found.reason.value,
+        "because": because(found.reason, found.rule, packet),
+        "hint": hint,
         "stage": found.stage.value,
-        "rule": None if found.rule is None else step(found.rule, found.verdict.value),
-        "is_tracked": found.verdict is not Verdict.ALLOW,
-        "steps": [step(one.rule, one.outcome) for one in found.steps],
+        "rule": None if found.rule is None else step(found.stage, found.rule, found.verdict.value),
+        "is_tracked": found.verdict is Verdict.ALLOW and found.is_tracked,
+        "steps": [step(stage, one.rule, one.outcome) for stage, one in zip(stages, found.steps, strict=True)],
         "installed": None,
         "installed_note": "no agent was asked",
         "agrees": None,
@@ -57,27 +95,48 @@ def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]
     return answer, found
 
 
-def step(rule: RuleRef, outcome: str) -> StepAnswer:
+def step(stage: Stage, rule: RuleRef, outcome: str) -> StepAnswer:
     """A rule as JSON; rules count from 0 in their direction, as in the document's list."""
-    return {"tier": rule.tier, "policy": str(rule.policy), "rule": rule.index, "outcome": outcome}
+    return {
+        "stage": stage.value,
+        "tier": rule.tier,
+        "policy": str(rule.policy),
+        "rule": shown_index(rule),
+        "outcome": outcome,
+    }
 
 
 def compare(
-    answer: TraceAnswer, found: Trace, installed: InstalledVerdict | None, refused: Sequence[str]
+    answer: TraceAnswer, found: Trace, packet: Packet, installed: InstalledVerdict | None, refused: Sequence[str]
 ) -> TraceAnswer:
     """The answer with the installed program's verdict in it, and whether the two agree.
 
-    `refused` reasons say that the program enforces an older state than the one that was evaluated.
+    `refused` reasons say that the program enforces an older state than the one that was evaluated. Where only one of
+    the two takes the packet for part of a known connection, there is nothing to compare.
     """
     if installed is None:
         return {**answer, "installed_note": "no program is installed on this interface"}
+    stage = found.stage if installed.is_tracked else Stage.UNTRACKED
     seen: InstalledAnswer = {
         "verdict": installed.verdict.value,
         "reason": installed.reason.value,
-        "rule": None if installed.rule is None else step(installed.rule, installed.verdict.value),
+        "because": because(installed.reason, installed.rule, packet),
+        "rule": None if installed.rule is None else step(stage, installed.rule, installed.verdict.value),
+        "is_tracked": installed.verdict is Verdict.ALLOW and installed.is_tracked,
     }
-    same = (installed.verdict, installed.rule) == (found.verdict, found.rule)
-    if found.reason in ESCAPES or installed.reason in ESCAPES:
+    if (found.reason in KNOWN) != (installed.reason in KNOWN):
+        note = (
+            "it knows no such connection"
+            if found.reason in KNOWN
+            else "it knows this connection, and asked no policy: ask with --established, or about another --sport"
+        )
+        return {**answer, "installed": seen, "agrees": None, "installed_note": note}
+    same = (seen["verdict"], seen["is_tracked"], installed.rule) == (
+        answer["verdict"],
+        answer["is_tracked"],
+        found.rule,
+    )
+    if found.rule is None:
         same = same and installed.reason is found.reason
     note = (
         f"the newest policy is refused here, the program enforces the last good state: {'; '.join(refused)}"

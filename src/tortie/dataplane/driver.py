@@ -81,14 +81,14 @@ class ReasonCount:
     packets: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run: Allow or Deny, and why."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
 
     verdict: Verdict
-    is_tracked: bool
     reason: Reason
     rule: RuleRef | None
+    is_tracked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ DEFAULT_TABLE_SIZE = 512_000
 POSSIBLE_FLAGS = frozenset({SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, SYN | URG, ACK | URG, FIN | ACK | URG})
 _IGNORED_FLAGS = PSH | ECE | CWR
 _WORD = (1 << 32) - 1
+MOST_IN_FLIGHT = 1 << 24
+"""Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the protected end.
+Larger windows exist (RFC 7323), and cost only this: a reset at their far edge does not close the flow here."""
 
 
 class Relation(Enum):
@@ -255,8 +258,9 @@ def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
         return
     flags = packet.tcp_flags
     after = packet.sequence + packet.payload_bytes + bool(flags & SYN) + bool(flags & FIN) & _WORD
-    known = flow.next[end]
-    if known is None or not (after - known & _WORD) >> 31:
+    known, acked = flow.next[end], flow.acked[1 - end]
+    is_ahead = known is None or not (after - known & _WORD) >> 31
+    if is_ahead and (acked is None or after - acked & _WORD <= MOST_IN_FLIGHT):
         flow.next[end] = after
     if flags & ACK:
         flow.acked[end] = packet.acknowledgement
@@ -269,6 +273,6 @@ def _fits(flow: Flow, packet: Packet, end: int) -> bool:
         return False
     sent, acked, other = flow.next[end], flow.acked[1 - end], flow.next[1 - end]
     if sent is not None and acked is not None:
-        return not (packet.sequence - acked & _WORD) >> 31 and not (sent - packet.sequence & _WORD) >> 31
+        return packet.sequence - acked & _WORD <= MOST_IN_FLIGHT and not (sent - packet.sequence & _WORD) >> 31
     is_refusal = not flow.is_answered and end != flow.opener and packet.tcp_flags & ACK
     return bool(is_refusal) and other is not None and packet.acknowledgement == other

@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, tier
 from apps.fake_agent import StillInterfaces
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
@@ -21,6 +21,7 @@ from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
 from tortie.apps.answers import TraceAnswer
+from tortie.apps.ctl.commands.status import screen
 from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.wire import request
@@ -115,11 +116,11 @@ def test_an_invalid_document_is_answered_with_every_problem_and_its_place(tmp_pa
 def test_a_refused_policy_is_named_with_its_class(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
-        answer = await world.apply(NORMAL)
+        answer = await world.apply(PRE_DNAT)
         assert isinstance(answer, dict)
         (reason,) = answer["enforced"][0]["refused"]["eth0"]
-        assert "GlobalNetworkPolicy(ssh-only)" in reason
-        assert "normal" in reason
+        assert "GlobalNetworkPolicy(early)" in reason
+        assert "pre-DNAT" in reason
 
     in_world(tmp_path, test)
 
@@ -130,8 +131,24 @@ def test_status_is_complete(tmp_path: Path) -> None:
         status = await asyncio.to_thread(world.target.status)
         assert status["agent"]["node"] == "node2"
         assert status["datastore_revision"] == status["enforced"]["revision"]
-        assert status["notes"] == ["only untracked policy is enforced; nothing is locked down"]
-        assert [one["packets"] for one in status["counters"]["rules"]] == [7]
+        assert status["notes"] == []
+        assert [(one["rule"], one["packets"]) for one in status["counters"]["rules"]] == [(0, 7), (None, 2)]
+        assert "end of HostEndpoint(node2-eth0)" in screen(status)
+
+    in_world(tmp_path, test)
+
+
+def test_a_forward_half_that_is_not_enforced_is_noted(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        both = NORMAL.replace("selector: all()", "selector: all()\n  applyOnForward: true\n  tier: t")
+        answer = await world.apply(f"{tier('t')}\n---\n{both}")
+        assert isinstance(answer, dict)
+        assert answer["enforced"][0]["refused"] == {}
+        assert "forward half" in answer["enforced"][0]["policies"]["GlobalNetworkPolicy(ssh-only)"]
+        (note,) = (await asyncio.to_thread(world.target.status))["notes"]
+        assert "forwarded traffic is not policed" in note
+        assert "GlobalNetworkPolicy(ssh-only)" in note
 
     in_world(tmp_path, test)
 
@@ -160,10 +177,24 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         assert isinstance(lied, dict)
         assert lied["agrees"] is False
         assert "report" in str(complaint(cast(TraceAnswer, lied)))
-        await world.apply(NORMAL)
+        await world.apply(PRE_DNAT)
         stale = cast(TraceAnswer, await trace(world))
         assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
         assert "differs" in "\n".join(explain(stale))
+
+    in_world(tmp_path, test)
+
+
+def test_trace_says_where_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        answer = cast(TraceAnswer, await trace(world, protocol="tcp/80", is_established=True))
+        assert (answer["verdict"], answer["reason"], answer["agrees"]) == ("allow", "established", None)
+        assert "knows no such connection" in answer["installed_note"]
+        assert complaint(answer) is None
+        assert "not comparable" in "\n".join(explain(answer))
+        denied = cast(TraceAnswer, await trace(world, protocol="tcp/80"))
+        assert (denied["verdict"], denied["reason"], denied["agrees"]) == ("deny", "default_deny", True)
 
     in_world(tmp_path, test)
 
@@ -193,6 +224,10 @@ def test_trace_with_documents_is_a_what_if_that_changes_nothing(tmp_path: Path) 
         {"source_port": -1},
         {"source_port": True},
         {"destination": "::1"},
+        {"flags": "X"},
+        {"flags": 2},
+        {"flags": "S", "protocol": "udp/53"},
+        {"is_established": "yes"},
         {"files": "x"},
         {"files": [1]},
         {"source": 4},

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, network_set
+from apps.documents import ENDPOINT, PAIR, PRE_DNAT, network_set
 from apps.reference_driver import ReferenceDriver
 from tortie.apps import service
 from tortie.apps.agent import pump as module
@@ -235,10 +235,10 @@ def test_a_refused_policy_leaves_the_last_good_state() -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
         good = world.driver.enforced["eth0"]
-        outcome = await world.apply(NORMAL)
-        assert "GlobalNetworkPolicy(ssh-only) is of the normal class" in outcome.refused["eth0"][0]
+        outcome = await world.apply(PRE_DNAT)
+        assert "GlobalNetworkPolicy(early) is pre-DNAT policy" in outcome.refused["eth0"][0]
         assert world.driver.enforced["eth0"] is good
-        revision = (await service.delete_named(world.store, find_kind("gnp"), ["ssh-only"]))["revision"]
+        revision = (await service.delete_named(world.store, find_kind("gnp"), ["early"]))["revision"]
         healed = await world.pump.outcomes.reached(revision, 2.0)
         assert healed is not None
         assert healed.refused == {}

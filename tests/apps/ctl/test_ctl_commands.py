@@ -248,7 +248,27 @@ def test_trace_shows_failsafes_and_interfaces_without_endpoint(shell: Shell) -> 
     ssh = shell("trace", "1.2.3.4", "10.0.0.5", "tcp/22", "--in", "eth0", "--node", "node2")[1]
     assert "a failsafe port" in ssh
     other = shell("trace", "1.2.3.4", "10.0.0.5", "tcp/6379", "--in", "eth7", "--node", "node3")[1]
-    assert "no host endpoint governs this interface" in other
+    assert "ALLOW  no host endpoint governs this interface" in other
+
+
+def test_trace_knows_the_default_deny_and_connections(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    asked = ("trace", "1.2.3.4", "10.0.0.5", "tcp/80", "--in", "eth0", "--node", "node2")
+    sentence = "DENY  no policy and no profile allows it: the default deny of HostEndpoint(node2-eth0)"
+    assert sentence in shell(*asked)[1]
+    assert "the reply to no known connection: a SYN-ACK without its SYN" in shell(*asked, "--flags", "SA")[1]
+    assert "ALLOW  it belongs to a known connection" in shell(*asked, "--established")[1]
+    assert shell(*asked, "--flags", "X")[0] == 2
+
+
+def test_trace_explains_a_forgotten_return_rule(shell: Shell) -> None:
+    one_way = POLICY[: POLICY.index("  egress:")]
+    files = ("-f", shell.file(f"{ENDPOINT}---\n{one_way}"), "--node", "node2")
+    reply = ("trace", "10.0.0.5", "1.2.3.4", "tcp/40000", "--sport", "6379", "--flags", "SA", "--out", "eth0", *files)
+    code, out, _ = shell(*reply)
+    assert code == 0
+    request = "hint: the request was allowed untracked by GlobalNetworkPolicy(redis), rule 0, so nothing remembers it"
+    assert f"{request}: add the mirrored rule (Allow, protocol TCP, source ports [6379]) to its egress" in out
 
 
 def test_trace_without_anything_to_go_by_says_what_to_give(shell: Shell) -> None:

@@ -34,6 +34,7 @@ from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
+from tortie.model.policy import Stage
 from tortie.store.protocol import Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
@@ -124,13 +125,11 @@ class Api:
             raise Failure(Code.USAGE, f"interface {interface!r} does not exist here; there are: {known}")
         answer, found = trace(self._pump.engine.desired(), query)
         packet, direction = question(query)
-        if direction is Direction.EGRESS:
-            return {
-                **answer,
-                "installed_note": "egress is decided in netfilter's raw OUTPUT hook, where no test run exists",
-            }
+        if direction is Direction.EGRESS and found.stage is Stage.UNTRACKED:
+            note = "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists"
+            return {**answer, "installed_note": note}
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, found, self._pump.driver.probe(interface, direction, packet), refused)
+        return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
 
 
 def application(api: Api, admission: Admission) -> web.Application:

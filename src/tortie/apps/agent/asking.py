@@ -66,11 +66,18 @@ def trace_query(found: dict[str, object]) -> TraceQuery:
             port = found.get("source_port")
             if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
                 raise Failure(Code.USAGE, "source_port: expected a number from 0 to 65535")
+            flags, is_established = found.get("flags"), found.get("is_established", False)
+            if flags is not None and not isinstance(flags, str):
+                raise Failure(Code.USAGE, "flags: expected letters of FSRPAU")
+            if not isinstance(is_established, bool):
+                raise Failure(Code.USAGE, "is_established: expected true or false")
             return {
                 "source": source,
                 "destination": destination,
                 "protocol": protocol,
                 "source_port": port,
+                "flags": flags,
+                "is_established": is_established,
                 "interface": interface,
                 "direction": direction,
                 "files": _source_texts(found.get("files") or []),

@@ -6,6 +6,7 @@ import logging
 from tortie.apps.packets import describe
 from tortie.dataplane.driver import Driver
 from tortie.kernel.errors import KernelError
+from tortie.model.verdict import RuleRef
 
 log = logging.getLogger("tortie.packet")
 
@@ -29,7 +30,12 @@ def drain(driver: Driver) -> None:
         log.warning("%s", error)
         return
     for event in events[:MOST_LINES]:
-        rules = ", ".join(f"{rule.policy} rule {rule.index}" for rule in event.rules)
+        rules = ", ".join(_name(rule) for rule in event.rules)
         log.info("%s: %s: %s", event.interface, describe(event.packet), rules)
     if len(events) > MOST_LINES:
         log.info("and %d more packets that met Log rules", len(events) - MOST_LINES)
+
+
+def _name(rule: RuleRef) -> str:
+    """The rule, or what decided without being one."""
+    return f"{rule.policy} rule {rule.index}" if rule.index >= 0 else f"end of {rule.policy}"

@@ -8,11 +8,10 @@ from tortie.apps.agent.outcome import Outcome
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.answers import AgentAnswer, CountersAnswer, EnforcedAnswer, InterfaceAnswer, StatusAnswer
+from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
+from tortie.calc.engine import NO_FORWARD_HALF
 from tortie.kernel.errors import KernelError
-
-NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
-"""A host endpoint's own default deny comes with tracked policy."""
 
 
 class Status:
@@ -40,11 +39,17 @@ class Status:
                 {"endpoint": one.endpoint, "interfaces": list(one.interfaces), "problem": one.problem}
                 for one in self._pump.engine.statuses()
             ],
-            "policies": {str(one.policy): one.problem for one in self._pump.engine.policy_statuses()},
+            "policies": self._policies(),
             "invalid": {str(key): why for key, why in sorted(self._pump.invalid.items())},
             "apply_ms": round(outcome.apply_ms, 3),
             "wait_ms": round(wait_ms, 3),
         }
+
+    def _policies(self) -> dict[str, str]:
+        problems: dict[str, list[str]] = {}
+        for one in self._pump.engine.policy_statuses():
+            problems.setdefault(str(one.policy), []).append(one.problem)
+        return {policy: "; ".join(found) for policy, found in problems.items()}
 
     def _interfaces(self) -> list[InterfaceAnswer]:
         return [
@@ -72,7 +77,7 @@ class Status:
                     "direction": one.direction.value,
                     "tier": one.rule.tier,
                     "policy": str(one.rule.policy),
-                    "rule": one.rule.index,
+                    "rule": shown_index(one.rule),
                     "packets": one.packets,
                 }
                 for one in rules
@@ -91,7 +96,7 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-        notes = [NOT_LOCKED_DOWN] if enforced["endpoints"] else []
+        notes = self._halves()
         counters: CountersAnswer = {"rules": [], "reasons": []}
         try:
             counters = self.counters()
@@ -105,6 +110,15 @@ class Status:
             "counters": counters,
             "notes": notes,
         }
+
+    def _halves(self) -> list[str]:
+        """A note about policies that are enforced in one of their two classes only."""
+        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NO_FORWARD_HALF]
+        return (
+            [f"forwarded traffic is not policed: applyOnForward is not enforced yet ({', '.join(found)})"]
+            if found
+            else []
+        )
 
     def _agent(self) -> AgentAnswer:
         return {

@@ -6,8 +6,6 @@ import sys
 from tortie.apps.answers import Change, EnforcedAnswer, Table, WriteAnswer
 from tortie.apps.failure import Failure
 
-NOT_LOCKED_DOWN = "only untracked policy is enforced; nothing is locked down"
-"""A host endpoint's own default deny comes with tracked policy; until then every command that touches one says so."""
 GAP, LEAST = 3, 5
 
 
@@ -102,7 +100,6 @@ def enforced(one: EnforcedAnswer, revision: int) -> int:
     if not one["is_current"]:
         err(f"Revision {revision} is stored, but node {node} is still at {one['revision']}; see `tortie status`")
     if one["refused"] or one["failed"] or not one["is_current"]:
-        _not_locked_down(one)
         return 1
     places = [f"{each['interface']} ({each['acceleration']})" for each in one["interfaces"] if each["is_enforced"]]
     if places:
@@ -113,7 +110,6 @@ def enforced(one: EnforcedAnswer, revision: int) -> int:
             out(f"Nothing is enforced on {each['interface']} of node {node}: {each['reason'] or 'no reason is known'}")
     if not one["interfaces"]:
         out(f"Node {node} is at revision {one['revision']}; no host endpoint governs an interface: nothing is enforced")
-    _not_locked_down(one)
     return 0
 
 
@@ -126,8 +122,3 @@ def not_enforced(one: EnforcedAnswer) -> list[str]:
     ]
     lines += [f"not enforced on {thing}: {why}; the agent keeps trying" for thing, why in one["failed"].items()]
     return lines
-
-
-def _not_locked_down(one: EnforcedAnswer) -> None:
-    if one["endpoints"]:
-        out(f"Note: {NOT_LOCKED_DOWN}")

@@ -10,17 +10,19 @@ _ETHERNET = bytes.fromhex("020000000001020000000002")
 def frame(packet: Packet) -> bytes:
     """A whole packet's frame; checksums are left out, as no policy looks at them.
 
-    Source: RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792.
+    What an ICMP error is about is left out, too.
+    Source: RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 9260.
     """
     ports = pack("!HH", packet.source_port or 0, packet.destination_port or 0)
     if packet.protocol == TCP:
-        body = ports + pack("!IIHHHH", 1, 0, 5 << 12 | 2, 65535, 0, 0)
+        numbers = packet.sequence, packet.acknowledgement
+        body = ports + pack("!IIHHHH", *numbers, 5 << 12 | packet.tcp_flags, 65535, 0, 0) + bytes(packet.payload_bytes)
     elif packet.protocol == UDP:
         body = ports + pack("!HH", 8, 0)
     elif packet.protocol == SCTP:
-        body = ports + bytes(8)
+        body = ports + pack("!IIBBH", 0, 0, 1 if packet.is_sctp_init else 0, 0, 4)
     elif packet.protocol in (ICMP, ICMPV6):
-        body = pack("!BB", packet.icmp_type or 0, packet.icmp_code or 0) + bytes(6)
+        body = pack("!BBHHH", packet.icmp_type or 0, packet.icmp_code or 0, 0, packet.icmp_id, 1)
     else:
         body = bytes(20)
     if packet.version == 4:

@@ -6,8 +6,9 @@
                      (others)                    --> e0_policy
        --fragment--> e0_later                    --> e0_lpolicy: the same policy for packets without ports
 
-Accept in a raw chain means "go on to connection tracking"; only Allow adds notrack. A Pass returns from its tier's
-chain rather than going on to the next one, because the kernel limits jumps and gotos, nested, to 16 together.
+Accept in a raw chain means "go on to connection tracking"; only Allow adds notrack, and a bit of the packet's mark, by
+which a program at tc egress knows later that untracked policy has decided. A Pass returns from its tier's chain rather
+than going on to the next one, because the kernel limits jumps and gotos, nested, to 16 together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +36,10 @@ class RuleKey(NamedTuple):
 
 
 class ReasonKey(NamedTuple):
-    """What a reason counter counts: packets on this interface that no rule decided."""
+    """What a reason counter counts: packets on this interface that were dropped though no rule said so.
+
+    What goes on undecided (no match, failsafe ports, essential ICMPv6) is counted behind this hook, at tc egress.
+    """
 
     interface: str
     reason: Reason
@@ -43,9 +47,13 @@ class ReasonKey(NamedTuple):
 
 @dataclass(slots=True)
 class Parts:
-    """What rendering collects on its way: sets, counters with their meaning, the text of chains."""
+    """What rendering collects on its way: sets, counters with their meaning, the text of chains.
+
+    `mark_bit` is set on the packets that a rule allows.
+    """
 
     sets: SetTable
+    mark_bit: int
     rules: dict[str, RuleKey] = field(default_factory=dict)
     reasons: dict[str, ReasonKey] = field(default_factory=dict)
     chains: list[str] = field(default_factory=list)
@@ -54,6 +62,22 @@ class Parts:
         """Add a chain; its name."""
         self.chains.append("\n".join((f"\tchain {name} {{", *(f"\t\t{line}" for line in lines), "\t}")))
         return name
+
+    def statement(self, action: Action) -> str:
+        """What an action does, in nft's words."""
+        match action:
+            case Action.ALLOW:
+                # The other bits are others'. A filter chain that changes a mark does not route the packet anew.
+                return f"meta mark set meta mark | {self.mark_bit:#010x} notrack accept"
+            case Action.DENY:
+                return "drop"
+            case Action.PASS:
+                return "return"
+            case Action.LOG:
+                # No rate limit: upstream's default; a configurable one does not exist yet.
+                return 'log prefix "tortie-packet: " level info'
+            case _:
+                assert_never(action)
 
     def rule_counter(self, key: RuleKey) -> str:
         """The name of a new rule counter."""
@@ -70,7 +94,7 @@ class _Counted(NamedTuple):
 
 
 Count = Callable[[Reason], str]
-"""The nft statement that counts a packet by reason."""
+"""The nft statement that counts a packet that is dropped, by reason."""
 
 
 def add_endpoint(
@@ -92,7 +116,7 @@ def add_endpoint(
     counted = [_count_rules(group, interface, parts) for group in tiers]
     first = counted[0] if counted and has_shortcuts else []
     short = [
-        f"{match} counter name {first[number].counter} {_statement(first[number].rule.action)}"
+        f"{match} counter name {first[number].counter} {parts.statement(first[number].rule.action)}"
         for number, match in shortcuts([one.rule for one in first], failsafes)
     ]
     policy = _add_policy(f"{prefix}_policy", f"{prefix}_t", counted, False, count, parts)
@@ -103,7 +127,7 @@ def add_endpoint(
     ports = parts.chain(
         f"{prefix}_ports",
         (
-            *(f"{match} {count(Reason.FAILSAFE)} accept" for match in failsafe_matches(failsafes)),
+            *(f"{match} accept" for match in failsafe_matches(failsafes)),
             f"@th,0,32 & 0 == 0 goto {policy}",
             malformed,
         ),
@@ -111,8 +135,8 @@ def add_endpoint(
     icmp = parts.chain(
         f"{prefix}_icmp",
         (
-            f"icmpv6 type 133-136 ip6 hoplimit 255 {count(Reason.ESSENTIAL_ICMPV6)} accept",
-            f"icmpv6 type {{ 130-132, 143 }} {count(Reason.ESSENTIAL_ICMPV6)} accept",
+            "icmpv6 type 133-136 ip6 hoplimit 255 accept",
+            "icmpv6 type { 130-132, 143 } accept",
             f"@th,0,16 & 0 == 0 goto {policy}",
             malformed,
         ),
@@ -148,37 +172,22 @@ def _add_policy(
     """A chain that asks the tiers in order and ends in accept, and their chains; its name."""
     jumps: list[str] = []
     for number, rules in enumerate(tiers):
-        lines = [line for one in rules for line in _rule_lines(one, is_later, count, parts.sets)]
+        lines = [line for one in rules for line in _rule_lines(one, is_later, count, parts)]
         if lines:
             jumps.append(f"jump {parts.chain(f'{tier_prefix}{number}', lines)}")
-    return parts.chain(name, (*jumps, f"{count(Reason.NO_MATCH)} accept"))
+    return parts.chain(name, (*jumps, "accept"))
 
 
-def _rule_lines(one: _Counted, is_later: bool, count: Count, sets: SetTable) -> list[str]:
+def _rule_lines(one: _Counted, is_later: bool, count: Count, parts: Parts) -> list[str]:
     """The nft rules of one policy rule.
 
     Where it cannot be told whether a later fragment meets the rule, the fragment is dropped, unless the rule only logs.
     That is stricter than `evaluate`, which lets it pass if every verdict that was possible is the same one.
     """
     lines: list[str] = []
-    for line in match_lines(one.rule, is_later=is_later, table=sets):
+    for line in match_lines(one.rule, is_later=is_later, table=parts.sets):
         if line.is_sure:
-            lines.append(f"{line.text} counter name {one.counter} {_statement(one.rule.action)}".lstrip())
+            lines.append(f"{line.text} counter name {one.counter} {parts.statement(one.rule.action)}".lstrip())
         elif one.rule.action is not Action.LOG:
             lines.append(f"{line.text} {count(Reason.FRAGMENT)} drop".lstrip())
     return lines
-
-
-def _statement(action: Action) -> str:
-    match action:
-        case Action.ALLOW:
-            return "meta mark set meta mark | 0x00100000 notrack accept"  # TEMPORARY
-        case Action.DENY:
-            return "drop"
-        case Action.PASS:
-            return "return"
-        case Action.LOG:
-            # No rate limit: upstream's default; a configurable one does not exist yet.
-            return 'log prefix "tortie-packet: " level info'
-        case _:
-            assert_never(action)

@@ -3,6 +3,9 @@
     output (raw, before conntrack) --oifname--> the chains of one interface (`endpoint.py`)
     ingress_mark (raw prerouting): what XDP and tc allowed carries a mark bit, and gets notrack here
 
+The same bit says on the way out that untracked policy allowed the packet. The two never meet: an arriving packet loses
+it here, in front of routing.
+
 The table names its state itself, by an empty chain: an agent that starts sees whether it is the wanted one.
 """
 
@@ -72,7 +75,7 @@ def render(
     active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
     if not active:
         return Rendered(replace, table)
-    parts = Parts(SetTable(sets))
+    parts = Parts(SetTable(sets), mark_bit)
     dispatch: list[tuple[str, str]] = []
     for index, endpoint in enumerate(active):
         name, tiers = endpoint.interface.name, endpoint.stage(Stage.UNTRACKED, Direction.EGRESS)

@@ -2,7 +2,7 @@
 
 import click
 
-from tortie.apps.answers import StatusAnswer
+from tortie.apps.answers import RuleCountAnswer, StatusAnswer
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import not_enforced, out, out_json, table
 from tortie.apps.ctl.target import choose
@@ -88,13 +88,18 @@ def _hits(answer: StatusAnswer) -> list[str]:
     """The rules that met most packets, then the reasons of the rest."""
     counted = sorted(answer["counters"]["rules"], key=lambda one: -one["packets"])
     rows = [
-        [str(one["packets"]), one["interface"], one["direction"], f"{one['policy']} rule {one['rule']} ({one['tier']})"]
-        for one in counted[:TOP]
-        if one["packets"]
+        [str(one["packets"]), one["interface"], one["direction"], _met(one)] for one in counted[:TOP] if one["packets"]
     ]
     rest = sorted(answer["counters"]["reasons"], key=lambda one: -one["packets"])
     rows += [[str(one["packets"]), one["interface"], one["direction"], one["reason"]] for one in rest if one["packets"]]
     return ["", table({"heading": ["PACKETS", "INTERFACE", "DIRECTION", "MET"], "rows": rows})] if rows else []
+
+
+def _met(count: RuleCountAnswer) -> str:
+    """The rule, or what decided without being one."""
+    if count["rule"] is None:
+        return f"end of {count['policy']}"
+    return f"{count['policy']} rule {count['rule']}" + (f" ({count['tier']})" if count["tier"] else "")
 
 
 def _span(seconds: float) -> str:
