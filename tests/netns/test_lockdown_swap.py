@@ -1,6 +1,6 @@
 """T-REL-3: a change of policy is one moment for every packet, in both directions."""
 
-import itertools
+from itertools import pairwise
 
 import pytest
 from lockdown import allow, deny, endpoint, local_host, policy, sized
@@ -50,5 +50,5 @@ def test_t_rel_3_no_packet_sees_both_policies_or_neither(direction: Direction) -
             ones = streams.arrived(pair[0], first, last)
             print(f"{last - first} pairs, {ones.count(1)} of the first allowed")
             assert torn(streams, pair, first, last) == (0, 0)
-            changes = sum(a != b for a, b in itertools.pairwise(ones))
+            changes = sum(a != b for a, b in pairwise(ones))
             assert changes == sized(200, 5_000)

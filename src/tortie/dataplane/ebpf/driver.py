@@ -120,6 +120,8 @@ class EbpfDriver:
         for name, plane in self._planes.items():
             try:
                 repaired += [f"{name}: {what}" for what in plane.repair()]
+                if plane.is_tampered:
+                    self._intent.dirty.add(name)
                 if plane.could_have_xdp():
                     self._intent.dirty.add(name)
                     repaired.append(f"{name}: XDP is free again")

@@ -54,6 +54,8 @@ class Hooks:
         self.acceleration = Acceleration.NONE
         self.reason = ""
         self._fds: dict[str, int] = {}
+        self._roots_seen: dict[str, int] = {}
+        """Ids of the roots that the links ran when we last looked."""
 
     # ---- made
 
@@ -77,6 +79,7 @@ class Hooks:
             if hooks.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
             hooks._pin()
+            hooks._replaced()
         except BaseException:
             hooks.detach()
             raise
@@ -209,6 +212,7 @@ class Hooks:
                 missing.discard("out")
             if not missing and hooks.installed_program(Direction.INGRESS):
                 hooks._renew_roots()
+                hooks._replaced()
                 return hooks
         except KernelError:
             pass
@@ -276,11 +280,24 @@ class Hooks:
                 gone.append(name)
         return tuple(gone)
 
+    def _replaced(self) -> tuple[str, ...]:
+        """Links that others gave another program since we last looked."""
+        running = {name: bpf.link_info(self._fds[name]).program_id for name in self._programs()}
+        seen, self._roots_seen = self._roots_seen, running
+        return tuple(name for name, program in running.items() if seen.get(name, program) != program)
+
     def repair(self) -> tuple[str, ...]:
-        """Attach and pin again what is gone; what was. Raises: KernelError; what is still attached stays."""
+        """Attach and pin again what is gone or replaced; what was. Raises: KernelError; what is left attached stays."""
         repaired = []
+        for name in self._replaced():
+            self._roots_seen.pop(name)
+            program = self._programs()[name]
+            with self._roots(program) as roots:
+                bpf.link_update(self._fds[name], roots.program_fd(program))
+            repaired.append(f"{program} on interface {self.index}, which ran another program")
         for name in self.missing():
             self._drop(name)
+            self._roots_seen.pop(name, None)
             (self.folder / name).unlink(missing_ok=True)
             program = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}[name]
             with self._roots(program) as roots:

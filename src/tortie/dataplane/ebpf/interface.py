@@ -15,6 +15,7 @@ from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Plan
 from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks, Traits
 from tortie.dataplane.ebpf.installed import Installed
+from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import Net
@@ -40,11 +41,14 @@ class Running:
         installed: Installed,
         classifiers: Classifiers,
         generation: Generation | None,
+        seal: Seal,
     ) -> None:
         self.plan, self.index, self.installed = plan, index, installed
-        self.classifiers, self.generation = classifiers, generation
+        self.classifiers, self.generation, self._seal = classifiers, generation, seal
         self.is_outdated = False
         """Members changed in place: the tables no longer are what the digest says."""
+        self.is_tampered = False
+        """Others changed the tables."""
 
     def change(self, set_id: str, change: SetChange) -> bool:
         """Take a change of a set's members in place; False: a new generation is needed."""
@@ -52,13 +56,21 @@ class Running:
             return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
-        if not all(isinstance(net, Net) and net.is_host for net, _ in members):
+        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken():
             return False
         self.is_outdated = True
-        return all(
+        is_done = all(
             isinstance(net, Net) and self.classifiers.change_host(net, atom, is_member=is_member)
             for net, is_member in members
         )
+        self._seal.note()
+        return is_done
+
+    def check(self) -> tuple[str, ...]:
+        """Tables that others edited since we wrote them; a new generation is needed then."""
+        broken = self._seal.broken()
+        self.is_tampered = bool(broken)
+        return broken
 
     def uses(self, set_id: str) -> bool:
         """Whether a rule names the set."""
@@ -95,6 +107,7 @@ class Running:
         if self.generation is not None:
             self.generation.close()
         else:
+            self._seal.close()
             self.classifiers.close()
 
 
@@ -262,7 +275,7 @@ class InterfacePlane:
         except BaseException:
             generation.close()
             raise
-        return Running(plan, index, installed, generation.classifiers, generation)
+        return Running(plan, index, installed, generation.classifiers, generation, generation.seal)
 
     def _keeps(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> bool:
         """Whether the program in the slot is what the plan asks for, be it ours or an earlier agent's."""
@@ -270,7 +283,7 @@ class InterfacePlane:
         if lane.running is None:
             lane.running = self._take_over(hooks, direction, plan, index)
             return lane.running is not None
-        if lane.running.plan.digest != plan.digest or lane.running.is_outdated:
+        if lane.running.plan.digest != plan.digest or lane.running.is_outdated or lane.running.is_tampered:
             return False
         lane.running.index = index
         return True
@@ -282,7 +295,12 @@ class InterfacePlane:
         installed = Installed.open(program, hooks.door(direction))
         try:
             if installed.digest() == plan.digest and "counters" in installed.maps:
-                return Running(plan, index, installed, Classifiers(plan.stages, plan.members), None)
+                classifiers = Classifiers(plan.stages, plan.members)
+                if installed.holds(classifiers):
+                    seal = installed.seal(classifiers)
+                    classifiers.settle()
+                    return Running(plan, index, installed, classifiers, None, seal)
+                classifiers.close()
         except BaseException:
             installed.close()
             raise
@@ -301,7 +319,14 @@ class InterfacePlane:
             if self.hooks.installed_program(direction) != bpf.program_info(running.installed.fd).id:
                 self.hooks.install(direction, running.installed.fd)
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
+            if broken := running.check():
+                repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
         return tuple(repaired)
+
+    @property
+    def is_tampered(self) -> bool:
+        """Whether `repair` found tables that only a new generation puts right."""
+        return any(lane.running is not None and lane.running.is_tampered for lane in self.lanes.values())
 
     def could_have_xdp(self) -> bool:
         """Whether another's XDP program made us use tc, and is gone now."""
