@@ -10,7 +10,7 @@ import pytest
 
 from bpf.policies import case_of
 from bpf.test_frames import ethernet, ip4, ip6
-from bpf.tracked import Tracked
+from bpf.tracked import Tracked, forwarding_host, set_forwarding
 from bpf.untracked import Counts
 from frames import frame
 from strategies import Case
@@ -66,10 +66,24 @@ class Door:
 
 @pytest.fixture(params=["xdp", "tc"])
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    """On a host that does not forward."""
+    yield from made(request.param)
+
+
+@pytest.fixture(params=["xdp", "tc"])
+def forwarding_door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    """On a host that forwards, and has routes to everywhere."""
+    with forwarding_host() as host:
+        set_forwarding(host, frozenset({4, 6}))
+        with host.entered():
+            yield from made(request.param)
+
+
+def made(door: str) -> Iterator[Door]:
     path = durable_bpffs(Path("/run/tortie/bpf")) / f"test-{os.getpid()}"
-    made = Door(path, request.param)
-    yield made
-    made.programs.close()
+    found = Door(path, door)
+    yield found
+    found.programs.close()
     for pin in path.glob("*"):
         pin.unlink()
     path.rmdir()
@@ -160,3 +174,17 @@ def test_the_packet_of_a_redirect_is_in_an_option_that_says_so(door: Door, optio
     redirect = ethernet(0x86DD, ip6(ICMPV6, head + right))
     assert door(redirect) is (Reason.RELATED if is_read else Reason.INVALID)
     assert door(ethernet(0x86DD, ip6(ICMPV6, head + wrong))) is Reason.INVALID
+
+
+@pytest.mark.parametrize("address", [0, 1, 0x7F000001, 0xE0000001, 0xFFFFFFFF, HOST])
+@pytest.mark.parametrize("source", [0, PEER])
+def test_what_the_host_itself_takes_is_not_forwarded(forwarding_door: Door, address: int, source: int) -> None:
+    """Linux delivers what goes from 0.0.0.0 to 0.0.0.0 to its own sockets, default route or not."""
+    packet = Packet(version=4, protocol=17, source=source, destination=address, source_port=1, destination_port=53)
+    assert forwarding_door(frame(packet)) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("address", [0x01000000, 0xC0A80105, 0xF0000001])
+def test_what_the_host_has_a_route_for_is_forwarded(forwarding_door: Door, address: int) -> None:
+    packet = Packet(version=4, protocol=17, source=PEER, destination=address, source_port=1, destination_port=53)
+    assert forwarding_door(frame(packet)) is Reason.FORWARDED
