@@ -15,6 +15,7 @@ from bpf.untracked import Counts
 from frames import frame
 from strategies import Case
 from tortie.kernel.bpf import durable_bpffs
+from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
 from tortie.model.matches import PortMatch, PortRange, ProtocolMatch
 from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
@@ -106,16 +107,23 @@ def opened(door: Door, version: int = 4) -> Packet:
     return packet
 
 
+def answered(packet: Packet, flags: int, *, sequence: int = 0) -> Packet:
+    """An answer of this host."""
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        source_port=packet.destination_port,
+        destination_port=packet.source_port,
+        tcp_flags=flags,
+        sequence=sequence,
+        acknowledgement=packet.sequence + 1,
+    )
+
+
 def error(about: Packet) -> Packet:
     """An ICMP error that the peer sends about an answer of this host."""
-    answer = replace(
-        about,
-        source=about.destination,
-        destination=about.source,
-        source_port=about.destination_port,
-        destination_port=about.source_port,
-        tcp_flags=ACK,
-    )
+    answer = answered(about, ACK)
     protocol, kind = (ICMP, 3) if about.version == 4 else (ICMPV6, 1)
     return Packet(
         version=about.version,
@@ -174,6 +182,21 @@ def test_the_packet_of_a_redirect_is_in_an_option_that_says_so(door: Door, optio
     redirect = ethernet(0x86DD, ip6(ICMPV6, head + right))
     assert door(redirect) is (Reason.RELATED if is_read else Reason.INVALID)
     assert door(ethernet(0x86DD, ip6(ICMPV6, head + wrong))) is Reason.INVALID
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Door, version: int) -> None:
+    """Else two blind packets for each flow, with forged addresses, fill the map from which nothing is evicted."""
+    syn = opened(door, version)
+    isn = 0xFFFFFFFE
+    assert door(frame(answered(syn, SYN | ACK, sequence=isn)), Direction.EGRESS) is Reason.ESTABLISHED
+    for off in (1, 1000, 1 << 31, -(1 << 16) - 1, -(1 << 30)):
+        forged = replace(syn, tcp_flags=ACK, sequence=1001, acknowledgement=isn + 1 + off & 0xFFFFFFFF)
+        assert door(frame(forged)) is Reason.ESTABLISHED
+        assert {state for state, _, _ in door.programs.states().values()} == {FlowState.OPENING}
+    genuine = replace(syn, tcp_flags=ACK, sequence=1001, acknowledgement=isn + 1 & 0xFFFFFFFF)
+    assert door(frame(genuine)) is Reason.ESTABLISHED
+    assert {state for state, _, _ in door.programs.states().values()} == {FlowState.ESTABLISHED}
 
 
 @pytest.mark.parametrize("address", [0, 1, 0x7F000001, 0xE0000001, 0xFFFFFFFF, HOST])

@@ -20,6 +20,9 @@
  * move the window in which a reset is believed. */
 #define MOST_IN_FLIGHT (1u << 24)
 
+/* Bytes that the answer to an acknowledgement may be ahead of it, for it to confirm a flow. */
+#define MOST_UNCONFIRMED (1u << 16)
+
 enum flow_state { FLOW_OPENING, FLOW_ESTABLISHED, FLOW_CLOSED, FLOW_RESET };
 
 enum flow_flag {
@@ -299,6 +302,18 @@ static __always_inline void note_sequence(struct flow *f, const struct packet *p
 		f->flags = flags;
 }
 
+/* Whether the opener has seen an answer. Whoever forges its address and opens flows cannot know what to acknowledge: else
+ * two blind packets for each would fill the map from which nothing is evicted. Other protocols have nothing to ask for. */
+static __always_inline bool confirms(const struct flow *f, const struct packet *p, u32 end)
+{
+	u32 other = end ^ 1;
+
+	if (p->protocol != TCP)
+		return true;
+	return p->fragment == WHOLE && !(p->tcp_flags & TCP_SYN) && f->flags & FLOW_NEXT << other &&
+	       f->next[other & 1] - p->acknowledgement <= MOST_UNCONFIRMED;
+}
+
 /* The next packet of a flow. Two CPUs may do this at once for the two directions: what one of them loses, the next
  * packet brings again. */
 static __always_inline void flow_touch(struct scratch *c, struct flow *f)
@@ -322,7 +337,7 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 	if (end != (f->flags & FLOW_OPENER)) {
 		if (!(f->flags & FLOW_ANSWERED))
 			f->flags |= FLOW_ANSWERED;
-	} else if (state == FLOW_OPENING && f->flags & FLOW_ANSWERED && !(p->protocol == TCP && p->tcp_flags & TCP_SYN)) {
+	} else if (state == FLOW_OPENING && f->flags & FLOW_ANSWERED && confirms(f, p, end)) {
 		state = FLOW_ESTABLISHED;
 	}
 	if (p->protocol == TCP && p->tcp_flags & TCP_FIN) {
