@@ -17,7 +17,7 @@ from strategies import Case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
-from tortie.model.matches import PortMatch, PortRange, ProtocolMatch
+from tortie.model.matches import IcmpMatch, PortMatch, PortRange, ProtocolMatch
 from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
@@ -32,11 +32,13 @@ HOST6, PEER6 = 0xFD << 120 | 2, 0xFD << 120 | 1
 RULES = (
     Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(PORT, PORT),)))),
     Rule(Action.ALLOW, (ProtocolMatch(IGMP),)),
+    Rule(Action.ALLOW, (ProtocolMatch(ICMP), IcmpMatch(8, None))),
+    Rule(Action.ALLOW, (ProtocolMatch(ICMPV6), IcmpMatch(128, None))),
 )
 
 
 def normal_case() -> Case:
-    """Port 80 and IGMP may come in, nothing may go out that is not an answer."""
+    """Port 80, IGMP and echo requests may come in, nothing may go out that is not an answer."""
     case = case_of(RULES)
     (group,) = case.endpoint.tiers[Stage.UNTRACKED, Direction.INGRESS]
     policies = tuple(replace(policy, do_not_track=False, apply_on_forward=False) for policy in group.policies)
@@ -182,6 +184,26 @@ def test_the_packet_of_a_redirect_is_in_an_option_that_says_so(door: Door, optio
     redirect = ethernet(0x86DD, ip6(ICMPV6, head + right))
     assert door(redirect) is (Reason.RELATED if is_read else Reason.INVALID)
     assert door(ethernet(0x86DD, ip6(ICMPV6, head + wrong))) is Reason.INVALID
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_who_may_send_echo_requests_may_ask_for_nothing_else_with_their_identifier(door: Door, version: int) -> None:
+    protocol, echo, others = (ICMP, 8, (13, 15, 17)) if version == 4 else (ICMPV6, 128, (139,))
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    asked = Packet(
+        version=version,
+        protocol=protocol,
+        source=source,
+        destination=destination,
+        icmp_type=echo,
+        icmp_code=0,
+        icmp_id=7,
+    )
+    assert [door(frame(asked)) for _ in range(2)] == [Reason.POLICY, Reason.ESTABLISHED]
+    reply = replace(asked, source=destination, destination=source, icmp_type=0 if version == 4 else 129)
+    assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
+    for kind in others:
+        assert door(frame(replace(asked, icmp_type=kind))) is Reason.TIER_END
 
 
 @pytest.mark.parametrize("version", [4, 6])

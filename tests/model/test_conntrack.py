@@ -219,6 +219,14 @@ class TestIcmp:
         assert table.relation(icmp(reply_type, OTHER, CLIENT, version=version)) is INVALID
         assert table.relation(icmp(reply_type, HOST, OTHER, version=version)) is INVALID
 
+    def test_another_kind_of_request_is_another_flow(self) -> None:
+        table = table_with(icmp(8))
+        for kind in (13, 15, 17):
+            assert table.relation(icmp(kind)) is NEW
+        for kind in (14, 16, 18):
+            assert table.relation(icmp(kind, HOST, CLIENT)) is INVALID
+        assert table_with(icmp(128, version=6)).relation(icmp(139, version=6)) is NEW
+
     def test_the_other_end_asks_in_a_flow_of_its_own(self) -> None:
         table = table_with(icmp(8))
         assert table.relation(icmp(8, HOST, CLIENT)) is NEW

@@ -101,8 +101,15 @@ static __always_inline bool is_icmp(u32 protocol)
 	return protocol == ICMP || protocol == ICMPV6;
 }
 
+/* What a reply answers: the type of an echo, or the one below its own. */
+static __always_inline u32 asked_by(u32 protocol, u32 type)
+{
+	return !is_reply(protocol, type) ? type : protocol == ICMP && !type ? 8 : type - 1;
+}
+
 /* Writes the packet's key and end into scratch. False: it cannot be in a flow, or does not show its ports. The lower
- * end of a key comes first, so that both directions find the same flow; of ICMP it is the end that asks. */
+ * end of a key comes first, so that both directions find the same flow. Of ICMP it is the end that asks, and the ports are
+ * the identifier and what is asked: who may send echo requests may not ask for the time with the same identifier. */
 static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 {
 	u32 a_port = 0, b_port = 0;
@@ -113,6 +120,7 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 		if (p->fragment == LATER || (!swap && !is_request(p->protocol, p->dport >> 8)))
 			return false;
 		a_port = p->icmp_id;
+		b_port = asked_by(p->protocol, p->dport >> 8);
 	} else {
 		if (has_ports(p->protocol)) {
 			if (p->fragment == LATER)

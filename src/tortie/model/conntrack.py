@@ -112,7 +112,7 @@ class TrackingSettings:
 
 FlowKey = tuple[int, int, int, int, int, int]
 """Version, protocol, then address and port of the lower end and of the higher one. Of ICMP: asker, identifier,
-answerer, 0; it has one key for each end that asks."""
+answerer, type of the request; it has one key for each end that asks, and for each thing it asks for."""
 
 
 @dataclass(slots=True)
@@ -168,10 +168,13 @@ def key_of(packet: Packet) -> tuple[FlowKey, int] | None:
         return None
     here, there = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
     if packet.protocol in (ICMP, ICMPV6):
-        if packet.icmp_type in ICMP_REQUESTS[packet.protocol]:
-            return (packet.version, packet.protocol, packet.source, packet.icmp_id, packet.destination, 0), 0
-        if packet.icmp_type in ICMP_REPLIES[packet.protocol]:
-            return (packet.version, packet.protocol, packet.destination, packet.icmp_id, packet.source, 0), 1
+        kind, number = packet.icmp_type, packet.icmp_id
+        requests, replies = ICMP_REQUESTS[packet.protocol], ICMP_REPLIES[packet.protocol]
+        if kind in requests:
+            return (packet.version, packet.protocol, packet.source, number, packet.destination, kind), 0
+        if kind in replies:
+            asked = requests[replies.index(kind)]
+            return (packet.version, packet.protocol, packet.destination, number, packet.source, asked), 1
         return None
     if packet.protocol not in PORTED:
         here, there = (packet.source, 0), (packet.destination, 0)
