@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from struct import pack
 
@@ -75,9 +76,12 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
 
 @pytest.fixture(params=["xdp", "tc"])
 def forwarding_door(request: pytest.FixtureRequest) -> Iterator[Door]:
-    """On a host that forwards, and has routes to everywhere."""
+    """On a host that forwards, has routes to everywhere, and addresses that no agent has told the program of."""
     with forwarding_host() as host:
         set_forwarding(host, frozenset({4, 6}))
+        host.run("ip", "address", "add", "10.77.0.1/24", "brd", "+", "dev", "out0")
+        host.run("sysctl", "-qw", "net.ipv6.conf.out0.forwarding=1")
+        host.run("ip", "address", "add", "fd77::1/64", "dev", "out0", "nodad")
         with host.entered():
             yield from made(request.param)
 
@@ -226,6 +230,19 @@ def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Do
 def test_what_the_host_itself_takes_is_not_forwarded(forwarding_door: Door, address: int, source: int) -> None:
     """Linux delivers what goes from 0.0.0.0 to 0.0.0.0 to its own sockets, default route or not."""
     packet = Packet(version=4, protocol=17, source=source, destination=address, source_port=1, destination_port=53)
+    assert forwarding_door(frame(packet)) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("address", ["10.77.0.1", "10.77.0.255", "fd77::1", "fd77::", "fe80::1", "ff02::1", "::1"])
+def test_addresses_that_the_agent_has_not_heard_of_are_protected_all_the_same(
+    forwarding_door: Door, address: str
+) -> None:
+    """Unicast, broadcast, and the anycast address that a router has in every net (RFC 4291 section 2.6.1)."""
+    to = ip_address(address)
+    source = PEER if to.version == 4 else PEER6
+    packet = Packet(
+        version=to.version, protocol=17, source=source, destination=int(to), source_port=1, destination_port=53
+    )
     assert forwarding_door(frame(packet)) is Reason.TIER_END
 
 
