@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from struct import pack
 
@@ -10,13 +11,14 @@ import pytest
 
 from bpf.policies import case_of
 from bpf.test_frames import ethernet, ip4, ip6
-from bpf.tracked import Tracked
+from bpf.tracked import Tracked, forwarding_host, set_forwarding
 from bpf.untracked import Counts
 from frames import frame
 from strategies import Case
 from tortie.kernel.bpf import durable_bpffs
+from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
-from tortie.model.matches import PortMatch, PortRange, ProtocolMatch
+from tortie.model.matches import IcmpMatch, PortMatch, PortRange, ProtocolMatch
 from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
@@ -31,11 +33,13 @@ HOST6, PEER6 = 0xFD << 120 | 2, 0xFD << 120 | 1
 RULES = (
     Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(PORT, PORT),)))),
     Rule(Action.ALLOW, (ProtocolMatch(IGMP),)),
+    Rule(Action.ALLOW, (ProtocolMatch(ICMP), IcmpMatch(8, None))),
+    Rule(Action.ALLOW, (ProtocolMatch(ICMPV6), IcmpMatch(128, None))),
 )
 
 
 def normal_case() -> Case:
-    """Port 80 and IGMP may come in, nothing may go out that is not an answer."""
+    """Port 80, IGMP and echo requests may come in, nothing may go out that is not an answer."""
     case = case_of(RULES)
     (group,) = case.endpoint.tiers[Stage.UNTRACKED, Direction.INGRESS]
     policies = tuple(replace(policy, do_not_track=False, apply_on_forward=False) for policy in group.policies)
@@ -66,10 +70,27 @@ class Door:
 
 @pytest.fixture(params=["xdp", "tc"])
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    """On a host that does not forward."""
+    yield from made(request.param)
+
+
+@pytest.fixture(params=["xdp", "tc"])
+def forwarding_door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    """On a host that forwards, has routes to everywhere, and addresses that no agent has told the program of."""
+    with forwarding_host() as host:
+        set_forwarding(host, frozenset({4, 6}))
+        host.run("ip", "address", "add", "10.77.0.1/24", "brd", "+", "dev", "out0")
+        host.run("sysctl", "-qw", "net.ipv6.conf.out0.forwarding=1")
+        host.run("ip", "address", "add", "fd77::1/64", "dev", "out0", "nodad")
+        with host.entered():
+            yield from made(request.param)
+
+
+def made(door: str) -> Iterator[Door]:
     path = durable_bpffs(Path("/run/tortie/bpf")) / f"test-{os.getpid()}"
-    made = Door(path, request.param)
-    yield made
-    made.programs.close()
+    found = Door(path, door)
+    yield found
+    found.programs.close()
     for pin in path.glob("*"):
         pin.unlink()
     path.rmdir()
@@ -92,16 +113,23 @@ def opened(door: Door, version: int = 4) -> Packet:
     return packet
 
 
+def answered(packet: Packet, flags: int, *, sequence: int = 0) -> Packet:
+    """An answer of this host."""
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        source_port=packet.destination_port,
+        destination_port=packet.source_port,
+        tcp_flags=flags,
+        sequence=sequence,
+        acknowledgement=packet.sequence + 1,
+    )
+
+
 def error(about: Packet) -> Packet:
     """An ICMP error that the peer sends about an answer of this host."""
-    answer = replace(
-        about,
-        source=about.destination,
-        destination=about.source,
-        source_port=about.destination_port,
-        destination_port=about.source_port,
-        tcp_flags=ACK,
-    )
+    answer = answered(about, ACK)
     protocol, kind = (ICMP, 3) if about.version == 4 else (ICMPV6, 1)
     return Packet(
         version=about.version,
@@ -160,3 +188,65 @@ def test_the_packet_of_a_redirect_is_in_an_option_that_says_so(door: Door, optio
     redirect = ethernet(0x86DD, ip6(ICMPV6, head + right))
     assert door(redirect) is (Reason.RELATED if is_read else Reason.INVALID)
     assert door(ethernet(0x86DD, ip6(ICMPV6, head + wrong))) is Reason.INVALID
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_who_may_send_echo_requests_may_ask_for_nothing_else_with_their_identifier(door: Door, version: int) -> None:
+    protocol, echo, others = (ICMP, 8, (13, 15, 17)) if version == 4 else (ICMPV6, 128, (139,))
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    asked = Packet(
+        version=version,
+        protocol=protocol,
+        source=source,
+        destination=destination,
+        icmp_type=echo,
+        icmp_code=0,
+        icmp_id=7,
+    )
+    assert [door(frame(asked)) for _ in range(2)] == [Reason.POLICY, Reason.ESTABLISHED]
+    reply = replace(asked, source=destination, destination=source, icmp_type=0 if version == 4 else 129)
+    assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
+    for kind in others:
+        assert door(frame(replace(asked, icmp_type=kind))) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Door, version: int) -> None:
+    """Else two blind packets for each flow, with forged addresses, fill the map from which nothing is evicted."""
+    syn = opened(door, version)
+    isn = 0xFFFFFFFE
+    assert door(frame(answered(syn, SYN | ACK, sequence=isn)), Direction.EGRESS) is Reason.ESTABLISHED
+    for off in (1, 1000, 1 << 31, -(1 << 16) - 1, -(1 << 30)):
+        forged = replace(syn, tcp_flags=ACK, sequence=1001, acknowledgement=isn + 1 + off & 0xFFFFFFFF)
+        assert door(frame(forged)) is Reason.ESTABLISHED
+        assert {state for state, _, _ in door.programs.states().values()} == {FlowState.OPENING}
+    genuine = replace(syn, tcp_flags=ACK, sequence=1001, acknowledgement=isn + 1 & 0xFFFFFFFF)
+    assert door(frame(genuine)) is Reason.ESTABLISHED
+    assert {state for state, _, _ in door.programs.states().values()} == {FlowState.ESTABLISHED}
+
+
+@pytest.mark.parametrize("address", [0, 1, 0x7F000001, 0xE0000001, 0xFFFFFFFF, HOST])
+@pytest.mark.parametrize("source", [0, PEER])
+def test_what_the_host_itself_takes_is_not_forwarded(forwarding_door: Door, address: int, source: int) -> None:
+    """Linux delivers what goes from 0.0.0.0 to 0.0.0.0 to its own sockets, default route or not."""
+    packet = Packet(version=4, protocol=17, source=source, destination=address, source_port=1, destination_port=53)
+    assert forwarding_door(frame(packet)) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("address", ["10.77.0.1", "10.77.0.255", "fd77::1", "fd77::", "fe80::1", "ff02::1", "::1"])
+def test_addresses_that_the_agent_has_not_heard_of_are_protected_all_the_same(
+    forwarding_door: Door, address: str
+) -> None:
+    """Unicast, broadcast, and the anycast address that a router has in every net (RFC 4291 section 2.6.1)."""
+    to = ip_address(address)
+    source = PEER if to.version == 4 else PEER6
+    packet = Packet(
+        version=to.version, protocol=17, source=source, destination=int(to), source_port=1, destination_port=53
+    )
+    assert forwarding_door(frame(packet)) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("address", [0x01000000, 0xC0A80105, 0xF0000001])
+def test_what_the_host_has_a_route_for_is_forwarded(forwarding_door: Door, address: int) -> None:
+    packet = Packet(version=4, protocol=17, source=PEER, destination=address, source_port=1, destination_port=53)
+    assert forwarding_door(frame(packet)) is Reason.FORWARDED

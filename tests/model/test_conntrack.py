@@ -136,6 +136,23 @@ class TestTcpFlags:
         assert flow_of(table) == before
 
 
+class TestConfirmation:
+    """Who opens a flow confirms it by what only the receiver of the answer can know."""
+
+    @pytest.mark.parametrize("off", [1, 2000, 1 << 31, -(1 << 16) - 1, -(1 << 24)])
+    def test_an_acknowledgement_of_what_was_not_sent_confirms_nothing(self, off: int) -> None:
+        table = table_with(*HANDSHAKE[:2], tcp(ACK, seq=100, ack=500 + off & 0xFFFFFFFF))
+        assert flow_of(table).state is FlowState.OPENING
+
+    @pytest.mark.parametrize("off", [0, -1, -(1 << 16)])
+    def test_an_acknowledgement_of_what_was_sent_lately_confirms(self, off: int) -> None:
+        table = table_with(*HANDSHAKE[:2], tcp(ACK, seq=100, ack=500 + off & 0xFFFFFFFF))
+        assert flow_of(table).state is FlowState.ESTABLISHED
+
+    def test_of_udp_the_second_packet_of_the_opener_confirms(self) -> None:
+        assert flow_of(table_with(udp(), swapped(udp()), udp())).state is FlowState.ESTABLISHED
+
+
 class TestNewFlows:
     """Rows "New ICMP flow" and "Other protocols"."""
 
@@ -201,6 +218,14 @@ class TestIcmp:
         assert table.relation(icmp(reply_type, CLIENT, HOST, version=version)) is INVALID
         assert table.relation(icmp(reply_type, OTHER, CLIENT, version=version)) is INVALID
         assert table.relation(icmp(reply_type, HOST, OTHER, version=version)) is INVALID
+
+    def test_another_kind_of_request_is_another_flow(self) -> None:
+        table = table_with(icmp(8))
+        for kind in (13, 15, 17):
+            assert table.relation(icmp(kind)) is NEW
+        for kind in (14, 16, 18):
+            assert table.relation(icmp(kind, HOST, CLIENT)) is INVALID
+        assert table_with(icmp(128, version=6)).relation(icmp(139, version=6)) is NEW
 
     def test_the_other_end_asks_in_a_flow_of_its_own(self) -> None:
         table = table_with(icmp(8))

@@ -20,6 +20,9 @@
  * move the window in which a reset is believed. */
 #define MOST_IN_FLIGHT (1u << 24)
 
+/* Bytes that the answer to an acknowledgement may be ahead of it, for it to confirm a flow. */
+#define MOST_UNCONFIRMED (1u << 16)
+
 enum flow_state { FLOW_OPENING, FLOW_ESTABLISHED, FLOW_CLOSED, FLOW_RESET };
 
 enum flow_flag {
@@ -98,8 +101,15 @@ static __always_inline bool is_icmp(u32 protocol)
 	return protocol == ICMP || protocol == ICMPV6;
 }
 
+/* What a reply answers: the type of an echo, or the one below its own. */
+static __always_inline u32 asked_by(u32 protocol, u32 type)
+{
+	return !is_reply(protocol, type) ? type : protocol == ICMP && !type ? 8 : type - 1;
+}
+
 /* Writes the packet's key and end into scratch. False: it cannot be in a flow, or does not show its ports. The lower
- * end of a key comes first, so that both directions find the same flow; of ICMP it is the end that asks. */
+ * end of a key comes first, so that both directions find the same flow. Of ICMP it is the end that asks, and the ports are
+ * the identifier and what is asked: who may send echo requests may not ask for the time with the same identifier. */
 static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 {
 	u32 a_port = 0, b_port = 0;
@@ -110,6 +120,7 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 		if (p->fragment == LATER || (!swap && !is_request(p->protocol, p->dport >> 8)))
 			return false;
 		a_port = p->icmp_id;
+		b_port = asked_by(p->protocol, p->dport >> 8);
 	} else {
 		if (has_ports(p->protocol)) {
 			if (p->fragment == LATER)
@@ -299,6 +310,18 @@ static __always_inline void note_sequence(struct flow *f, const struct packet *p
 		f->flags = flags;
 }
 
+/* Whether the opener has seen an answer. Whoever forges its address and opens flows cannot know what to acknowledge: else
+ * two blind packets for each would fill the map from which nothing is evicted. Other protocols have nothing to ask for. */
+static __always_inline bool confirms(const struct flow *f, const struct packet *p, u32 end)
+{
+	u32 other = end ^ 1;
+
+	if (p->protocol != TCP)
+		return true;
+	return p->fragment == WHOLE && !(p->tcp_flags & TCP_SYN) && f->flags & FLOW_NEXT << other &&
+	       f->next[other & 1] - p->acknowledgement <= MOST_UNCONFIRMED;
+}
+
 /* The next packet of a flow. Two CPUs may do this at once for the two directions: what one of them loses, the next
  * packet brings again. */
 static __always_inline void flow_touch(struct scratch *c, struct flow *f)
@@ -329,7 +352,7 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 	if (end != (f->flags & FLOW_OPENER)) {
 		if (!(f->flags & FLOW_ANSWERED))
 			f->flags |= FLOW_ANSWERED;
-	} else if (state == FLOW_OPENING && f->flags & FLOW_ANSWERED && !(p->protocol == TCP && p->tcp_flags & TCP_SYN)) {
+	} else if (state == FLOW_OPENING && f->flags & FLOW_ANSWERED && confirms(f, p, end)) {
 		state = FLOW_ESTABLISHED;
 	}
 	if (p->protocol == TCP && p->tcp_flags & TCP_FIN) {

@@ -11,7 +11,7 @@
 #define PARSED 255               /* not a reason: go on */
 #define MAX_EXTENSIONS 6
 #define MAX_OFFSET 0x3fff
-#define UNSAID (1 << 20)         /* longer than a length field can say */
+#define UNSAID (1 << 16)         /* at least one byte more than a length field can say */
 
 /* RFC 8200 section 4: hop-by-hop, routing, fragment, authentication (RFC 4302), destination options */
 static __always_inline bool is_extension(u32 header)

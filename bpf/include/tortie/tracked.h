@@ -79,7 +79,9 @@ __noinline int for_host(context_t *ctx)
 	if (!c || !cfg.normal.used)
 		return 1;
 	p = &c->packet;
-	if (p->version == 4 && (p->destination[0] >> 28 == 14 || p->destination[0] >> 24 == 127 || p->destination[0] == ~0u))
+	/* 0.0.0.0 has a route where there is a default one, and Linux takes it for this host's if the source is the same */
+	if (p->version == 4 && (p->destination[0] >> 28 == 14 || p->destination[0] >> 24 == 127 ||
+				p->destination[0] >> 24 == 0 || p->destination[0] == ~0u))
 		return 1;
 	/* groups; and link-local addresses, which no router passes on (RFC 4291 sections 2.5.6 and 2.7) */
 	if (p->version == 6 && (is_near(p->source[0]) || is_near(p->destination[0])))

@@ -44,6 +44,10 @@ MOST_IN_FLIGHT = 1 << 24
 """Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the host's end.
 Larger windows exist (RFC 7323), and cost only this: a reset at their far edge does not close the flow here."""
 
+MOST_UNCONFIRMED = 1 << 16
+"""Bytes that an answer may be ahead of the acknowledgement that confirms a flow: whoever forges the opener's address
+cannot know what to acknowledge."""
+
 
 class Relation(Enum):
     """What a packet is to the connection table."""
@@ -108,7 +112,7 @@ class TrackingSettings:
 
 FlowKey = tuple[int, int, int, int, int, int]
 """Version, protocol, then address and port of the lower end and of the higher one. Of ICMP: asker, identifier,
-answerer, 0; it has one key for each end that asks."""
+answerer, type of the request; it has one key for each end that asks, and for each thing it asks for."""
 
 
 @dataclass(slots=True)
@@ -164,10 +168,13 @@ def key_of(packet: Packet) -> tuple[FlowKey, int] | None:
         return None
     here, there = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
     if packet.protocol in (ICMP, ICMPV6):
-        if packet.icmp_type in ICMP_REQUESTS[packet.protocol]:
-            return (packet.version, packet.protocol, packet.source, packet.icmp_id, packet.destination, 0), 0
-        if packet.icmp_type in ICMP_REPLIES[packet.protocol]:
-            return (packet.version, packet.protocol, packet.destination, packet.icmp_id, packet.source, 0), 1
+        kind, number = packet.icmp_type, packet.icmp_id
+        requests, replies = ICMP_REQUESTS[packet.protocol], ICMP_REPLIES[packet.protocol]
+        if kind in requests:
+            return (packet.version, packet.protocol, packet.source, number, packet.destination, kind), 0
+        if kind in replies:
+            asked = requests[replies.index(kind)]
+            return (packet.version, packet.protocol, packet.destination, number, packet.source, asked), 1
         return None
     if packet.protocol not in PORTED:
         here, there = (packet.source, 0), (packet.destination, 0)
@@ -243,7 +250,7 @@ class ConnectionTable:
         flow.seen_s = now_s
         if end != flow.opener:
             flow.is_answered = True
-        elif flow.is_answered and (packet.protocol != TCP or packet.tcp_flags & SYN == 0):
+        elif flow.is_answered and _confirms(flow, packet, end):
             flow.state = FlowState.ESTABLISHED
         if packet.protocol == TCP:
             _note_sequence(flow, packet, end)
@@ -265,6 +272,16 @@ def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
         flow.next[end] = after
     if flags & ACK:
         flow.acked[end] = packet.acknowledgement
+
+
+def _confirms(flow: Flow, packet: Packet, end: int) -> bool:
+    """Whether the opener has seen an answer; of other protocols than TCP no packet can tell."""
+    if packet.protocol != TCP:
+        return True
+    sent = flow.next[1 - end]
+    if packet.fragment is not Fragment.WHOLE or packet.tcp_flags & SYN or sent is None:
+        return False
+    return sent - packet.acknowledgement & _WORD <= MOST_UNCONFIRMED
 
 
 def _fits(flow: Flow, packet: Packet, end: int) -> bool:

@@ -41,10 +41,10 @@ class HostAddresses:
     """IPv4 broadcast addresses of the host's networks."""
 
     def contains(self, version: int, address: int) -> bool:
-        """Whether a packet to that address is for this host."""
+        """Whether a packet to that address is for this host. Source: RFC 1122 section 3.2.1.3 for 0/8 and 127/8."""
         if version == 4:
             is_group = address >> 28 == 0xE or address == 0xFFFFFFFF
-            return is_group or address >> 24 == 127 or (4, address) in self.unicast or address in self.broadcast
+            return is_group or address >> 24 in (0, 127) or (4, address) in self.unicast or address in self.broadcast
         return address >> 120 == 0xFF or address == 1 or (6, address) in self.unicast
 
 

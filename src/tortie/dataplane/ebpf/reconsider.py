@@ -9,7 +9,7 @@ from tortie.model.desired import EndpointState
 from tortie.model.evaluate import evaluate
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
-from tortie.model.packet import ICMP, ICMP_REQUESTS, ICMPV6, PORTED, Direction, Packet
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Packet
 from tortie.model.verdict import Verdict
 
 BATCH = 500
@@ -63,7 +63,7 @@ def opener_of(flow: Flow) -> Packet:
         destination=destination,
         source_port=source_port if has_ports else None,
         destination_port=destination_port if has_ports else None,
-        icmp_type=ICMP_REQUESTS[protocol][0] if is_icmp else None,
+        icmp_type=high_port if is_icmp else None,
         icmp_code=0 if is_icmp else None,
         icmp_id=low_port if is_icmp else 0,
     )
