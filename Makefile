@@ -55,7 +55,7 @@ test: check  ## everything that must pass; needs root
 soak: build  ## the tests of a locked-down host at full size: kills, swaps, floods, churn (half an hour; needs root)
 	TORTIE_SOAK=1 $(BIN)/pytest -q -s tests/netns/test_lockdown_*.py
 
-test-kernels: build  ## load the programs on an emulated Linux 5.10 (a minute; fetches packages)
+test-kernels: build  ## load the programs on emulated Linux 5.10 and 6.1 (a minute; fetches packages)
 	tests/kernels/run.sh
 
 demo: build  ## the main job, for real, in two network namespaces (KEEP=1 leaves them up)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import changes, cost, life
-from bench.figures import Figure, pooled
+from bench import changes, cost, drops, life, redis
+from bench.figures import Figure, Missing, pooled
 from bench.table import show
 
-Measure = Callable[[], Sequence[Figure]]
+Measure = Callable[[], Sequence[Figure | Missing]]
 OUTPUT = Path("build/bench.json")
 
 
@@ -30,6 +30,8 @@ def groups(*, is_quick: bool) -> dict[str, Measure]:
         name: partial(cost.measure, group, rounds) for name, group in cost.groups(is_quick=is_quick).items()
     }
     found["allow"] = partial(cost.measure_allow, rounds)
+    found["drops"] = partial(drops.measure, *((5, 10_000) if is_quick else (15, drops.MEMBERS)))
+    found["redis"] = partial(redis.measure, *((5, 2_000) if is_quick else (31, 5_000)))
     found["apply"] = partial(changes.measure, *((6, 4) if is_quick else (24, 12)))
     found["agent"] = partial(life.measure, *((2, 5) if is_quick else (7, 21)))
     return found
@@ -50,23 +52,28 @@ def main() -> int:
     console.print(f"{_processor()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}")
 
     figures: list[Figure] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     for name, measure in groups(is_quick=given.quick).items():
         if given.only and name not in given.only:
             continue
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            figures += measure()
+            for one in measure():
+                if isinstance(one, Figure):
+                    figures.append(one)
+                else:
+                    failed[one.name] = one.why
         except Exception:
             # One group that fails must not take the others' figures with it; the exit code tells.
-            failed.append(name)
+            failed[name] = "see above"
             traceback.print_exc()
     found = pooled(figures)
     show(found, console)
     given.output.write_text(json.dumps([figure.record() for figure in found], indent=1) + "\n")
     console.print(f"\nwritten to {given.output}")
     if failed:
-        console.print(f"[red]not measured: {', '.join(failed)}[/]")
+        for name, why in failed.items():
+            console.print(f"[red]not measured: {name}:[/] {why}")
     return 1 if failed else 0
 
 

@@ -61,6 +61,14 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A figure that could not be had, while others of its group could."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ratio:
     """Two figures of one interleaved run, whole test runs, smallest samples: at most `bound` times the `base`."""
 
@@ -83,7 +91,21 @@ class AtMost:
     bound: float
 
 
-Goal = Ratio | AboveEmpty | AtMost
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A median of at least `bound` in the figure's unit."""
+
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class MoreThan:
+    """A median above that of the figure `base`."""
+
+    base: str
+
+
+Goal = Ratio | AboveEmpty | AtMost | AtLeast | MoreThan
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +135,14 @@ def judge(goal: Goal, figure: Figure, figures: Mapping[str, Figure]) -> Judgemen
         case AtMost(bound):
             middle = figure.middle
             return Judgement(f"<= {bound:g} {figure.unit}", f"{middle:.4g} {figure.unit}", middle <= bound)
+        case AtLeast(bound):
+            middle = figure.middle
+            return Judgement(f">= {bound:g} {figure.unit}", f"{middle:.3g} {figure.unit}", middle >= bound)
+        case MoreThan(base):
+            if base not in figures:
+                return None
+            middle, other = figure.middle, figures[base].middle
+            return Judgement(f"> {base}", f"{middle:.3g} and {other:.3g} {figure.unit}", middle > other)
 
 
 def pooled(figures: Sequence[Figure]) -> Sequence[Figure]:

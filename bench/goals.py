@@ -1,6 +1,6 @@
 """The goals that were set for the figures, by figure. Shown, never asserted: machines differ."""
 
-from bench.figures import AboveEmpty, AtMost, Goal, Ratio
+from bench.figures import AboveEmpty, AtLeast, AtMost, Goal, MoreThan, Ratio
 
 VERDICT_NS = AboveEmpty(40)
 
@@ -22,6 +22,12 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.sets_ports.100": (Ratio("xdp.sets_ports.1", 1.3),),
     "xdp.sets_ports.1000": (Ratio("xdp.sets_ports.1", 1.3),),
     "xdp.members.1000000": (Ratio("xdp.members.100", 1.5),),
+    "veth.drop.policy.ratio": (AtLeast(0.85),),
+    "veth.drop.policy.random.ratio": (AtLeast(0.50),),
+    "redis.untracked.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
+    "redis.tracked.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
+    "redis.untracked.tc.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
+    "redis.tracked.tc.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
     "apply.commit_to_enforced": (AtMost(20),),
     "apply.commit_to_enforced.egress": (AtMost(20),),
     "apply.commit_to_enforced.1000": (AtMost(30),),

@@ -1,8 +1,11 @@
-"""A host with a real agent in a network namespace, a peer on the other end of a veth pair, and the prober between them.
+"""A host with a real agent in a network namespace, and a peer on the other end of a veth pair.
+
+`lab` has the prober between them; `quiet_host` has no traffic but what its user makes.
 
 Files are in a folder of their own, on a disk if the working folder is on one: a commit waits for it.
 """
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +37,14 @@ Document = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Lab:
-    """The host, its peer and what runs there."""
+class Host:
+    """The host, its peer and the agent that may run there."""
 
     host: Namespace
     peer: Namespace
     folder: Path
-    probe: Prober
+    environment: dict[str, str]
     agent: subprocess.Popen[bytes] | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def datastore(self) -> Path:
@@ -69,6 +71,35 @@ class Lab:
             if self.agent is None or self.agent.poll() is not None or time.monotonic() > deadline:
                 raise Unmeasured(f"the agent does not answer; its log ends:\n{self.log()}")
             time.sleep(0.02)
+
+    def enforce(self, documents: Sequence[Document], *, timeout_s: float = ENFORCED_S) -> None:
+        """Store the documents, start the agent, and wait until it enforces them. Raises: Unmeasured with its reason."""
+        store = SqliteStore.open(self.datastore)
+        try:
+            asyncio.run(commit(store, documents))
+        finally:
+            asyncio.run(store.close())
+        self.start_agent()
+        self.until_answering()
+        deadline = time.monotonic() + timeout_s
+        while not (told := self._enforced())["is_current"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        whynot = [*told["failed"].values(), *(why for found in told["refused"].values() for why in found)]
+        if whynot or not any(found["is_enforced"] for found in told["interfaces"]):
+            raise Unmeasured("; ".join(map(str, whynot)) or f"nothing is enforced: {told}")
+
+    def packets(self, direction: str, *, rule: int | None = None) -> int:
+        """Packets that the agent counted for rules of that direction, or for those of that number in their policy."""
+        counted = json.loads(self.command("status", "-o", "json").stdout)["counters"]["rules"]
+        return sum(
+            int(one["packets"])
+            for one in counted
+            if one["direction"] == direction and (rule is None or one["rule"] == rule)
+        )
+
+    def _enforced(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.command("status", "-o", "json", check=False).stdout)["enforced"]
+        return found
 
     def stop_agent(self) -> None:
         """SIGTERM; what is enforced stays."""
@@ -102,33 +133,57 @@ class Lab:
         path = self.folder / "agent.log"
         return path.read_text(errors="replace")[-2_000:] if path.exists() else ""
 
+    def _target(self) -> list[str]:
+        return ["--datastore", str(self.datastore), "--socket", str(self.socket)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Lab(Host):
+    """A host with the prober's streams to and from it."""
+
+    probe: Prober
+
     def require(self, *, is_open: bool, ways: Sequence[Way] = tuple(Way)) -> None:
         """That the ports are in this state now. Raises: Unmeasured."""
         for way in ways:
             if self.probe.is_open(way) is not is_open:
                 raise Unmeasured(f"the {way.name.lower()} port is not {'open' if is_open else 'closed'}\n{self.log()}")
 
-    def _target(self) -> list[str]:
-        return ["--datastore", str(self.datastore), "--socket", str(self.socket)]
+
+@contextmanager
+def quiet_host() -> Iterator[Host]:
+    """Namespaces and an empty folder; no agent yet. Nothing of them is left behind."""
+    with veth_pair() as (host, peer), _folder() as folder:
+        made = Host(host, peer, folder, _environment())
+        try:
+            yield made
+        finally:
+            made.clean_up()
 
 
 @contextmanager
 def lab() -> Iterator[Lab]:
     """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
-    FOLDER.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as folder,
-        veth_pair() as (host, peer),
-        prober(host, peer) as streams,
-    ):
-        made = Lab(host, peer, Path(folder).absolute(), streams, environment=clean)
-        made.folder.chmod(0o700)
+    with veth_pair() as (host, peer), _folder() as folder, prober(host, peer) as streams:
+        made = Lab(host, peer, folder, _environment(), probe=streams)
         try:
             made.require(is_open=True)
             yield made
         finally:
             made.clean_up()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as name:
+        folder = Path(name).absolute()
+        folder.chmod(0o700)
+        yield folder
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
 
 
 async def commit(store: SqliteStore, documents: Sequence[Document]) -> int:
@@ -143,9 +198,14 @@ def _write(document: Document) -> Put:
     return Put(Key(resource.kind, resource.namespace, resource.name), encode(resource))
 
 
+def host_endpoint(address: str) -> Document:
+    """The host's end of the wire, which the policies of this file select."""
+    spec = {"interfaceName": "ens4", "node": NODE, "expectedIPs": [address]}
+    return document("HostEndpoint", "node2-ens4", spec, labels={"hep": "redis-host"})
+
+
 def article(address: str) -> Sequence[Document]:
     """The host endpoint, and the policy that opens redis untracked."""
-    endpoint = {"interfaceName": "ens4", "node": NODE, "expectedIPs": [address]}
     redis = {
         "selector": SELECTOR,
         "order": 9,
@@ -155,10 +215,7 @@ def article(address: str) -> Sequence[Document]:
         "ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": [6379]}}],
         "egress": [{"action": "Allow", "protocol": "TCP", "source": {"ports": [6379]}}],
     }
-    return [
-        _document("HostEndpoint", "node2-ens4", endpoint, labels={"hep": "redis-host"}),
-        _document("GlobalNetworkPolicy", "redis-accelerator-policy", redis),
-    ]
+    return [host_endpoint(address), document("GlobalNetworkPolicy", "redis-accelerator-policy", redis)]
 
 
 def probe_policy(*, is_open: bool, is_egress_open: bool = True) -> Document:
@@ -173,7 +230,7 @@ def probe_policy(*, is_open: bool, is_egress_open: bool = True) -> Document:
         "ingress": [{"action": action, "protocol": "UDP", "destination": {"ports": [HOST_PORT]}}],
         "egress": [{"action": egress, "protocol": "UDP", "destination": {"ports": [PEER_PORT]}}],
     }
-    return _document("GlobalNetworkPolicy", PROBE_POLICY, spec)
+    return document("GlobalNetworkPolicy", PROBE_POLICY, spec)
 
 
 def ballast(rules: int, *, per_policy: int = 1_000) -> Sequence[Document]:
@@ -193,10 +250,11 @@ def ballast(rules: int, *, per_policy: int = 1_000) -> Sequence[Document]:
             "types": ["Ingress"],
             "ingress": ingress,
         }
-        documents.append(_document("GlobalNetworkPolicy", f"bench-ballast-{number:02}", spec))
+        documents.append(document("GlobalNetworkPolicy", f"bench-ballast-{number:02}", spec))
     return documents
 
 
-def _document(kind: str, name: str, spec: Document, *, labels: Mapping[str, str] | None = None) -> Document:
+def document(kind: str, name: str, spec: Document, *, labels: Mapping[str, str] | None = None) -> Document:
+    """A document of that kind."""
     metadata = {"name": name, "labels": labels} if labels else {"name": name}
     return {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec}

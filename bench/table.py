@@ -29,8 +29,8 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         above = f"+{figure.above_empty:.0f}" if figure.above_empty is not None else ""
         table.add_row(
             figure.name,
-            f"{_number(figure.least)} {figure.unit}",
-            f"{_number(figure.middle)} {figure.unit}",
+            f"{_number(figure.least, figure.unit)} {figure.unit}",
+            f"{_number(figure.middle, figure.unit)} {figure.unit}",
             above,
             str(len(figure.samples)),
             "\n".join(found.goal for found in judgements),
@@ -45,5 +45,7 @@ def _group(figure: Figure) -> str:
     return ".".join(figure.name.split(".")[:2]) if figure.name.startswith("xdp") else figure.name.split(".")[0]
 
 
-def _number(value: float) -> str:
+def _number(value: float, unit: str) -> str:
+    if unit in ("x", "Mpps"):
+        return f"{value:.2f}"
     return f"{value:.0f}" if value.is_integer() or value >= 100 else f"{value:.1f}"

@@ -6,7 +6,7 @@ python fake_agent.py NODE DATASTORE SOCKET [DELAY_S]
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
 from apps.reference_driver import ReferenceDriver
@@ -35,6 +35,13 @@ class StillInterfaces:
         yield
 
 
+class StillTimeouts:
+    """A kernel whose connection tracking has one timeout."""
+
+    def read(self) -> Mapping[str, float]:
+        return {"nf_conntrack_tcp_timeout_time_wait": 120.0}
+
+
 class SlowDriver(ReferenceDriver):
     """Takes its time to apply."""
 
@@ -52,6 +59,6 @@ if __name__ == "__main__":
     delay_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
     try:
-        main.run(settings, lambda: SlowDriver(delay_s), StillInterfaces())
+        main.run(settings, lambda: SlowDriver(delay_s), StillInterfaces(), StillTimeouts())
     except Failure as failure:
         sys.exit(failure.message)

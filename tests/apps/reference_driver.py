@@ -8,6 +8,7 @@ purpose.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from apps.fake_flows import FakeFlows
 from tortie.dataplane.driver import (
     Acceleration,
     ApplyReport,
@@ -28,12 +29,13 @@ from tortie.model.policy import Profile, Stage
 from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny
 
 
-class ReferenceDriver:
+class ReferenceDriver(FakeFlows):
     """See the module. `log` tells every call that changes something."""
 
     name = "reference"
 
     def __init__(self) -> None:
+        super().__init__()
         self.log: list[str] = []
         self.left: list[str] = []
         """What an earlier agent left."""
@@ -135,7 +137,7 @@ class ReferenceDriver:
             rules.append(RuleCount(name, Direction.INGRESS, default_deny(state.endpoint), 2))
         return rules, [ReasonCount(name, Direction.INGRESS, Reason.ESTABLISHED, 3) for name in self._enforced]
 
-    def probe(self, interface: str, packet: Packet) -> InstalledVerdict | None:
+    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         state = self._enforced.get(interface)
         if state is None:
             return None
@@ -143,12 +145,12 @@ class ReferenceDriver:
             return InstalledVerdict(Verdict.DENY, Reason.POLICY, None)
         found = evaluate(
             packet,
-            Direction.INGRESS,
+            direction,
             state,
             self._sets,
             self._failsafes,
             ConnectionTable().relation(packet),
-            is_for_host=is_for_host(packet, state.interface, self._addresses),
+            is_for_host=direction is Direction.EGRESS or is_for_host(packet, state.interface, self._addresses),
             drops_invalid=self._tracking.drops_invalid,
         )
         return InstalledVerdict(found.verdict, found.reason, found.rule, found.is_tracked)

@@ -1,10 +1,16 @@
 """T-COR-2: every program loads with everything it can have, far from the verifier's limits."""
 
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from bpf.policies import case_of, member_of, sets_of
+from bpf.tracked import Tracked
 from bpf.untracked import MARK, plan_of
 from strategies import Case
 from tortie.dataplane.ebpf.generation import Generation
@@ -13,7 +19,8 @@ from tortie.model.address import WIDTH, Net
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import AddressSet
 from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import PORTED, TCP, Side
+from tortie.model.packet import PORTED, TCP, Direction, Side
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 
 pytestmark = pytest.mark.root
@@ -47,9 +54,79 @@ def every_dimension(rules: int) -> Case:
     return case_of(*tiers, sets=sets_of(**members), failsafes=Failsafes(tuple(nets), ()), vlans=frozenset({1, 2}))
 
 
+def every_stage(rules: int) -> Case:
+    """The same rules as untracked policy of arriving packets, and as normal policy of both directions."""
+    case = every_dimension(rules)
+    untracked = case.endpoint.tiers[Stage.UNTRACKED, Direction.INGRESS]
+    normal = tuple(
+        replace(
+            group,
+            policies=tuple(
+                replace(
+                    policy,
+                    egress=policy.ingress,
+                    governs=frozenset(Direction),
+                    do_not_track=False,
+                    apply_on_forward=False,
+                )
+                for policy in group.policies
+            ),
+        )
+        for group in untracked
+    )
+    tiers = {(Stage.UNTRACKED, Direction.INGRESS): untracked} | {(Stage.NORMAL, to): normal for to in Direction}
+    failsafes = Failsafes(case.failsafes.inbound[::2], case.failsafes.inbound[1::2])
+    return replace(case, endpoint=replace(case.endpoint, tiers=tiers), failsafes=failsafes)
+
+
 def _net(rng: Random, version: int, length: int) -> Net:
     shift = WIDTH[version] - length
     return Net(version, rng.getrandbits(length) << shift if length else 0, length)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of a bpffs of the test's own."""
+    path = bpf.durable_bpffs(Path("/run/tortie/bpf")) / f"test-{os.getpid()}"
+    yield path
+    for pin in path.glob("*"):
+        pin.unlink()
+    if path.exists():
+        path.rmdir()
+
+
+@pytest.fixture
+def load_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that each load took from now on, verification and all."""
+    seconds: list[float] = []
+    load = bpf.ObjectFile.load
+
+    def timed(obj: bpf.ObjectFile) -> None:
+        start = time.perf_counter()
+        load(obj)
+        seconds.append(time.perf_counter() - start)
+
+    monkeypatch.setattr(bpf.ObjectFile, "load", timed)
+    return seconds
+
+
+@pytest.mark.parametrize("door", ["xdp", "tc"])
+@pytest.mark.parametrize(
+    ("backend", "rules"), [("bits", 60), ("bits", 1000), ("bits", 10_000), ("folded", 60), ("cells", 4)]
+)
+def test_t_cor_2_the_largest_tracked_programs_are_far_from_the_verifiers_limit(
+    folder: Path, load_times: list[float], door: str, backend: str, rules: int
+) -> None:
+    programs = Tracked(every_stage(rules), folder, door=door, backend=backend)
+    try:
+        for (direction, (generation, _)), seconds in zip(programs.generations.items(), load_times, strict=True):
+            stages = 2 if direction is Direction.INGRESS else 1
+            assert generation.classifiers.backend == "+".join([backend] * stages)
+            verified = bpf.program_info(generation.program_fd).verified_instructions
+            print(f"{generation.door} {generation.classifiers.backend} {rules}: {verified}, {seconds * 1e3:.0f} ms")
+            assert verified is None or verified < LIMIT
+    finally:
+        programs.close()
 
 
 @pytest.mark.parametrize("door", ["xdp", "tc"])

@@ -128,7 +128,7 @@ table inet tortie {
 	}
 	chain ingress_mark {
 		type filter hook prerouting priority raw; policy accept;
-		meta mark & 0x00100000 != 0 meta mark set meta mark & 0xffefffff notrack accept
+		meta mark & 0x00100000 != 0 meta mark set meta mark & 0xffefffff notrack
 	}
 }
 """  # noqa: E501
@@ -173,7 +173,7 @@ def test_without_endpoints_the_table_is_only_removed() -> None:
 
 def test_an_endpoint_without_egress_still_needs_notrack_for_its_ingress() -> None:
     rendered = render([endpoint("ens4")], {}, Failsafes(), mark_bit=1 << 31, table="other")
-    assert "meta mark & 0x80000000 != 0 meta mark set meta mark & 0x7fffffff notrack accept" in rendered.script
+    assert "meta mark & 0x80000000 != 0 meta mark set meta mark & 0x7fffffff notrack" in rendered.script
     assert "hook output" not in rendered.script
     assert "table inet other {" in rendered.script
 

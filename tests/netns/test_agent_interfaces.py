@@ -10,6 +10,7 @@ from apps.reference_driver import ReferenceDriver
 from netns import Namespace, veth_pair
 from tortie.apps import service
 from tortie.apps.agent.interfaces import KernelInterfaces
+from tortie.apps.agent.kerneltimeouts import KernelTimeouts
 from tortie.apps.agent.pump import Pump
 from tortie.calc import Engine
 from tortie.store.memory import MemoryStore
@@ -27,7 +28,7 @@ async def follow(host: Namespace) -> None:
     store, driver = MemoryStore(), ReferenceDriver()
     by_address = PAIR.replace("interfaceName: eth0, ", "")
     await service.apply(store, [{"source": "t", "text": by_address}])
-    pump = Pump(store, Engine("node2"), driver, KernelInterfaces())
+    pump = Pump(store, Engine("node2"), driver, KernelInterfaces(), KernelTimeouts())
     running = asyncio.create_task(pump.run())
     try:
         await until(lambda: "apply" in driver.log)

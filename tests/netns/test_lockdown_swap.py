@@ -16,7 +16,8 @@ ONE, OTHER = 7001, 7002
 def torn(streams: Streams, pair: tuple[Stream, Stream], first: int, last: int) -> tuple[int, int]:
     """Packets between two of the other stream that say: both were allowed at once; both were denied at once.
 
-    The order on the wire is one, other, one, other: what packet n of `other` met lay between n and n+1 of `one`.
+    The order on the wire is one, other, one, other: what packet n of `other` met lay between n and n+1 of `one`. Packets
+    pass between each two changes, so that at most one change lies between two neighbours.
     """
     ones, others = (streams.arrived(stream, first, last) for stream in pair)
     allowed = denied = 0
@@ -46,6 +47,7 @@ def test_t_rel_3_no_packet_sees_both_policies_or_neither(direction: Direction) -
             assert set(streams.arrived(pair[0], first, first + 50)) == {1}
             for number in range(sized(200, 5_000)):
                 site.program(policy("swap", **swapped(ONE if number % 2 == 0 else OTHER)))
+                streams.go_on(4)
             last = streams.settled()
             ones = streams.arrived(pair[0], first, last)
             print(f"{last - first} pairs, {ones.count(1)} of the first allowed")

@@ -95,13 +95,19 @@ class EnforcedAnswer(TypedDict):
 
 
 class WriteAnswer(TypedDict):
-    """Result of an apply or a delete. `enforced` has one entry for each agent that was waited for."""
+    """Result of an apply or a delete. `enforced` has one entry for each agent that was waited for.
+
+    `forgotten`: established connections that have to be allowed anew; `kept_because`: why some, or all of them, were
+    not judged although the caller asked for it.
+    """
 
     revision: int
     is_dry_run: bool
     changes: list[Change]
     warnings: list[str]
     enforced: list[EnforcedAnswer]
+    forgotten: int
+    kept_because: str | None
 
 
 class Table(TypedDict):
@@ -165,14 +171,106 @@ class AgentAnswer(TypedDict):
     memory_mb: float
 
 
+class ModeAnswer(TypedDict):
+    """`state`: `enforcing`, `partly` or `open`; then how many interfaces with an endpoint are decided where."""
+
+    state: str
+    xdp: int
+    tc: int
+    none: int
+
+
+class PolicyHitsAnswer(TypedDict):
+    """Packets that met a policy's rules, null for a direction that it does not govern. Profiles are in no tier."""
+
+    tier: str
+    policy: str
+    classes: list[str]
+    ingress: int | None
+    egress: int | None
+
+
+class DropAnswer(TypedDict):
+    """Packets dropped for one reason, on all interfaces together; `meaning` is a sentence for people."""
+
+    reason: str
+    ingress: int
+    egress: int
+    meaning: str
+
+
+class FlowTableAnswer(TypedDict):
+    """How full one table of connections is. Units: entries; the share of established ones in percent."""
+
+    version: int
+    established: int
+    established_size: int
+    established_percent: float
+    opening: int
+    opening_size: int
+    opening_percent: float
+
+
+class ConnectionsAnswer(TypedDict):
+    """The connection table. `unstored`: how often a flow did not fit among the established ones."""
+
+    tables: list[FlowTableAnswer]
+    taken_over: int
+    expired: int
+    unstored: int
+
+
+class LastChangeAnswer(TypedDict):
+    """The last change of what is enforced: what it came from (`more` causes are not listed), and which interfaces.
+
+    Units: `at` in UTC; `apply_ms` is the driver's time, `latency_ms` that from hearing of it until it was enforced.
+    """
+
+    revision: int
+    at: str
+    ago_s: float
+    apply_ms: float
+    latency_ms: float
+    causes: list[str]
+    more: int
+    interfaces: list[str]
+    is_complete: bool
+
+
+class RepairAnswer(TypedDict):
+    """What others had removed or changed and was put back, at one time."""
+
+    at: str
+    ago_s: float
+    what: list[str]
+
+
+class DriftAnswer(TypedDict):
+    """How often something was put back since the agent started, and the latest of these times, newest first."""
+
+    times: int
+    latest: list[RepairAnswer]
+
+
 class StatusAnswer(TypedDict):
-    """One screen: everything a person asks first."""
+    """One screen: everything a person asks first.
+
+    `policies` are in the order in which packets meet them. `connections` null: the table cannot be read, `notes` says
+    why. `last_change` null: nothing was programmed yet.
+    """
 
     agent: AgentAnswer
+    mode: ModeAnswer
     datastore_revision: int
     datastore_problem: str | None
     enforced: EnforcedAnswer
+    last_change: LastChangeAnswer | None
+    drift: DriftAnswer
+    connections: ConnectionsAnswer | None
+    policies: list[PolicyHitsAnswer]
+    drops: list[DropAnswer]
     counters: CountersAnswer
+    warnings: list[str]
     notes: list[str]
 
 

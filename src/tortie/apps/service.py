@@ -53,6 +53,8 @@ async def apply(store: Store, files: Sequence[SourceText], *, dry_run: bool = Fa
         "changes": plan.changes,
         "warnings": warnings,
         "enforced": [],
+        "forgotten": 0,
+        "kept_because": None,
     }
 
 
@@ -191,7 +193,15 @@ async def _delete(store: Store, wanted: Sequence[tuple[Key, str | None]], skip_m
     await _check_tiers(store, {write.key for write in writes})
     revision = await store.commit(writes) if writes else (await store.list(TIER))[1]
     changes = [_change(write.key, "deleted") for write in writes]
-    return {"revision": revision, "is_dry_run": False, "changes": changes, "warnings": [], "enforced": []}
+    return {
+        "revision": revision,
+        "is_dry_run": False,
+        "changes": changes,
+        "warnings": [],
+        "enforced": [],
+        "forgotten": 0,
+        "kept_because": None,
+    }
 
 
 def not_found(keys: Iterable[Key]) -> Failure:

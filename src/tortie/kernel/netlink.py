@@ -50,6 +50,8 @@ class LinkState:
     master_index: int | None = None
     broadcasts: frozenset[int] = frozenset()
     forwards: frozenset[int] = frozenset()
+    has_ethernet: bool = True
+    """Its frames begin with an Ethernet header; those of tunnels and modems do not."""
 
 
 def read_interfaces() -> list[LinkState]:
@@ -97,6 +99,7 @@ def _link(link: dict[str, Any], indexes: dict[str, int]) -> LinkState:
         # A veth's `link` is its peer, not what it stands on; a parent in another namespace has no name here.
         parent_index=None if kind == "veth" else indexes.get(link.get("link", "")),
         master_index=indexes.get(link.get("master", "")),
+        has_ethernet=link.get("link_type", "ether") in ("ether", "loopback"),
         broadcasts=frozenset(address for found in link["addr_info"] if found for address in _broadcasts(found)),
     )
 

@@ -41,7 +41,7 @@ POSSIBLE_FLAGS = frozenset({SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, SYN 
 _IGNORED_FLAGS = PSH | ECE | CWR
 _WORD = (1 << 32) - 1
 MOST_IN_FLIGHT = 1 << 24
-"""Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the protected end.
+"""Bytes that one end may be ahead of what the other has acknowledged, which no stranger can forge for the host's end.
 Larger windows exist (RFC 7323), and cost only this: a reset at their far edge does not close the flow here."""
 
 

@@ -57,3 +57,4 @@ class Interface:
     vlans: frozenset[int] = frozenset()
     broadcasts: frozenset[int] = frozenset()
     forwards: frozenset[int] = frozenset()
+    has_ethernet: bool = True

@@ -12,21 +12,23 @@ from typing import NoReturn, cast
 import pytest
 
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, tier
-from apps.fake_agent import StillInterfaces
+from apps.fake_agent import StillInterfaces, StillTimeouts
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
+from tortie.apps.agent.history import Moment
 from tortie.apps.agent.listener import unix_listener
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
-from tortie.apps.answers import TraceAnswer
+from tortie.apps.answers import SourceText, TraceAnswer
 from tortie.apps.ctl.commands.status import screen
 from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
 from tortie.calc import Engine
+from tortie.dataplane.driver import Established, TableFill
 from tortie.kernel.errors import KernelError
 from tortie.store.memory import MemoryStore
 
@@ -36,16 +38,18 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.path, self.driver, self.store = str(path), ReferenceDriver(), MemoryStore()
-        self.pump = Pump(self.store, Engine("node2"), self.driver, StillInterfaces())
+        self.pump = Pump(self.store, Engine("node2"), self.driver, StillInterfaces(), StillTimeouts())
         self.status = Status(AgentSettings(node="node2", socket=path), self.pump)
         self.target = SocketTarget(self.path)
 
     async def ask(self, *request_line: object) -> object:
         return await asyncio.to_thread(request, self.path, *request_line)  # type: ignore[arg-type]
 
-    async def apply(self, *documents: str, wait: bool = True) -> object:
+    async def apply(self, *documents: str, wait: bool = True, established: str = "keep") -> object:
         files = [{"source": f"{number}.yaml", "text": text} for number, text in enumerate(documents)]
-        return await asyncio.to_thread(lambda: self.target.apply(files, wait=wait, dry_run=False))  # type: ignore[arg-type]
+        return await asyncio.to_thread(
+            lambda: self.target.apply(files, wait=wait, dry_run=False, established=established)
+        )  # type: ignore[arg-type]
 
     async def raw(self, payload: bytes, *, then_close: bool = False) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self.path)
@@ -133,7 +137,144 @@ def test_status_is_complete(tmp_path: Path) -> None:
         assert status["datastore_revision"] == status["enforced"]["revision"]
         assert status["notes"] == []
         assert [(one["rule"], one["packets"]) for one in status["counters"]["rules"]] == [(0, 7), (None, 2)]
-        assert "end of HostEndpoint(node2-eth0)" in screen(status)
+        assert status["mode"] == {"state": "enforcing", "xdp": 1, "tc": 0, "none": 0}
+        change = status["last_change"]
+        assert change is not None
+        assert (change["revision"], change["interfaces"], change["is_complete"]) == (1, ["eth0"], True)
+        assert "HostEndpoint(node2-eth0)" in change["causes"]
+        assert status["drift"] == {"times": 0, "latest": []}
+        assert [(one["policy"], one["ingress"]) for one in status["policies"]] == [("GlobalNetworkPolicy(redis)", 7)]
+        assert [one["reason"] for one in status["drops"] if one["ingress"]] == ["default_deny"]
+        connections = status["connections"]
+        assert connections is not None
+        assert [one["established"] for one in connections["tables"]] == [5, 0]
+        text = screen(status)
+        assert "default_deny" in text
+        assert "5 of 512,000 established (0 %)" in text
+
+    in_world(tmp_path, test)
+
+
+def test_counters_have_a_zero_for_what_no_packet_met_only_when_asked(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        met = await asyncio.to_thread(lambda: world.target.counters(everything=False))
+        every = await asyncio.to_thread(lambda: world.target.counters(everything=True))
+        assert all(one["packets"] for one in met["rules"])
+        unmet = [one for one in every["rules"] if not one["packets"]]
+        assert [(one["direction"], one["policy"], one["rule"]) for one in unmet] == [
+            ("egress", "GlobalNetworkPolicy(redis)", 0),
+            ("egress", "HostEndpoint(node2-eth0)", None),
+        ]
+
+    in_world(tmp_path, test)
+
+
+def test_wide_tables_say_how_many_packets_met_a_policy_and_how_many_an_endpoint_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR, network_set("s"))
+
+        async def last_cells(kind: str) -> list[str]:
+            answer = await asyncio.to_thread(lambda: world.target.get(kind, [], wide=True))
+            assert len({len(row) for row in (answer["table"]["heading"], *answer["table"]["rows"])}) == 1
+            return [answer["table"]["heading"][-1], *(row[-1] for row in answer["table"]["rows"])]
+
+        assert await last_cells("gnp") == ["HITS", "7"]
+        assert await last_cells("hep") == ["HITS", "2"]
+        assert "HITS" not in await last_cells("gns")
+
+        def fail() -> NoReturn:
+            raise KernelError("bpf", "read", 1)
+
+        monkeypatch.setattr(world.driver, "counters", fail)
+        assert await last_cells("gnp") == ["HITS", "-"]
+
+    in_world(tmp_path, test)
+
+
+def test_established_connections_are_judged_again_only_when_asked(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        answer = await world.apply(PAIR)
+        assert isinstance(answer, dict)
+        assert (answer["forgotten"], answer["kept_because"], world.driver.reconsidered) == (0, None, [])
+        for choice in ("recheck", "kill"):
+            answer = await world.apply(PAIR, established=choice)
+            assert isinstance(answer, dict)
+            assert (answer["forgotten"], answer["kept_because"]) == (5, None)
+        removed = await asyncio.to_thread(
+            lambda: world.target.delete("gnp", ["redis"], wait=True, skip_missing=False, established="kill")
+        )
+        assert removed["forgotten"] == 5
+        gone = await asyncio.to_thread(
+            lambda: world.target.delete_files(
+                [{"source": "t", "text": ENDPOINT}], wait=True, skip_missing=False, established="recheck"
+            )
+        )
+        assert gone["changes"][0]["action"] == "deleted"
+        eth0 = frozenset({"eth0"})
+        assert world.driver.reconsidered == [
+            (Established.RECHECK, eth0),
+            (Established.KILL, eth0),
+            (Established.KILL, eth0),
+            (Established.RECHECK, frozenset()),
+        ]
+
+    in_world(tmp_path, test)
+
+
+def test_where_policy_is_refused_established_connections_are_kept_and_that_is_said(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        answer = await world.apply(PRE_DNAT, established="kill")
+        assert isinstance(answer, dict)
+        assert "eth0" in answer["kept_because"]
+        assert world.driver.reconsidered == [(Established.KILL, frozenset())]
+
+    in_world(tmp_path, test)
+
+
+def test_a_choice_that_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        for established, wait in (("burn", True), ("kill", False)):
+            with pytest.raises(Failure, match="established") as caught:
+                await world.apply(PAIR, wait=wait, established=established)
+            assert caught.value.code is Code.USAGE
+        assert (await world.store.list())[1] == 0
+
+    in_world(tmp_path, test)
+
+
+def test_a_dry_run_forgets_nothing(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        files: list[SourceText] = [{"source": "t", "text": PAIR}]
+        answer = await asyncio.to_thread(lambda: world.target.apply(files, wait=True, dry_run=True, established="kill"))
+        assert (answer["forgotten"], world.driver.reconsidered) == (0, [])
+
+    in_world(tmp_path, test)
+
+
+def test_repairs_are_in_the_status_with_what_they_were(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        world.pump.history.repaired(Moment(1_700_000_000.0, 0.0), ["table inet tortie"])
+        status = await asyncio.to_thread(world.target.status)
+        assert status["drift"]["times"] == 1
+        assert status["drift"]["latest"][0]["at"] == "2023-11-14T22:13:20Z"
+        assert "repaired once, last " in screen(status)
+
+    in_world(tmp_path, test)
+
+
+def test_a_table_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        world.driver.filled = TableFill(4, 800, 1000, 100, 250)
+        status = await asyncio.to_thread(world.target.status)
+        (warning,) = status["warnings"]
+        assert warning.startswith("connection table of IPv4: 80 % full")
+        assert "set spec.bpfMapSizeConntrack higher" in screen(status)
 
     in_world(tmp_path, test)
 
@@ -394,6 +535,7 @@ def test_status_is_told_also_where_the_counters_cannot_be_read(tmp_path: Path, m
         status = await asyncio.to_thread(world.target.status)
         assert status["enforced"]["is_current"]
         assert status["counters"] == {"rules": [], "reasons": []}
+        assert [one["ingress"] for one in status["policies"]] == [0]
         assert "nft is not installed" in status["notes"][-1]
         with pytest.raises(Failure, match=r"^nft: .*nft is not installed$"):
             await world.ask("GET", "/v1/counters")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
@@ -53,12 +53,27 @@ class ToldInterfaces:
             yield
 
 
+class ToldTimeouts:
+    """Timeouts that the test sets; `fail` makes the next readings fail."""
+
+    def __init__(self) -> None:
+        self.now: Mapping[str, float] = {}
+        self.fail = 0
+
+    def read(self) -> Mapping[str, float]:
+        if self.fail:
+            self.fail -= 1
+            raise KernelError("sysctl", "read", 0, "on purpose")
+        return self.now
+
+
 class World:
     """A pump that runs, and everything around it."""
 
     def __init__(self, store: MemoryStore, interfaces: ToldInterfaces, driver: ReferenceDriver) -> None:
         self.store, self.interfaces, self.driver = store, interfaces, driver
-        self.pump = Pump(store, Engine("node2"), driver, interfaces)
+        self.timeouts = ToldTimeouts()
+        self.pump = Pump(store, Engine("node2"), driver, interfaces, self.timeouts, wall=lambda: 1_700_000_000.0)
 
     async def apply(self, text: str) -> Outcome:
         answer = await service.apply(self.store, [{"source": "t.yaml", "text": text}])
@@ -332,3 +347,78 @@ def test_a_wrong_document_never_reaches_the_driver() -> None:
         assert before == world.driver.log
 
     in_world(test)
+
+
+def test_the_last_change_and_its_causes_are_remembered() -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        await world.apply(ENDPOINT.replace("redis-host", "other"))
+        await world.apply(ENDPOINT.replace("node2", "node3").replace("name: node3-eth0", "name: elsewhere"))
+        change = world.pump.history.last_change
+        assert change is not None
+        assert (change.revision, change.causes) == (2, ("HostEndpoint(node2-eth0)",))
+        assert (change.interfaces, change.is_complete) == (("eth0",), True)
+        assert change.at.wall_s == 1_700_000_000.0
+        world.interfaces.tell()
+        await until(lambda: world.pump.history.last_change is not change)
+        assert world.pump.history.last_change is not None
+        assert world.pump.history.last_change.causes == ("interface eth0 gone",)
+
+    in_world(test)
+
+
+def test_the_first_change_comes_from_everything() -> None:
+    async def test(world: World) -> None:
+        await world.pump.outcomes.reached(1, 2.0)
+        change = world.pump.history.last_change
+        assert change is not None
+        assert set(change.causes) == {"all documents", "all interfaces"}
+
+    in_world(test, documents=PAIR)
+
+
+def test_a_change_that_failed_is_not_complete_until_an_attempt_succeeds() -> None:
+    async def test(world: World) -> None:
+        world.driver.failures = ["on purpose"]
+        await service.apply(world.store, [{"source": "t", "text": PAIR}])
+        await until(lambda: bool(world.driver.enforced))
+        change = world.pump.history.last_change
+        assert change is not None
+        assert change.is_complete
+        assert "HostEndpoint(node2-eth0)" in change.causes or "all documents" in change.causes
+
+    in_world(test)
+
+
+def test_repairs_are_remembered_and_are_no_change() -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        change = world.pump.history.last_change
+        world.driver.sabotaged = ["program on eth0"]
+        world.interfaces.tell(ETH0)
+        await until(lambda: world.pump.history.repaired_times == 1)
+        assert world.pump.history.repairs[0].what == ("program on eth0",)
+        assert world.pump.history.last_change is change
+
+    in_world(test)
+
+
+def test_the_kernels_timeouts_are_followed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def fins_seen(world: World) -> float:
+        return world.pump.engine.desired().tracking.timeouts.tcp_fins_seen_s
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        before = len(world.driver.log)
+        world.timeouts.fail = 1
+        world.timeouts.now = {"nf_conntrack_tcp_timeout_time_wait": 77.0}
+        await until(lambda: fins_seen(world) == 77.0)
+        await until(lambda: len(world.driver.log) > before)
+        change = world.pump.history.last_change
+        assert change is not None
+        assert change.causes == ("timeouts of connection tracking",)
+
+    monkeypatch.setattr(module, "TIMEOUTS_S", 0.01)
+    with caplog.at_level(logging.WARNING):
+        in_world(test)
+    assert "timeouts of connection tracking: " in caplog.text

@@ -116,7 +116,8 @@ def test_get_prints_tables_as_the_reference_says(shell: Shell) -> None:
     shell("apply", "-f", shell.file(PAIR))
     assert shell("get", "hep")[1] == "NAME         NODE    \nnode2-eth0   node2   \n\n"
     wide = shell("get", "gnp", "redis", "-o", "wide")[1]
-    assert wide.split("\n")[0].split() == ["NAME", "TIER", "ORDER", "SELECTOR"]
+    assert wide.split("\n")[0].split() == ["NAME", "TIER", "ORDER", "SELECTOR", "HITS"]
+    assert wide.split("\n")[1].split()[-1] == "-"
     assert shell("get", "HostEndpoints", "-o", "name")[1] == "hostendpoint/node2-eth0\n"
 
 
@@ -169,6 +170,26 @@ def test_a_socket_that_nobody_answers_gives_exit_code_7(shell: Shell) -> None:
     assert shell("--socket", "/" + "x" * 200, "get", "hep")[0] == 7
 
 
+@pytest.mark.parametrize("choice", ["recheck", "kill"])
+def test_a_file_that_no_agent_serves_knows_no_connections(shell: Shell, choice: str) -> None:
+    path = shell.file(PAIR)
+    code, out, err = shell("apply", "-f", path, f"--established={choice}")
+    assert (code, out) == (7, "")
+    assert "nothing was changed" in err
+    assert not shell.datastore.exists()
+    shell("apply", "-f", path, "--established=keep")
+    assert shell("delete", "gnp", "redis", f"--established={choice}")[0] == 7
+    assert shell("delete", "-f", path, f"--established={choice}")[0] == 7
+    assert shell("get", "gnp", "redis")[0] == 0
+    assert shell("apply", "--dry-run", "-f", path, f"--established={choice}")[0] == 0
+
+
+def test_counters_without_an_agent_say_so(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    assert shell("counters")[0] == 7
+    assert shell("counters", "-w")[0] == 7
+
+
 def test_status_without_an_agent_says_so(shell: Shell) -> None:
     shell("apply", "-f", shell.file(PAIR))
     code, _, err = shell("status")
@@ -193,6 +214,10 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
         (("get", "hep", ""), "may not be empty"),
         (("apply",), "give documents with -f"),
         (("delete", "gnp"), "at least one NAME"),
+        (("delete", "gnp", "redis", "--no-wait", "--established=kill"), "leave out --no-wait"),
+        (("apply", "-f", "x", "--no-wait", "--established=recheck"), "leave out --no-wait"),
+        (("apply", "-f", "x", "--established=burn"), "'burn'"),
+        (("counters", "-w", "--interval", "0"), "--interval"),
         (("validate",), "give documents with -f"),
         (("trace", "1.2.3.4", "1.2.3.5", "tcp/1"), "either --in INTERFACE or --out INTERFACE"),
         (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--in", "a", "--out", "b"), "either --in INTERFACE"),

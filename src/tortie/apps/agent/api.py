@@ -5,11 +5,13 @@
     GET    /v1/resources/KIND[?name=..]     KIND is any alias
     DELETE /v1/resources/KIND?name=..
     GET    /v1/enforced?revision=N          waits for a revision
-    GET    /v1/status  /v1/counters  /v1/version
+    GET    /v1/status  /v1/version
+    GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
 
-Writes wait for enforcement unless `wait=0`. Every failure is an `ErrorAnswer`. Documents are judged here, by the same
-code as everywhere; who may connect is `admission`'s business.
+Writes wait for enforcement unless `wait=0`; `established=recheck` or `kill` then has the new policy asked about
+connections that exist, or all of them forgotten. Every failure is an `ErrorAnswer`. Documents are judged here, by the
+same code as everywhere; who may connect is `admission`'s business.
 """
 
 import asyncio
@@ -24,14 +26,17 @@ from aiohttp import web
 from tortie.apps import service
 from tortie.apps.agent import asking
 from tortie.apps.agent.admission import Admission
+from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
-from tortie.apps.answers import TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.answers import GetAnswer, TraceAnswer, VersionAnswer, WriteAnswer
 from tortie.apps.failure import Code, Failure
+from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.storefailure import failure_of
 from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
+from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
 from tortie.model.policy import Stage
@@ -51,44 +56,58 @@ class Api:
 
     def __init__(self, store: Store, pump: Pump, status: Status) -> None:
         self._store, self._pump, self._status = store, pump, status
+        self._reconsideration = Reconsideration(pump.driver)
 
     async def apply(self, request: web.Request) -> WriteAnswer:
         """Store documents, and say what the dataplane made of them."""
+        choice = asking.established(request)
         files = await asking.files(request)
         dry_run = request.query.get("dry_run") == "1"
         answer = await service.apply(self._store, files, dry_run=dry_run)
-        return answer if dry_run else await self._waited(request, answer)
+        return answer if dry_run else await self._waited(request, answer, choice)
 
     async def delete_files(self, request: web.Request) -> WriteAnswer:
         """Delete what documents name."""
+        choice = asking.established(request)
         skip = request.query.get("skip_missing") == "1"
-        return await self._waited(
-            request, await service.delete_files(self._store, await asking.files(request), skip_missing=skip)
-        )
+        answer = await service.delete_files(self._store, await asking.files(request), skip_missing=skip)
+        return await self._waited(request, answer, choice)
 
     async def delete(self, request: web.Request) -> WriteAnswer:
         """Delete by kind and name."""
+        choice = asking.established(request)
         kind = find_kind(request.match_info["kind"])
         names = request.query.getall("name", [])
         if not names:
             raise Failure(Code.USAGE, f"which {kind.name} to delete? give at least one name")
         skip = request.query.get("skip_missing") == "1"
-        return await self._waited(request, await service.delete_named(self._store, kind, names, skip_missing=skip))
+        answer = await service.delete_named(self._store, kind, names, skip_missing=skip)
+        return await self._waited(request, answer, choice)
 
-    async def _waited(self, request: web.Request, answer: WriteAnswer) -> WriteAnswer:
+    async def _waited(self, request: web.Request, answer: WriteAnswer, choice: Established) -> WriteAnswer:
         if request.query.get("wait") == "0":
             return answer
         committed = time.monotonic()
         outcome = await self._pump.outcomes.reached(answer["revision"], WAIT_S)
         wait_ms = (time.monotonic() - committed) * 1e3
         latest = outcome or self._pump.outcomes.latest
-        return {**answer, "enforced": [self._status.enforced(latest, wanted=answer["revision"], wait_ms=wait_ms)]}
+        forgotten, kept_because = await self._reconsideration.run(choice, outcome)
+        enforced = self._status.enforced(latest, wanted=answer["revision"], wait_ms=wait_ms)
+        return {**answer, "enforced": [enforced], "forgotten": forgotten, "kept_because": kept_because}
 
     async def get(self, request: web.Request) -> object:
         """Resources of a kind."""
         kind = find_kind(request.match_info["kind"])
         wide = request.query.get("view") == "wide"
-        return await service.get(self._store, kind, request.query.getall("name", []), wide=wide)
+        answer = await service.get(self._store, kind, request.query.getall("name", []), wide=wide)
+        return self._with_hits(answer) if wide and kind.name in HITS_KINDS else answer
+
+    def _with_hits(self, answer: GetAnswer) -> GetAnswer:
+        try:
+            return with_hits(answer, self._status.hits())
+        except KernelError as error:
+            log.warning("counters: %s", error)
+            return with_hits(answer, None)
 
     async def enforced(self, request: web.Request) -> object:
         """What the dataplane made of a revision, as soon as it has it."""
@@ -104,7 +123,7 @@ class Api:
 
     async def counters(self, request: web.Request) -> object:
         """Every counter."""
-        return self._status.counters()
+        return self._status.counters(everything=request.query.get("all") == "1")
 
     async def version(self, request: web.Request) -> object:
         """Which agent this is."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tortie.apps.answers import SourceText, TraceQuery
 from tortie.apps.failure import Code, Failure
+from tortie.dataplane.driver import Established
 
 REQUEST_S = 30.0
 """A body has to arrive within this time."""
@@ -92,3 +93,17 @@ def number(request: web.Request, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Failure(Code.USAGE, f"{name}: expected a number, got {text[:40]!r}")
     return int(text)
+
+
+def established(request: web.Request) -> Established:
+    """What the change means for connections that exist."""
+    text = request.query.get("established", Established.KEEP.value)
+    found = next((one for one in Established if one.value == text), None)
+    if found is None:
+        known = ", ".join(one.value for one in Established)
+        raise Failure(Code.USAGE, f"established: {text[:40]!r} is unknown; use one of {known}")
+    if found is not Established.KEEP and request.query.get("wait") == "0":
+        raise Failure(
+            Code.USAGE, f"established={found.value} has to wait until the change is enforced; leave out wait=0"
+        )
+    return found

@@ -1,6 +1,7 @@
-"""The real doors of an agent: the dataplane driver by its name, and the kernel's interfaces."""
+"""The real doors of an agent: the dataplane driver by its name, the kernel's interfaces and timeouts."""
 
 from tortie.apps.agent.interfaces import InterfaceSource, KernelInterfaces
+from tortie.apps.agent.kerneltimeouts import KernelTimeouts, TimeoutSource
 from tortie.apps.agent.settings import DATAPLANES
 from tortie.apps.failure import Code, Failure
 from tortie.dataplane.driver import Driver
@@ -23,6 +24,11 @@ def open_driver(name: str) -> Driver:
 def open_interfaces() -> InterfaceSource:
     """The interfaces of this network namespace."""
     return KernelInterfaces()
+
+
+def open_timeouts() -> TimeoutSource:
+    """The timeouts of this network namespace's connection tracking."""
+    return KernelTimeouts()
 
 
 def require_privileges() -> None:

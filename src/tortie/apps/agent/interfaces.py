@@ -60,6 +60,7 @@ def to_model(links: Iterable[LinkState]) -> list[Interface]:
             vlans=frozenset(vlans.get(link.index, ())),
             broadcasts=link.broadcasts,
             forwards=link.forwards,
+            has_ethernet=link.has_ethernet,
         )
         for link in links
     ]

@@ -15,8 +15,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 from tortie.apps import service
+from tortie.apps.agent.aging import expire_flows
 from tortie.apps.agent.claims import beacon, claim_namespace
 from tortie.apps.agent.interfaces import InterfaceSource
+from tortie.apps.agent.kerneltimeouts import TimeoutSource
 from tortie.apps.agent.listener import unix_listener
 from tortie.apps.agent.logs import start_logging
 from tortie.apps.agent.notify import notify
@@ -37,7 +39,9 @@ FIRST_VIEW_S = 5.0
 """Without a first complete view the API starts after this time, so that `status` can say what is missing."""
 
 
-def run(settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: InterfaceSource) -> None:
+def run(
+    settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: InterfaceSource, timeouts: TimeoutSource
+) -> None:
     """Enforce until SIGTERM or SIGINT. Raises: Failure, StoreError, KernelError."""
     start_logging()
     if not settings.datastore.exists():
@@ -47,7 +51,7 @@ def run(settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: 
         claims.enter_context(claim_namespace(inode()))
         store = SqliteStore.open(settings.datastore)
         # Only now: a driver may touch what another agent of this namespace uses.
-        pump = Pump(store, Engine(settings.node), open_driver(), interfaces)
+        pump = Pump(store, Engine(settings.node), open_driver(), interfaces, timeouts)
         asyncio.run(_until_told(settings, store, pump))
     log.info("stopped; what is enforced stays enforced")
 
@@ -98,6 +102,7 @@ async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run(), name="pump")
         tasks.create_task(log_packets(pump.driver), name="packet log")
+        tasks.create_task(expire_flows(pump.driver), name="expire flows")
         outcome = await pump.outcomes.reached(0, FIRST_VIEW_S)
         if outcome is None:
             log.warning("no complete view after %.0f s: nothing is changed until there is one", FIRST_VIEW_S)

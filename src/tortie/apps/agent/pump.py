@@ -1,8 +1,8 @@
 """The one task that moves changes from the datastore and the kernel's interfaces through calculation into the driver.
 
     store.watch ──┐
-                  ├─▶ inbox ─▶ absorb ─▶ engine.flush ─▶ driver.take, apply ─▶ outcomes ─▶ whoever waits
-    interfaces ───┘                                          ▲
+    interfaces ───┼─▶ inbox ─▶ absorb ─▶ engine.flush ─▶ driver.take, apply ─▶ outcomes ─▶ whoever waits
+    timeouts ─────┘                                          ▲            └──▶ history
                                     retry, periodic resync ──┘
 
 Idle, a change is programmed at once; what arrives while the driver works merges into the next round. Nothing reaches
@@ -14,11 +14,13 @@ event loop (the API) sees the driver between two calls, never inside one.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from tortie.apps.absorb import absorb
+from tortie.apps.agent.history import History, Moment
 from tortie.apps.agent.interfaces import InterfaceSource
+from tortie.apps.agent.kerneltimeouts import TimeoutSource
 from tortie.apps.agent.outcome import Outcome, Outcomes
 from tortie.apps.agent.retry import BackOff
 from tortie.calc.engine import Engine
@@ -35,6 +37,8 @@ RESYNC_SHARE = 50
 """A resync that takes long comes less often: it may use one part in fifty of the time."""
 SETTLE_S = 0.02
 """Interfaces are read at most this often, however many changes the kernel reports."""
+TIMEOUTS_S = 60.0
+"""The kernel tells nobody that its timeouts were set to something else, and they matter little."""
 
 
 class Snapshot:
@@ -49,16 +53,25 @@ class Snapshot:
 class Pump:
     """See the module. `run` never returns of its own accord; everything else may be read at any time."""
 
-    def __init__(self, store: Store, engine: Engine, driver: Driver, interfaces: InterfaceSource) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        driver: Driver,
+        interfaces: InterfaceSource,
+        timeouts: TimeoutSource,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.engine, self.driver = engine, driver
-        self.outcomes = Outcomes()
+        self.outcomes, self.history = Outcomes(), History()
         self.invalid: dict[Key, str] = {}
         self.interfaces: dict[str, Interface] = {}
         self.datastore_problem: str | None = "not read yet"
         self.revision = 0
         """The newest revision that the calculation has seen."""
-        self._store, self._source = store, interfaces
-        self._inbox: list[Snapshot | Batch | Sequence[Interface]] = []
+        self._store, self._source, self._timeouts, self._wall = store, interfaces, timeouts, wall
+        self._inbox: list[Snapshot | Batch | Sequence[Interface] | Mapping[str, float]] = []
         self._wake = asyncio.Event()
         self._known: set[Key] = set()
         self._has_documents = self._has_interfaces = False
@@ -70,6 +83,8 @@ class Pump:
     async def run(self) -> None:
         """Follow both sources and program what they say, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            # First, so that nothing is made twice for want of the timeouts.
+            tasks.create_task(self._follow_timeouts(), name="follow timeouts")
             tasks.create_task(self._follow_store(), name="follow datastore")
             tasks.create_task(self._follow_interfaces(), name="follow interfaces")
             while True:
@@ -109,7 +124,20 @@ class Pump:
                 log.warning("interfaces: %s; the last state stays enforced", error)
             await asyncio.sleep(back_off.failed())
 
-    def _deliver(self, news: Snapshot | Batch | Sequence[Interface]) -> None:
+    async def _follow_timeouts(self) -> None:
+        known: Mapping[str, float] = {}
+        while True:
+            try:
+                found = self._timeouts.read()
+                if found != known:
+                    self._deliver(found)
+                    known = found
+            except KernelError as error:
+                log.warning("timeouts of connection tracking: %s; those known before go on", error)
+            await asyncio.sleep(TIMEOUTS_S)
+
+    def _deliver(self, news: Snapshot | Batch | Sequence[Interface] | Mapping[str, float]) -> None:
+        self.history.hears(time.monotonic())
         self._inbox.append(news)
         self._wake.set()
 
@@ -136,12 +164,15 @@ class Pump:
             self.driver.take(delta)
         now = time.monotonic()
         if now >= self._resync_at and not delta:
+            self.history.forget_causes()
             self._program(is_resync=True)
         elif delta or not self._has_tried or (self._retry_at is not None and now >= self._retry_at):
             self._program(is_resync=False)
-        elif self.outcomes.latest.revision != self.revision:
+        else:
+            self.history.forget_causes()
             latest = self.outcomes.latest
-            self.outcomes.publish(Outcome(revision=self.revision, refused=latest.refused, failed=latest.failed))
+            if latest.revision != self.revision:
+                self.outcomes.publish(Outcome(revision=self.revision, refused=latest.refused, failed=latest.failed))
 
     def _take_in(self) -> None:
         inbox, self._inbox = self._inbox, []
@@ -149,6 +180,7 @@ class Pump:
             match news:
                 case Snapshot():
                     self._has_documents = True
+                    self.history.cause("all documents")
                     for key in self._known - {entry.key for entry in news.entries}:
                         self._absorb(key, None)
                     for entry in news.entries:
@@ -156,8 +188,12 @@ class Pump:
                     self.revision = news.revision
                 case Batch():
                     for event in news.events:
+                        self.history.cause(str(event.key) if event.value is not None else f"{event.key} deleted")
                         self._absorb(event.key, event.value)
                     self.revision = news.revision
+                case Mapping():
+                    self.history.cause("timeouts of connection tracking")
+                    self.engine.set_kernel_timeouts(news)
                 case _:
                     self._has_interfaces = True
                     self._replace_interfaces(news)
@@ -176,10 +212,15 @@ class Pump:
 
     def _replace_interfaces(self, found: Sequence[Interface]) -> None:
         new = {interface.name: interface for interface in found}
+        if not self.interfaces:
+            self.history.cause("all interfaces")
         for name in self.interfaces.keys() - new.keys():
+            self.history.cause(f"interface {name} gone")
             self.engine.set_interface(name, None)
         for name, interface in new.items():
             if self.interfaces.get(name) != interface:
+                if self.interfaces:
+                    self.history.cause(f"interface {name}")
                 self.engine.set_interface(name, interface)
         self.interfaces = new
 
@@ -195,8 +236,19 @@ class Pump:
         else:
             self._retry_at = None
             self._retry.succeeded()
+        elapsed_ms = (finished - started) * 1e3
+        moment = Moment(self._wall(), finished)
         if report.repaired:
             log.warning("repaired what others removed: %s", ", ".join(report.repaired))
+            self.history.repaired(moment, report.repaired)
+        if not is_resync or not self.history.is_complete:
+            self.history.programmed(
+                self.revision,
+                moment,
+                apply_ms=elapsed_ms,
+                interfaces=report.changed,
+                is_complete=not report.failed,
+            )
         for interface, reasons in report.refused.items():
             for reason in reasons:
                 log.warning("%s: %s; the last good state stays", interface, reason)
@@ -204,7 +256,6 @@ class Pump:
             # a repair takes longer than a look, and whoever broke one thing may break the next
             self._resync_floor = finished + (0.0 if report.repaired else RESYNC_SHARE * (finished - started))
             self._resync_at = max(finished + RESYNC_S, self._resync_floor)
-        elapsed_ms = (finished - started) * 1e3
         outcome = Outcome(revision=self.revision, refused=report.refused, failed=report.failed, apply_ms=elapsed_ms)
         self.outcomes.publish(outcome)
 

@@ -2,15 +2,29 @@
 
 import os
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from tortie.apps.agent import overview
+from tortie.apps.agent.history import Moment
 from tortie.apps.agent.outcome import Outcome
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
-from tortie.apps.answers import AgentAnswer, CountersAnswer, EnforcedAnswer, InterfaceAnswer, StatusAnswer
+from tortie.apps.answers import (
+    AgentAnswer,
+    ConnectionsAnswer,
+    CountersAnswer,
+    DriftAnswer,
+    EnforcedAnswer,
+    InterfaceAnswer,
+    LastChangeAnswer,
+    StatusAnswer,
+)
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
 from tortie.calc.engine import NO_FORWARD_HALF
+from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 
 
@@ -67,47 +81,47 @@ class Status:
             for one in self._pump.driver.status()
         ]
 
-    def counters(self) -> CountersAnswer:
-        """Every counter of the driver."""
-        rules, reasons = self._pump.driver.counters()
-        return {
-            "rules": [
-                {
-                    "interface": one.interface,
-                    "direction": one.direction.value,
-                    "tier": one.rule.tier,
-                    "policy": str(one.rule.policy),
-                    "rule": shown_index(one.rule),
-                    "packets": one.packets,
-                }
-                for one in rules
-            ],
-            "reasons": [
-                {
-                    "interface": one.interface,
-                    "direction": one.direction.value,
-                    "reason": one.reason.value,
-                    "packets": one.packets,
-                }
-                for one in reasons
-            ],
-        }
+    def counters(self, *, everything: bool = False) -> CountersAnswer:
+        """Every counter of the driver; with `everything` also a zero for each rule that no packet has met yet."""
+        found = _counters(*self._pump.driver.counters())
+        if everything:
+            found["rules"] += overview.unmet(self._pump.engine.desired(), found["rules"])
+        return found
+
+    def hits(self) -> dict[str, int]:
+        """Packets that met a policy's rules, or, by host endpoint, that its default deny dropped. Raises: KernelError.
+
+        What counted nothing is not in it.
+        """
+        found: dict[str, int] = {}
+        for one in self._pump.driver.counters()[0]:
+            name = str(one.rule.policy)
+            found[name] = found.get(name, 0) + one.packets
+        return found
 
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
         notes = self._halves()
-        counters: CountersAnswer = {"rules": [], "reasons": []}
-        try:
-            counters = self.counters()
-        except KernelError as error:  # what is enforced has to be told all the same
-            notes.append(f"packets are counted, and cannot be read now: {error}")
+        desired = self._pump.engine.desired()
+        warnings = overview.missing_profiles(desired)
+        rules, reasons = self._counted(notes)
+        connections = self._connections(reasons, notes)
+        if connections is not None:
+            warnings += overview.full_tables(connections)
         return {
             "agent": self._agent(),
+            "mode": overview.mode(self._pump.driver.status()),
             "datastore_revision": self._pump.revision,
             "datastore_problem": self._pump.datastore_problem,
             "enforced": enforced,
-            "counters": counters,
+            "last_change": self._last_change(),
+            "drift": self._drift(),
+            "connections": connections,
+            "policies": overview.policy_hits(desired, rules),
+            "drops": overview.drops(desired, rules, reasons),
+            "counters": _counters(rules, reasons),
+            "warnings": warnings,
             "notes": notes,
         }
 
@@ -119,6 +133,46 @@ class Status:
             if found
             else []
         )
+
+    def _counted(self, notes: list[str]) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
+        try:
+            return self._pump.driver.counters()
+        except KernelError as error:  # what is enforced has to be told all the same
+            notes.append(f"packets are counted, and cannot be read now: {error}")
+            return (), ()
+
+    def _connections(self, reasons: Sequence[ReasonCount], notes: list[str]) -> ConnectionsAnswer | None:
+        try:
+            return overview.connections(self._pump.driver.connections(), reasons)
+        except KernelError as error:
+            notes.append(f"the connection table cannot be read now: {error}")
+            return None
+
+    def _last_change(self) -> LastChangeAnswer | None:
+        found = self._pump.history.last_change
+        if found is None:
+            return None
+        return {
+            "revision": found.revision,
+            "at": _utc(found.at),
+            "ago_s": _ago_s(found.at),
+            "apply_ms": round(found.apply_ms, 3),
+            "latency_ms": round(found.latency_ms, 3),
+            "causes": list(found.causes),
+            "more": found.more,
+            "interfaces": list(found.interfaces),
+            "is_complete": found.is_complete,
+        }
+
+    def _drift(self) -> DriftAnswer:
+        history = self._pump.history
+        return {
+            "times": history.repaired_times,
+            "latest": [
+                {"at": _utc(one.at), "ago_s": _ago_s(one.at), "what": list(one.what)}
+                for one in reversed(history.repairs)
+            ],
+        }
 
     def _agent(self) -> AgentAnswer:
         return {
@@ -139,3 +193,36 @@ def _peak_memory_mb() -> float:
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024, 1)
     return 0.0
+
+
+def _counters(rules: Sequence[RuleCount], reasons: Sequence[ReasonCount]) -> CountersAnswer:
+    return {
+        "rules": [
+            {
+                "interface": one.interface,
+                "direction": one.direction.value,
+                "tier": one.rule.tier,
+                "policy": str(one.rule.policy),
+                "rule": shown_index(one.rule),
+                "packets": one.packets,
+            }
+            for one in rules
+        ],
+        "reasons": [
+            {
+                "interface": one.interface,
+                "direction": one.direction.value,
+                "reason": one.reason.value,
+                "packets": one.packets,
+            }
+            for one in reasons
+        ],
+    }
+
+
+def _utc(moment: Moment) -> str:
+    return datetime.fromtimestamp(moment.wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ago_s(moment: Moment) -> float:
+    return round(max(0.0, time.monotonic() - moment.monotonic_s), 1)

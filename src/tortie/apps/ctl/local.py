@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
+    CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
     SourceText,
@@ -21,6 +22,7 @@ from tortie.apps.answers import (
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
+from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.store.protocol import Entry, Store
 from tortie.store.sqlite import SqliteStore
@@ -41,8 +43,10 @@ class FileTarget:
     def __init__(self, path: str, node: str) -> None:
         self.path, self._node = path, node
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool) -> WriteAnswer:
+    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
         """Store documents in one transaction; a file that does not exist is made, but not by a dry run."""
+        if not dry_run:
+            self._check_established(established)
         if dry_run and not Path(self.path).exists():
             from tortie.store.memory import MemoryStore
 
@@ -50,30 +54,32 @@ class FileTarget:
         answer = self._on_store(lambda store: service.apply(store, files, dry_run=dry_run), create=True)
         return answer if dry_run or not wait else self._waited(answer)
 
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete by name."""
+        self._check_established(established)
         found = find_kind(kind)
         answer = self._on_store(lambda store: service.delete_named(store, found, names, skip_missing=skip_missing))
         return self._waited(answer) if wait else answer
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete what documents name."""
+        self._check_established(established)
         answer = self._on_store(lambda store: service.delete_files(store, files, skip_missing=skip_missing))
         return self._waited(answer) if wait else answer
 
     def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
         """Resources of a kind."""
         found = find_kind(kind)
-        return self._on_store(lambda store: service.get(store, found, names, wide=wide))
+        answer = self._on_store(lambda store: service.get(store, found, names, wide=wide))
+        return with_hits(answer, None) if wide and found.name in HITS_KINDS else answer
 
     def status(self) -> StatusAnswer:
         """The state of the agent that serves this file."""
-        one = self._the_agent()
-        if one is None:
-            _, revision = self._on_store(lambda store: store.list("Tier"))
-            text = f"no agent serves {self.path} (revision {revision}): nothing new is enforced"
-            raise Failure(Code.UNREACHABLE, f"{text}; start one with `tortie agent run`")
-        return SocketTarget(one.socket).status()
+        return self._asked().status()
+
+    def counters(self, *, everything: bool) -> CountersAnswer:
+        """The counters of the agent that serves this file."""
+        return self._asked().counters(everything=everything)
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
@@ -97,6 +103,27 @@ class FileTarget:
             return run_now(work(store))
         finally:
             run_now(store.close())
+
+    def _check_established(self, established: str) -> None:
+        """Raises: Failure where connections that exist are to be judged: a file knows none, and no agent is asked."""
+        if established == "keep":
+            return
+        agents = self._serving()
+        text = f"--established={established} is the work of an agent, and a datastore file is not asked through one"
+        if agents:
+            sockets = " or ".join(f"--socket {one.socket} (node {one.node})" for one in agents)
+            raise Failure(Code.USAGE, f"{text}: nothing was changed; give {sockets} instead of --datastore")
+        text = f"no agent serves {self.path}, so --established={established} cannot be done: nothing was changed"
+        raise Failure(Code.UNREACHABLE, f"{text}; start one with `tortie agent run`, or leave it out")
+
+    def _asked(self) -> SocketTarget:
+        """The agent that serves this file. Raises: Failure where there is none, or more than one."""
+        one = self._the_agent()
+        if one is None:
+            _, revision = self._on_store(lambda store: store.list("Tier"))
+            text = f"no agent serves {self.path} (revision {revision}): nothing new is enforced"
+            raise Failure(Code.UNREACHABLE, f"{text}; start one with `tortie agent run`")
+        return SocketTarget(one.socket)
 
     def _waited(self, answer: WriteAnswer) -> WriteAnswer:
         committed = time.monotonic()

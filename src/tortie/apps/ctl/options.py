@@ -40,3 +40,20 @@ filenames = click.option(
 )
 recursive = click.option("-R", "--recursive", is_flag=True, help="Sub-folders of a folder too.")
 no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until the change is enforced.")
+
+ESTABLISHED = ("keep", "recheck", "kill")
+"""Values of `dataplane.driver.Established`, which would take too long to import; a test compares."""
+established = click.option(
+    "--established",
+    type=click.Choice(ESTABLISHED),
+    default="keep",
+    help="Connections that exist: keep them (default), recheck them by the new policy, or kill them all.",
+)
+
+
+def check_waits(established: str, *, no_wait: bool) -> None:
+    """Raises: a usage error where connections are to be judged by policy that is not waited for."""
+    if no_wait and established != "keep":
+        raise click.UsageError(
+            f"--established={established} has to wait until the change is enforced; leave out --no-wait"
+        )

@@ -3,6 +3,7 @@
 from typing import cast
 
 from tortie.apps.answers import (
+    CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
     SourceText,
@@ -23,19 +24,20 @@ class SocketTarget:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool) -> WriteAnswer:
+    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
         """Store documents in one transaction."""
-        target = f"/v1/apply?wait={int(wait)}&dry_run={int(dry_run)}"
+        target = f"/v1/apply?wait={int(wait)}&dry_run={int(dry_run)}&established={quote(established)}"
         return cast(WriteAnswer, request(self.path, "POST", target, {"files": files}, FILES))
 
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete by name."""
-        target = f"/v1/resources/{quote(kind)}?wait={int(wait)}&skip_missing={int(skip_missing)}{_names(names)}"
+        how = f"wait={int(wait)}&skip_missing={int(skip_missing)}&established={quote(established)}"
+        target = f"/v1/resources/{quote(kind)}?{how}{_names(names)}"
         return cast(WriteAnswer, request(self.path, "DELETE", target))
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete what documents name."""
-        target = f"/v1/delete?wait={int(wait)}&skip_missing={int(skip_missing)}"
+        target = f"/v1/delete?wait={int(wait)}&skip_missing={int(skip_missing)}&established={quote(established)}"
         return cast(WriteAnswer, request(self.path, "POST", target, {"files": files}, FILES))
 
     def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
@@ -46,6 +48,10 @@ class SocketTarget:
     def status(self) -> StatusAnswer:
         """The agent's state."""
         return cast(StatusAnswer, request(self.path, "GET", "/v1/status"))
+
+    def counters(self, *, everything: bool) -> CountersAnswer:
+        """The agent's counters; with `everything` those of zero too."""
+        return cast(CountersAnswer, request(self.path, "GET", f"/v1/counters?all={int(everything)}"))
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""

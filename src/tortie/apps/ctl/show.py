@@ -57,7 +57,7 @@ def failure(error: Failure) -> None:
     err(f"tortie: {error.message}")
 
 
-def written(answer: WriteAnswer, verb: str, *, waited: bool, where: str) -> int:
+def written(answer: WriteAnswer, verb: str, *, waited: bool, where: str, established: str) -> int:
     """Print what a write came to; the exit code: 1 where it is stored and not enforced."""
     for warning in answer["warnings"]:
         err(warning)
@@ -73,7 +73,20 @@ def written(answer: WriteAnswer, verb: str, *, waited: bool, where: str) -> int:
     if not answer["enforced"]:
         out(f"Revision {answer['revision']} is stored in {where}; no agent serves it, so nothing enforces it yet")
         return 0
-    return max(enforced(one, answer["revision"]) for one in answer["enforced"])
+    code = max(enforced(one, answer["revision"]) for one in answer["enforced"])
+    return code if established == "keep" else max(code, _forgotten(answer))
+
+
+def _forgotten(answer: WriteAnswer) -> int:
+    """Print what became of connections that existed; 1 if they were not all judged."""
+    count = answer["forgotten"]
+    what, whose = ("connection", "its") if count == 1 else ("connections", "their")
+    then = f": {whose} next packet is judged by the new policy" if count else ""
+    out(f"{count} established {what} forgotten{then}")
+    if answer["kept_because"] is None:
+        return 0
+    err(f"established connections are kept: {answer['kept_because']}")
+    return 1
 
 
 def named(change: Change) -> str:

@@ -4,21 +4,32 @@ import os
 from dataclasses import dataclass
 from typing import Protocol
 
-from tortie.apps.answers import GetAnswer, SourceText, StatusAnswer, TraceAnswer, TraceQuery, WriteAnswer
+from tortie.apps.answers import (
+    CountersAnswer,
+    GetAnswer,
+    SourceText,
+    StatusAnswer,
+    TraceAnswer,
+    TraceQuery,
+    WriteAnswer,
+)
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
 
 
 class Target(Protocol):
-    """What every command can ask for, whoever answers. All raise Failure; a file also StoreError."""
+    """What every command can ask for, whoever answers. All raise Failure; a file also StoreError.
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool) -> WriteAnswer:
+    `established` is a value of `dataplane.driver.Established`: what becomes of connections that exist.
+    """
+
+    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
         """Store documents in one transaction."""
 
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete by name."""
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool) -> WriteAnswer:
+    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
         """Delete what documents name."""
 
     def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
@@ -26,6 +37,9 @@ class Target(Protocol):
 
     def status(self) -> StatusAnswer:
         """The agent's state."""
+
+    def counters(self, *, everything: bool) -> CountersAnswer:
+        """The agent's counters; with `everything` those of zero too."""
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""

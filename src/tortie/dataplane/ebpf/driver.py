@@ -123,7 +123,6 @@ class EbpfDriver:
                 if plane.is_tampered:
                     self._intent.dirty.add(name)
                 if plane.could_have_xdp():
-                    plane.release()
                     self._intent.dirty.add(name)
                     repaired.append(f"{name}: XDP is free again")
             except KernelError as error:
@@ -308,7 +307,7 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(with_kernels_own=True)
-        changed = plane.enforce(index, plans)
+        changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
         if is_first:  # and what has begun meanwhile
             self._take_over(with_kernels_own=False)
         self._intent.done(name, state)

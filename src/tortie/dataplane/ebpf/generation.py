@@ -37,6 +37,8 @@ FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
 """The connection table (flows.h)."""
 SHARED_MAPS = (*FLOW_MAPS, "local")
 """Maps of the host that every generation which tracks connections uses."""
+OPTIONAL_MAPS = (*STAGE_TABLES, *SHARED_MAPS, "fs_nets", "events")
+"""Maps that a generation leaves out unless it gives them a size or shares them."""
 MAX_FAILSAFE_NETS = 255
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
@@ -130,7 +132,7 @@ class Generation:
         obj, program = self.object, f"{self.door}_policy"
         constants, sizes = describe(obj, self.plan, self.classifiers)
         shared = self.plan.tracking.maps if self.plan.tracking is not None else {}
-        for name in (*STAGE_TABLES, *SHARED_MAPS, "fs_nets", "events"):
+        for name in OPTIONAL_MAPS:
             if name in shared:
                 obj.reuse_map(name, shared[name].fd)
             elif name not in sizes:

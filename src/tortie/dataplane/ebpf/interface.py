@@ -13,7 +13,7 @@ from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Plan
-from tortie.dataplane.ebpf.hooks import Hooks, Traits
+from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks, Traits
 from tortie.dataplane.ebpf.installed import Installed
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
@@ -173,14 +173,15 @@ class InterfacePlane:
             self.hooks = Hooks.adopt(self._folder, index, self._traits)
         return self.hooks is not None
 
-    def enforce(self, index: int, plans: Plans) -> bool:
+    def enforce(self, index: int, plans: Plans, *, may_use_xdp: bool = True) -> bool:
         """Make the interface enforce the plans; whether anything changed. Raises: KernelError, Unsupported; the state
         before stays."""
         if not self.adopt(index):
-            self._attach(index, plans)
+            self._attach(index, plans, may_use_xdp=may_use_xdp)
             return True
         assert self.hooks is not None
         hooks = self.hooks
+        has_moved = self._move(hooks, plans, may_use_xdp=may_use_xdp)
         wanted = {
             hooks.door(direction): one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)
         }
@@ -191,7 +192,35 @@ class InterfacePlane:
             else:
                 self.hooks.install(direction, running.installed.fd)
             self.lanes[direction].replace(running)
-        return bool(wanted)
+        return has_moved or bool(wanted)
+
+    def _move(self, hooks: Hooks, plans: Plans, *, may_use_xdp: bool) -> bool:
+        """Go to the hook that is wanted, or that is free again; whether that was so."""
+        if hooks.acceleration is Acceleration.XDP:
+            wanted = None if may_use_xdp else Acceleration.TC
+        else:
+            is_free = hooks.reason == NO_XDP_WANTED or self.could_have_xdp()
+            wanted = Acceleration.XDP if may_use_xdp and is_free else None
+            if not may_use_xdp:
+                hooks.reason = NO_XDP_WANTED
+        if wanted is None:
+            return False
+        made: list[Running] = []
+
+        def load(door: str) -> int:
+            made.append(self._make(door, *plans[_DIRECTIONS[door]]))
+            return made[-1].installed.fd
+
+        has_moved = False
+        try:
+            has_moved = hooks.move(wanted, load)
+        finally:
+            if not has_moved:
+                for running in made:
+                    running.close()
+        if has_moved:
+            self.lanes[Direction.INGRESS].replace(made[-1])
+        return has_moved
 
     def place(self, index: int, folder: Path) -> None:
         """Be on the interface of that index, with pins in that folder; one that came again has another index."""
@@ -205,8 +234,9 @@ class InterfacePlane:
         if self.hooks is not None:
             self.hooks.folder = folder
 
-    def _attach(self, index: int, plans: Plans) -> None:
-        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in ("egress", "xdp")})
+    def _attach(self, index: int, plans: Plans, *, may_use_xdp: bool) -> None:
+        doors = ("egress", "xdp" if may_use_xdp else "tc")
+        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in doors})
 
         def load(door: str) -> int:
             if door not in made:
@@ -214,7 +244,7 @@ class InterfacePlane:
             return made[door].installed.fd
 
         try:
-            self.hooks = Hooks.attach(self._folder, index, self._traits, load)
+            self.hooks = Hooks.attach(self._folder, index, self._traits, load, may_use_xdp=may_use_xdp)
         except BaseException:
             for running in made.values():
                 running.close()

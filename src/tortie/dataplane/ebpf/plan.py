@@ -36,6 +36,11 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
                     ] = None
                 elif policy.reason_refused:
                     found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
+    if not state.interface.has_ethernet:
+        found[
+            f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
+            "yet: remove the endpoint, and protect the interface that the tunnel runs over"
+        ] = None
     if state.is_wildcard:
         found[
             f"HostEndpoint({state.endpoint}) is a wildcard (interfaceName '*'), which is not enforced yet: "

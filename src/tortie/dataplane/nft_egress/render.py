@@ -97,8 +97,8 @@ def render(
         "ingress_mark",
         (
             "type filter hook prerouting priority raw; policy accept;",
-            f"meta mark & {mark_bit:#010x} != 0"
-            f" meta mark set meta mark & {~mark_bit & 0xFFFFFFFF:#010x} notrack accept",
+            # Nothing comes behind it: accept would be one more expression for each packet.
+            f"meta mark & {mark_bit:#010x} != 0 meta mark set meta mark & {~mark_bit & 0xFFFFFFFF:#010x} notrack",
         ),
     )
     fixed = [f"\tcounter {name} {{\n\t}}" for name in (*parts.rules, *parts.reasons)]

@@ -30,14 +30,14 @@ def run(dataplane: str | None, config: str | None) -> None:
       tortie agent run --node web1 --datastore /tmp/web1.db --socket /tmp/web1.sock
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_driver, open_interfaces, require_privileges
+    from tortie.apps.agent.doors import open_driver, open_interfaces, open_timeouts, require_privileges
     from tortie.apps.agent.settings import load_settings
 
     chosen = choice()
     given = {"node": chosen.node, "datastore": chosen.datastore, "socket": chosen.socket, "dataplane": dataplane}
     settings = load_settings(given, config)
     require_privileges()
-    main.run(settings, lambda: open_driver(settings.dataplane), open_interfaces())
+    main.run(settings, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
 
 
 @command.command()

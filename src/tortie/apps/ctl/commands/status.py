@@ -1,14 +1,26 @@
 """`tortie status`."""
 
+import shutil
+import sys
+from collections.abc import Sequence
+
 import click
 
-from tortie.apps.answers import RuleCountAnswer, StatusAnswer
+from tortie.apps.answers import ConnectionsAnswer, FlowTableAnswer, LastChangeAnswer, PolicyHitsAnswer, StatusAnswer
+from tortie.apps.ctl.names import some, span
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import not_enforced, out, out_json, table
 from tortie.apps.ctl.target import choose
 
-TOP = 10
-"""Rules with the most packets."""
+POLICIES = 12
+"""Policies that are shown where no terminal says how much it holds."""
+LEAST_POLICIES = 5
+CAUSES = 3
+STATES = {
+    "enforcing": "enforcing on every interface that has an endpoint",
+    "partly": "ENFORCING ON SOME INTERFACES ONLY",
+    "open": "open: nothing is enforced",
+}
 
 
 @click.command()
@@ -26,7 +38,7 @@ def command(output: str) -> int:
     if output == "json":
         out_json(answer)
     else:
-        out(screen(answer))
+        out(screen(answer, lines=shutil.get_terminal_size().lines if sys.stdout.isatty() else None))
     return int(bool(troubles(answer)))
 
 
@@ -39,24 +51,88 @@ def troubles(answer: StatusAnswer) -> list[str]:
     return lines
 
 
-def screen(answer: StatusAnswer) -> str:
-    """One screen of text."""
+def screen(answer: StatusAnswer, *, lines: int | None = None) -> str:
+    """One screen of text; the list of policies is cut to what a terminal of so many lines holds."""
+    now = answer["enforced"]
+    before = [*_head(answer), *_interfaces(answer), *_endpoints(answer)]
+    after = [
+        *_drops(answer),
+        *_section("Not enforced", troubles(answer)),
+        *_section("Policies with problems", [f"{policy}: {problem}" for policy, problem in now["policies"].items()]),
+        *_section("Warnings", answer["warnings"]),
+        *_section("Note", answer["notes"]),
+    ]
+    room = POLICIES
+    if lines is not None:
+        taken = sum(block.count("\n") + 1 for block in (*before, *after))
+        # The prompt, the blank line, the heading and the line that tells of more.
+        room = max(LEAST_POLICIES, lines - taken - 4)
+    return "\n".join([*before, *_policies(answer["policies"], room), *after])
+
+
+def _head(answer: StatusAnswer) -> list[str]:
     agent, now = answer["agent"], answer["enforced"]
     behind = "" if now["is_current"] else f", behind: {answer['datastore_revision']} is stored"
-    lines = [
-        f"Agent       {agent['version']}, pid {agent['pid']}, up {_span(agent['uptime_s'])}, "
+    return [
+        f"Agent        {agent['version']}, pid {agent['pid']}, up {span(agent['uptime_s'])}, "
         f"{agent['memory_mb']:.0f} MB at most",
-        f"Node        {agent['node']}   dataplane {agent['dataplane']}",
-        f"Datastore   {agent['datastore']} at revision {answer['datastore_revision']}",
-        f"Enforced    revision {now['revision']}{behind}",
+        f"Node         {agent['node']}",
+        f"Mode         {_mode(answer)}",
+        f"Datastore    {agent['datastore']} at revision {answer['datastore_revision']}",
+        f"Enforced     revision {now['revision']}{behind}",
+        *_lines("Last change", _last_change(answer["last_change"])),
+        f"Drift        {_drift(answer)}",
+        *_lines("Connections", _connections(answer["connections"])),
     ]
-    lines += _interfaces(answer)
-    lines += _endpoints(answer)
-    lines += _section("Not enforced", troubles(answer))
-    lines += _section("Policies", [f"{policy}: {problem}" for policy, problem in now["policies"].items()])
-    lines += _hits(answer)
-    lines += _section("Note", answer["notes"])
-    return "\n".join(lines)
+
+
+def _mode(answer: StatusAnswer) -> str:
+    mode = answer["mode"]
+    places = ((mode["xdp"], "in XDP"), (mode["tc"], "in tc"), (mode["none"], "nowhere"))
+    where = [f"{count} {place}" for count, place in places if count]
+    state = STATES.get(mode["state"], mode["state"])
+    return f"{answer['agent']['dataplane']}, {state}" + (f" ({', '.join(where)})" if where else "")
+
+
+def _lines(title: str, lines: list[str]) -> list[str]:
+    """What needs more than one line, under one title."""
+    return [f"{'' if number else title:<13}{line}" for number, line in enumerate(lines)]
+
+
+def _last_change(change: LastChangeAnswer | None) -> list[str]:
+    if change is None:
+        return ["none yet"]
+    where = f" on {some(change['interfaces'], CAUSES)}" if change["interfaces"] else ""
+    unfinished = "" if change["is_complete"] else ", NOT COMPLETE"
+    causes = some(change["causes"], CAUSES, more=change["more"]) or "a new attempt"
+    when = f"{span(change['ago_s'])} ago ({change['at']}), in {change['latency_ms']:.1f} ms"
+    return [f"revision {change['revision']}{where}, {when}{unfinished}", causes]
+
+
+def _drift(answer: StatusAnswer) -> str:
+    drift = answer["drift"]
+    if not drift["latest"]:
+        return "none"
+    last = drift["latest"][0]
+    times = "once" if drift["times"] == 1 else f"{drift['times']} times"
+    return f"repaired {times}, last {span(last['ago_s'])} ago ({last['at']}): {some(last['what'], CAUSES)}"
+
+
+def _connections(found: ConnectionsAnswer | None) -> list[str]:
+    if found is None or not found["tables"]:
+        return ["unknown" if found is None else "no table yet"]
+    unstored = f"{found['unstored']:,} times a flow did not fit" if found["unstored"] else "every flow had room"
+    parts = [_fill(one) for one in found["tables"]]
+    parts.append(f"{found['taken_over']:,} taken over, {found['expired']:,} expired, {unstored}")
+    return parts
+
+
+def _fill(one: FlowTableAnswer) -> str:
+    return (
+        f"IPv{one['version']}: {one['established']:,} of {one['established_size']:,} established "
+        f"({one['established_percent']:.0f} %), {one['opening']:,} of {one['opening_size']:,} opening "
+        f"({one['opening_percent']:.0f} %)"
+    )
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
@@ -84,27 +160,30 @@ def _endpoints(answer: StatusAnswer) -> list[str]:
     return _section("Endpoints", [f"HostEndpoint({one['endpoint']}): {one['problem']}" for one in found])
 
 
-def _hits(answer: StatusAnswer) -> list[str]:
-    """The rules that met most packets, then the reasons of the rest."""
-    counted = sorted(answer["counters"]["rules"], key=lambda one: -one["packets"])
+def _policies(found: Sequence[PolicyHitsAnswer], room: int) -> list[str]:
+    """The policies in the order in which packets meet them, and the packets that met their rules."""
+    if not found:
+        return []
     rows = [
-        [str(one["packets"]), one["interface"], one["direction"], _met(one)] for one in counted[:TOP] if one["packets"]
+        [one["policy"], one["tier"] or "-", ", ".join(one["classes"]), _count(one["ingress"]), _count(one["egress"])]
+        for one in found[:room]
     ]
-    rest = sorted(answer["counters"]["reasons"], key=lambda one: -one["packets"])
-    rows += [[str(one["packets"]), one["interface"], one["direction"], one["reason"]] for one in rest if one["packets"]]
-    return ["", table({"heading": ["PACKETS", "INTERFACE", "DIRECTION", "MET"], "rows": rows})] if rows else []
+    lines = ["", table({"heading": ["POLICY", "TIER", "CLASS", "INGRESS HITS", "EGRESS HITS"], "rows": rows})]
+    if len(found) > room:
+        lines.append(f"and {len(found) - room} more, see tortie counters")
+    return lines
 
 
-def _met(count: RuleCountAnswer) -> str:
-    """The rule, or what decided without being one."""
-    if count["rule"] is None:
-        return f"end of {count['policy']}"
-    return f"{count['policy']} rule {count['rule']}" + (f" ({count['tier']})" if count["tier"] else "")
+def _count(packets: int | None) -> str:
+    return "-" if packets is None else str(packets)
 
 
-def _span(seconds: float) -> str:
-    whole = int(seconds)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if whole >= 2 * size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
+def _drops(answer: StatusAnswer) -> list[str]:
+    rows = [
+        [one["reason"], str(one["ingress"]), str(one["egress"]), one["meaning"]]
+        for one in answer["drops"]
+        if one["ingress"] or one["egress"]
+    ]
+    if not rows:
+        return ["", "Nothing was dropped."]
+    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows})]

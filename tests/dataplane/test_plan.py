@@ -1,0 +1,39 @@
+"""What the eBPF driver refuses for an interface as a whole."""
+
+from dataclasses import replace
+
+import pytest
+
+from tortie.dataplane.ebpf.plan import refusals
+from tortie.model.desired import EndpointState, TierPolicies
+from tortie.model.endpoint import Interface
+from tortie.model.packet import Direction
+from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.selector import ALL
+
+PLAIN = EndpointState(interface=Interface(name="eth0", index=2), endpoint="hep")
+
+
+def with_policy(stage: Stage, reason: str | None = None) -> EndpointState:
+    key = PolicyKey("GlobalNetworkPolicy", "", "p")
+    policy = Policy(key=key, tier="default", order=1.0, selector=ALL, reason_refused=reason)
+    return replace(PLAIN, tiers={(stage, Direction.INGRESS): (TierPolicies(Tier("default"), (policy,)),)})
+
+
+@pytest.mark.parametrize("stage", [Stage.UNTRACKED, Stage.NORMAL, Stage.FORWARD])
+def test_untracked_and_normal_policy_is_enforced_and_a_forward_half_hinders_nobody(stage: Stage) -> None:
+    assert refusals(PLAIN) == refusals(with_policy(stage)) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (with_policy(Stage.PRE_DNAT), "pre-DNAT"),
+        (with_policy(Stage.NORMAL, "it matches HTTP"), "it matches HTTP"),
+        (replace(PLAIN, is_wildcard=True), "wildcard"),
+        (replace(PLAIN, interface=Interface(name="tun0", index=3, has_ethernet=False)), "no Ethernet frames"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_with_its_name_and_a_remedy(state: EndpointState, says: str) -> None:
+    (found,) = refusals(state)
+    assert says in found
