@@ -137,6 +137,7 @@ def test_t_rel_2_a_restart_denies_nobody_whom_a_set_of_sixty_thousand_allows(tmp
         site.start()
         site.settle()
         assert not connects(site.peer, site.host.address, DENIED, patience_s=0.2)
+        programs = kernel_state(site)[f"{site.pins}/if{site.host.ifindex}/slot"]
         thread = threading.Thread(target=connect)
         thread.start()
         starts = []
@@ -152,6 +153,7 @@ def test_t_rel_2_a_restart_denies_nobody_whom_a_set_of_sixty_thousand_allows(tmp
             over.set()
             thread.join(10)
         print(f"{len(starts)} restarts, slowest {max(starts):.2f} s, {len(outcomes)} connections")
+        assert programs == kernel_state(site)[f"{site.pins}/if{site.host.ifindex}/slot"]  # taken over, not made anew
         assert outcomes.count(False) == 0
         assert len(outcomes) > 20 * len(starts)
 

@@ -172,7 +172,10 @@ def conntrack_entries(first: int, count: int, target: int) -> bytes:
     """Netlink messages that make assured TCP entries, each from another port or address."""
     # Source: linux/netfilter/nfnetlink_conntrack.h; an attribute is length, kind, value.
     made = bytearray()
-    status, timeout = struct.pack("=HH", 8, 3) + struct.pack("!I", 14), struct.pack("=HH", 8, 7) + struct.pack("!I", 600)
+    status, timeout = (
+        struct.pack("=HH", 8, 3) + struct.pack("!I", 14),
+        struct.pack("=HH", 8, 7) + struct.pack("!I", 600),
+    )
     state = struct.pack("=HHHHHHB3x", 16, 4 | 1 << 15, 12, 1 | 1 << 15, 5, 1, 3)
     for number in range(first, first + count):
         ends = (CROWD + number // 60_000, target, 1024 + number % 60_000, 9)
