@@ -16,8 +16,8 @@ ONE, OTHER = 7001, 7002
 def torn(streams: Streams, pair: tuple[Stream, Stream], first: int, last: int) -> tuple[int, int]:
     """Packets between two of the other stream that say: both were allowed at once; both were denied at once.
 
-    The order on the wire is one, other, one, other: what packet n of `other` met lay between n and n+1 of `one`. Packets
-    pass between each two changes, so that at most one change lies between two neighbours.
+    The order on the wire is one, other, one, other: what packet n of `other` met lay between n and n+1 of `one`.
+    Packets pass between each two changes, so that at most one change lies between two neighbours.
     """
     ones, others = (streams.arrived(stream, first, last) for stream in pair)
     allowed = denied = 0
