@@ -439,6 +439,37 @@ def test_t_att_3_memory_is_bounded_and_forgetting_drops(door: Door) -> None:
     assert outcomes[-1] == ALLOW_TCP and outcomes[0] == UNKNOWN_FRAGMENT
 
 
+@pytest.mark.parametrize("headers", [1, 2, 3])
+def test_t_att_4_what_stands_behind_the_packet_is_not_read_as_its_ports(door: Door, headers: int) -> None:
+    """The kernel cuts it off, and takes the ports from the later fragment: Linux 6.18 delivers such a packet."""
+    options = extension(OPTIONS, OPTIONS) * headers
+    first = fragment(OPTIONS, more=True, ident=80) + options
+    behind = extension(OPTIONS, TCP) + segment(ALLOWED_PORT)
+    inside = ip6(FRAGMENT, first)
+    assert door(ethernet(0x86DD, inside + behind)) == MALFORMED
+    later = fragment(OPTIONS, offset=headers, ident=80) + extension(OPTIONS, TCP) + segment(DENIED_PORT)
+    assert door(ethernet(0x86DD, ip6(FRAGMENT, later)))[0] is not Verdict.ALLOW
+
+
+@pytest.mark.parametrize(("protocol", "needed"), [(TCP, 8), (UDP, 8), (SCTP, 8), (ICMP, 4), (GRE, 0), (ESP, 0)])
+@pytest.mark.parametrize("version", [4, 6])
+def test_t_att_6_a_packet_is_as_long_as_it_says(door: Door, version: int, protocol: int, needed: int) -> None:
+    if version == 6 and protocol == ICMP:
+        protocol = ICMPV6
+    for said in range(1, 21):
+        made = ip4(protocol, segment(DENIED_PORT)) if version == 4 else ip6(protocol, segment(DENIED_PORT))
+        place, length = (2, said + 20) if version == 4 else (4, said)
+        cut = made[:place] + pack("!H", length) + made[place + 2 :]
+        outcome = door(ethernet(0x800 if version == 4 else 0x86DD, cut + bytes(20)))
+        assert (said, outcome == MALFORMED) == (said, said < needed)
+
+
+def test_t_att_6_an_ipv4_packet_shorter_than_its_header_is_dropped(door: Door) -> None:
+    for said in range(1, 20):
+        made = ip4(GRE, segment(DENIED_PORT))
+        assert door(ethernet(0x800, made[:2] + pack("!H", said) + made[4:])) == MALFORMED
+
+
 # ---- not IP
 
 

@@ -83,9 +83,9 @@ static __always_inline bool is_error(const struct packet *p)
 
 	if (p->fragment == LATER)
 		return false;
-	if (p->protocol == ICMP)
-		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-	return p->protocol == ICMPV6 && (type < 128 || type == 137);
+	if (p->protocol == ICMP)     /* of the other family it is nothing that Linux reads */
+		return p->version == 4 && (type == 3 || type == 4 || type == 5 || type == 11 || type == 12);
+	return p->protocol == ICMPV6 && p->version == 6 && (type < 128 || type == 137);
 }
 
 static __always_inline bool has_ports(u32 protocol)

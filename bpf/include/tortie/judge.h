@@ -54,7 +54,7 @@ __noinline int fragment_ports(enum fragment which)
 	c->packet.tcp_flags = known->tcp_flags;
 	c->packet.is_sctp_init = known->is_sctp_init;
 	c->packet.fragment = FIRST;
-	c->offset = MAX_OFFSET;      /* what an error is about was in the first one */
+	c->offset = 0;               /* what an error is about was in the first one */
 	return 0;
 }
 

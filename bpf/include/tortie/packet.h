@@ -29,7 +29,8 @@ struct packet {
 	u32 version, protocol, sport, dport;
 	enum fragment fragment;
 	u32 fragment_id, hop_limit;
-	u32 tcp_flags, sequence, acknowledgement, payload;   /* of TCP; payload in bytes */
+	u32 tcp_flags, sequence, acknowledgement;            /* of TCP */
+	int payload;                                         /* bytes behind the headers; of TCP, behind its own too */
 	u32 icmp_id;                                         /* of ICMP requests and replies */
 	u32 is_sctp_init;
 };

@@ -11,6 +11,7 @@
 #define PARSED 255               /* not a reason: go on */
 #define MAX_EXTENSIONS 6
 #define MAX_OFFSET 0x3fff
+#define UNSAID (1 << 20)         /* longer than a length field can say */
 
 /* RFC 8200 section 4: hop-by-hop, routing, fragment, authentication (RFC 4302), destination options */
 static __always_inline bool is_extension(u32 header)
@@ -69,6 +70,16 @@ __noinline enum reason skip_extensions(context_t *ctx)
 	return is_extension(c->packet.protocol) ? REASON_MALFORMED : PARSED;
 }
 
+/* Bytes behind an IP header, from its length field; less than none if that contradicts itself. What follows them in the
+ * frame is not the packet's: the kernel cuts it off, and a sender may have written there what is in another fragment.
+ * A length of 0 is that of jumbograms (RFC 2675) and of large segments that this host made. */
+static __always_inline int payload_of(u16 field, u32 header)
+{
+	u32 length = bpf_ntohs(field);
+
+	return length ? length - header : UNSAID;
+}
+
 /* What only the connection table looks at, of a packet that shows its transport header at scratch.offset. Flags that are
  * not all there are none, which no connection has. Read after untracked policy, so that what that decides does not pay. */
 static __always_inline void parse_state(context_t *ctx, struct scratch *c)
@@ -79,19 +90,20 @@ static __always_inline void parse_state(context_t *ctx, struct scratch *c)
 
 	p->tcp_flags = 0;
 	if (p->protocol == TCP) {
-		u32 length;
+		int length;
 
 		if ((void *)h + 20 > end)
 			return;
-		length = h[12] >> 4;
-		if (length < 5)
+		length = (h[12] >> 4) * 4;
+		/* a first fragment may go without the options */
+		if (length < 20 || p->payload < (p->fragment == WHOLE ? length : 20))
 			return;
 		p->tcp_flags = h[13];
 		p->sequence = bpf_ntohl(*(u32 *)(h + 4));
 		p->acknowledgement = bpf_ntohl(*(u32 *)(h + 8));
-		p->payload -= length * 4;
+		p->payload -= length;
 	} else if (p->protocol == SCTP) {
-		p->is_sctp_init = (void *)h + 13 <= end && h[12] == 1;       /* RFC 9260 section 3.2 */
+		p->is_sctp_init = (void *)h + 13 <= end && p->payload > 12 && h[12] == 1;       /* RFC 9260 section 3.2 */
 	} else if (p->protocol == ICMP || p->protocol == ICMPV6) {
 		p->icmp_id = (void *)h + 6 <= end ? bpf_ntohs(*(u16 *)(h + 4)) : 0;
 	}
@@ -155,7 +167,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		if ((void *)h + 20 > end)
 			return REASON_MALFORMED;
 		length = (h[0] & 15) * 4;
-		p->payload = bpf_ntohs(*(u16 *)(h + 2)) - length;
+		p->payload = payload_of(*(u16 *)(h + 2), length);
 		if (length < 20 || h[0] >> 4 != 4 || (void *)h + length > end)
 			return REASON_MALFORMED;
 		p->version = 4;
@@ -178,7 +190,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		p->version = 6;
 		p->protocol = h[6];
 		p->hop_limit = h[7];
-		p->payload = bpf_ntohs(*(u16 *)(h + 4));
+		p->payload = payload_of(*(u16 *)(h + 4), 0);
 #pragma unroll
 		for (int i = 0; i < 4; i++) {
 			p->source[i] = bpf_ntohl(*(u32 *)(h + 8 + 4 * i));
@@ -209,14 +221,16 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 	}
 	forget();
 	if (p->protocol == TCP || p->protocol == UDP || p->protocol == SCTP) {
-		if ((void *)h + 8 > end)
+		if ((void *)h + 8 > end || p->payload < 8)
 			return REASON_MALFORMED;
 		p->sport = bpf_ntohs(*(u16 *)h);
 		p->dport = bpf_ntohs(*(u16 *)(h + 2));
 	} else if (p->protocol == ICMP || p->protocol == ICMPV6) {
-		if ((void *)h + 4 > end)
+		if ((void *)h + 4 > end || p->payload < 4)
 			return REASON_MALFORMED;
 		p->dport = h[0] << 8 | h[1];
+	} else if (p->payload < 0) {
+		return REASON_MALFORMED;
 	}
 	if (cfg.normal.used)
 		c->offset = (void *)h - data;

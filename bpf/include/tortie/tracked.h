@@ -114,18 +114,20 @@ __noinline int read_inner(context_t *ctx)
 	struct packet *p;
 	u8 *h;
 
-	if (!c)
+	if (!c || !c->offset)        /* a later fragment: its first bytes are not the error's */
 		return 0;
 	p = &c->inner;
 	if (c->packet.protocol == ICMPV6 && c->packet.dport >> 8 == 137) {
 		c->offset += 40;     /* RFC 4861 section 4.5: target, destination, then options */
-		for (int i = 0; i < MAX_OPTIONS; i++) {
+		for (int i = 0; ; i++) {
 			forget();
 			h = data + (c->offset & MAX_OFFSET);
 			if ((void *)h + 8 > end)
 				return 0;
 			if (h[0] == 4)
 				break;
+			if (i == MAX_OPTIONS)
+				return 0;
 			c->offset += h[1] * 8;
 		}
 	}

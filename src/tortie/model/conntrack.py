@@ -153,8 +153,9 @@ def can_open(packet: Packet) -> bool:
 
 
 def is_icmp_error(packet: Packet) -> bool:
-    """Whether the packet carries the start of another one."""
-    return packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.protocol]
+    """Whether the packet carries the start of another one. One of the other family is nothing that a host reads."""
+    protocol = ICMP if packet.version == 4 else ICMPV6
+    return packet.protocol == protocol and packet.icmp_type in ICMP_ERRORS[protocol]
 
 
 def key_of(packet: Packet) -> tuple[FlowKey, int] | None:

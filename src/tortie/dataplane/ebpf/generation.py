@@ -66,7 +66,8 @@ class TrackingPlan:
 class Plan:
     """Everything a generation is made of. Equal digests mean equal tables and program.
 
-    `stages` has the normal class exactly where `tracking` is given.
+    `stages` has the normal class exactly where `tracking` is given. `trusts_mark`: untracked policy of leaving packets
+    is decided elsewhere, and the mark bit says what it allowed.
     """
 
     stages: Mapping[Stage, tuple[tuple[Block, ...], ...]]
@@ -74,6 +75,7 @@ class Plan:
     failsafes: Failsafes
     vlans: frozenset[int]
     tracking: TrackingPlan | None
+    trusts_mark: bool
     digest: bytes
 
     @classmethod
@@ -84,11 +86,13 @@ class Plan:
         failsafes: Failsafes,
         vlans: frozenset[int] = frozenset(),
         tracking: TrackingPlan | None = None,
+        *,
+        trusts_mark: bool = False,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
-            found = [object_digest(), repr(failsafes).encode(), repr(sorted(vlans)).encode()]
+            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark)).encode()]
             if tracking is not None:
                 ids = sorted((name, shared.id) for name, shared in tracking.maps.items())
                 found.append(repr((ids, tracking.timeouts, tracking.drops_invalid)).encode())
@@ -103,7 +107,7 @@ class Plan:
             return found
 
         kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
-        return cls(kept, members, failsafes, vlans, tracking, digest(parts()))
+        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, digest(parts()))
 
 
 @cache
@@ -200,6 +204,7 @@ def describe(obj: bpf.ObjectFile, plan: Plan, classifiers: Classifiers) -> tuple
         "vlan_count": len(plan.vlans),
         "vlans": bytes(vlans),
         "digest": plan.digest,
+        "trusts_mark": int(plan.trusts_mark),
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)
