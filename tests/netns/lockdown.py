@@ -31,6 +31,8 @@ from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.calc import Engine
 from tortie.dataplane.driver import ApplyReport
 from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.kernel import bpf
 from tortie.kernel.netns import cookie
 from tortie.model.desired import Delta
 from tortie.model.policy import DEFAULT_ALLOW
@@ -201,6 +203,20 @@ def local_host(**pair: Any) -> Iterator[LocalHost]:
         finally:
             if bpffs.is_mount():
                 subprocess.run(["umount", "--lazy", bpffs], check=True)
+
+
+@contextmanager
+def foreign_xdp(host: Namespace) -> Iterator[None]:
+    """Another's XDP program on the host's interface, which passes everything: ours has to be content with tc."""
+    with host.entered(), bpf.ObjectFile(OBJECTS / "root.bpf.o") as foreign:
+        for name in foreign.program_names:
+            foreign.set_autoload(name, name == "xdp_root")
+        foreign.load()
+        link = bpf.attach_xdp(foreign.program_fd("xdp_root"), host.ifindex)
+    try:
+        yield
+    finally:
+        os.close(link)
 
 
 # ---- an agent as a process

@@ -1,10 +1,13 @@
 """T-ATT-1, T-ATT-2: floods fill no table, push out no connection, and the right client is answered meanwhile."""
 
 import multiprocessing
+import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
 from lockdown import (
@@ -31,6 +34,7 @@ from tortie.model.packet import SYN, TCP, UDP, Packet
 pytestmark = pytest.mark.root
 
 PORT, OTHER, UNTRACKED = 7001, 7002, 7003
+NETLINK_NETFILTER = 12  # Source: linux/netlink.h; Python does not name it
 CROWD = parse_address("198.51.100.0")[1]
 
 
@@ -159,3 +163,64 @@ def fill(site: LocalHost, size: int) -> None:
 
 def established(site: LocalHost) -> set[tuple[int, ...]]:
     return {one.flow.key for one in site.driver._flows.flows() if one.table == "flows4"}
+
+
+# ---- the kernel's own table
+
+
+def conntrack_entries(first: int, count: int, target: int) -> bytes:
+    """Netlink messages that make assured TCP entries, each from another port or address."""
+    # Source: linux/netfilter/nfnetlink_conntrack.h; an attribute is length, kind, value.
+    made = bytearray()
+    status, timeout = (
+        struct.pack("=HH", 8, 3) + struct.pack("!I", 14),
+        struct.pack("=HH", 8, 7) + struct.pack("!I", 600),
+    )
+    state = struct.pack("=HHHHHHB3x", 16, 4 | 1 << 15, 12, 1 | 1 << 15, 5, 1, 3)
+    for number in range(first, first + count):
+        ends = (CROWD + number // 60_000, target, 1024 + number % 60_000, 9)
+        body = b"".join(
+            struct.pack("=HHHHHH", 52, way | 1 << 15, 20, 1 | 1 << 15, 8, 1)
+            + struct.pack("!I", source)
+            + struct.pack("=HH", 8, 2)
+            + struct.pack("!I", destination)
+            + struct.pack("=HHHHB3xHH", 28, 2 | 1 << 15, 5, 1, TCP, 6, 2)
+            + struct.pack("!H2x", source_port)
+            + struct.pack("=HH", 6, 3)
+            + struct.pack("!H2x", port)
+            for way, source, destination, source_port, port in (
+                (1, ends[0], ends[1], ends[2], ends[3]),
+                (2, ends[1], ends[0], ends[3], ends[2]),
+            )
+        )
+        body = b"\x02\0\0\0" + body + status + timeout + state
+        made += struct.pack("=IHHII", 16 + len(body), 1 << 8, 0x601, number, 0) + body
+    return bytes(made)
+
+
+def conntrack_count(site: LocalHost) -> int:
+    return int(site.host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+
+
+def test_t_att_2_an_untracked_service_answers_while_the_kernels_own_table_is_full() -> None:
+    limit = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
+    with local_host() as site, tcp_server(site.host, PORT, UNTRACKED) as servers:
+        make_kernel_track(site.host)
+        site.program(
+            endpoint(),
+            policy("open", [allow("TCP", PORT)]),
+            policy("fast", [allow("TCP", UNTRACKED)], [allow("TCP", UNTRACKED, source_ports=True)], untracked=True),
+        )
+        with site.host.entered(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as line:
+            for first in range(0, limit, 200):
+                line.send(conntrack_entries(first, min(200, limit - first), parse_address(site.host.address)[1]))
+        assert conntrack_count(site) >= limit
+        outcomes = []
+        for _ in range(sized(200, 2_000)):
+            outcomes.append(connects(site.peer, site.host.address, UNTRACKED, patience_s=2))
+            if outcomes[-1]:
+                servers[1].accept()[0].close()
+        tracked = [connects(site.peer, site.host.address, PORT, patience_s=0.1) for _ in range(5)]
+        print(f"{outcomes.count(True)} of {len(outcomes)} untracked, {tracked.count(True)} of {len(tracked)} tracked")
+        assert all(outcomes)
+        assert conntrack_count(site) >= limit

@@ -222,6 +222,24 @@ def test_connections_survive_the_arming_of_the_first_endpoint(is_idle: bool) -> 
         assert [name for name, talk in found.items() if not talk.goes_on()] == []
 
 
+def test_connections_survive_a_connection_table_of_another_size() -> None:
+    with local_host() as site, talks(site) as found:
+        site.program(endpoint(), NOTHING)
+        for size in (8_192, 65_536, 2_048):
+            site.program(settings(bpfMapSizeConntrack=size))
+            assert site.driver.connections().tables[0].established_size == size
+            assert [name for name, talk in found.items() if not talk.goes_on()] == []
+
+
+def test_connections_survive_the_end_of_an_endpoint_and_the_next_one() -> None:
+    with local_host() as site, talks(site) as found:
+        for _ in range(3):
+            site.program(endpoint(), NOTHING)
+            assert [name for name, talk in found.items() if not talk.goes_on()] == []
+            site.program(gone=[endpoint(), NOTHING])
+            assert [name for name, talk in found.items() if not talk.goes_on()] == []
+
+
 def test_connections_survive_the_first_start_of_an_agent(tmp_path: Path) -> None:
     with agent_host(tmp_path / "site") as site, talks(site) as found, tcp_server(site.host, 7400):
         site.commit(endpoint(), NOTHING)
