@@ -1,6 +1,6 @@
-"""tortie for real: policy in YAML becomes XDP programs that speed up a redis-server, and guard it.
+"""tortie for real: policy in YAML becomes XDP programs that speed up a redis-server, guard it, and lock its host down.
 
-    make demo            the story and its measured claims, about half a minute; leaves nothing behind
+    make demo            the story and its measured claims, about a minute; leaves nothing behind
     make demo KEEP=1     the same, and leaves the lab up to play with
     make demo-clean      removes what was left up
 
@@ -22,6 +22,7 @@ import speed
 from acceleration import Acceleration
 from documents import INTERFACE
 from lab import CLIENT, CLIENT6, HOST, HOST6, LISTED, TORTIE, Lab, LabError
+from lockdown import Lockdown
 from report import Report
 
 
@@ -110,8 +111,10 @@ def tell(lab: Lab, report: Report) -> None:
     report.title("A flood from a denied set of addresses")
     part.flooded()
     part.over()
+    lockdown = Lockdown(lab, report)
+    lockdown.tell()
     report.title("What it costs: short connections a second (interleaved rounds; this machine is not quiet)")
-    speed.compare(lab, report, {speed.UNTRACKED: part.redis})
+    speed.compare(lab, report, {speed.UNTRACKED: part.redis, speed.TRACKED: lockdown.policy})
 
 
 def serve(lab: Lab) -> None:
@@ -132,8 +135,8 @@ def serve(lab: Lab) -> None:
 
 
 def invite(lab: Lab) -> None:
-    """How to play with a lab that stays up; it has the article's policy and the denied set again."""
-    for name in ("redis.yaml", "deny.yaml"):
+    """How to play with a lab that stays up; it is locked down again, and has the denied set."""
+    for name in ("lockdown.yaml", "deny.yaml"):
         lab.must("apply", "-f", lab.folder / name)
     print(
         f"""
@@ -145,6 +148,7 @@ The lab is up. Play with it:
   {TORTIE} trace {CLIENT} {HOST} tcp/6379 --in {INTERFACE}
   {TORTIE} trace {LISTED} {HOST} tcp/6379 --in {INTERFACE}
   {TORTIE} trace {CLIENT} {HOST} tcp/8080 --in {INTERFACE}
+  {TORTIE} apply -f {lab.folder}/web.yaml                        # port 8080, untracked
   $EDITOR {lab.folder}/deny.yaml && {TORTIE} apply -f {lab.folder}/deny.yaml
   nsenter --net={lab.client.path} redis-cli -h {HOST}          # as the client
   nsenter --net={lab.host.path} bpftool net                    # as the host
