@@ -42,10 +42,10 @@ def listed_answers(lab: Lab) -> list[str]:
 
 
 def until_served(lab: Lab) -> None:
-    """Wait for every server. Raises: LabError after 10 s."""
+    """Wait for every server, and for every address: IPv6 takes a moment. Raises: LabError after 10 s."""
     deadline = time.monotonic() + 10
     for asker, wanted in (
-        (lab.client, (*services.REDIS, *services.WEB, services.SSH)),
+        (lab.client, (*services.REDIS, *services.REDIS_LISTED, *services.WEB, services.SSH)),
         (lab.host, (services.OUT_HTTPS, services.OUT_OTHER)),
     ):
         for service in wanted:
