@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from multiprocessing.process import BaseProcess
 
-from lockdown import packet_socket
-
 from frames import checksum
+from lockdown import packet_socket
 from netns import Namespace
 
 MOST = 2_000_000

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from lockdown import AgentHost, agent_host, allow, deny, endpoint, network_set, policy, sized, until
 from streams import Stream, streaming
 
+from lockdown import AgentHost, agent_host, allow, deny, endpoint, network_set, policy, sized, until
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 

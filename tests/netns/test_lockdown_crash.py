@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from streams import Stream, conversing, streaming
+
 from lockdown import (
     ENVIRONMENT,
     NODE,
@@ -30,8 +32,6 @@ from lockdown import (
     sized,
     tcp_server,
 )
-from streams import Stream, conversing, streaming
-
 from tortie.kernel import bpf
 from tortie.store.protocol import Put
 from tortie.store.sqlite import SqliteStore

@@ -10,6 +10,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from streams import conversing
+
+from frames import frame
 from lockdown import (
     LocalHost,
     allow,
@@ -24,9 +27,6 @@ from lockdown import (
     sized,
     tcp_server,
 )
-from streams import conversing
-
-from frames import frame
 from tortie.model.address import parse_address
 from tortie.model.conntrack import Flow, FlowState
 from tortie.model.packet import SYN, TCP, UDP, Packet

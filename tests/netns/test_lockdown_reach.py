@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from frames import frame
 from lockdown import (
     AgentHost,
     LocalHost,
@@ -21,8 +23,6 @@ from lockdown import (
     settings,
     tcp_server,
 )
-
-from frames import frame
 from netns import Namespace
 from tortie.model.address import parse_address
 from tortie.model.packet import TCP, UDP, Packet

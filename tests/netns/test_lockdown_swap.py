@@ -4,9 +4,9 @@ from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
-from lockdown import allow, deny, endpoint, foreign_xdp, local_host, policy, sized
 from streams import Stream, Streams, streaming
 
+from lockdown import allow, deny, endpoint, foreign_xdp, local_host, policy, sized
 from tortie.dataplane.driver import Acceleration
 from tortie.model.packet import Direction
 

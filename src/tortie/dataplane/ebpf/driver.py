@@ -384,6 +384,8 @@ class EbpfDriver:
                     else:
                         rules.append(RuleCount(name, direction, what, count))
         for key, count in self._table.counts().items():
+            if key.interface not in self._planes:  # policy of an endpoint that is gone
+                continue
             match key:
                 case RuleKey(interface=interface, rule=rule):
                     rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
