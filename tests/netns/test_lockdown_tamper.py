@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from lockdown import (
     BPFFS,
     IS_SOAK,
@@ -22,7 +23,6 @@ from lockdown import (
     tcp_server,
     until,
 )
-
 from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
@@ -194,12 +194,14 @@ def test_t_rel_6_what_others_break_is_repaired_within_five_seconds_and_told(
     site: AgentHost, several: tuple[str, ...]
 ) -> None:
     foreign, own = site.host.run("nft", "list", "table", "inet", "foreign"), whole(site)
+    before = site.ask("/v1/status")["drift"]["times"]
     for what in several:
         TAMPERING[what][0](site)
 
-    def is_told() -> bool:  # the log says the same thing once a minute, and the three of nft are the same thing
-        repairs = [line for line in site.log.splitlines() if "repaired" in line]
-        return all(any(re.search(TAMPERING[what][1], line) for line in repairs) for what in several)
+    def is_told() -> bool:
+        drift = site.ask("/v1/status")["drift"]
+        repairs = [text for one in drift["latest"][: drift["times"] - before] for text in one["what"]]
+        return all(any(re.search(TAMPERING[what][1], text) for text in repairs) for what in several)
 
     took = until(lambda: is_told() and whole(site) == own, REPAIRED_S)
     until(lambda: is_right(site), REPAIRED_S - took)
@@ -208,14 +210,15 @@ def test_t_rel_6_what_others_break_is_repaired_within_five_seconds_and_told(
 
 
 def test_t_rel_6_repairs_come_to_rest_and_what_others_do_to_their_own_rules_is_their_business(site: AgentHost) -> None:
-    before, own = site.log.count("repaired"), whole(site)
+    before, own = site.ask("/v1/status")["drift"], whole(site)
     site.host.run("nft", "add", "rule", "inet", "foreign", "c", "tcp", "dport", "2", "drop")
     site.host.run("nft", "add", "table", "inet", "more")
     changed = site.host.run("nft", "list", "table", "inet", "foreign")
     time.sleep(4)
     assert changed == site.host.run("nft", "list", "table", "inet", "foreign")
     assert "table inet more" in site.host.run("nft", "list", "tables")
-    assert (before, own) == (site.log.count("repaired"), whole(site))
+    assert before["times"] == site.ask("/v1/status")["drift"]["times"]
+    assert own == whole(site)
 
 
 @pytest.mark.parametrize("name", ["n_services", "services", "cells", "fs_ports"])
