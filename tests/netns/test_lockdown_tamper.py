@@ -228,6 +228,19 @@ def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost, name: s
         bpf.update(fd, bytes(4), bytes(bpf.map_info(fd).value_size))
 
 
+@pytest.mark.parametrize("is_running", [True, False])
+def test_edited_members_of_an_earlier_agents_tables_are_noticed(site: AgentHost, is_running: bool) -> None:
+    site.kill()
+    if is_running:
+        site.start()
+        site.settle()
+    edit_members(site)
+    assert not connects(site.peer, site.host.address, OPEN, patience_s=0.1)
+    if not is_running:
+        site.start()
+    until(lambda: is_right(site), REPAIRED_S)
+
+
 def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: AgentHost) -> None:
     """The earlier agent took the member out in place; the digest of its program still says that it is in."""
     gone = network_set("friends", ["fd99::2/128", "192.0.2.9/32"])
