@@ -6,6 +6,7 @@ Interfaces are those of the calling thread's network namespace.
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -62,7 +63,18 @@ def attach_xdp(program_fd: int, ifindex: int, flags: int = DRV_MODE) -> int:
     made = lib.tortie_link_create(program_fd, ifindex, _ATTACH_XDP, flags)
     if made >= 0:
         return made
-    raise KernelError(DOOR, f"attach XDP to interface {ifindex}", -made, _why_no_xdp(-made, ifindex))
+    code = -made
+    if code == errno.EINVAL and not _exists(ifindex):  # the kernel's word for an interface that is gone, here only
+        code = errno.ENODEV
+    raise KernelError(DOOR, f"attach XDP to interface {ifindex}", code, _why_no_xdp(code, ifindex))
+
+
+def _exists(ifindex: int) -> bool:
+    try:
+        socket.if_indextoname(ifindex)
+    except OSError:
+        return False
+    return True
 
 
 def _why_no_xdp(code: int, ifindex: int) -> str:
@@ -73,6 +85,8 @@ def _why_no_xdp(code: int, ifindex: int) -> str:
             return "the driver has no native XDP; tc works everywhere"
         case errno.EINVAL | errno.ERANGE | errno.EMSGSIZE:
             return "the driver refused: MTU, ring or channel settings do not allow XDP"
+        case errno.ENODEV:
+            return "the interface is gone"
         case errno.EPERM:
             return "run as root, or give the process CAP_BPF and CAP_NET_ADMIN"
         case _:
