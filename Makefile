@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files --cached --others --exclude-standard -- src bpf extensions meson.build pyproject.toml 2>/dev/null)
 
-.PHONY: help setup build fmt check test test-fast test-kernels demo demo-clean bench clean
+.PHONY: help setup build fmt check test test-fast soak test-kernels demo demo-clean bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ test-fast: check  ## check and the pure tests
 
 test: check  ## everything that must pass; needs root
 	$(BIN)/pytest -q
+
+soak: build  ## the tests of a locked-down host at full size: kills, swaps, floods, churn (half an hour; needs root)
+	TORTIE_SOAK=1 $(BIN)/pytest -q -s tests/netns/test_lockdown_*.py
 
 test-kernels: build  ## load the programs on emulated Linux 5.10 and 6.1 (a minute; fetches packages)
 	tests/kernels/run.sh

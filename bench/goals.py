@@ -26,6 +26,8 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "veth.drop.policy.random.ratio": (AtLeast(0.50),),
     "redis.untracked.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
     "redis.tracked.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
+    "redis.untracked.tc.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
+    "redis.tracked.tc.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
     "apply.commit_to_enforced": (AtMost(20),),
     "apply.commit_to_enforced.egress": (AtMost(20),),
     "apply.commit_to_enforced.1000": (AtMost(30),),

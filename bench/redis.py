@@ -1,9 +1,11 @@
-"""Requests a second of redis with a new connection for each, and what they cost the server: four hosts side by side.
+"""Requests a second of redis with a new connection for each, and what they cost the server: hosts side by side.
 
-    plain       nothing in the packets' way
-    conntrack   a stateful rule set of nft, as hosts have it
-    untracked   tortie's agent with the untracked policy of the article
-    tracked     tortie's agent with normal policy that allows redis
+    plain          nothing in the packets' way
+    conntrack      a stateful rule set of nft, as hosts have it
+    xdp_pass       a native XDP program that only passes: what the veth driver takes for having one
+    untracked      tortie's agent with the untracked policy of the article
+    tracked        tortie's agent with normal policy that allows redis
+    untracked.tc, tracked.tc    the same with xdpEnabled: false
 
 Each host has its own namespaces, wire, redis-server and, where it is tortie's, its own agent. They take turns, round
 after round, each time in another order, so that nothing is switched on or off between measurements and what disturbs
@@ -21,10 +23,13 @@ from dataclasses import dataclass, field
 
 from bench.figures import Figure, Missing, Unmeasured
 from bench.lab import SELECTOR, Document, Host, article, document, host_endpoint, quiet_host
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.kernel import bpf
 
 PORT = 6379
 CLIENTS = 16
-PLAIN, CONNTRACK, UNTRACKED, TRACKED = "plain", "conntrack", "untracked", "tracked"
+PLAIN, CONNTRACK, PASS, UNTRACKED, TRACKED = "plain", "conntrack", "xdp_pass", "untracked", "tracked"
+AT_TC = ".tc"
 STATEFUL = f"""
 table inet firewall {{
     chain input {{
@@ -76,8 +81,11 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
     hosts: dict[str, Callable[[Host], None]] = {
         PLAIN: lambda _: None,
         CONNTRACK: lambda host: _run_nft(host, STATEFUL),
+        PASS: lambda host: _attach_pass(host, opened),
         UNTRACKED: lambda host: host.enforce(article(host.host.address)),
         TRACKED: lambda host: host.enforce(_normal_policy(host.host.address)),
+        UNTRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *article(host.host.address)]),
+        TRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *_normal_policy(host.host.address)]),
     }
     served: list[Served] = []
     missing: list[Missing] = []
@@ -104,6 +112,19 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
             _check(one, requests * rounds)
         plain = next(one for one in served if one.name == PLAIN)
         return [*(figure for one in served for figure in one.figures(plain)), *missing]
+
+
+NO_XDP = document("FelixConfiguration", "default", {"xdpEnabled": False})
+
+
+def _attach_pass(host: Host, opened: ExitStack) -> None:
+    """The root program with nothing in its slot: it passes every packet."""
+    roots = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
+    for one in roots.program_names:
+        roots.set_autoload(one, one == "xdp_root")
+    roots.load()
+    with host.host.entered():
+        opened.callback(os.close, bpf.attach_xdp(roots.program_fd("xdp_root"), host.host.ifindex))
 
 
 def _normal_policy(address: str) -> Sequence[Document]:
@@ -158,9 +179,9 @@ def _check(one: Served, requests: int) -> None:
     tracked = int(one.host.host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
     if one.name == CONNTRACK and not tracked:
         raise Unmeasured("connections of the conntrack host were not tracked")
-    if one.name in (PLAIN, UNTRACKED) and tracked:
+    if one.name != CONNTRACK and tracked:
         raise Unmeasured(f"{tracked} connections of the {one.name} host were tracked")
-    if one.name == UNTRACKED:
+    if one.name.startswith(UNTRACKED):
         for direction in ("ingress", "egress"):
             counted = one.host.packets(direction)
             # A connection's SYN, request and FIN, at least; likewise what answers them.

@@ -22,7 +22,7 @@ int egress_policy(struct __sk_buff *skb)
 {
 	enum outer outer;
 
-	if (skb->mark & mark_bit) {                  /* untracked policy allowed it: decided and counted there */
+	if (cfg.trusts_mark && skb->mark & mark_bit) {       /* untracked policy allowed it: decided and counted there */
 		skb->mark &= ~mark_bit;
 		return TC_ACT_UNSPEC;
 	}

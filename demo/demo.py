@@ -1,6 +1,6 @@
-"""The first mile for real: policy in YAML becomes an XDP program that speeds up and guards a redis-server.
+"""tortie for real: policy in YAML becomes XDP programs that speed up a redis-server, guard it, and lock its host down.
 
-    make demo            the story and its measured claims, about half a minute; leaves nothing behind
+    make demo            the story and its measured claims, about a minute; leaves nothing behind
     make demo KEEP=1     the same, and leaves the lab up to play with
     make demo-clean      removes what was left up
 
@@ -12,12 +12,17 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 import facts
-from claims import Story
+import flood
+import services
+import speed
+from acceleration import Acceleration
 from documents import INTERFACE
-from lab import CLIENT, HOST, HOST6, LISTED, TORTIE, Lab, LabError
+from lab import CLIENT, CLIENT6, HOST, HOST6, LISTED, TORTIE, Lab, LabError
+from lockdown import Lockdown
 from report import Report
 
 
@@ -88,37 +93,50 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def tell(lab: Lab, report: Report) -> None:
     """The story."""
-    report.title("A client and a host, two network namespaces joined by a veth pair")
+    report.title("The stage: a host and a client, two network namespaces joined by a veth pair")
     lab.up()
-    report.step(f"host {HOST}, {HOST6} on {INTERFACE}; client {CLIENT}")
-    words = ("--save", "", "--appendonly", "no", "--protected-mode", "no", "--daemonize", "no")
-    lab.start(lab.host, "redis-server", "--port", str(facts.REDIS_PORT), *words, log="redis.log")
-    (lab.folder / "web").mkdir()
-    web = ("-m", "http.server", str(facts.WEB_PORT), "--directory", lab.folder / "web")
-    lab.start(lab.host, sys.executable, *web, log="web.log")
-    facts.until_served(lab)
-    report.step("redis-server and a web server run in the host's namespace")
-    story = Story(lab, report)
-    story.before()
-    lab.start_agent()
-    report.step("tortie agent runs there, with its embedded datastore")
-    report.title("Documents with mistakes")
-    story.refusals()
-    report.title("The article's two documents")
-    story.accelerated()
+    report.step(f"host {HOST}, {HOST6} on {INTERFACE}; client {CLIENT}, {CLIENT6}")
+    serve(lab)
+    report.step(
+        f"on the host: redis, a web server on port {services.WEB_PORT}, a stand-in for ssh on {services.SSH_PORT}"
+    )
+    part = Acceleration(lab, report)
+    part.before()
+    took_s = lab.start_agent()
+    report.step(f"tortie agent runs there with its embedded datastore, after {took_s * 1e3:.0f} ms")
+    report.title("Part one: redis accelerated. First, documents with mistakes")
+    part.refusals()
+    report.title("The article's two documents: a host endpoint, and an untracked policy that lets redis through")
+    part.accelerated()
     report.title("A flood from a denied set of addresses")
-    story.flooded()
-    report.title("The agent is killed")
-    story.killed()
-    report.title("What is not there yet")
-    story.not_locked_down()
-    report.title("Short connections a second (interleaved rounds; this machine is not quiet)")
-    story.fast()
+    part.flooded()
+    part.over()
+    lockdown = Lockdown(lab, report)
+    lockdown.tell()
+    report.title("What it costs: short connections a second (interleaved rounds; this machine is not quiet)")
+    speed.compare(lab, report, {speed.UNTRACKED: part.redis, speed.TRACKED: lockdown.policy})
+
+
+def serve(lab: Lab) -> None:
+    """Start every server, and wait until they answer."""
+    words = ("--save", "", "--appendonly", "no", "--protected-mode", "no", "--daemonize", "no")
+    lab.start(lab.host, "redis-server", "--port", str(flood.PORT), *words, log="redis.log")
+    (lab.folder / "web").mkdir()
+    web = ("-m", "http.server", str(services.WEB_PORT), "--bind", "::", "--protocol", "HTTP/1.1")
+    lab.start(lab.host, sys.executable, *web, "--directory", lab.folder / "web", log="web.log")
+    greeter = Path(__file__).with_name("greeter.py")
+    for namespace, port, greeting in (
+        (lab.host, services.SSH_PORT, services.SSH_GREETING),
+        (lab.client, services.HTTPS_PORT, services.OTHER_GREETING),
+        (lab.client, services.OTHER_PORT, services.OTHER_GREETING),
+    ):
+        lab.start(namespace, sys.executable, greeter, str(port), greeting, log="greeter.log")
+    facts.until_served(lab)
 
 
 def invite(lab: Lab) -> None:
-    """How to play with a lab that stays up; it has the article's policy and the denied set again."""
-    for name in ("redis.yaml", "deny.yaml"):
+    """How to play with a lab that stays up; it is locked down again, and has the denied set."""
+    for name in ("lockdown.yaml", "deny.yaml"):
         lab.must("apply", "-f", lab.folder / name)
     print(
         f"""
@@ -129,6 +147,8 @@ The lab is up. Play with it:
   {TORTIE} get gnp -o wide
   {TORTIE} trace {CLIENT} {HOST} tcp/6379 --in {INTERFACE}
   {TORTIE} trace {LISTED} {HOST} tcp/6379 --in {INTERFACE}
+  {TORTIE} trace {CLIENT} {HOST} tcp/8080 --in {INTERFACE}
+  {TORTIE} apply -f {lab.folder}/web.yaml                        # port 8080, untracked
   $EDITOR {lab.folder}/deny.yaml && {TORTIE} apply -f {lab.folder}/deny.yaml
   nsenter --net={lab.client.path} redis-cli -h {HOST}          # as the client
   nsenter --net={lab.host.path} bpftool net                    # as the host

@@ -3,63 +3,75 @@
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import flood
-import lab as labs
+import services
 from documents import FLOOD_SOURCES, INTERFACE
-from lab import CLIENT_INTERFACE, HOST, HOST6, Lab, LabError
+from lab import CLIENT_INTERFACE, HOST, HOST6, Lab, LabError, Namespace
+from services import Service
 from tortie.kernel.netns import entered
 
-REDIS_PORT, WEB_PORT = flood.PORT, 8080
-PATIENCE_S = 0.4
-"""A connection that takes longer is none: on this wire the answer takes a fraction of a millisecond."""
 NATIVE = 1
 """Source: linux/if_link.h, XDP_ATTACHED_DRV."""
 
 
-def ping(address: str, source: str = "", patience_s: float = PATIENCE_S) -> float | None:
-    """Seconds until redis answered PING on a new connection, None if it did not; from the thread's namespace."""
-    started = time.monotonic()
-    try:
-        with socket.create_connection((address, REDIS_PORT), patience_s, (source, 0) if source else None) as client:
-            client.sendall(b"PING\r\n")
-            return time.monotonic() - started if client.recv(16) == b"+PONG\r\n" else None
-    except OSError:
-        return None
-
-
 def pings(lab: Lab, count: int) -> list[float | None]:
-    """`count` new connections from the client to redis, over IPv4 and IPv6 in turn."""
+    """`count` new connections from the client to redis, over IPv4 and IPv6 in turn: seconds until PING was answered."""
     with entered(lab.client.path):
-        return [ping(HOST6 if number % 2 else HOST) for number in range(count)]
+        return [services.REDIS[number % 2].seconds() for number in range(count)]
+
+
+def answers(asker: Namespace, *asked: Service, patience_s: float = services.PATIENCE_S) -> list[str]:
+    """What each service answers, asked from that namespace."""
+    with entered(asker.path):
+        return [service.answer(patience_s) for service in asked]
 
 
 def listed_answers(lab: Lab) -> list[str]:
     """The client's listed addresses that redis answers."""
     with entered(lab.client.path):
-        return [source for to, source in ((HOST, labs.LISTED), (HOST6, labs.LISTED6)) if ping(to, source) is not None]
+        return [one.source for one in services.REDIS_LISTED if one.seconds() is not None]
 
 
 def until_served(lab: Lab) -> None:
-    """Wait for redis and the web server. Raises: LabError after 10 s."""
+    """Wait for every server, and for every address: IPv6 takes a moment. Raises: LabError after 10 s."""
     deadline = time.monotonic() + 10
-    while None in pings(lab, 2) or not web_status(lab):
-        if time.monotonic() > deadline:
-            said = "".join((lab.folder / name).read_text() for name in ("redis.log", "web.log"))
-            raise LabError(f"redis-server and the web server do not answer; they said:\n{said}")
-        time.sleep(0.05)
+    for asker, wanted in (
+        (lab.client, (*services.REDIS, *services.REDIS_LISTED, *services.WEB, services.SSH)),
+        (lab.host, (services.OUT_HTTPS, services.OUT_OTHER)),
+    ):
+        for service in wanted:
+            while not answers(asker, service)[0].startswith(service.says):
+                if time.monotonic() > deadline:
+                    said = "".join(path.read_text() for path in sorted(lab.folder.glob("*.log")))
+                    raise LabError(f"{service.name} does not answer; the servers said:\n{said}")
+                time.sleep(0.05)
+
+
+def pinged6(lab: Lab) -> float | None:
+    """Seconds until the host answered the client's ICMPv6 echo."""
+    with entered(lab.client.path):
+        return services.ping6(HOST6)
+
+
+def forget_neighbours(lab: Lab) -> None:
+    """Both sides forget who has which IPv6 address, and have to ask again."""
+    for namespace, interface in ((lab.host, INTERFACE), (lab.client, CLIENT_INTERFACE)):
+        namespace.run("ip", "-6", "neigh", "flush", "dev", interface)
+
+
+def neighbour(lab: Lab) -> str:
+    """The state of the host's IPv6 address among the client's neighbours."""
+    found = json.loads(lab.client.run("ip", "-6", "-j", "neigh", "show", HOST6, "dev", CLIENT_INTERFACE) or "[]")
+    return ", ".join(state for one in found for state in one["state"]) or "unknown"
 
 
 def median_ms(times: Iterable[float | None]) -> float:
@@ -67,24 +79,10 @@ def median_ms(times: Iterable[float | None]) -> float:
     return statistics.median([one for one in times if one is not None] or [float("nan")]) * 1e3
 
 
-def web_status(lab: Lab) -> str:
-    """The first line of the web server's answer, "" if it gave none."""
-    try:
-        with (
-            entered(lab.client.path),
-            socket.create_connection((HOST, WEB_PORT), PATIENCE_S) as client,
-        ):
-            client.settimeout(5)
-            client.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            return client.recv(200).decode().partition("\r\n")[0]
-    except OSError:
-        return ""
-
-
 def tracked(lab: Lab) -> int:
     """Entries for redis connections in the host's conntrack table, of both families."""
     listed = [lab.host.run("conntrack", "-L", "-f", family, "-p", "tcp") for family in ("ipv4", "ipv6")]
-    return sum(f"dport={REDIS_PORT} " in line for text in listed for line in text.splitlines())
+    return sum(f"dport={flood.PORT} " in line for text in listed for line in text.splitlines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +110,7 @@ class Enforced:
     id: int | None
     where: str
     is_enforced: bool
-    packets: dict[tuple[str, int], int]
-    notes: list[str]
+    packets: dict[tuple[str, int | None], int]
 
 
 def enforced(lab: Lab) -> Enforced:
@@ -129,7 +126,7 @@ def enforced(lab: Lab) -> Enforced:
         if count["direction"] == "ingress"
     }
     where, program = one["acceleration"], one["program_id"]
-    return Enforced(one["program_name"] or "", program, where, one["is_enforced"], counted, answer["notes"])
+    return Enforced(one["program_name"] or "", program, where, one["is_enforced"], counted)
 
 
 def watch_flood(lab: Lab) -> None:
@@ -224,43 +221,3 @@ def dropped_by_driver(lab: Lab) -> int:
 def first(net: str) -> str:
     """The first address of a net that a host could have."""
     return net.partition("/")[0].removesuffix(".0").removesuffix("::") + (".1" if "." in net else "::1")
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Connections made in the background for as long as a block lasts: one after another, `pause_s` apart."""
-
-    lab: Lab
-    source: tuple[str, str] = ("", "")
-    """The client's address for IPv4 and IPv6, if it matters which."""
-    pause_s: float = 0.005
-    patience_s: float = PATIENCE_S
-    times: list[float | None] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._make, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        if self._thread:
-            self._thread.join(5)
-
-    def _make(self) -> None:
-        # A thread's own; on a machine with one CPU everything shares it.
-        os.sched_setaffinity(0, os.sched_getaffinity(0) - {flood_cpu()} or {flood_cpu()})
-        with entered(self.lab.client.path):
-            while not self._over.is_set():
-                family = len(self.times) % 2
-                self.times.append(ping((HOST, HOST6)[family], self.source[family], self.patience_s))
-                time.sleep(self.pause_s)
-
-    @property
-    def answered(self) -> int:
-        """Connections on which redis answered."""
-        return len([one for one in self.times if one is not None])

@@ -1,7 +1,8 @@
 """Two network namespaces that play client and host, the processes in them, and the way to get rid of it all.
 
     client ns                        host ns
-    eth0 10.99.0.2, fd99::2  ═veth═  ens4 10.99.0.1, fd99::1      redis-server, a web server, tortie agent
+    eth0 10.99.0.2, fd99::2  ═veth═  ens4 10.99.0.1, fd99::1
+    servers that the host uses       redis, a web server, a stand-in for ssh, tortie agent
 
 Whatever is made is written down in the lab's folder first, so that a lab that was kept, or whose maker was killed, can
 be removed by `demo.py --clean`. Nothing outside of the two namespaces and the folder is touched.
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -178,15 +180,27 @@ class Lab:
         self._write_down()
         return started
 
-    def start_agent(self) -> None:
-        """Start an agent for the host's namespace, and wait until it answers."""
+    def start_agent(self) -> float:
+        """Start an agent for the host's namespace, and wait until it answers; the seconds until it did.
+
+        It answers only when everything that is stored is enforced.
+        """
+        started = time.monotonic()
         where = ("--node", NODE, "--datastore", self.datastore, "--socket", self.socket)
         self._agent = agent = self.start(self.host, TORTIE, "agent", "run", *where, log="agent.log")
-        deadline = time.monotonic() + 15
-        while self.tortie("status").returncode == 7:
-            if agent.poll() is not None or time.monotonic() > deadline:
+        while not self._is_answering():
+            if agent.poll() is not None or time.monotonic() > started + 15:
                 raise LabError(f"the agent does not answer; it said:\n{self.agent_log.read_text()}")
-            time.sleep(0.05)
+            time.sleep(0.001)
+        return time.monotonic() - started
+
+    def _is_answering(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(os.fspath(self.socket))
+            except OSError:
+                return False
+        return True
 
     def kill_agent(self) -> None:
         """Kill the agent as the kernel does when memory is short: without a warning."""

@@ -1,12 +1,15 @@
 """What a person sees: steps with check marks on standard error as they happen, then one table on standard output."""
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+SCREEN_LINES, SCREEN_COLUMNS = 24, 110
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,13 @@ class Report:
         """Something worth knowing, that proves nothing."""
         self._progress.print(Text(f"    {text}", style="dim"))
 
+    def screen(self, text: str) -> None:
+        """A document, or what a command printed: as it is, but cut to a screen."""
+        lines = [part for line in text.rstrip().splitlines() for part in _wrapped(line)]
+        cut = [f"... and {len(lines) - SCREEN_LINES + 1} lines more"] if len(lines) > SCREEN_LINES else []
+        for line in [*lines[: SCREEN_LINES - len(cut)], *cut]:
+            self._progress.print(Text(f"    │ {line}".rstrip(), style="cyan"))
+
     def problem(self, text: str) -> None:
         """Something went wrong."""
         self._progress.print(Text.assemble(("  ✘ ", "bold red"), text))
@@ -73,6 +83,12 @@ class Report:
             drawn.add_row(*(Text(cell) for cell in row), style=None if one.holds else "bold red")
         console.print()
         console.print(drawn)
+
+
+def _wrapped(line: str) -> list[str]:
+    """The line, in as many as it takes."""
+    line = line.rstrip()
+    return textwrap.wrap(line, SCREEN_COLUMNS, subsequent_indent=" " * 8) if len(line) > SCREEN_COLUMNS else [line]
 
 
 def _plain(rows: Sequence[tuple[str, ...]]) -> None:

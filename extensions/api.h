@@ -33,5 +33,6 @@ void tables_fill(struct tables *t, int table, void *memory);
 void tables_settle(struct tables *t, u32 results_limit, u32 changes);
 u32 tables_result(const struct tables *t, u32 i, struct tables_outcome *out);
 int tables_change_host(struct tables *t, int side, u32 version, u64 high, u64 low, u32 atom, u32 is_member);
+u64 tables_sum(const void *memory, u64 bytes);
 
 #endif

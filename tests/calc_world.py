@@ -179,6 +179,7 @@ def _settings(rng: Random) -> Event:
         conntrack_timeouts=rng.choice((None, {}, {"tcpSynSent": 5.0, "udpTimeout": None}, {"tcpFinsSeen": None})),
         conntrack_size=rng.choice((None, 0, 1000)),
         drops_invalid=rng.choice((None, True, False)),
+        may_use_xdp=rng.choice((None, None, True, False)),
     )
 
 
@@ -262,6 +263,7 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
             is_wildcard=endpoint.interface_name == "*",
             tiers=_tiers(chosen, world),
             profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
+            may_use_xdp=_may_use_xdp(world),
         )
     rules = [rule for policy in active.values() for direction in policy.governs for rule in policy.rules(direction)]
     for name in {name for endpoint in governed.values() for name in endpoint.profiles} & known.keys():
@@ -301,6 +303,10 @@ def _tracking(world: Mapping[Slot, Value]) -> TrackingSettings:
         timeouts = replace(timeouts, tcp_fins_seen_s=kernel.get("nf_conntrack_tcp_timeout_time_wait", 30.0))
     drops_invalid = _setting(world, "drops_invalid", True) is True
     return TrackingSettings(timeouts=timeouts, size=size or 512_000, drops_invalid=drops_invalid)
+
+
+def _may_use_xdp(world: Mapping[Slot, Value]) -> bool:
+    return _setting(world, "may_use_xdp", True) is True
 
 
 def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:

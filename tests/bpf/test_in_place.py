@@ -144,7 +144,8 @@ def running(case: Case, *, backend: str = "auto") -> tuple[Running, Loaded]:
     loaded = load(case, backend=backend)
     index = RuleIndex({Stage.UNTRACKED: loaded.refs})
     installed = Installed.open(bpf.program_info(loaded.generation.program_fd).id, "xdp")
-    return Running(loaded.generation.plan, index, installed, loaded.generation.classifiers, loaded.generation), loaded
+    made = loaded.generation
+    return Running(made.plan, index, installed, made.classifiers, made, made.seal), loaded
 
 
 @pytest.mark.root

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -546,3 +547,70 @@ def test_cleanup_removes_exactly_what_is_ours(bpffs: Path) -> None:
         assert before == host.run("nft", "list", "ruleset")
         assert "xdp" not in host.link()
         assert not bpf.is_bpffs(bpffs)
+
+
+def test_packets_go_to_tc_and_back_to_xdp_on_request_without_one_that_nobody_judges(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        denied = endpoint(host, DENY)
+        driver.take(Delta(endpoints={host.interface: denied}, failsafes=Failsafes()))
+        driver.apply()
+        with peer.entered(), socket.socket(socket.AF_INET, socket.SOCK_RAW, TCP) as raw:
+            syn = (40_000).to_bytes(2) + PORT.to_bytes(2) + bytes(8) + b"\x50\x02" + bytes(6)
+            stop = time.monotonic() + 1.5
+            turns = 0
+            sent = 0
+            while time.monotonic() < stop:
+                for _ in range(20):
+                    raw.sendto(syn, (host.address, 0))
+                    sent += 1
+                with host.entered():
+                    turns += 1
+                    driver.take(Delta(endpoints={host.interface: replace(denied, may_use_xdp=turns % 2 == 0)}))
+                    report = driver.apply()
+                    assert (report.failed, report.changed) == ({}, (host.interface,))
+                    (status,) = driver.status()
+                    wanted = Acceleration.XDP if turns % 2 == 0 else Acceleration.TC
+                    assert status.acceleration is wanted, status.reason
+        time.sleep(0.1)
+        assert turns > 4
+        counted = sum(one.packets for one in driver.counters()[0] if one.rule.policy == DENY.key)
+        assert counted >= sent  # while both hooks judge, XDP drops and tc never sees it
+        assert "xdpEnabled" in status.reason or status.acceleration is Acceleration.XDP
+        assert host.run("ss", "-Htn", "state", "syn-recv") == ""
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_replacing_the_egress_table_drops_nothing_that_no_rule_denies(bpffs: Path, version: int) -> None:
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver:
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        with host.entered():
+            sender = socket.socket(family, socket.SOCK_DGRAM)
+        target = (peer.address if version == 4 else peer.address6, 9)
+        stop, refused_by, sent = threading.Event(), [], 0
+
+        def send() -> None:
+            nonlocal sent
+            while not stop.is_set():
+                try:
+                    sender.sendto(b"x", target)
+                    sent += 1
+                except ConnectionRefusedError:  # nobody listens there, which the peer says at times
+                    pass
+                except OSError as error:
+                    refused_by.append(error)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            for turn in range(60):
+                port = (PortRange(8080 + turn % 2, 8080 + turn % 2),)
+                other = Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.SOURCE, port)))
+                with host.entered():
+                    state = endpoint(host, policy((), (other,)))
+                    driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
+                    assert driver.apply().failed == {}
+        finally:
+            stop.set()
+            thread.join()
+            sender.close()
+        assert (refused_by[:3], sent > 1000) == ([], True)

@@ -118,7 +118,11 @@ table inet tortie {
 		meta l4proto 6 th sport 6379 counter name r0 meta mark set meta mark | 0x00100000 notrack accept
 		ip frag-off & 0x1fff != 0 goto e0_later
 		frag frag-off != 0 goto e0_later
-		meta l4proto vmap { 6 : goto e0_ports, 17 : goto e0_ports, 132 : goto e0_ports, 1 : goto e0_icmp, 58 : goto e0_icmp }
+		meta l4proto 6 goto e0_ports
+		meta l4proto 17 goto e0_ports
+		meta l4proto 132 goto e0_ports
+		meta l4proto 1 goto e0_icmp
+		meta l4proto 58 goto e0_icmp
 		meta l4proto != { 6, 17, 132, 1, 58 } goto e0_policy
 		counter name e0_malformed drop
 	}
@@ -131,7 +135,7 @@ table inet tortie {
 		meta mark & 0x00100000 != 0 meta mark set meta mark & 0xffefffff notrack
 	}
 }
-"""  # noqa: E501
+"""
 
 
 def test_a_table_reads_like_this() -> None:

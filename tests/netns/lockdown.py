@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,12 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frames import checksum
 from netns import Namespace, veth_pair
 from tortie.apps.absorb import absorb
 from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.calc import Engine
 from tortie.dataplane.driver import ApplyReport
 from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.kernel import bpf
 from tortie.kernel.netns import cookie
 from tortie.model.desired import Delta
 from tortie.model.policy import DEFAULT_ALLOW
@@ -201,6 +205,20 @@ def local_host(**pair: Any) -> Iterator[LocalHost]:
                 subprocess.run(["umount", "--lazy", bpffs], check=True)
 
 
+@contextmanager
+def foreign_xdp(host: Namespace) -> Iterator[None]:
+    """Another's XDP program on the host's interface, which passes everything: ours has to be content with tc."""
+    with host.entered(), bpf.ObjectFile(OBJECTS / "root.bpf.o") as foreign:
+        for name in foreign.program_names:
+            foreign.set_autoload(name, name == "xdp_root")
+        foreign.load()
+        link = bpf.attach_xdp(foreign.program_fd("xdp_root"), host.ifindex)
+    try:
+        yield
+    finally:
+        os.close(link)
+
+
 # ---- an agent as a process
 
 
@@ -345,11 +363,33 @@ def connects(
         return True
 
 
-def packet_socket(where: Namespace) -> socket.socket:
-    """A socket that sends frames from there and, bound to a protocol, catches them."""
+def pings(source: Namespace, address: str, *, patience_s: float = PATIENCE_S) -> bool:
+    """Whether an echo request from there is answered."""
+    is_four = ":" not in address
+    with source.entered():
+        kind = (socket.AF_INET, socket.IPPROTO_ICMP) if is_four else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
+        echo = socket.socket(kind[0], socket.SOCK_RAW, kind[1])
+    request = struct.pack("!BBHHH", 8 if is_four else 128, 0, 0, os.getpid() & 0xFFFF, 1)
+    if is_four:  # the kernel adds the checksum to the other one
+        request = request[:2] + checksum(request).to_bytes(2, "big") + request[4:]
+    with echo:
+        echo.settimeout(patience_s)
+        try:
+            echo.sendto(request, (address, 0))
+            while True:
+                answer = echo.recv(200)[20 if is_four else 0 :]
+                if answer[0] == (0 if is_four else 129) and answer[4:8] == request[4:8]:
+                    return True
+        except OSError:
+            return False
+
+
+def packet_socket(where: Namespace, *, hears: bool = False) -> socket.socket:
+    """A socket that sends frames from there, and hears those that arrive if asked to."""
     with where.entered():
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    made.bind((where.interface, 0))
+    made.bind((where.interface, 3 if hears else 0))
+    made.settimeout(2)
     return made
 
 

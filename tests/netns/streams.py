@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from multiprocessing.process import BaseProcess
 
-from lockdown import packet_socket
-
 from frames import checksum
+from lockdown import packet_socket
 from netns import Namespace
 
 MOST = 2_000_000
@@ -52,11 +51,15 @@ class Streams:
     def settled(self) -> int:
         """The number sent until now, once those have arrived that will."""
         first = self.sent
-        deadline = time.monotonic() + 5
-        while self.sent < first + 100:
-            assert self._process.is_alive() and time.monotonic() < deadline, "the streams have stopped"
-            time.sleep(0.002)
+        self.go_on(100)
         return first
+
+    def go_on(self, packets: int) -> None:
+        """Wait until so many more were sent on each stream."""
+        until, deadline = self.sent + packets, time.monotonic() + 10
+        while self.sent < until:
+            assert self._process.is_alive() and time.monotonic() < deadline, "the streams have stopped"
+            time.sleep(0.0005)
 
     def arrived(self, stream: Stream, first: int, last: int) -> bytes:
         """For each packet of that range 1 if it arrived, else 0."""

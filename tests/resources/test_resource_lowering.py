@@ -298,6 +298,8 @@ def test_connection_tracking_is_lowered() -> None:
     }
     assert (value.conntrack_size, value.drops_invalid) == (-1, False)
     assert settings({"disableConntrackInvalidCheck": False}).drops_invalid is True
+    assert settings({"xdpEnabled": False}).may_use_xdp is False
+    assert settings({}).may_use_xdp is None
 
 
 def test_nothing_said_of_connection_tracking_leaves_it_to_weaker_levels() -> None:

@@ -42,6 +42,7 @@ struct config {
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
 	u32 drops_invalid;
+	u32 trusts_mark;                 /* leaving: untracked policy is decided before, and the mark bit says "allowed" */
 	struct timeouts timeouts;
 	struct classifier untracked, normal;
 };

@@ -338,6 +338,13 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 	struct packet *p = &c->packet;
 	u32 end = c->end & 1, state = f->state;
 
+	if (p->protocol == TCP && state == FLOW_ESTABLISHED && p->fragment == WHOLE &&
+	    !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {       /* nearly every packet there is */
+		if (f->seen != c->now)
+			f->seen = c->now;
+		note_sequence(f, p, end);
+		return;
+	}
 	if (p->protocol == TCP && p->tcp_flags & TCP_RST) {
 		if (state < FLOW_CLOSED && reset_fits(f, p, end)) {
 			f->seen = now_of(c);

@@ -25,7 +25,7 @@ static __always_inline void fragment_key(struct fragment_key *key, const struct 
 
 /* Keeps protocol, ports and flags of a first fragment, or gives them to a later one: what is remembered is not the
  * verdict, so later fragments are judged, and counted, by the policy of their own moment. Global: verified once. */
-__noinline int fragment_ports(u32 unused)
+__noinline int fragment_ports(enum fragment which)
 {
 	struct scratch *c = scratch_get();
 	struct fragment_key key;
@@ -34,7 +34,7 @@ __noinline int fragment_ports(u32 unused)
 	if (!c)
 		return 0;
 	fragment_key(&key, &c->packet);
-	if (c->packet.fragment == FIRST) {
+	if (which == FIRST) {
 		ports.protocol = c->packet.protocol;
 		ports.sport = c->packet.sport;
 		ports.dport = c->packet.dport;
@@ -73,8 +73,11 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer o
 	forget();
 	if (reason != PARSED)
 		return WORD(reason, reason == REASON_MALFORMED ? VERDICT_DENY : VERDICT_CONTINUE);
-	if (p->fragment != WHOLE)
-		fragment_ports(0);
+	if (p->fragment != WHOLE) {
+		if (cfg.normal.used && p->fragment == FIRST)
+			parse_state(ctx, c);
+		fragment_ports(p->fragment);
+	}
 	forget();
 	if (p->protocol == ICMPV6 && p->version == 6 && p->fragment != LATER && is_essential(p->dport >> 8, p->hop_limit))
 		return WORD(REASON_ESSENTIAL_ICMPV6, VERDICT_CONTINUE);
@@ -88,8 +91,11 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer o
 			return word;
 		if (word >> 3 >= REASON_BASE)        /* rules were met on the way, though none decided */
 			record(ctx, c, word);
-		forget();
 	}
+	forget();
+	if (cfg.normal.used && p->fragment == WHOLE)
+		parse_state(ctx, c);
+	forget();
 	if (!cfg.normal.used)
 		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);      /* neither stage: no generation is so */
 	return tracked(ctx, c);

@@ -80,10 +80,15 @@ static __always_inline int payload_of(u16 field, u32 header)
 	return length ? length - header : UNSAID;
 }
 
-/* What only the connection table looks at. Flags that are not all there are none, which no connection has. */
-static __always_inline void parse_state(struct packet *p, struct scratch *c, void *data, u8 *h, void *end)
+/* What only the connection table looks at, of a packet that shows its transport header at scratch.offset. Flags that are
+ * not all there are none, which no connection has. Read after untracked policy, so that what that decides does not pay. */
+static __always_inline void parse_state(context_t *ctx, struct scratch *c)
 {
-	c->offset = (void *)h - data;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct packet *p = &c->packet;
+	u8 *h = data + (c->offset & MAX_OFFSET);
+
+	p->tcp_flags = 0;
 	if (p->protocol == TCP) {
 		int length;
 
@@ -155,7 +160,6 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 	p->fragment_id = 0;
 	p->sport = 0;
 	p->dport = 0;
-	p->tcp_flags = 0;
 	if (ethertype == bpf_htons(ETH_P_IP)) {
 		u16 place;
 		u32 length;
@@ -229,7 +233,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		return REASON_MALFORMED;
 	}
 	if (cfg.normal.used)
-		parse_state(p, c, data, h, end);
+		c->offset = (void *)h - data;
 	return PARSED;
 }
 

@@ -266,7 +266,9 @@ class Engine:
         return {
             name
             for name in before.keys() | governors.keys()
-            if before.get(name) is not governors.get(name) or self._states[name].interface != self._interfaces.get(name)
+            if before.get(name) is not governors.get(name)
+            or self._states[name].interface != self._interfaces.get(name)
+            or self._states[name].may_use_xdp != self._may_use_xdp
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -285,6 +287,10 @@ class Engine:
         for name in sorted(_profiles_of(before) | active):
             self._active_sets.hold(profile_key(name), active.get(name))
         return {name for name, found in self._listed.items() if found is not before.get(name)}
+
+    @property
+    def _may_use_xdp(self) -> bool:
+        return self._host is None or self._host.may_use_xdp
 
     def _profile(self, name: str) -> Profile | MissingProfile:
         return BUILT_IN_PROFILES.get(name) or self._profiles.get(name) or MissingProfile(name)
@@ -320,6 +326,7 @@ class Engine:
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],
             profiles=self._listed[governor.name],
+            may_use_xdp=self._may_use_xdp,
         )
 
 
@@ -328,7 +335,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     return (
         new.tiers is old.tiers
         and new.interface == old.interface
-        and (new.endpoint, new.is_wildcard, new.profiles) == (old.endpoint, old.is_wildcard, old.profiles)
+        and (new.endpoint, new.is_wildcard, new.profiles, new.may_use_xdp)
+        == (old.endpoint, old.is_wildcard, old.profiles, old.may_use_xdp)
     )
 
 

@@ -43,6 +43,7 @@ class HostSettings:
     interface_prefixes: tuple[str, ...] = WORKLOAD_PREFIXES
     interface_exclude: tuple[str, ...] = EXCLUDED_INTERFACES
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    may_use_xdp: bool = True
 
     def excludes(self, interface: str) -> bool:
         """Whether an interface is excluded from being a host endpoint."""
@@ -78,6 +79,7 @@ def merge(documents: Mapping[str, FelixSettings], node: str, kernel: Mapping[str
             size=_size(_first((level.conntrack_size for level in levels), DEFAULT_TABLE_SIZE)),
             drops_invalid=_first((level.drops_invalid for level in levels), host.tracking.drops_invalid),
         ),
+        _first((level.may_use_xdp for level in levels), host.may_use_xdp),
     )
 
 

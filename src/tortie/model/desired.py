@@ -53,7 +53,8 @@ class EndpointState:
     """What one interface enforces.
 
     `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order. `profiles`
-    follow after the last tier of the normal class; behind them everything is denied.
+    follow after the last tier of the normal class; behind them everything is denied. `may_use_xdp`: where the driver
+    has a choice of hooks, XDP is one of them.
     """
 
     interface: Interface
@@ -61,6 +62,7 @@ class EndpointState:
     is_wildcard: bool = False
     tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
     profiles: tuple[Profile | MissingProfile, ...] = ()
+    may_use_xdp: bool = True
 
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""

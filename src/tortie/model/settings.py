@@ -41,6 +41,7 @@ class FelixSettings:
     conntrack_timeouts: Mapping[str, float | None] | None = None
     conntrack_size: int | None = None
     drops_invalid: bool | None = None
+    may_use_xdp: bool | None = None
 
 
 def interface_pattern(entry: str) -> re.Pattern[str]:

@@ -253,7 +253,8 @@ class Pump:
             for reason in reasons:
                 log.warning("%s: %s; the last good state stays", interface, reason)
         if is_resync:
-            self._resync_floor = finished + RESYNC_SHARE * (finished - started)
+            # a repair takes longer than a look, and whoever broke one thing may break the next
+            self._resync_floor = finished + (0.0 if report.repaired else RESYNC_SHARE * (finished - started))
             self._resync_at = max(finished + RESYNC_S, self._resync_floor)
         outcome = Outcome(revision=self.revision, refused=report.refused, failed=report.failed, apply_ms=elapsed_ms)
         self.outcomes.publish(outcome)

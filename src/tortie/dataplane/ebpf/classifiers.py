@@ -100,12 +100,19 @@ class Classifiers:
             part.prefix + table: size for part in self.parts for table, size in part.classifier.sizes().items() if size
         }
 
-    def fill(self, name: str, memory: object) -> bool:
-        """Write a map's memory; whether it has to stay open, because members change in it."""
-        part = next(part for part in reversed(self.parts) if name.startswith(part.prefix))
-        table = name.removeprefix(part.prefix)
+    def fill(self, name: str, memory: object) -> None:
+        """Write a map's memory. That of tables that can change has to stay open."""
+        part, table = self._table(name)
         part.classifier.fill(table, memory)
-        return table in LIVE_TABLES
+
+    def can_change(self, name: str) -> bool:
+        """Whether members are added to that map in place."""
+        part, table = self._table(name)
+        return table in LIVE_TABLES and bool(part.classifier.atoms)
+
+    def _table(self, name: str) -> tuple[Part, str]:
+        part = next(part for part in reversed(self.parts) if name.startswith(part.prefix))
+        return part, name.removeprefix(part.prefix)
 
     def settle(self) -> None:
         """Free what `fill` copied."""

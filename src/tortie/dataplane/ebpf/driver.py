@@ -120,8 +120,9 @@ class EbpfDriver:
         for name, plane in self._planes.items():
             try:
                 repaired += [f"{name}: {what}" for what in plane.repair()]
+                if plane.is_tampered:
+                    self._intent.dirty.add(name)
                 if plane.could_have_xdp():
-                    plane.release()
                     self._intent.dirty.add(name)
                     repaired.append(f"{name}: XDP is free again")
             except KernelError as error:
@@ -306,7 +307,7 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(with_kernels_own=True)
-        changed = plane.enforce(index, plans)
+        changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
         if is_first:  # and what has begun meanwhile
             self._take_over(with_kernels_own=False)
         self._intent.done(name, state)
@@ -383,6 +384,8 @@ class EbpfDriver:
                     else:
                         rules.append(RuleCount(name, direction, what, count))
         for key, count in self._table.counts().items():
+            if key.interface not in self._planes:  # policy of an endpoint that is gone
+                continue
             match key:
                 case RuleKey(interface=interface, rule=rule):
                     rules.append(RuleCount(interface, Direction.EGRESS, rule, count))

@@ -129,11 +129,18 @@ class FlowTables:
         bpf.pin(fd, self._folder / name)
 
     def repair(self) -> tuple[str, ...]:
-        """Pin again what others unpinned; what that was."""
+        """Pin again what others unpinned, put back the host addresses that they changed; what that was."""
+        repaired = []
         gone = [name for name in self._maps if not (self._folder / name).exists()]
         for name in gone:
             self._pin(name, self._maps[name].fd)
-        return (f"pins of the connection table ({', '.join(gone)})",) if gone else ()
+        if gone:
+            repaired.append(f"pins of the connection table ({', '.join(gone)})")
+        if self._known is not None and (found := self._read_addresses()) != self._known:
+            wanted, self._known = self._known, found
+            self._write_addresses(wanted)
+            repaired.append("host addresses")
+        return tuple(repaired)
 
     def move(self, folder: Path) -> None:
         """Have the pins in another folder from the next repair on."""
@@ -143,14 +150,23 @@ class FlowTables:
 
     def set_addresses(self, addresses: HostAddresses) -> None:
         """Tell the programs which addresses are this host's: new ones before old ones go."""
-        fd = self._maps["local"].fd
         wanted = {_local_key(version, address) for version, address in addresses.unicast}
         wanted |= {_local_key(4, address) for address in addresses.broadcast}
         if self._known is None:
-            self._known = set(bpf.keys(fd))
-        for key in wanted - self._known:
+            self._known = self._read_addresses()
+        self._write_addresses(wanted)
+
+    def _read_addresses(self) -> set[bytes]:
+        fd, size = self._maps["local"].fd, _shapes()["local"].key_size
+        return {
+            bytes(keys[at * size : (at + 1) * size]) for keys, _, count in bpf.read_batches(fd) for at in range(count)
+        }
+
+    def _write_addresses(self, wanted: set[bytes]) -> None:
+        fd, known = self._maps["local"].fd, self._known or set()
+        for key in wanted - known:
             bpf.update(fd, key, b"\1\0\0\0")
-        for key in self._known - wanted:
+        for key in known - wanted:
             bpf.delete(fd, key)
         self._known = wanted
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.classifiers import STAGE_TABLES, Classifiers
 from tortie.dataplane.ebpf.compile import Block, Members, digest
+from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
@@ -65,7 +66,8 @@ class TrackingPlan:
 class Plan:
     """Everything a generation is made of. Equal digests mean equal tables and program.
 
-    `stages` has the normal class exactly where `tracking` is given.
+    `stages` has the normal class exactly where `tracking` is given. `trusts_mark`: untracked policy of leaving packets
+    is decided elsewhere, and the mark bit says what it allowed.
     """
 
     stages: Mapping[Stage, tuple[tuple[Block, ...], ...]]
@@ -73,6 +75,7 @@ class Plan:
     failsafes: Failsafes
     vlans: frozenset[int]
     tracking: TrackingPlan | None
+    trusts_mark: bool
     digest: bytes
 
     @classmethod
@@ -83,11 +86,13 @@ class Plan:
         failsafes: Failsafes,
         vlans: frozenset[int] = frozenset(),
         tracking: TrackingPlan | None = None,
+        *,
+        trusts_mark: bool = False,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
-            found = [object_digest(), repr(failsafes).encode(), repr(sorted(vlans)).encode()]
+            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark)).encode()]
             if tracking is not None:
                 ids = sorted((name, shared.id) for name, shared in tracking.maps.items())
                 found.append(repr((ids, tracking.timeouts, tracking.drops_invalid)).encode())
@@ -102,7 +107,7 @@ class Plan:
             return found
 
         kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
-        return cls(kept, members, failsafes, vlans, tracking, digest(parts()))
+        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, digest(parts()))
 
 
 @cache
@@ -117,7 +122,7 @@ class Generation:
     def __init__(self, plan: Plan, door: str, *, mark_bit: int, backend: str = "auto", has_frags: bool = True) -> None:
         self.plan, self.door = plan, door
         self.classifiers = Classifiers(plan.stages, plan.members, backend=backend)
-        self._views: list[mmap.mmap] = []
+        self.seal = Seal({})
         self.object = bpf.ObjectFile(OBJECTS / f"{door}.bpf.o")
         try:
             self._load(mark_bit=mark_bit, has_frags=has_frags)
@@ -145,17 +150,24 @@ class Generation:
         obj.load()
 
     def _fill(self) -> None:
+        open_views: dict[str, mmap.mmap] = {}
         for name, size in self.classifiers.sizes().items():
-            view = bpf.map_view(self.object.map_fd(name), size)
-            if self.classifiers.fill(name, view):
-                self._views.append(view)
+            fd = self.object.map_fd(name)
+            view = bpf.map_view(fd, size)
+            self.classifiers.fill(name, view)
+            if self.classifiers.can_change(name):
+                open_views[name] = view
             else:
                 view.close()
+                bpf.freeze(fd)
+        self.seal = Seal(open_views)
         for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(self.plan.failsafes), strict=True):
             if data:
-                view = bpf.map_view(self.object.map_fd(name), len(data))
+                fd = self.object.map_fd(name)
+                view = bpf.map_view(fd, len(data))
                 view[:] = data
                 view.close()
+                bpf.freeze(fd)
 
     @property
     def program_fd(self) -> int:
@@ -169,9 +181,7 @@ class Generation:
     def close(self) -> None:
         """Let go of everything; what the kernel references lives on."""
         self.classifiers.close()
-        for view in self._views:
-            view.close()
-        self._views.clear()
+        self.seal.close()
         self.object.close()
 
 
@@ -194,6 +204,7 @@ def describe(obj: bpf.ObjectFile, plan: Plan, classifiers: Classifiers) -> tuple
         "vlan_count": len(plan.vlans),
         "vlans": bytes(vlans),
         "digest": plan.digest,
+        "trusts_mark": int(plan.trusts_mark),
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)

@@ -27,6 +27,7 @@ from tortie.model.packet import Direction
 TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
 """Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
 so that other programs of the same priority stay."""
+NO_XDP_WANTED = "tc, because FelixConfiguration says xdpEnabled: false"
 _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
 _NAMES = ("slot", "xdp", "tc", "out_slot", "out")
@@ -53,11 +54,15 @@ class Hooks:
         self.acceleration = Acceleration.NONE
         self.reason = ""
         self._fds: dict[str, int] = {}
+        self._roots_seen: dict[str, int] = {}
+        """Ids of the roots that the links ran when we last looked."""
 
     # ---- made
 
     @classmethod
-    def attach(cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int]) -> Hooks:
+    def attach(
+        cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int], *, may_use_xdp: bool = True
+    ) -> Hooks:
         """Attached hooks, natively in XDP where the interface takes it, else in tc.
 
         `load(door)` gives the descriptor of the policy program to start with. Raises: KernelError, and whatever `load`
@@ -67,15 +72,14 @@ class Hooks:
         try:
             # leaving first: it is what remembers the flows whose answers arrive
             hooks.attach_out(load("egress"))
-            try:
-                hooks._attach_xdp(load)
-            except KernelError as error:
-                hooks._drop("slot", "xdp", "tc")
-                if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
-                    raise
-                hooks.reason = f"no native XDP: {error.detail or error}"
+            if may_use_xdp:
+                hooks._try_xdp(load)
+            else:
+                hooks.reason = NO_XDP_WANTED
+            if hooks.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
             hooks._pin()
+            hooks._replaced()
         except BaseException:
             hooks.detach()
             raise
@@ -88,6 +92,53 @@ class Hooks:
             self._to_tc(roots.program_fd("tc_out"), bpf.Hook.EGRESS)
         if self.acceleration is not Acceleration.NONE:
             self._pin()
+
+    def move(self, wanted: Acceleration, load: Callable[[str], int]) -> bool:
+        """Have arriving packets judged at the other hook, if it can be had; whether that is so now.
+
+        Both hooks judge for a moment, and no packet meets none. Raises: KernelError; the hook before goes on.
+        """
+        kept = Hooks(self.folder, self.index, self.traits)
+        for name in ("slot", "xdp", "tc"):
+            if name in self._fds:
+                kept._fds[name] = self._fds.pop(name)
+        before, self.acceleration = self.acceleration, Acceleration.NONE
+        try:
+            if wanted is Acceleration.XDP:
+                self._try_xdp(load)
+            else:
+                self._attach_tc(load)
+                self.reason = NO_XDP_WANTED
+        except BaseException:
+            self._return(kept, before)
+            raise
+        if self.acceleration is Acceleration.NONE:
+            self._return(kept, before)
+            return False
+        for name in ("xdp", "tc"):
+            if name in kept._fds:
+                bpf.detach(kept._fds[name])
+        for name in ("slot", "xdp", "tc"):
+            (self.folder / name).unlink(missing_ok=True)
+        kept.close()
+        self._pin()
+        return True
+
+    def _return(self, kept: Hooks, acceleration: Acceleration) -> None:
+        self._drop("slot", "xdp", "tc")
+        self._fds |= kept._fds
+        self.acceleration = acceleration
+
+    def _try_xdp(self, load: Callable[[str], int]) -> None:
+        """Attach natively in XDP where the interface takes it; else leave nothing behind but the reason."""
+        try:
+            self._attach_xdp(load)
+        except KernelError as error:
+            self._drop("slot", "xdp", "tc")
+            self.acceleration = Acceleration.NONE
+            if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
+                raise
+            self.reason = f"no native XDP: {error.detail or error}"
 
     def _attach_xdp(self, load: Callable[[str], int]) -> None:
         with self._roots("xdp_root") as roots:
@@ -161,6 +212,7 @@ class Hooks:
                 missing.discard("out")
             if not missing and hooks.installed_program(Direction.INGRESS):
                 hooks._renew_roots()
+                hooks._replaced()
                 return hooks
         except KernelError:
             pass
@@ -228,11 +280,24 @@ class Hooks:
                 gone.append(name)
         return tuple(gone)
 
+    def _replaced(self) -> tuple[str, ...]:
+        """Links that others gave another program since we last looked."""
+        running = {name: bpf.link_info(self._fds[name]).program_id for name in self._programs()}
+        seen, self._roots_seen = self._roots_seen, running
+        return tuple(name for name, program in running.items() if seen.get(name, program) != program)
+
     def repair(self) -> tuple[str, ...]:
-        """Attach and pin again what is gone; what was. Raises: KernelError; what is still attached stays."""
+        """Attach and pin again what is gone or replaced; what was. Raises: KernelError; what is left attached stays."""
         repaired = []
+        for name in self._replaced():
+            self._roots_seen.pop(name)
+            program = self._programs()[name]
+            with self._roots(program) as roots:
+                bpf.link_update(self._fds[name], roots.program_fd(program))
+            repaired.append(f"{program} on interface {self.index}, which ran another program")
         for name in self.missing():
             self._drop(name)
+            self._roots_seen.pop(name, None)
             (self.folder / name).unlink(missing_ok=True)
             program = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}[name]
             with self._roots(program) as roots:

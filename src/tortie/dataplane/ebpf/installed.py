@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
-from tortie.dataplane.ebpf.classifiers import STAGE_TABLES
+from tortie.dataplane.ebpf.classifiers import STAGE_TABLES, Classifiers
 from tortie.dataplane.ebpf.generation import EVENTS_BYTES, FLOW_MAPS, OBJECTS, read_counters
+from tortie.dataplane.ebpf.seal import Seal
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -54,6 +55,28 @@ class Installed:
             offset, size = obj.layout("config")["digest"]
             config = self._constant(obj, "cfg")
             return config[offset : offset + size] if config else b""
+
+    def holds(self, classifiers: Classifiers) -> bool:
+        """Whether the tables are those of the classifiers. They are not where members changed in place, even if they
+        changed back, or where others edited them.
+
+        Because: the digest says what a generation was made of, not what became of it.
+        """
+        for name, size in classifiers.sizes().items():
+            if name not in self.maps:
+                return False
+            wanted = bytearray(size)
+            classifiers.fill(name, wanted)
+            if bpf.read_array(self.maps[name])[:size] != wanted:
+                return False
+        return True
+
+    def seal(self, classifiers: Classifiers) -> Seal:
+        """A seal on the tables that can change."""
+        sizes = classifiers.sizes()
+        return Seal(
+            {name: bpf.map_view(self.maps[name], sizes[name]) for name in sizes if classifiers.can_change(name)}
+        )
 
     def _constant(self, obj: bpf.ObjectFile, variable: str) -> bytes:
         if ".rodata" not in self.maps:

@@ -13,8 +13,9 @@ from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Plan
-from tortie.dataplane.ebpf.hooks import Hooks, Traits
+from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks, Traits
 from tortie.dataplane.ebpf.installed import Installed
+from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import Net
@@ -40,11 +41,14 @@ class Running:
         installed: Installed,
         classifiers: Classifiers,
         generation: Generation | None,
+        seal: Seal,
     ) -> None:
         self.plan, self.index, self.installed = plan, index, installed
-        self.classifiers, self.generation = classifiers, generation
+        self.classifiers, self.generation, self._seal = classifiers, generation, seal
         self.is_outdated = False
         """Members changed in place: the tables no longer are what the digest says."""
+        self.is_tampered = False
+        """Others changed the tables."""
 
     def change(self, set_id: str, change: SetChange) -> bool:
         """Take a change of a set's members in place; False: a new generation is needed."""
@@ -52,13 +56,21 @@ class Running:
             return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
-        if not all(isinstance(net, Net) and net.is_host for net, _ in members):
+        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken():
             return False
         self.is_outdated = True
-        return all(
+        is_done = all(
             isinstance(net, Net) and self.classifiers.change_host(net, atom, is_member=is_member)
             for net, is_member in members
         )
+        self._seal.note()
+        return is_done
+
+    def check(self) -> tuple[str, ...]:
+        """Tables that others edited since we wrote them; a new generation is needed then."""
+        broken = self._seal.broken()
+        self.is_tampered = bool(broken)
+        return broken
 
     def uses(self, set_id: str) -> bool:
         """Whether a rule names the set."""
@@ -95,6 +107,7 @@ class Running:
         if self.generation is not None:
             self.generation.close()
         else:
+            self._seal.close()
             self.classifiers.close()
 
 
@@ -160,14 +173,15 @@ class InterfacePlane:
             self.hooks = Hooks.adopt(self._folder, index, self._traits)
         return self.hooks is not None
 
-    def enforce(self, index: int, plans: Plans) -> bool:
+    def enforce(self, index: int, plans: Plans, *, may_use_xdp: bool = True) -> bool:
         """Make the interface enforce the plans; whether anything changed. Raises: KernelError, Unsupported; the state
         before stays."""
         if not self.adopt(index):
-            self._attach(index, plans)
+            self._attach(index, plans, may_use_xdp=may_use_xdp)
             return True
         assert self.hooks is not None
         hooks = self.hooks
+        has_moved = self._move(hooks, plans, may_use_xdp=may_use_xdp)
         wanted = {
             hooks.door(direction): one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)
         }
@@ -178,7 +192,35 @@ class InterfacePlane:
             else:
                 self.hooks.install(direction, running.installed.fd)
             self.lanes[direction].replace(running)
-        return bool(wanted)
+        return has_moved or bool(wanted)
+
+    def _move(self, hooks: Hooks, plans: Plans, *, may_use_xdp: bool) -> bool:
+        """Go to the hook that is wanted, or that is free again; whether that was so."""
+        if hooks.acceleration is Acceleration.XDP:
+            wanted = None if may_use_xdp else Acceleration.TC
+        else:
+            is_free = hooks.reason == NO_XDP_WANTED or self.could_have_xdp()
+            wanted = Acceleration.XDP if may_use_xdp and is_free else None
+            if not may_use_xdp:
+                hooks.reason = NO_XDP_WANTED
+        if wanted is None:
+            return False
+        made: list[Running] = []
+
+        def load(door: str) -> int:
+            made.append(self._make(door, *plans[_DIRECTIONS[door]]))
+            return made[-1].installed.fd
+
+        has_moved = False
+        try:
+            has_moved = hooks.move(wanted, load)
+        finally:
+            if not has_moved:
+                for running in made:
+                    running.close()
+        if has_moved:
+            self.lanes[Direction.INGRESS].replace(made[-1])
+        return has_moved
 
     def place(self, index: int, folder: Path) -> None:
         """Be on the interface of that index, with pins in that folder; one that came again has another index."""
@@ -192,8 +234,9 @@ class InterfacePlane:
         if self.hooks is not None:
             self.hooks.folder = folder
 
-    def _attach(self, index: int, plans: Plans) -> None:
-        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in ("egress", "xdp")})
+    def _attach(self, index: int, plans: Plans, *, may_use_xdp: bool) -> None:
+        doors = ("egress", "xdp" if may_use_xdp else "tc")
+        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in doors})
 
         def load(door: str) -> int:
             if door not in made:
@@ -201,7 +244,7 @@ class InterfacePlane:
             return made[door].installed.fd
 
         try:
-            self.hooks = Hooks.attach(self._folder, index, self._traits, load)
+            self.hooks = Hooks.attach(self._folder, index, self._traits, load, may_use_xdp=may_use_xdp)
         except BaseException:
             for running in made.values():
                 running.close()
@@ -232,7 +275,7 @@ class InterfacePlane:
         except BaseException:
             generation.close()
             raise
-        return Running(plan, index, installed, generation.classifiers, generation)
+        return Running(plan, index, installed, generation.classifiers, generation, generation.seal)
 
     def _keeps(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> bool:
         """Whether the program in the slot is what the plan asks for, be it ours or an earlier agent's."""
@@ -240,7 +283,7 @@ class InterfacePlane:
         if lane.running is None:
             lane.running = self._take_over(hooks, direction, plan, index)
             return lane.running is not None
-        if lane.running.plan.digest != plan.digest or lane.running.is_outdated:
+        if lane.running.plan.digest != plan.digest or lane.running.is_outdated or lane.running.is_tampered:
             return False
         lane.running.index = index
         return True
@@ -252,7 +295,12 @@ class InterfacePlane:
         installed = Installed.open(program, hooks.door(direction))
         try:
             if installed.digest() == plan.digest and "counters" in installed.maps:
-                return Running(plan, index, installed, Classifiers(plan.stages, plan.members), None)
+                classifiers = Classifiers(plan.stages, plan.members)
+                if installed.holds(classifiers):
+                    seal = installed.seal(classifiers)
+                    classifiers.settle()
+                    return Running(plan, index, installed, classifiers, None, seal)
+                classifiers.close()
         except BaseException:
             installed.close()
             raise
@@ -271,7 +319,14 @@ class InterfacePlane:
             if self.hooks.installed_program(direction) != bpf.program_info(running.installed.fd).id:
                 self.hooks.install(direction, running.installed.fd)
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
+            if broken := running.check():
+                repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
         return tuple(repaired)
+
+    @property
+    def is_tampered(self) -> bool:
+        """Whether `repair` found tables that only a new generation puts right."""
+        return any(lane.running is not None and lane.running.is_tampered for lane in self.lanes.values())
 
     def could_have_xdp(self) -> bool:
         """Whether another's XDP program made us use tc, and is gone now."""

@@ -20,7 +20,7 @@ from tortie.model.verdict import RuleRef, default_deny, missing_profile, tier_en
 
 _DENY_ALL = compile_rules([Rule(Action.DENY)], {})
 """Behind a tier, for a missing profile, and at the end of everything."""
-_WITHOUT_TRACK = frozenset({Direction.INGRESS})
+_BY_PROGRAM = frozenset({Direction.INGRESS})
 """Directions whose untracked policy is decided by a program; that of leaving packets is nft's."""
 
 
@@ -88,7 +88,7 @@ class Planner:
         Without `tracking` the normal class is left out: what untracked policy does not decide, passes.
         """
         made: dict[Stage, _Tiers] = {}
-        if direction in _WITHOUT_TRACK and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
+        if direction in _BY_PROGRAM and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
             made[Stage.UNTRACKED] = self._untracked(state, direction, sets)
         if tracking is not None:
             made[Stage.NORMAL] = self._normal(state, direction, sets)
@@ -97,7 +97,12 @@ class Planner:
         )
         members = {atom: self._members_of(atom, sets) for atom in atoms}
         plan = Plan.of(
-            {stage: part.tiers for stage, part in made.items()}, members, failsafes, state.interface.vlans, tracking
+            {stage: part.tiers for stage, part in made.items()},
+            members,
+            failsafes,
+            state.interface.vlans,
+            tracking,
+            trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 

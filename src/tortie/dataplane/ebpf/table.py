@@ -89,13 +89,19 @@ class EgressTable:
         return self._rendered is None and nft.list_table(FAMILY, TABLE) is not None
 
     def check(self) -> bool:
-        """Whether the table is as it was made; the first check after a change notes how it looks."""
+        """Whether the table is as it was made; the first check after a change notes how it looks.
+
+        What others did before that first check is known by the number of rules only: nft shows rules in other words
+        than they were given in.
+        """
         if self._rendered is None:
             return True
         found = read_installed(nft.list_table(FAMILY, TABLE))
         if found.digest != self._rendered.digest:
             return False
         if self._fingerprint is None:
+            if found.rule_count != self._rendered.rule_count:
+                return False
             self._fingerprint = found.fingerprint
             if found.digest and found.seal != found.fingerprint:
                 nft.run(render_seal(found))

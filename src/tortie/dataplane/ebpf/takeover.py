@@ -39,12 +39,9 @@ def of_sockets(connections: Iterable[Connection]) -> Iterator[Flow]:
             yield Flow(key, opener, one.is_outbound, "", 0.0, _STATES[one.state], is_answered=True)
 
 
-_TCP_STATES = {
-    TcpState.SYN_SENT: FlowState.OPENING,
-    TcpState.SYN_RECV: FlowState.OPENING,
-    TcpState.TIME_WAIT: FlowState.CLOSED,
-    TcpState.CLOSE: FlowState.RESET,
-}
+_TCP_STATES = {TcpState.SYN_SENT: FlowState.OPENING, TcpState.SYN_RECV: FlowState.OPENING}
+_OVER = (TcpState.TIME_WAIT, TcpState.CLOSE)
+"""Connections that nobody needs any more: after a busy minute there are thousands of them."""
 
 
 def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) -> Iterator[Flow]:
@@ -54,7 +51,7 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
     differs from the original one where it was translated.
     """
     for one in entries:
-        if one.zone:  # of a network of its own
+        if one.zone or one.tcp_state in _OVER:  # a zone is a network of its own
             continue
         answered = one.is_answered
         state = FlowState.ESTABLISHED if answered else FlowState.OPENING

@@ -142,7 +142,12 @@ def add_endpoint(
         ),
     )
     later = parts.chain(f"{prefix}_later", (f"meta l4proto & 0 == 0 goto {later_policy}", malformed))
-    gotos = (*(f"{one} : goto {ports}" for one in PORTED), *(f"{one} : goto {icmp}" for one in (ICMP, ICMPV6)))
+    # Comparisons, not a verdict map: while a table is replaced, its old chains are met for up to a millisecond after
+    # its maps were emptied (Linux 6.18), and every packet would be malformed. Plain sets still hold then.
+    gotos = (
+        *(f"meta l4proto {one} goto {ports}" for one in PORTED),
+        *(f"meta l4proto {one} goto {icmp}" for one in (ICMP, ICMPV6)),
+    )
     # Local packets are whole here: the kernel fragments after this hook, and where connection tracking is active, its
     # defragmentation (priority -400) joins what raw sockets fragmented themselves. Without it those come as they are.
     return parts.chain(
@@ -151,7 +156,7 @@ def add_endpoint(
             *short,
             f"ip frag-off & 0x1fff != 0 goto {later}",
             f"frag frag-off != 0 goto {later}",
-            f"meta l4proto vmap {{ {', '.join(gotos)} }}",
+            *gotos,
             f"meta l4proto != {{ {', '.join(map(str, _DISPATCHED))} }} goto {policy}",
             malformed,  # IPv6 whose extension headers lead to no protocol
         ),

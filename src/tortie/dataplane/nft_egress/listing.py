@@ -35,6 +35,7 @@ class Installed:
     digest: str
     seal: str
     fingerprint: str
+    rule_count: int = 0
 
     @property
     def is_intact(self) -> bool:
@@ -87,7 +88,7 @@ def read_installed(listing: Listing) -> Installed:
         (rules if kind == "rule" else texts).append(json.dumps([kind, kept], sort_keys=True))
     if not texts:
         return ABSENT
-    return Installed(digest, seal, _hash((*sorted(texts), *rules)))
+    return Installed(digest, seal, _hash((*sorted(texts), *rules)), len(rules))
 
 
 def render_seal(installed: Installed, *, table: str = TABLE) -> str:

@@ -51,6 +51,7 @@ class Rendered:
     named: Mapping[str, NamedSet] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     structure: str = ""
+    rule_count: int = 0
 
 
 def render(
@@ -117,6 +118,10 @@ def render(
         named=named,
         absent=frozenset(parts.sets.absent),
         structure=structure,
+        rule_count=sum(
+            line.startswith("\t\t") and not line.startswith("\t\ttype ")
+            for line in "\n".join(parts.chains).splitlines()
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """FelixConfiguration: settings of the agents.
 
-What tortie acts on are the failsafe ports, the interface lists and connection tracking; an annotation
+What tortie acts on are the failsafe ports, the interface lists, connection tracking and `xdpEnabled`; an annotation
 `config.projectcalico.org/<Parameter>` overrides their fields, as upstream.
 Source: reference config.md.
 """
@@ -111,6 +111,8 @@ def _override(settings: FelixSettings, key: str, value: str) -> FelixSettings:
             return replace(settings, interface_exclude=items)
         case "disableconntrackinvalidcheck":
             return replace(settings, drops_invalid=not _read_switch(value))
+        case "xdpenabled":
+            return replace(settings, may_use_xdp=_read_switch(value))
         case "bpfmapsizeconntrack":
             return replace(settings, conntrack_size=_read_number(value))
         case "bpfconntracktimeouts":
@@ -171,6 +173,7 @@ class _Shape(msgspec.Struct, frozen=True, rename="camel"):
     bpf_conntrack_timeouts: dict[str, object] = {}
     bpf_map_size_conntrack: int | None = None
     disable_conntrack_invalid_check: bool | None = None
+    xdp_enabled: bool | None = None
 
 
 def _lower_failsafes(ports: tuple[_FailsafeShape, ...] | None) -> tuple[FailsafePort, ...] | None:
@@ -204,6 +207,7 @@ def _lower(resource: Resource) -> FelixSettings:
         conntrack_timeouts=_read_timeouts(shape.bpf_conntrack_timeouts) if shape.bpf_conntrack_timeouts else None,
         conntrack_size=shape.bpf_map_size_conntrack,
         drops_invalid=None if disabled is None else not disabled,
+        may_use_xdp=shape.xdp_enabled,
     )
     metadata = msgspec.convert(resource.body["metadata"], _Overrides)
     for key, value in metadata.annotations.items():
