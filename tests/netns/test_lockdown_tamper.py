@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from lockdown import (
     BPFFS,
     IS_SOAK,
@@ -22,7 +23,6 @@ from lockdown import (
     tcp_server,
     until,
 )
-
 from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
