@@ -194,12 +194,14 @@ def test_t_rel_6_what_others_break_is_repaired_within_five_seconds_and_told(
     site: AgentHost, several: tuple[str, ...]
 ) -> None:
     foreign, own = site.host.run("nft", "list", "table", "inet", "foreign"), whole(site)
+    before = site.ask("/v1/status")["drift"]["times"]
     for what in several:
         TAMPERING[what][0](site)
 
-    def is_told() -> bool:  # the log says the same thing once a minute, and the three of nft are the same thing
-        repairs = [line for line in site.log.splitlines() if "repaired" in line]
-        return all(any(re.search(TAMPERING[what][1], line) for line in repairs) for what in several)
+    def is_told() -> bool:
+        drift = site.ask("/v1/status")["drift"]
+        repairs = [text for one in drift["latest"][: drift["times"] - before] for text in one["what"]]
+        return all(any(re.search(TAMPERING[what][1], text) for text in repairs) for what in several)
 
     took = until(lambda: is_told() and whole(site) == own, REPAIRED_S)
     until(lambda: is_right(site), REPAIRED_S - took)
@@ -208,14 +210,15 @@ def test_t_rel_6_what_others_break_is_repaired_within_five_seconds_and_told(
 
 
 def test_t_rel_6_repairs_come_to_rest_and_what_others_do_to_their_own_rules_is_their_business(site: AgentHost) -> None:
-    before, own = site.log.count("repaired"), whole(site)
+    before, own = site.ask("/v1/status")["drift"], whole(site)
     site.host.run("nft", "add", "rule", "inet", "foreign", "c", "tcp", "dport", "2", "drop")
     site.host.run("nft", "add", "table", "inet", "more")
     changed = site.host.run("nft", "list", "table", "inet", "foreign")
     time.sleep(4)
     assert changed == site.host.run("nft", "list", "table", "inet", "foreign")
     assert "table inet more" in site.host.run("nft", "list", "tables")
-    assert (before, own) == (site.log.count("repaired"), whole(site))
+    assert before["times"] == site.ask("/v1/status")["drift"]["times"]
+    assert own == whole(site)
 
 
 @pytest.mark.parametrize("name", ["n_services", "services", "cells", "fs_ports"])
@@ -223,6 +226,19 @@ def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost, name: s
     fd = Installed(site).maps()[name]
     with pytest.raises(KernelError, match="EPERM"):
         bpf.update(fd, bytes(4), bytes(bpf.map_info(fd).value_size))
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_edited_members_of_an_earlier_agents_tables_are_noticed(site: AgentHost, is_running: bool) -> None:
+    site.kill()
+    if is_running:
+        site.start()
+        site.settle()
+    edit_members(site)
+    assert not connects(site.peer, site.host.address, OPEN, patience_s=0.1)
+    if not is_running:
+        site.start()
+    until(lambda: is_right(site), REPAIRED_S)
 
 
 def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: AgentHost) -> None:
