@@ -14,7 +14,7 @@ from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.installed import Installed
-from tortie.dataplane.ebpf.interface import Running
+from tortie.dataplane.ebpf.lane import Running
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net

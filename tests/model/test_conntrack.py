@@ -153,6 +153,18 @@ class TestConfirmation:
         assert flow_of(table_with(udp(), swapped(udp()), udp())).state is FlowState.ESTABLISHED
 
 
+class TestForgedEnd:
+    """One end is done, and a stranger says that the other is."""
+
+    @pytest.mark.parametrize("off", [(1 << 24) + 1, 1 << 31, -1000])
+    def test_a_fin_far_from_what_was_acknowledged_ends_nothing(self, off: int) -> None:
+        half = (*HANDSHAKE, FINS[1])
+        forged = tcp(FIN | ACK, seq=100 + off & 0xFFFFFFFF, ack=500)
+        assert flow_of(table_with(*half, forged)).state is FlowState.ESTABLISHED
+        assert flow_of(table_with(*half, replace(FINS[0], fragment=Fragment.FIRST))).state is FlowState.ESTABLISHED
+        assert flow_of(table_with(*half, forged, FINS[0])).state is FlowState.CLOSED
+
+
 class TestNewFlows:
     """Rows "New ICMP flow" and "Other protocols"."""
 

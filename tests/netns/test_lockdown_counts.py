@@ -6,6 +6,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 
 import pytest
+
+from frames import frame
 from lockdown import (
     LocalHost,
     allow,
@@ -17,8 +19,6 @@ from lockdown import (
     policy,
     sized,
 )
-
-from frames import frame
 from netns import Namespace
 from tortie.model.address import parse_address
 from tortie.model.packet import ACK, FIN, ICMP, SYN, TCP, UDP, Fragment, Packet

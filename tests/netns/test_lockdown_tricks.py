@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
-from lockdown import LocalHost, allow, connects, endpoint, local_host, packet_socket, policy, tcp_server, until
 
 from frames import frame
+from lockdown import LocalHost, allow, connects, endpoint, local_host, packet_socket, policy, tcp_server, until
 from tortie.model.address import parse_address
 from tortie.model.conntrack import FlowState
 from tortie.model.packet import ACK, FIN, PSH, RST, SYN, TCP, UDP, Packet

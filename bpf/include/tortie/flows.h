@@ -289,14 +289,23 @@ static __always_inline bool reset_fits(const struct flow *f, const struct packet
 	       f->flags & FLOW_NEXT << other && p->acknowledgement == f->next[other & 1];
 }
 
+/* Not further ahead of what the other end has acknowledged than a stranger's guess would be. */
+static __always_inline bool is_in_flight(const struct flow *f, u32 after, u32 end)
+{
+	u32 other = end ^ 1;
+
+	return !(f->flags & FLOW_ACKED << other) || after - f->acked[other & 1] <= MOST_IN_FLIGHT;
+}
+
+/* Of a whole TCP packet. */
 static __always_inline void note_sequence(struct flow *f, const struct packet *p, u32 end)
 {
 	u32 after = p->sequence + p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN), flags = f->flags;
 
+	if (p->tcp_flags & TCP_FIN && is_in_flight(f, after, end))
+		flags |= FLOW_FIN << end;
 	if (!(flags & FLOW_NEXT << end) || (after != f->next[end & 1] && after_or_at(after, f->next[end & 1]))) {
-		u32 other = end ^ 1;
-
-		if (!(flags & FLOW_ACKED << other) || after - f->acked[other & 1] <= MOST_IN_FLIGHT) {
+		if (is_in_flight(f, after, end)) {
 			f->next[end & 1] = after;
 			flags |= FLOW_NEXT << end;
 		}
@@ -355,11 +364,8 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 	} else if (state == FLOW_OPENING && f->flags & FLOW_ANSWERED && confirms(f, p, end)) {
 		state = FLOW_ESTABLISHED;
 	}
-	if (p->protocol == TCP && p->tcp_flags & TCP_FIN) {
-		f->flags |= FLOW_FIN << end;
-		if ((f->flags & (FLOW_FIN * 3)) == FLOW_FIN * 3)
-			state = FLOW_CLOSED;
-	}
+	if (p->protocol == TCP && p->tcp_flags & TCP_FIN && (f->flags & (FLOW_FIN * 3)) == FLOW_FIN * 3)
+		state = FLOW_CLOSED;
 	if (state != f->state)
 		flow_move(state);
 }

@@ -254,21 +254,24 @@ class ConnectionTable:
             flow.state = FlowState.ESTABLISHED
         if packet.protocol == TCP:
             _note_sequence(flow, packet, end)
-            if packet.tcp_flags & FIN:
-                flow.fins |= 1 << end
-                if flow.fins == 3:
-                    flow.state = FlowState.CLOSED
+            if packet.tcp_flags & FIN and flow.fins == 3:
+                flow.state = FlowState.CLOSED
 
 
 def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
-    """Whole packets only: fragments of TCP are too rare to remember numbers for."""
+    """Whole packets only: fragments of TCP are too rare to remember numbers for.
+
+    Because: a FIN that anybody may have forged would end the flow as soon as the other end has nothing more to send.
+    """
     if packet.fragment is not Fragment.WHOLE:
         return
     flags = packet.tcp_flags
     after = packet.sequence + packet.payload_bytes + bool(flags & SYN) + bool(flags & FIN) & _WORD
     known, acked = flow.next[end], flow.acked[1 - end]
-    is_ahead = known is None or not (after - known & _WORD) >> 31
-    if is_ahead and (acked is None or after - acked & _WORD <= MOST_IN_FLIGHT):
+    is_in_flight = acked is None or after - acked & _WORD <= MOST_IN_FLIGHT
+    if flags & FIN and is_in_flight:
+        flow.fins |= 1 << end
+    if is_in_flight and (known is None or not (after - known & _WORD) >> 31):
         flow.next[end] = after
     if flags & ACK:
         flow.acked[end] = packet.acknowledgement
