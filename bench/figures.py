@@ -70,10 +70,12 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Two figures of one interleaved run, whole test runs, smallest samples: at most `bound` times the `base`."""
+    """Two figures of one interleaved run, whole test runs, smallest samples: at most `bound` times the `base`, with what
+    the figure `plus` adds to that."""
 
     base: str
     bound: float
+    plus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ class Judgement:
 def judge(goal: Goal, figure: Figure, figures: Mapping[str, Figure]) -> Judgement | None:
     """None where the figure that the goal compares with was not measured."""
     match goal:
-        case Ratio(base, bound):
-            if base not in figures:
+        case Ratio(base, bound, plus):
+            if base not in figures or (plus is not None and plus not in figures):
                 return None
-            ratio = figure.least / figures[base].least
+            ratio = figure.least / (figures[base].least + (figures[plus].middle if plus is not None else 0))
             return Judgement(f"<= {bound:g} x {base.removeprefix('xdp.')}", f"{ratio:.2f} x", ratio <= bound)
         case AboveEmpty(bound, plus):
             above = figure.above_empty

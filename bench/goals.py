@@ -7,8 +7,8 @@ VERDICT_NS = AboveEmpty(40)
 GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.allow.1": (AboveEmpty(40, plus="xdp.metadata"),),
     "xdp.ports.1": (VERDICT_NS,),
-    "xdp.established": (Ratio("xdp.allow.1", 1.5),),
-    "xdp.established6": (Ratio("xdp.allow.1", 1.5),),
+    "xdp.established": (Ratio("xdp.allow.1", 1.5, plus="xdp.metadata"),),
+    "xdp.established6": (Ratio("xdp.allow6.1", 1.5, plus="xdp.metadata"),),
     "xdp.normal.ports.10000": (Ratio("xdp.normal.ports.1", 1.2),),
     "xdp.ports.10000": (Ratio("xdp.ports.1", 1.2),),
     "xdp.nets.1": (VERDICT_NS,),

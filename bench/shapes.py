@@ -67,15 +67,17 @@ def ports(sizes: Sequence[int]) -> Iterator[Shape]:
         yield Shape(f"xdp.ports.{size}", rules, _packet(port=FIRST_PORT + size - 1))
 
 
-def allow() -> Iterator[Shape]:
+def allow(version: int = 4) -> Iterator[Shape]:
     """The one rule of `ports`, which allows: metadata is written for the mark behind it."""
-    yield Shape("xdp.allow.1", [Rule(Action.ALLOW, _tcp_port(0))], _packet(port=FIRST_PORT))
+    name = "xdp.allow.1" if version == 4 else "xdp.allow6.1"
+    yield Shape(name, [Rule(Action.ALLOW, _tcp_port(0))], _packet(version=version, port=FIRST_PORT))
 
 
 def tracked(sizes: Sequence[int]) -> Iterator[Shape]:
     """Normal policy: N rules with an own port each deny the first packet of a flow; one rule allows it, and the flow is
     stored; an established flow's packet, over IPv4 and IPv6; the untracked Allow that it is held against."""
     yield from allow()
+    yield from allow(6)
     allowed = [Rule(Action.ALLOW, _tcp_port(0))]
     for version, name in ((4, "xdp.established"), (6, "xdp.established6")):
         known = replace(
