@@ -70,7 +70,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Two figures of one interleaved run, whole test runs, smallest samples: at most `bound` times the `base`, with what
+    """Two figures of one run, whole test runs, smallest samples: at most `bound` times the `base`, with what
     the figure `plus` adds to that."""
 
     base: str
