@@ -184,6 +184,16 @@ def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Pat
         assert before.installed_program(Direction.INGRESS) == program
 
 
+def kill(driver: EbpfDriver) -> None:
+    """Close every descriptor, as the end of a process does."""
+    for plane in driver._planes.values():
+        for lane in plane.lanes.values():
+            lane.close()
+        if plane.hooks is not None:
+            plane.hooks.close()
+    driver._flows.close()
+
+
 def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host):
         with host.entered():
@@ -193,10 +203,7 @@ def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bp
             hooks = dead._planes[host.interface].hooks
             assert hooks is not None
             program = hooks.installed_program(Direction.INGRESS)
-            for lane in dead._planes[host.interface].lanes.values():
-                lane.close()
-            hooks.close()
-            dead._flows.close()
+            kill(dead)
         assert not connects(peer, host)
         with driven(host, bpffs) as driver:
             driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
@@ -456,6 +463,44 @@ def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
         assert not connects(peer, host)
         rules, _ = driver.counters()
         assert {"aaa0"} == {count.interface for count in rules if count.direction is Direction.INGRESS}
+
+
+def second_interface(host: Namespace, name: str) -> EndpointState:
+    """Another interface of the host, with the endpoint's policy."""
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "far0")
+    host.run("ip", "link", "set", name, "up")
+    return replace(endpoint(host, DENY), interface=Interface(name=name, index=Namespace(host.name, name).ifindex))
+
+
+def renamed(state: EndpointState, name: str) -> EndpointState:
+    """The same interface under another name."""
+    return replace(state, interface=replace(state.interface, name=name))
+
+
+def test_interfaces_that_exchange_names_keep_their_programs(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        one, other = endpoint(host, DENY), second_interface(host, "zzz0")
+        driver.take(Delta(endpoints={host.interface: one, "zzz0": other}, failsafes=Failsafes()))
+        driver.apply()
+        before = [bpf.xdp_query(state.interface.index) for state in (one, other)]
+        driver.take(Delta(endpoints={host.interface: renamed(other, host.interface), "zzz0": renamed(one, "zzz0")}))
+        assert driver.apply().failed == {}
+        assert before == [bpf.xdp_query(state.interface.index) for state in (one, other)]
+        assert driver.resync().repaired == ()
+
+
+def test_an_interface_that_gets_the_name_of_another_one_keeps_its_programs(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        one, other = endpoint(host, DENY), second_interface(host, "aaa0")
+        driver.take(Delta(endpoints={host.interface: one, "aaa0": other}, failsafes=Failsafes()))
+        driver.apply()
+        before = bpf.xdp_query(host.ifindex)
+        driver.take(Delta(endpoints={host.interface: None, "aaa0": renamed(one, "aaa0")}))
+        driver.apply()
+        assert before == bpf.xdp_query(one.interface.index)
+        assert bpf.xdp_query(other.interface.index)[0] == 0
+        assert not connects(peer, host)
+        assert driver.resync().repaired == ()
 
 
 def test_an_interface_that_went_and_came_again_has_its_pins_under_its_new_index(bpffs: Path) -> None:

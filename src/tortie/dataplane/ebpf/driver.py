@@ -239,15 +239,21 @@ class EbpfDriver:
         return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
 
     def _follow_renames(self) -> None:
-        """An interface that has another name keeps its programs, and its counts go on under the new one."""
-        for name in self._intent.dirty & self._intent.newest.keys() - self._planes.keys():
-            index = self._intent.newest[name].interface.index
-            for old, plane in self._planes.items():
-                is_gone = old not in self._intent.newest or self._intent.newest[old].interface.index != index
-                if plane.hooks is not None and plane.hooks.index == index and is_gone:
-                    self._planes[name] = self._planes.pop(old)
-                    self._intent.rename(old, name)
-                    break
+        """An interface that has another name keeps its programs, and its counts go on under the new one.
+
+        Names may have gone round: all of them move at once, and who had a name before it was given away lets go.
+        """
+        by_index = {plane.hooks.index: name for name, plane in self._planes.items() if plane.hooks is not None}
+        moved = {}
+        for name in self._intent.dirty & self._intent.newest.keys():
+            old = by_index.get(self._intent.newest[name].interface.index, name)
+            if old != name:
+                moved[name] = old
+        planes = {name: self._planes.pop(old) for name, old in moved.items()}
+        for name in planes.keys() & self._planes.keys():  # its interface is not wanted under any name
+            self._planes.pop(name).release()
+        self._planes |= planes
+        self._intent.rename(moved)
 
     def _keep_left(self) -> None:
         """Where policy is refused and an earlier agent's programs enforce, they stay; and so does its nft table.
