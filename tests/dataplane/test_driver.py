@@ -529,6 +529,41 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         assert driver.resync().repaired == ()
 
 
+def sends(client: socket.socket, server: socket.socket) -> bool:
+    """Whether a datagram gets through."""
+    with suppress(PermissionError):
+        client.send(b"x")
+    try:
+        return server.recv(1) == b"x"
+    except TimeoutError:
+        return False
+
+
+def test_protecting_another_interface_lets_nothing_pass_that_was_denied_on_the_first(bpffs: Path) -> None:
+    def closed(state: EndpointState, address: str) -> EndpointState:
+        net = Net(4, parse_address(address)[1], 32)
+        return replace(state, interface=replace(state.interface, addresses=frozenset([net])), profiles=())
+
+    with (
+        veth_pair() as (host, peer),
+        driven(host, bpffs) as driver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        with peer.entered():
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with server:
+            server.bind((peer.address, 5555))
+            server.settimeout(0.3)
+            first = closed(endpoint(host), host.address)
+            driver.take(Delta(endpoints={host.interface: first}, failsafes=Failsafes()))
+            driver.apply()
+            client.connect((peer.address, 5555))
+            assert not sends(client, server)
+            driver.take(Delta(endpoints={"aaa0": closed(second_interface(host, "aaa0"), "192.0.2.1")}))
+            assert driver.apply().changed == ("aaa0",)
+            assert not sends(client, server)
+
+
 def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
