@@ -194,6 +194,25 @@ def kill(driver: EbpfDriver) -> None:
     driver._flows.close()
 
 
+@pytest.mark.parametrize("may_use_xdp", [True, False])
+def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, may_use_xdp: bool) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        dead = EbpfDriver(bpffs)
+        dead.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        dead.apply()
+        kill(dead)
+        (pin,) = bpffs.glob("netns-*/if*/slot")
+        pin.unlink()
+        state = replace(endpoint(host, DENY), may_use_xdp=may_use_xdp)
+        driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
+        driver.apply()
+        (status,) = driver.status()
+        assert status.acceleration is (Acceleration.XDP if may_use_xdp else Acceleration.TC)
+        assert ("xdp" in host.link()) is may_use_xdp
+        assert not connects(peer, host)
+        assert driver.resync().repaired == ()
+
+
 def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host):
         with host.entered():
