@@ -19,6 +19,7 @@ from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
 from tortie.kernel import bpf
 from tortie.model.address import Net, parse_address, parse_net
+from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -581,6 +582,21 @@ def test_protecting_another_interface_lets_nothing_pass_that_was_denied_on_the_f
             driver.take(Delta(endpoints={"aaa0": closed(second_interface(host, "aaa0"), "192.0.2.1")}))
             assert driver.apply().changed == ("aaa0",)
             assert not sends(client, server)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_table_for_connections_that_cannot_be_made_leaks_nothing_and_names_the_setting(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        driver.take(Delta(tracking=TrackingSettings(size=0xFFFFFFFF)))
+        before = descriptors()
+        assert "bpfMapSizeConntrack" in driver.apply().failed["connection table"]
+        assert before == descriptors()
 
 
 def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:
