@@ -18,6 +18,7 @@ from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
 from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
 from tortie.model.address import Net, parse_address, parse_net
 from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
@@ -597,6 +598,31 @@ def test_a_table_for_connections_that_cannot_be_made_leaks_nothing_and_names_the
         before = descriptors()
         assert "bpfMapSizeConntrack" in driver.apply().failed["connection table"]
         assert before == descriptors()
+
+
+def test_a_host_whose_only_policy_is_refused_gets_no_connection_table(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: refused(endpoint(host))}, failsafes=Failsafes()))
+        assert set(driver.apply().refused) == {host.interface}
+        with pytest.MonkeyPatch.context() as context:
+            context.setattr(bpf, "create_map", lambda *_, **__: pytest.fail("a map was made"))
+            driver.resync()
+
+
+def test_a_program_that_cannot_be_installed_leaves_no_descriptor(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KernelError("bpf", "install", 22)
+
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+        before = descriptors()
+        with monkeypatch.context() as broken:
+            broken.setattr(Hooks, "install", fail)
+            assert set(driver.apply().failed) == {host.interface}
+        assert before == descriptors()
+        assert driver.apply().changed == (host.interface,)
 
 
 def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:

@@ -194,7 +194,7 @@ class EbpfDriver:
     def _tell_addresses(self) -> bool:
         """Have the connection table, and the host's addresses in it; False where that failed, and nothing can go on."""
         try:
-            if self._intent.newest:
+            if self._planes or any(self._intent.wanted(name) is not None for name in self._intent.newest):
                 self._flows.open(self._tracking)
                 if self._addresses_are_dirty:
                     self._flows.set_addresses(self._addresses)
