@@ -18,7 +18,9 @@ from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
 from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
 from tortie.model.address import Net, parse_address, parse_net
+from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -184,6 +186,35 @@ def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Pat
         assert before.installed_program(Direction.INGRESS) == program
 
 
+def kill(driver: EbpfDriver) -> None:
+    """Close every descriptor, as the end of a process does."""
+    for plane in driver._planes.values():
+        for lane in plane.lanes.values():
+            lane.close()
+        if plane.hooks is not None:
+            plane.hooks.close()
+    driver._flows.close()
+
+
+@pytest.mark.parametrize("may_use_xdp", [True, False])
+def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, may_use_xdp: bool) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        dead = EbpfDriver(bpffs)
+        dead.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        dead.apply()
+        kill(dead)
+        (pin,) = bpffs.glob("netns-*/if*/slot")
+        pin.unlink()
+        state = replace(endpoint(host, DENY), may_use_xdp=may_use_xdp)
+        driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
+        driver.apply()
+        (status,) = driver.status()
+        assert status.acceleration is (Acceleration.XDP if may_use_xdp else Acceleration.TC)
+        assert ("xdp" in host.link()) is may_use_xdp
+        assert not connects(peer, host)
+        assert driver.resync().repaired == ()
+
+
 def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host):
         with host.entered():
@@ -193,10 +224,7 @@ def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bp
             hooks = dead._planes[host.interface].hooks
             assert hooks is not None
             program = hooks.installed_program(Direction.INGRESS)
-            for lane in dead._planes[host.interface].lanes.values():
-                lane.close()
-            hooks.close()
-            dead._flows.close()
+            kill(dead)
         assert not connects(peer, host)
         with driven(host, bpffs) as driver:
             driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
@@ -458,6 +486,44 @@ def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
         assert {"aaa0"} == {count.interface for count in rules if count.direction is Direction.INGRESS}
 
 
+def second_interface(host: Namespace, name: str) -> EndpointState:
+    """Another interface of the host, with the endpoint's policy."""
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "far0")
+    host.run("ip", "link", "set", name, "up")
+    return replace(endpoint(host, DENY), interface=Interface(name=name, index=Namespace(host.name, name).ifindex))
+
+
+def renamed(state: EndpointState, name: str) -> EndpointState:
+    """The same interface under another name."""
+    return replace(state, interface=replace(state.interface, name=name))
+
+
+def test_interfaces_that_exchange_names_keep_their_programs(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        one, other = endpoint(host, DENY), second_interface(host, "zzz0")
+        driver.take(Delta(endpoints={host.interface: one, "zzz0": other}, failsafes=Failsafes()))
+        driver.apply()
+        before = [bpf.xdp_query(state.interface.index) for state in (one, other)]
+        driver.take(Delta(endpoints={host.interface: renamed(other, host.interface), "zzz0": renamed(one, "zzz0")}))
+        assert driver.apply().failed == {}
+        assert before == [bpf.xdp_query(state.interface.index) for state in (one, other)]
+        assert driver.resync().repaired == ()
+
+
+def test_an_interface_that_gets_the_name_of_another_one_keeps_its_programs(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        one, other = endpoint(host, DENY), second_interface(host, "aaa0")
+        driver.take(Delta(endpoints={host.interface: one, "aaa0": other}, failsafes=Failsafes()))
+        driver.apply()
+        before = bpf.xdp_query(host.ifindex)
+        driver.take(Delta(endpoints={host.interface: None, "aaa0": renamed(one, "aaa0")}))
+        driver.apply()
+        assert before == bpf.xdp_query(one.interface.index)
+        assert bpf.xdp_query(other.interface.index)[0] == 0
+        assert not connects(peer, host)
+        assert driver.resync().repaired == ()
+
+
 def test_an_interface_that_went_and_came_again_has_its_pins_under_its_new_index(bpffs: Path) -> None:
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
@@ -482,6 +548,81 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == ["out", "out_slot", "slot", "tc", "xdp"]
         assert not connects(peer, host)
         assert driver.resync().repaired == ()
+
+
+def sends(client: socket.socket, server: socket.socket) -> bool:
+    """Whether a datagram gets through."""
+    with suppress(PermissionError):
+        client.send(b"x")
+    try:
+        return server.recv(1) == b"x"
+    except TimeoutError:
+        return False
+
+
+def test_protecting_another_interface_lets_nothing_pass_that_was_denied_on_the_first(bpffs: Path) -> None:
+    def closed(state: EndpointState, address: str) -> EndpointState:
+        net = Net(4, parse_address(address)[1], 32)
+        return replace(state, interface=replace(state.interface, addresses=frozenset([net])), profiles=())
+
+    with (
+        veth_pair() as (host, peer),
+        driven(host, bpffs) as driver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        with peer.entered():
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with server:
+            server.bind((peer.address, 5555))
+            server.settimeout(0.3)
+            first = closed(endpoint(host), host.address)
+            driver.take(Delta(endpoints={host.interface: first}, failsafes=Failsafes()))
+            driver.apply()
+            client.connect((peer.address, 5555))
+            assert not sends(client, server)
+            driver.take(Delta(endpoints={"aaa0": closed(second_interface(host, "aaa0"), "192.0.2.1")}))
+            assert driver.apply().changed == ("aaa0",)
+            assert not sends(client, server)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_table_for_connections_that_cannot_be_made_leaks_nothing_and_names_the_setting(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        driver.take(Delta(tracking=TrackingSettings(size=0xFFFFFFFF)))
+        before = descriptors()
+        assert "bpfMapSizeConntrack" in driver.apply().failed["connection table"]
+        assert before == descriptors()
+
+
+def test_a_host_whose_only_policy_is_refused_gets_no_connection_table(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: refused(endpoint(host))}, failsafes=Failsafes()))
+        assert set(driver.apply().refused) == {host.interface}
+        with pytest.MonkeyPatch.context() as context:
+            context.setattr(bpf, "create_map", lambda *_, **__: pytest.fail("a map was made"))
+            driver.resync()
+
+
+def test_a_program_that_cannot_be_installed_leaves_no_descriptor(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KernelError("bpf", "install", 22)
+
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+        before = descriptors()
+        with monkeypatch.context() as broken:
+            broken.setattr(Hooks, "install", fail)
+            assert set(driver.apply().failed) == {host.interface}
+        assert before == descriptors()
+        assert driver.apply().changed == (host.interface,)
 
 
 def test_a_probe_gives_the_installed_programs_verdict_and_counts_nothing(bpffs: Path) -> None:

@@ -36,7 +36,7 @@ from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
-from tortie.dataplane.ebpf.takeover import of_conntrack, of_sockets
+from tortie.dataplane.ebpf.takeover import of_conntrack, of_others, of_sockets
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
 from tortie.kernel import features
 from tortie.kernel.ctnetlink import read_entries
@@ -194,7 +194,7 @@ class EbpfDriver:
     def _tell_addresses(self) -> bool:
         """Have the connection table, and the host's addresses in it; False where that failed, and nothing can go on."""
         try:
-            if self._intent.newest:
+            if self._planes or any(self._intent.wanted(name) is not None for name in self._intent.newest):
                 self._flows.open(self._tracking)
                 if self._addresses_are_dirty:
                     self._flows.set_addresses(self._addresses)
@@ -208,6 +208,10 @@ class EbpfDriver:
     def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
         """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
         refused_late = False
+        for name in dirty:  # before any new interface: which ones are protected already decides what is taken over
+            state = self._intent.wanted(name)
+            if state is not None:
+                self._plane(name).adopt(state.interface.index)
         for name in dirty:
             try:
                 if self._enforce(name):
@@ -239,15 +243,21 @@ class EbpfDriver:
         return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
 
     def _follow_renames(self) -> None:
-        """An interface that has another name keeps its programs, and its counts go on under the new one."""
-        for name in self._intent.dirty & self._intent.newest.keys() - self._planes.keys():
-            index = self._intent.newest[name].interface.index
-            for old, plane in self._planes.items():
-                is_gone = old not in self._intent.newest or self._intent.newest[old].interface.index != index
-                if plane.hooks is not None and plane.hooks.index == index and is_gone:
-                    self._planes[name] = self._planes.pop(old)
-                    self._intent.rename(old, name)
-                    break
+        """An interface that has another name keeps its programs, and its counts go on under the new one.
+
+        Names may have gone round: all of them move at once, and who had a name before it was given away lets go.
+        """
+        by_index = {plane.hooks.index: name for name, plane in self._planes.items() if plane.hooks is not None}
+        moved = {}
+        for name in self._intent.dirty & self._intent.newest.keys():
+            old = by_index.get(self._intent.newest[name].interface.index, name)
+            if old != name:
+                moved[name] = old
+        planes = {name: self._planes.pop(old) for name, old in moved.items()}
+        for name in planes.keys() & self._planes.keys():  # its interface is not wanted under any name
+            self._planes.pop(name).release()
+        self._planes |= planes
+        self._intent.rename(moved)
 
     def _keep_left(self) -> None:
         """Where policy is refused and an earlier agent's programs enforce, they stay; and so does its nft table.
@@ -306,20 +316,27 @@ class EbpfDriver:
         plane, index = self._plane(name), state.interface.index
         is_first = not plane.adopt(index)
         if is_first:
-            self._take_over(with_kernels_own=True)
+            self._take_over(name, with_kernels_own=True)
         changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
         if is_first:  # and what has begun meanwhile
-            self._take_over(with_kernels_own=False)
+            self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
         return changed
 
-    def _take_over(self, *, with_kernels_own: bool) -> None:
+    def _take_over(self, name: str, *, with_kernels_own: bool) -> None:
         """Let connections that exist go on: store them before they meet policy as if they were new."""
+        newest = self._intent.newest
+        policed = {
+            (net.version, net.address)
+            for other, plane in self._planes.items()
+            if other != name and other in newest and plane.hooks is not None
+            for net in newest[other].interface.addresses
+        } - {(net.version, net.address) for net in newest[name].interface.addresses}
         try:
             found = [*of_sockets(read_connections())]
             if with_kernels_own:
                 found += of_conntrack(read_entries(), self._addresses)
-            self._flows.store(found)
+            self._flows.store(of_others(found, policed))
             self._failed.pop(TAKE_OVER, None)
         except KernelError as error:  # better cut connections than leave the host open
             self._failed[TAKE_OVER] = str(error)

@@ -8,6 +8,7 @@ tells them the host's addresses, takes out what has expired, and puts in what ex
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ _VERSIONS = {"flows4": 4, "flows6": 6, "opening4": 4, "opening6": 6}
 _VALUE = Struct("=8I")
 _KEYS = {4: Struct("=4s4sHHI"), 6: Struct("=16s16sHHI")}
 """struct flow, flow_key4 and flow_key6 of flows.h and packet.h; tests/bpf/test_layouts.py compares."""
+_OVER = (FlowState.CLOSED, FlowState.RESET)
 SEEN, IFINDEX, STATE, FLAGS = range(4)
 OPENER, OUTBOUND, ANSWERED = 1, 2, 4
 
@@ -107,21 +109,22 @@ class FlowTables:
             if not fits:  # another version's; what it knows is taken over from the kernel instead
                 os.close(old)
                 old = None
-        made = bpf.create_map(
-            shape.type,
-            name,
-            key_size=shape.key_size,
-            value_size=shape.value_size,
-            max_entries=size,
-            flags=shape.flags,
-        )
-        if old is not None:
-            _copy(old, made)
-            os.close(old)
+        try:
+            made = _made(name, shape, size)
+            try:
+                if old is not None:
+                    _copy(old, made)
+                self._pin(name, made)
+                found = SharedMap(made, bpf.map_info(made).id)
+            except BaseException:
+                os.close(made)
+                raise
+        finally:
+            if old is not None:
+                os.close(old)
         if name == "local":
             self._known = None
-        self._pin(name, made)
-        return SharedMap(made, bpf.map_info(made).id)
+        return found
 
     def _pin(self, name: str, fd: int) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -213,35 +216,43 @@ class FlowTables:
         for name, version in _VERSIONS.items():
             if name not in self._maps:
                 continue
-            key_size, record = _shapes()[name].key_size, _KEYS[version]
-            for keys, values, count in bpf.read_batches(self._maps[name].fd):
-                now = _now()
-                for index in range(count):
-                    raw = bytes(keys[index * key_size : (index + 1) * key_size])
-                    value = _VALUE.unpack_from(values, index * _VALUE.size)
-                    low, high, low_port, high_port, protocol = record.unpack(raw)
-                    if now - value[SEEN] > limits[protocol & 255][value[STATE] & 3]:
-                        continue
-                    key: FlowKey = (version, protocol, _address(low), low_port, _address(high), high_port)
-                    flow = Flow(
-                        key,
-                        value[FLAGS] & OPENER,
-                        bool(value[FLAGS] & OUTBOUND),
-                        "",
-                        value[SEEN] * (1 << CLOCK_SHIFT) / 1e9,
-                        FlowState(value[STATE] & 3),
-                        bool(value[FLAGS] & ANSWERED),
-                    )
-                    yield StoredFlow(name, raw, flow, value[IFINDEX])
+            fd = os.dup(self._maps[name].fd)  # the next flow may be asked for after the map was replaced
+            try:
+                yield from self._flows_of(name, fd, version, limits)
+            finally:
+                os.close(fd)
+
+    def _flows_of(self, name: str, fd: int, version: int, limits: list[list[int]]) -> Iterator[StoredFlow]:
+        key_size, record = _shapes()[name].key_size, _KEYS[version]
+        for keys, values, count in bpf.read_batches(fd):
+            now = _now()
+            for index in range(count):
+                raw = bytes(keys[index * key_size : (index + 1) * key_size])
+                value = _VALUE.unpack_from(values, index * _VALUE.size)
+                low, high, low_port, high_port, protocol = record.unpack(raw)
+                if now - value[SEEN] > limits[protocol & 255][value[STATE] & 3]:
+                    continue
+                key: FlowKey = (version, protocol, _address(low), low_port, _address(high), high_port)
+                flow = Flow(
+                    key,
+                    value[FLAGS] & OPENER,
+                    bool(value[FLAGS] & OUTBOUND),
+                    "",
+                    value[SEEN] * (1 << CLOCK_SHIFT) / 1e9,
+                    FlowState(value[STATE] & 3),
+                    bool(value[FLAGS] & ANSWERED),
+                )
+                yield StoredFlow(name, raw, flow, value[IFINDEX])
 
     def forget(self, flows: Iterable[StoredFlow]) -> int:
-        """Delete these flows; how many were still there."""
+        """Delete these flows; how many were still there: none, where the table is gone since they were read."""
         by_table: dict[str, list[bytes]] = {}
         for one in flows:
             by_table.setdefault(one.table, []).append(one.raw_key)
         return sum(
             bpf.delete_keys(self._maps[name].fd, b"".join(keys), _shapes()[name].key_size)
             for name, keys in by_table.items()
+            if name in self._maps
         )
 
     def store(self, flows: Iterable[Flow]) -> int:
@@ -255,8 +266,10 @@ class FlowTables:
             flags = flow.opener | (OUTBOUND if flow.is_outbound else 0) | (ANSWERED if flow.is_answered else 0)
             value = _VALUE.pack(now, 0, flow.state.value, flags, 0, 0, 0, 0)
             established, opening = self._maps[f"flows{version}"].fd, self._maps[f"opening{version}"].fd
-            if bpf.lookup(established, raw, _VALUE.size) or bpf.lookup(opening, raw, _VALUE.size):
+            if self._goes_on(established, raw, flow) or self._goes_on(opening, raw, flow):
                 continue
+            if not is_assured:
+                bpf.delete_keys(established, raw, len(raw))  # one that is over would hide it
             try:
                 bpf.update(established if is_assured else opening, raw, value)
             except KernelError:  # full: among the opening ones there is always room
@@ -264,6 +277,19 @@ class FlowTables:
             stored += 1
         self._taken_over += stored
         return stored
+
+    def _goes_on(self, fd: int, raw_key: bytes, flow: Flow) -> bool:
+        """Whether the map has the flow, and programs let its packets pass: it is neither expired nor, unless it should
+        be, closed."""
+        found = bpf.lookup(fd, raw_key, _VALUE.size)
+        if found is None:
+            return False
+        value = _VALUE.unpack(found)
+        state, protocol = FlowState(value[STATE] & 3), flow.key[1]
+        if state in _OVER and flow.state not in _OVER:
+            return False
+        limit = clock_units(self._settings.timeouts.of(protocol, state))
+        return bool(_now() - value[SEEN] <= limit)
 
     def status(self) -> ConnectionStatus:
         """How full the tables are, as of the last walk through them (`expire`)."""
@@ -301,7 +327,26 @@ class FlowTables:
         for shared in self._maps.values():
             os.close(shared.fd)
         self._maps.clear()
+        self._counts.clear()
         self._known = None
+
+
+def _made(name: str, shape: _Shape, size: int) -> int:
+    """Descriptor of a new map."""
+    try:
+        return bpf.create_map(
+            shape.type,
+            name,
+            key_size=shape.key_size,
+            value_size=shape.value_size,
+            max_entries=size,
+            flags=shape.flags,
+        )
+    except KernelError as error:
+        if error.code not in (errno.E2BIG, errno.EINVAL, errno.ENOMEM):
+            raise
+        thing = f"{error.thing} of {size:,} elements"
+        raise KernelError(error.door, thing, error.code, "set spec.bpfMapSizeConntrack lower") from None
 
 
 def _copy(old: int, new: int) -> None:

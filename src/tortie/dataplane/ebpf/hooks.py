@@ -78,12 +78,42 @@ class Hooks:
                 hooks.reason = NO_XDP_WANTED
             if hooks.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
+                hooks._free_xdp()
             hooks._pin()
             hooks._replaced()
         except BaseException:
             hooks.detach()
             raise
         return hooks
+
+    def _to_xdp(self, program_fd: int) -> int:
+        """Descriptor of the link. One that an earlier agent left, its pins no longer whole, is used: no packet passes
+        between, and a second one cannot be had."""
+        path = self.folder / "xdp"
+        if not path.exists():
+            return bpf.attach_xdp(program_fd, self.index)
+        link = bpf.open_pin(path)
+        try:
+            if bpf.link_info(link).ifindex == self.index:
+                bpf.link_update(link, program_fd)
+                return link
+        except BaseException:
+            os.close(link)
+            raise
+        os.close(link)
+        return bpf.attach_xdp(program_fd, self.index)
+
+    def _free_xdp(self) -> None:
+        """Take off the XDP link that an earlier agent left, where XDP is not what we use."""
+        path = self.folder / "xdp"
+        if path.exists():
+            with suppress(KernelError):  # not of this interface any more
+                link = bpf.open_pin(path)
+                try:
+                    bpf.detach(link)
+                finally:
+                    os.close(link)
+            path.unlink()
 
     def attach_out(self, program_fd: int) -> None:
         """Attach the root of what leaves, with the policy program to start with. Raises: KernelError."""
@@ -143,7 +173,7 @@ class Hooks:
     def _attach_xdp(self, load: Callable[[str], int]) -> None:
         with self._roots("xdp_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("xdp"))
-            self._fds["xdp"] = bpf.attach_xdp(roots.program_fd("xdp_root"), self.index)
+            self._fds["xdp"] = self._to_xdp(roots.program_fd("xdp_root"))
         self.acceleration, self.reason = Acceleration.XDP, "native XDP"
         with self._roots("tc_mark") as roots:
             self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)

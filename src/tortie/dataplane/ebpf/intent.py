@@ -61,10 +61,14 @@ class Intent:
         else:
             self.enforced[name] = state
 
-    def rename(self, old: str, new: str) -> None:
-        """The interface has another name."""
-        if old in self.enforced:
-            self.enforced[new] = self.enforced.pop(old)
+    def rename(self, moved: Mapping[str, str]) -> None:
+        """Interfaces have other names, given with those before; all of them at once."""
+        known = {name: self.enforced.pop(old, None) for name, old in moved.items()}
+        for name, state in known.items():
+            if state is None:
+                self.enforced.pop(name, None)
+            else:
+                self.enforced[name] = replace(state, interface=self.newest[name].interface)
 
     def untracked(self) -> Sequence[EndpointState]:
         """States with untracked policy that the nft table is made of: the last good ones of those refused."""

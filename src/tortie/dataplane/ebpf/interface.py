@@ -45,13 +45,18 @@ class InterfacePlane:
         wanted = {
             hooks.door(direction): one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)
         }
-        for door, running in self._make_all(wanted).items():
-            direction = _DIRECTIONS[door]
-            if direction is Direction.EGRESS and not self.hooks.has_out:
-                self.hooks.attach_out(running.installed.fd)
-            else:
-                self.hooks.install(direction, running.installed.fd)
-            self.lanes[direction].replace(running)
+        made = self._make_all(wanted)
+        try:
+            for door in tuple(made):
+                direction, running = _DIRECTIONS[door], made[door]
+                if direction is Direction.EGRESS and not hooks.has_out:
+                    hooks.attach_out(running.installed.fd)
+                else:
+                    hooks.install(direction, running.installed.fd)
+                self.lanes[direction].replace(made.pop(door))
+        finally:
+            for running in made.values():
+                running.close()
         return has_moved or bool(wanted)
 
     def _move(self, hooks: Hooks, plans: Plans, *, may_use_xdp: bool) -> bool:

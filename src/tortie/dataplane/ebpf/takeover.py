@@ -4,7 +4,7 @@ Of the kernel's two sources the socket table knows the host's own connections, n
 has no connected socket (a UDP server's clients).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple, TcpState
 from tortie.kernel.sockets import Connection, State
@@ -67,6 +67,19 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
         if where is not None:
             key, end = where
             yield Flow(key, end if sent_by_opener else 1 - end, is_outbound, "", 0.0, state, is_answered=answered)
+
+
+def of_others(flows: Iterable[Flow], policed: Collection[tuple[int, int]]) -> Iterator[Flow]:
+    """The flows whose end on this host has none of the policed addresses, given as (version, address).
+
+    Because: a flow over an interface that is protected already met policy there, and is known if it was allowed. One
+    that was denied leaves a socket behind all the same, and must not pass because another interface is protected.
+    """
+    for flow in flows:
+        version, _, low, _, high, _ = flow.key
+        here = flow.opener if flow.is_outbound else 1 - flow.opener
+        if (version, (low, high)[here]) not in policed:
+            yield flow
 
 
 def _packet(one: ConntrackTuple) -> Packet:
