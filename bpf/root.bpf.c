@@ -17,7 +17,9 @@ SEC("xdp")
 int xdp_root(struct xdp_md *ctx)
 {
 	bpf_tail_call(ctx, &slot, 0);
-	return XDP_PASS;     /* the slot is filled before the root is attached: only a kernel without memory gets here */
+	/* The slot is filled before the root is attached. Who empties it opens the interface until the agent's next check:
+	 * the alternative would lock out whoever has to mend it. */
+	return XDP_PASS;
 }
 
 SEC("tc")

@@ -19,7 +19,10 @@ async def log_packets(driver: Driver) -> None:
     """Drain the driver's events until cancelled."""
     while True:
         await asyncio.sleep(EVERY_S)
-        drain(driver)
+        try:
+            drain(driver)
+        except Exception:  # a line that is missing must not end the agent
+            log.exception("packets that met Log rules could not be told, in a way nobody foresaw")
 
 
 def drain(driver: Driver) -> None:

@@ -163,8 +163,9 @@ class Pump:
         if delta:
             self.driver.take(delta)
         now = time.monotonic()
-        if now >= self._resync_at and not delta:
-            self.history.forget_causes()
+        if now >= self._resync_at and (not delta or now >= self._resync_at + RESYNC_S):
+            if not delta:  # else changes come without a pause, and repairs must not wait for one
+                self.history.forget_causes()
             self._program(is_resync=True)
         elif delta or not self._has_tried or (self._retry_at is not None and now >= self._retry_at):
             self._program(is_resync=False)

@@ -29,7 +29,7 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.hooks import Traits
+from tortie.dataplane.ebpf.hooks import Hooks, Traits
 from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner
@@ -117,6 +117,7 @@ class EbpfDriver:
             repaired += self._flows.repair()
         except KernelError as error:
             self._failed[FLOWS] = str(error)
+            self._addresses_are_dirty = True
         for name, plane in self._planes.items():
             try:
                 repaired += [f"{name}: {what}" for what in plane.repair()]
@@ -373,7 +374,7 @@ class EbpfDriver:
         for name, state in sorted(self._intent.newest.items()):
             plane = self._planes.get(name)
             hooks = plane.hooks if plane is not None else None
-            program_id, program = hooks.attached_program() if hooks is not None else (None, None)
+            program_id, program = _attached(hooks)
             found.append(
                 InterfaceStatus(
                     interface=name,
@@ -449,3 +450,13 @@ class EbpfDriver:
         self._flows.remove()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed
+
+
+def _attached(hooks: Hooks | None) -> tuple[int | None, str | None]:
+    """Id and name of the root that an interface runs; None where there is none, or the interface has just gone."""
+    if hooks is None:
+        return None, None
+    try:
+        return hooks.attached_program()
+    except KernelError:
+        return None, None

@@ -147,7 +147,8 @@ class Hooks:
             return False
         for name in ("xdp", "tc"):
             if name in kept._fds:
-                bpf.detach(kept._fds[name])
+                with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
+                    bpf.detach(kept._fds[name])
         for name in ("slot", "xdp", "tc"):
             (self.folder / name).unlink(missing_ok=True)
         kept.close()
