@@ -159,8 +159,9 @@ class Lab:
             _run("ip", "-n", namespace.name, "link", "set", interface, "up")
         # As network cards have it: a receive queue for each CPU, so that a flood on one leaves the others their rings.
         self.host.run("ethtool", "-L", INTERFACE, "rx", str(os.cpu_count() or 1))
-        # Short connections use a port each; the client would be out of them after 28,000 and a minute.
-        settings = {"tcp_tw_reuse": "1", "ip_local_port_range": "1024 65535", "tcp_max_tw_buckets": "2000"}
+        # Short connections use a port each; the client would be out of them after 28,000 and a minute. Not from 1024:
+        # a packet from an outbound failsafe port (6666 is one) may be the reply leg of one, and skips untracked policy.
+        settings = {"tcp_tw_reuse": "1", "ip_local_port_range": "10000 65535", "tcp_max_tw_buckets": "2000"}
         for name, value in settings.items():
             self.client.run("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{name}")
 
