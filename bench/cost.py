@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 from bench import shapes
 from bench.figures import Figure, Unmeasured
+from bench.lab import root_program
 from bench.shapes import Shape
 from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
-from tortie.dataplane.ebpf.generation import OBJECTS, Generation
+from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import bpf
@@ -123,13 +124,8 @@ def measure(group: Group, rounds: int) -> Sequence[Figure]:
 
 def _empty(opened: ExitStack) -> Program:
     """The program that everything is measured against: it drops, and looks at nothing."""
-    name = "xdp_empty"
-    objects = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
-    for one in objects.program_names:
-        objects.set_autoload(one, one == name)
-    objects.load()
     packet = Packet(version=4, protocol=6, source=1, destination=2, source_port=1, destination_port=2)
-    return Program(EMPTY, objects.program_fd(name), frame(packet))
+    return Program(EMPTY, root_program("xdp_empty", opened), frame(packet))
 
 
 def _flows(opened: ExitStack) -> FlowTables:

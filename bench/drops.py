@@ -27,7 +27,6 @@ from struct import pack, unpack
 
 from bench.figures import Figure, Missing, Unmeasured
 from bench.lab import FOLDER, SELECTOR, Document, Host, document, host_endpoint, quiet_host
-from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.kernel import bpf
 
 EMPTY, POLICY, NFT, IPTABLES = "empty", "policy", "nft_raw", "iptables_raw"
@@ -117,12 +116,7 @@ def _figures(one: Dropping, how: str, empty: Dropping) -> Iterator[Figure]:
 
 
 def _empty(host: Host, opened: ExitStack) -> Callable[[], int]:
-    objects = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
-    for name in objects.program_names:
-        objects.set_autoload(name, name == "xdp_empty")
-    objects.load()
-    with host.host.entered():
-        opened.callback(os.close, bpf.attach_xdp(objects.program_fd("xdp_empty"), host.host.ifindex))
+    host.attach_alone("xdp_empty", opened)
     return lambda: _statistic(host.host.run("ethtool", "-S", host.host.interface), r"rx_queue_\d+_xdp_drops")
 
 

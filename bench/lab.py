@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from typing import Any
 from bench.figures import Unmeasured
 from bench.prober import HOST_PORT, PEER_PORT, Prober, Way, prober
 from netns import Namespace, veth_pair
+from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.kernel import bpf
 from tortie.resources.codec import decode_stored, encode
 from tortie.store.protocol import Key, Put
 from tortie.store.sqlite import SqliteStore
@@ -34,6 +36,15 @@ ENFORCED_S = 10.0
 BALLAST_FROM = 20_000
 
 Document = Mapping[str, Any]
+
+
+def root_program(name: str, opened: ExitStack) -> int:
+    """The file descriptor of one program of the root's object, loaded alone, until `opened` ends."""
+    roots = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
+    for one in roots.program_names:
+        roots.set_autoload(one, one == name)
+    roots.load()
+    return roots.program_fd(name)
 
 
 @dataclass(slots=True)
@@ -55,6 +66,12 @@ class Host:
     def socket(self) -> Path:
         """The agent's socket."""
         return self.folder / "run" / "socket"
+
+    def attach_alone(self, name: str, opened: ExitStack) -> None:
+        """A root program, with nothing of tortie's behind it, until `opened` ends."""
+        program = root_program(name, opened)
+        with self.host.entered():
+            opened.callback(os.close, bpf.attach_xdp(program, self.host.ifindex))
 
     def start_agent(self) -> int:
         """The moment in ns at which the agent's process was started."""

@@ -23,8 +23,6 @@ from dataclasses import dataclass, field
 
 from bench.figures import Figure, Missing, Unmeasured
 from bench.lab import SELECTOR, Document, Host, article, document, host_endpoint, quiet_host
-from tortie.dataplane.ebpf.generation import OBJECTS
-from tortie.kernel import bpf
 
 PORT = 6379
 CLIENTS = 16
@@ -120,12 +118,7 @@ NO_XDP = document("FelixConfiguration", "default", {"xdpEnabled": False})
 
 def _attach_pass(host: Host, opened: ExitStack) -> None:
     """The root program with nothing in its slot: it passes every packet."""
-    roots = opened.enter_context(bpf.ObjectFile(OBJECTS / "root.bpf.o"))
-    for one in roots.program_names:
-        roots.set_autoload(one, one == "xdp_root")
-    roots.load()
-    with host.host.entered():
-        opened.callback(os.close, bpf.attach_xdp(roots.program_fd("xdp_root"), host.host.ifindex))
+    host.attach_alone("xdp_root", opened)
 
 
 def _normal_policy(address: str) -> Sequence[Document]:

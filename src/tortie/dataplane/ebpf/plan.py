@@ -89,7 +89,7 @@ class Planner:
         """
         made: dict[Stage, _Tiers] = {}
         if direction in _BY_PROGRAM and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
-            made[Stage.UNTRACKED] = self._untracked(state, direction, sets)
+            made[Stage.UNTRACKED] = self._stage(Stage.UNTRACKED, state, direction, sets)
         if tracking is not None:
             made[Stage.NORMAL] = self._normal(state, direction, sets)
         atoms = dict.fromkeys(
@@ -106,23 +106,20 @@ class Planner:
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 
-    def _untracked(self, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
+    def _stage(self, stage: Stage, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
+        """The stage's tiers; those of the normal class each with its end."""
         made = _Tiers()
-        for group in state.stage(Stage.UNTRACKED, direction):
+        for group in state.stage(stage, direction):
             made.next_tier()
             for policy in group.policies:
                 made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
+            if stage is Stage.NORMAL and group.tier.default_action is TierAction.DENY:
+                made.end(tier_end(group.tier.name))
         return made
 
     def _normal(self, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
-        """Tiers, each with its end; then the profiles as tiers of their own; then the default deny."""
-        made = _Tiers()
-        for group in state.stage(Stage.NORMAL, direction):
-            made.next_tier()
-            for policy in group.policies:
-                made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
-            if group.tier.default_action is TierAction.DENY:
-                made.end(tier_end(group.tier.name))
+        """Tiers; then the profiles as tiers of their own; then the default deny."""
+        made = self._stage(Stage.NORMAL, state, direction, sets)
         for profile in state.profiles:
             made.next_tier()
             if isinstance(profile, MissingProfile):

@@ -122,7 +122,7 @@ def _redraw(answer: CountersAnswer, speeds: Mapping[Name, float | None], interva
     else:
         lines.append("Nothing is counted yet.")
         grows.append(False)
-    has_color = "NO_COLOR" not in os.environ or not os.environ["NO_COLOR"]
+    has_color = not os.environ.get("NO_COLOR")
     text = "\n".join(
         (BOLD + cut + PLAIN if is_growing and has_color else cut) + CLEAR_LINE
         for cut, is_growing in zip((printable(line)[: size.columns] for line in lines), grows, strict=True)
