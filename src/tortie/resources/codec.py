@@ -15,8 +15,8 @@ import msgspec
 from tortie.model.address import InvalidAddress
 from tortie.model.selector import InvalidSelector
 from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
-from tortie.resources.kind import API_VERSION, Body, Draft, Kind, Lowered, Resource
-from tortie.resources.kinds import KINDS
+from tortie.resources.kind import Body, Draft, Kind, Lowered, Resource
+from tortie.resources.kinds import KINDS, WORDS
 from tortie.resources.lowering import Meaningless
 from tortie.resources.metadata import read_metadata
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
@@ -71,11 +71,12 @@ def decode_stored(value: bytes, source: str = "datastore") -> Resource:
         stored = msgspec.convert(body, _Stored)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidDocument([_damaged(source, str(error))]) from None
-    if stored.api_version != API_VERSION or stored.kind not in KINDS:
+    kind = WORDS.get((stored.api_version, stored.kind))
+    if kind is None:
         what = f"kind {shorten(stored.kind)} of {shorten(stored.api_version)} is not known here"
         raise InvalidDocument([_damaged(source, what)])
     return Resource(
-        kind=stored.kind,
+        kind=kind.name,
         namespace=stored.metadata.namespace,
         name=stored.metadata.name,
         body=body,
@@ -83,13 +84,16 @@ def decode_stored(value: bytes, source: str = "datastore") -> Resource:
     )
 
 
-def lower(resource: Resource) -> Lowered:
-    """The model's value of the resource.
+def lower(resource: Resource) -> Lowered | None:
+    """The model's value of the resource; None for a kind of which nothing is enforced.
 
     Raises: InvalidDocument, for a stored document that validation would have refused.
     """
+    lower_kind = KINDS[resource.kind].lower
+    if lower_kind is None:
+        return None
     try:
-        return KINDS[resource.kind].lower(resource)
+        return lower_kind(resource)
     except (msgspec.ValidationError, InvalidSelector, InvalidAddress, Meaningless, KeyError) as error:
         raise InvalidDocument([_damaged(resource.source or "datastore", f"{resource}: {error}")]) from None
 
@@ -116,30 +120,35 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
 
 def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None) -> Iterator[Resource]:
     """The resource, or those of a list kind; `item_of`: an item of a list, which may leave out what the list says."""
-    named = node.get("kind")
-    word = named.value if isinstance(named, Scalar) and isinstance(named.value, str) else ""
-    list_of = KINDS.get(word.removesuffix("List")) if word.endswith("List") and item_of is None else None
-    fields = _LIST_TOP if list_of else _TOP
+    named, version = node.get("kind"), node.get("apiVersion")
+    word, group = _word(named), _word(version)
+    is_list = item_of is None and word.endswith("List")
+    single = word.removesuffix("List") if is_list else word
+    # A wrong or missing apiVersion is a problem of its own; the rest of the document is judged all the same.
+    kind = (WORDS.get((group, single)) or KINDS.get(single)) if named is not None else item_of
+    fields = _LIST_TOP if kind and is_list else _TOP
     meant = {
         refuse_unknown(key, join("", key.text), problems, dict.fromkeys(fields))
         for key, _ in node.entries.values()
         if key.text not in fields
     }
-    version = node.get("apiVersion")
     if version is not None or (item_of is None and "apiVersion" not in meant):
-        _check_word(version or node, "apiVersion", "TT1012", [API_VERSION], problems)
-    if list_of is not None:
-        yield from _read_items(node, list_of, problems)
-        return
-    kind = item_of if named is None else KINDS.get(word)
+        versions = [kind.api_version] if kind else [*dict.fromkeys(group for group, _ in WORDS)]
+        _check_word(version or node, "apiVersion", "TT1012", versions, problems)
     if kind is None or (item_of is not None and kind is not item_of):
         if named is not None or "kind" not in meant:
-            known = [item_of.name] if item_of else list(KINDS)
-            _check_word(named or node, "kind", "TT1013", known, problems)
+            _check_word(named or node, "kind", "TT1013", [item_of.word] if item_of else list(KINDS), problems)
+        return
+    if is_list:
+        yield from _read_items(node, kind, problems)
         return
     resource = _read_resource(node, kind, problems)
     if resource is not None:
         yield resource
+
+
+def _word(node: Node | None) -> str:
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
 
 
 def _read_items(node: Mapping, kind: Kind, problems: Problems) -> Iterator[Resource]:
@@ -153,7 +162,7 @@ def _read_items(node: Mapping, kind: Kind, problems: Problems) -> Iterator[Resou
             yield from _read_mapping(item, problems, kind)
         else:
             path = join("", "items", index)
-            problems.add("TT1011", item, path, "not a resource", found=describe(item), expected=kind.name)
+            problems.add("TT1011", item, path, "not a resource", found=describe(item), expected=kind.word)
 
 
 def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> None:
@@ -172,7 +181,7 @@ def _check_word(node: Node, path: str, code: str, known: list[str], problems: Pr
 
 def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | None:
     """The resource, unless something is wrong with it."""
-    if "status" in node.entries and not kind.has_status:
+    if "status" in node.entries and kind.status is None:
         key = node.entries["status"][0]
         problems.add("TT1101", key, "status", f'unknown field "status": {kind.name} has none', remedy="remove it")
     metadata: Body = {}
@@ -182,6 +191,8 @@ def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | 
         problems.add("TT1102", node, "metadata.name", "required field is missing", remedy="add metadata: with a name")
     else:
         metadata, version = read_metadata(metadata_node, kind, problems)
+    if kind.status is not None and (status := node.get("status")) is not None:
+        read_object(status, "status", problems, kind.status)  # checked, and not kept: it is the agents' to say
     spec_node = node.get("spec") or Mapping(node.line, node.column, {})
     read = read_object(spec_node, "spec", problems, kind.fields)
     spec: Body = {} if isinstance(read, Missing) else read
@@ -190,6 +201,6 @@ def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | 
         kind.complete(Draft(name, metadata, spec, metadata_node or node, spec_node, problems))
     if problems:
         return None
-    body: Body = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": metadata, "spec": spec}
+    body: Body = {"apiVersion": kind.api_version, "kind": kind.word, "metadata": metadata, "spec": spec}
     namespace = str(metadata.get("namespace", ""))
     return Resource(kind=kind.name, namespace=namespace, name=name, body=body, resource_version=version, line=node.line)

@@ -7,10 +7,11 @@ Source: reference config.md sections 2, 4 to 8 and 10.
 
 import re
 
-from tortie.resources.fields import Field, Fields, Json, Missing, list_of, map_of, object_of
+from tortie.resources.fields import Field, Fields, Json, Missing, decoder, list_of, map_of, object_of
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems
 from tortie.resources.values import (
+    INT_OR_STRING,
     boolean,
     duration,
     enum,
@@ -47,14 +48,19 @@ def _word(*values: str, ignore_case: bool = False, may_be_empty: bool = False) -
 
 _DSCP = "DF EF AF11 AF12 AF13 AF21 AF22 AF23 AF31 AF32 AF33 AF41 AF42 AF43 CS0 CS1 CS2 CS3 CS4 CS5 CS6"
 _LOOSE = {"ignore_case": True, "may_be_empty": True}
-_RANGE = Field(object_of({"min": Field(integer(1, 2**32 - 1), True), "max": Field(integer(1, 2**32 - 1), True)}))
+_RANGE = Field(
+    object_of(
+        {"min": Field(integer(1, 2**32 - 1), is_required=True), "max": Field(integer(1, 2**32 - 1), is_required=True)}
+    )
+)
 _INTERFACE_FILTER = r"[a-zA-Z0-9:._+-]{1,15}\Z"
 
 
 def _matching(form: str, expected: str) -> Field:
-    return Field(pattern("TT1116", re.compile(form).match, expected, may_be_empty=True))
+    return Field(pattern("TT1116", re.compile(form), expected, may_be_empty=True))
 
 
+@decoder(**INT_OR_STRING)
 def _dscp(node: Node, path: str, problems: Problems) -> Json | Missing:
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return enum(*_DSCP.split(), ignore_case=True)(node, path, problems)
@@ -170,7 +176,7 @@ FELIX_FIELDS: Fields = {
         Field(list_of(net(strict=False, may_be_address=True))),
     ),
     "bpfForceTrackPacketsFromIfaces": Field(
-        list_of(pattern("TT1115", re.compile(_INTERFACE_FILTER).match, "an interface, or its beginning and +"))
+        list_of(pattern("TT1115", re.compile(_INTERFACE_FILTER), "an interface, or its beginning and +"))
     ),
     "iptablesNATOutgoingInterfaceFilter": _matching(_INTERFACE_FILTER, "an interface, or its beginning and +"),
     **_fields(
@@ -189,9 +195,9 @@ FELIX_FIELDS: Fields = {
             object_of(
                 {
                     "name": Field(
-                        pattern("TT1116", re.compile(r"[a-zA-Z0-9_ -]+\Z").match, "a component's name"), True
+                        pattern("TT1116", re.compile(r"[a-zA-Z0-9_ -]+\Z"), "a component's name"), is_required=True
                     ),
-                    "timeout": Field(duration(), True),
+                    "timeout": Field(duration(), is_required=True),
                 }
             )
         )

@@ -1,11 +1,13 @@
 """Reading nodes by a table of fields: the shapes that every kind shares. What a single value means is in `values.py`.
 
 A decoder turns a node into its canonical JSON value, or notes why it cannot and answers BAD; ABSENT stands for a value
-that counts as not given. Null never reaches a decoder: it means absent everywhere.
+that counts as not given. Null never reaches a decoder: it means absent everywhere. Beside the reading it carries the
+schema that other programs are told: both are made in one place, so that they do not part.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import assert_never
 
@@ -24,15 +26,47 @@ class Missing(Enum):
 
 
 ABSENT, BAD = Missing.ABSENT, Missing.BAD
-Decoder = Callable[[Node, str, Problems], Json | Missing]
+Reader = Callable[[Node, str, Problems], Json | Missing]
+Schema = Mapping[str, object]
+"""A part of an OpenAPI v3 schema in the structural form that Kubernetes takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a value is read, and the schema that describes it as far as a schema can.
+
+    The schema accepts everything that the reader accepts; what it cannot say only the reader refuses.
+    """
+
+    read: Reader
+    schema: Schema
+
+    def __call__(self, node: Node, path: str, problems: Problems) -> Json | Missing:
+        """What was read."""
+        return self.read(node, path, problems)
+
+
+def decoder(**schema: object) -> Callable[[Reader], Decoder]:
+    """Makes a decoder of a function that reads."""
+    return lambda read: Decoder(read, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What holds between the fields of an object, as an expression for API servers (CEL), and its message."""
+
+    rule: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a field is read, and whether it has to be there."""
+    """How a field is read, what it means, whether it has to be there, and what an absent one counts as."""
 
     decode: Decoder
-    is_required: bool = False
+    doc: str = ""
+    is_required: bool = field(default=False, kw_only=True)
+    default: Json | Missing = field(default=ABSENT, kw_only=True)
 
 
 Fields = Mapping[str, Field]
@@ -146,6 +180,8 @@ def read_object(node: Node, path: str, problems: Problems, fields: Fields) -> di
     for name, field in fields.items():
         if field.is_required and name not in meant and name not in result and not problems.concern(join(path, name)):
             require(node, join(path, name), problems)
+        if not isinstance(field.default, Missing) and name not in result and not problems.concern(join(path, name)):
+            result[name] = deepcopy(field.default)
     return result
 
 
@@ -154,9 +190,28 @@ def require(at: Position, path: str, problems: Problems) -> None:
     problems.add("TT1102", at, path, "required field is missing", remedy="add it")
 
 
-def object_of(fields: Fields, check: Callable[[Scope, dict[str, Json]], None] | None = None) -> Decoder:
-    """Decoder of an object with these fields; `check` looks at what holds between them."""
+def object_schema(fields: Fields, laws: Iterable[Law] = ()) -> Schema:
+    """The schema of an object with these fields."""
+    schema: dict[str, object] = {"type": "object", "properties": {name: _described(fields[name]) for name in fields}}
+    if required := [name for name, each in fields.items() if each.is_required]:
+        schema["required"] = required
+    if listed := [{"rule": law.rule, "message": law.message} for law in laws]:
+        schema["x-kubernetes-validations"] = listed
+    return schema
 
+
+def _described(field: Field) -> Schema:
+    doc: Schema = {"description": field.doc} if field.doc else {}
+    default: Schema = {} if isinstance(field.default, Missing) else {"default": field.default}
+    return {**doc, **field.decode.schema, **default}
+
+
+def object_of(
+    fields: Fields, check: Callable[[Scope, dict[str, Json]], None] | None = None, laws: Iterable[Law] = ()
+) -> Decoder:
+    """Decoder of an object with these fields; `check` looks at what holds between them, `laws` say it in the schema."""
+
+    @decoder(**object_schema(fields, laws))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         result = read_object(node, path, problems, fields)
         if check is not None and isinstance(result, dict) and isinstance(node, nodes.Mapping):
@@ -174,7 +229,13 @@ def list_of(
     is_empty_kept: bool = False,
 ) -> Decoder:
     """Decoder of a list; `identity` makes it a set, whose items must differ in it. An empty list counts as absent."""
+    schema: dict[str, object] = {"type": "array", "items": item.schema}
+    if limit is not None:
+        schema["maxItems"] = limit
+    if identity is not None:
+        schema["x-kubernetes-list-type"] = "set"
 
+    @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if not isinstance(node, nodes.Sequence):
             return refuse_type(node, path, problems, "a list", "write it as a list: [...] or lines that begin with -")
@@ -213,6 +274,7 @@ def list_of(
 def map_of(check_key: Callable[[Scalar, str, Problems], None], value: Decoder, *, null: Json | None = None) -> Decoder:
     """Decoder of a mapping with free keys; `null` stands for a null value (None: such a key counts as absent)."""
 
+    @decoder(type="object", additionalProperties=value.schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if not isinstance(node, nodes.Mapping):
             return refuse_type(node, path, problems, "a mapping of names to values")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tortie.model.endpoint import HostEndpoint, NetworkSet
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.settings import FelixSettings
-from tortie.resources.fields import Fields, Json
+from tortie.resources.fields import Fields, Json, Law
 from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
@@ -72,20 +72,35 @@ class Column:
 class Kind:
     """A kind.
 
-    `complete` checks across fields and puts defaults in place; `check_name` says what is wrong with a name.
+    `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
+    people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
+    in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
+    name. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
     """
 
     name: str
     plural: str
+    doc: str = ""
     aliases: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
     fields: Fields
-    complete: Callable[[Draft], None]
-    lower: Callable[[Resource], Lowered]
+    status: Fields | None = None
+    complete: Callable[[Draft], None] = lambda draft: None
+    laws: tuple[Law, ...] = ()
+    lower: Callable[[Resource], Lowered] | None
     columns: tuple[Column, ...]
     wide: tuple[Column, ...]
+    extra: tuple[Column, ...] = ()
     check_name: Callable[[str], str | None] = lambda name: None
     is_namespaced: bool = False
-    has_status: bool = False
+    api_version: str = API_VERSION
+    document_kind: str = ""
+    read_only: str = ""
+
+    @property
+    def word(self) -> str:
+        """What `kind:` says in its documents."""
+        return self.document_kind or self.name
 
 
 def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:

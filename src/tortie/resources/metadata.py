@@ -7,10 +7,12 @@ import re
 
 from tortie.resources.fields import (
     ABSENT,
+    Decoder,
     Field,
     Fields,
     Json,
     Missing,
+    decoder,
     join,
     list_of,
     map_of,
@@ -20,7 +22,7 @@ from tortie.resources.fields import (
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import SUBDOMAIN, integer, optional_text, pattern, text
+from tortie.resources.values import SUBDOMAIN, enum, integer, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -50,10 +52,11 @@ def check_annotation_key(key: Scalar, path: str, problems: Problems) -> None:
 
 
 _LABEL = "up to 63 of a-z, A-Z, 0-9, -, _, . that begin and end with a letter or digit, or nothing"
-labels = map_of(check_label_key, pattern("TT1113", _LABEL_VALUE.match, _LABEL), null="")
+labels = map_of(check_label_key, pattern("TT1113", _LABEL_VALUE, _LABEL), null="")
 _annotations = map_of(check_annotation_key, text, null="")
 
 
+@decoder(**_annotations.schema)
 def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
     """Annotations within their total size."""
     result = _annotations(node, path, problems)
@@ -65,7 +68,8 @@ def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
     return result
 
 
-_time = pattern("TT1116", _TIME.match, "a time as in RFC 3339")
+_time = pattern("TT1116", _TIME, "a time as in RFC 3339")
+_any = Decoder(lambda node, path, problems: ABSENT, {})
 _anything: Fields = {
     # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
     "uid": Field(optional_text),
@@ -74,9 +78,9 @@ _anything: Fields = {
     "deletionTimestamp": Field(_time),
     "deletionGracePeriodSeconds": Field(integer()),
     "generateName": Field(optional_text),
-    "ownerReferences": Field(lambda node, path, problems: ABSENT),
+    "ownerReferences": Field(_any),
     "finalizers": Field(list_of(text)),
-    "managedFields": Field(lambda node, path, problems: ABSENT),
+    "managedFields": Field(_any),
     "selfLink": Field(optional_text),
 }
 _decode = object_of(
@@ -89,6 +93,19 @@ _decode = object_of(
         **_anything,
     }
 )
+
+
+condition = object_of(
+    {
+        "type": Field(text, "What the condition is about.", is_required=True),
+        "status": Field(enum("True", "False", "Unknown"), "Whether it holds.", is_required=True),
+        "reason": Field(optional_text, "Why, as one word."),
+        "message": Field(optional_text, "Why, for people."),
+        "observedGeneration": Field(integer(0), "The generation of the object that this was said of."),
+        "lastTransitionTime": Field(_time, "When `status` changed last."),
+    }
+)
+"""One of `status.conditions`. Source: Kubernetes API conventions, "typical status properties"."""
 
 
 def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str | None]:

@@ -17,9 +17,11 @@ from tortie.resources.fields import (
     Json,
     Missing,
     Scope,
+    decoder,
     describe,
     list_of,
     object_of,
+    object_schema,
     read_object,
 )
 from tortie.resources.metadata import annotations
@@ -55,6 +57,7 @@ class RuleContext:
     is_profile: bool = False
 
 
+@decoder(**selector().schema)
 def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = selector()(node, path, problems)
     if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
@@ -78,7 +81,7 @@ _entity = object_of(
                 {
                     "names": Field(
                         list_of(
-                            pattern("TT1112", _NO_QUOTES.match, "the name of a service account"),
+                            pattern("TT1112", _NO_QUOTES, "the name of a service account"),
                             identity=lambda value: value,
                         )
                     ),
@@ -104,9 +107,10 @@ def _check_path(scope: Scope, value: dict[str, Json]) -> None:
 
 
 _icmp = object_of({"type": Field(integer(0, 254)), "code": Field(integer(0, 255))}, _check_icmp)
-_path = pattern("TT1314", _PATH.match, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
+_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
 
 
+@decoder(type="integer", enum=[4, 6])
 def _ip_version(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = integer()(node, path, problems)
     if isinstance(value, int) and value not in (4, 6):
@@ -141,6 +145,7 @@ _FIELDS = {
 def rules_of(context: RuleContext) -> Decoder:
     """Decoder of the list of rules of one direction."""
 
+    @decoder(**object_schema(_FIELDS))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         rule = read_object(node, path, problems, _FIELDS)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tortie.model.address import InvalidAddress, parse_address, parse_net
 from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.model.selector import InvalidSelector, parse_selector
-from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, describe, refuse_type, suggest
+from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, decoder, describe, refuse_type, suggest
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten
 
@@ -26,8 +26,10 @@ _DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 AUTO = "Auto"
 _PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
+INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 
 
+@decoder(type="string")
 def text(node: Node, path: str, problems: Problems) -> Json | Missing:
     """Any text."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
@@ -36,16 +38,31 @@ def text(node: Node, path: str, problems: Problems) -> Json | Missing:
     return refuse_type(node, path, problems, "text", remedy)
 
 
+@decoder(type="string")
 def optional_text(node: Node, path: str, problems: Problems) -> Json | Missing:
     """Any text; empty text counts as absent."""
     return text(node, path, problems) or ABSENT
 
 
 def pattern(
-    code: str, matches: Callable[[str], object], expected: str, *, may_be_empty: bool = False, limit: int | None = None
+    code: str,
+    form: re.Pattern[str] | Callable[[str], object],
+    expected: str,
+    *,
+    may_be_empty: bool = False,
+    limit: int | None = None,
 ) -> Decoder:
     """Decoder of text of a certain form; `may_be_empty`: empty text counts as absent."""
+    matches = form.match if isinstance(form, re.Pattern) else form
+    schema: dict[str, object] = {"type": "string"}
+    # Go's expressions, which API servers use, have no look-ahead
+    if isinstance(form, re.Pattern) and "(?" not in form.pattern.replace("(?:", ""):
+        whole = form.pattern.removesuffix(r"\Z")
+        schema["pattern"] = f"^(?:{whole})?$" if may_be_empty else f"^(?:{whole})$"
+    if limit is not None:
+        schema["maxLength"] = limit
 
+    @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):
@@ -81,7 +98,14 @@ def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) ->
     """Decoder of one of the words."""
     accepted = {value.lower() for value in values} if ignore_case else set(values)
     expected = ", ".join(values[:-1]) + " or " + values[-1] if len(values) > 1 else values[0]
+    words = [*values, ""] if may_be_empty else [*values]
+    schema: dict[str, object] = {"type": "string"}
+    if ignore_case:
+        schema["pattern"] = f"^(?i:{'|'.join(words)})$"
+    else:
+        schema["enum"] = words
 
+    @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):
@@ -97,6 +121,7 @@ def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) ->
     return decode
 
 
+@decoder(type="boolean")
 def boolean(node: Node, path: str, problems: Problems) -> Json | Missing:
     """True or false."""
     if isinstance(node, Scalar) and isinstance(node.value, bool):
@@ -104,11 +129,13 @@ def boolean(node: Node, path: str, problems: Problems) -> Json | Missing:
     return refuse_type(node, path, problems, "true or false")
 
 
+@decoder(type="boolean")
 def flag(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A boolean whose default is false; false counts as absent."""
     return boolean(node, path, problems) or ABSENT
 
 
+@decoder(type="number")
 def number(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A finite number; whole ones as integers, so that equal documents have equal text."""
     if not isinstance(node, Scalar) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
@@ -132,7 +159,13 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
         expected = "a 64-bit number"
     low = -(2**63) if first is None else first
     high = 2**63 - 1 if last is None else last
+    schema: dict[str, object] = {"type": "integer", "format": "int64"}
+    if first is not None:
+        schema["minimum"] = first
+    if last is not None:
+        schema["maximum"] = last
 
+    @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = node.value if isinstance(node, Scalar) else None
         if isinstance(value, float) and value.is_integer():
@@ -148,6 +181,7 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
     return decode
 
 
+@decoder(**INT_OR_STRING)
 def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A protocol name in its exact case, or a number from 1 to 255, also as text."""
     expected = f"{', '.join(PROTOCOLS)}, or 1 to 255"
@@ -170,6 +204,7 @@ def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     return BAD
 
 
+@decoder(**INT_OR_STRING)
 def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A port number, a range `first:last`, or a port name; single ports as numbers."""
     value = node.value if isinstance(node, Scalar) else None
@@ -202,16 +237,18 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     return first if first == last else f"{first}:{last}"
 
 
+@decoder(type="string", maxLength=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """The name of a port."""
     expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"
-    return pattern("TT1107", _PORT_NAME.match, expected)(node, path, problems)
+    return pattern("TT1107", _PORT_NAME, expected)(node, path, problems)
 
 
 def net(*, strict: bool, may_be_address: bool) -> Decoder:
     """Decoder of a network: strict ones have no host bits set; a bare address may be one or not."""
     expected = "address/length" + (" or an address" if may_be_address else "")
 
+    @decoder(type="string")
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):
@@ -232,6 +269,7 @@ def net(*, strict: bool, may_be_address: bool) -> Decoder:
     return decode
 
 
+@decoder(type="string")
 def address(node: Node, path: str, problems: Problems) -> Json | Missing:
     """An address without a mask."""
     value = text(node, path, problems)
@@ -256,7 +294,9 @@ def net_identity(value: Json) -> object:
 
 def selector(*, limit: int | None = MAX_SELECTOR, is_global_refused: bool = False) -> Decoder:
     """Decoder of a selector, kept as it was written; empty text counts as absent."""
+    schema: dict[str, object] = {"type": "string"} if limit is None else {"type": "string", "maxLength": limit}
 
+    @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):
@@ -290,6 +330,7 @@ def _inside(node: Node, column: int) -> Place:
     return Place(node.line, node.column)
 
 
+@decoder(type="string", pattern=r"^(\*|[a-zA-Z0-9_.-]{0,15})$")
 def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     """An interface name or `*`; empty text counts as absent."""
     expected = "1 to 15 of a-z, A-Z, 0-9, _, ., -; or * alone"
@@ -297,15 +338,17 @@ def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     return known(node, path, problems)
 
 
+@decoder(type="string", maxLength=253)
 def name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A lower-case DNS subdomain; empty text counts as absent."""
     expected = "lower case alphanumeric characters, '-' or '.'"
-    return pattern("TT1112", SUBDOMAIN.match, expected, may_be_empty=True, limit=253)(node, path, problems)
+    return pattern("TT1112", SUBDOMAIN, expected, may_be_empty=True, limit=253)(node, path, problems)
 
 
 def duration(*, may_be_negative: bool = False) -> Decoder:
     """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one."""
 
+    @decoder(**INT_OR_STRING)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if isinstance(node, Scalar) and node.value == 0 and isinstance(node.value, int):
             return "0s"
@@ -318,6 +361,7 @@ def duration(*, may_be_negative: bool = False) -> Decoder:
     return decode
 
 
+@decoder(type="string")
 def timeout(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A duration that is not negative, or `Auto`."""
     known = pattern("TT1116", lambda value: value == AUTO or seconds(value) is not None, "90s, 1m30s or Auto", limit=64)
@@ -331,6 +375,7 @@ def seconds(value: str) -> float | None:
     return sum(float(count) * _SECONDS[unit] for count, unit in _DURATION_PART.findall(value))
 
 
+@decoder(type="string", maxLength=1024)
 def regex(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A regular expression that compiles; empty text counts as absent."""
     return pattern("TT1116", _compiles, "a regular expression", may_be_empty=True, limit=1024)(node, path, problems)

@@ -17,6 +17,8 @@ def _find() -> dict[str, Kind]:
 
 KINDS = _find()
 """Every kind by its name."""
+WORDS = {(kind.api_version, kind.word): kind for kind in KINDS.values()}
+"""Every kind by what its documents say of themselves."""
 _ALIASES = {alias.lower(): kind for kind in KINDS.values() for alias in (kind.name, kind.plural, *kind.aliases)}
 
 

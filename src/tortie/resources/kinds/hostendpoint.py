@@ -10,7 +10,7 @@ import msgspec
 from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import HostEndpoint, NamedPort
 from tortie.model.packet import PORTED
-from tortie.resources.fields import BAD, Field, Json, Missing, describe, list_of, object_of
+from tortie.resources.fields import BAD, Field, Json, Missing, decoder, describe, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
@@ -18,6 +18,7 @@ from tortie.resources.rules import protocol_number
 from tortie.resources.values import address, integer, interface, name, net_identity, port_name, protocol
 
 
+@decoder(**protocol.schema)
 def _port_protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = protocol(node, path, problems)
     if isinstance(value, int | str) and protocol_number(value) not in PORTED:

@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from tortie.model.policy import Tier, TierAction
-from tortie.resources.fields import Field, Scope
+from tortie.resources.fields import Field, Scope, list_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell
+from tortie.resources.metadata import condition
 from tortie.resources.values import enum, number
 
 DEFAULT_ORDER = 1_000_000
@@ -58,5 +59,5 @@ KIND = Kind(
     lower=_lower,
     columns=(NAME, Column("ORDER", order_cell)),
     wide=(NAME, Column("ORDER", order_cell)),
-    has_status=True,
+    status={"conditions": Field(list_of(condition), "What controllers say of the tier.")},
 )
