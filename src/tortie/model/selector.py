@@ -5,8 +5,6 @@ times. Two selectors are equal when their canonical texts are.
 Source: reference selectors.md sections 1 to 8.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,8 +47,16 @@ class InvalidSelector(ValueError):
 
 def unique_id(prefix: str, content: str) -> str:
     """`prefix:` and the base64url SHA-224 of `prefix:content`."""
+    import base64
+    import hashlib  # takes long to load, and who only checks text needs no ids
+
     digest = hashlib.sha224(f"{prefix}:{content}".encode()).digest()
     return f"{prefix}:{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
+@lru_cache(maxsize=8192)
+def _selector_id(canonical: str) -> str:
+    return unique_id("s", canonical)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,16 @@ class Selector:
     """A parsed selector. `matches(labels)` answers whether the labels fulfil it."""
 
     canonical: str
-    unique_id: str = field(compare=False, repr=False)
     root: Node = field(compare=False, repr=False)
     matches: Test = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.canonical
+
+    @property
+    def unique_id(self) -> str:
+        """The id that equal selectors share, and no others."""
+        return _selector_id(self.canonical)
 
     def restrictions(self) -> Mapping[str, Restriction]:
         """What an index may assume of the labels that this selector matches; an upper bound of the matching maps."""
@@ -105,7 +115,7 @@ def selector_of(root: Node) -> Selector:
     pieces: list[str] = []
     write(root, pieces)
     canonical = "".join(pieces)
-    return Selector(canonical, unique_id("s", canonical), root, compile_test(root))
+    return Selector(canonical, root, compile_test(root))
 
 
 def conjunction(*selectors: Selector) -> Selector:

@@ -12,12 +12,9 @@ from typing import cast
 
 import msgspec
 
-from tortie.model.address import InvalidAddress
-from tortie.model.selector import InvalidSelector
 from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
 from tortie.resources.kind import Body, Draft, Kind, Lowered, Resource
 from tortie.resources.kinds import KINDS, WORDS
-from tortie.resources.lowering import Meaningless
 from tortie.resources.metadata import read_metadata
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import InvalidDocument, Problem, Problems, shorten
@@ -84,7 +81,7 @@ def decode_stored(value: bytes, source: str = "datastore") -> Resource:
     )
 
 
-def lower(resource: Resource) -> Lowered | None:
+def lower(resource: Resource) -> "Lowered | None":
     """The model's value of the resource; None for a kind of which nothing is enforced.
 
     Raises: InvalidDocument, for a stored document that validation would have refused.
@@ -92,6 +89,11 @@ def lower(resource: Resource) -> Lowered | None:
     lower_kind = KINDS[resource.kind].lower
     if lower_kind is None:
         return None
+    # Who only reads documents does without the model.
+    from tortie.model.address import InvalidAddress
+    from tortie.model.selector import InvalidSelector
+    from tortie.resources.lowering import Meaningless
+
     try:
         return lower_kind(resource)
     except (msgspec.ValidationError, InvalidSelector, InvalidAddress, Meaningless, KeyError) as error:

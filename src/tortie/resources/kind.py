@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from tortie.model.endpoint import HostEndpoint, NetworkSet
-from tortie.model.policy import Policy, Profile, Tier
-from tortie.model.settings import FelixSettings
 from tortie.resources.fields import Fields, Json, Law
 from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
+if TYPE_CHECKING:  # reading documents needs no model
+    from tortie.model.endpoint import HostEndpoint, NetworkSet
+    from tortie.model.policy import Policy, Profile, Tier
+    from tortie.model.settings import FelixSettings
+
 API_VERSION = "projectcalico.org/v3"
-Lowered = HostEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile
+Lowered: TypeAlias = "HostEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile"
 Body = dict[str, Json]
 
 
@@ -48,8 +52,7 @@ class Resource:
         return {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A document of which every field was read: what the checks across fields see, and where defaults are put."""
 
     name: str
@@ -60,8 +63,7 @@ class Draft:
     problems: Problems
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table: its heading, and the cell for a resource."""
 
     heading: str
@@ -101,6 +103,16 @@ class Kind:
     def word(self) -> str:
         """What `kind:` says in its documents."""
         return self.document_kind or self.name
+
+
+def meaning(module: str) -> Callable[[Resource], Lowered]:
+    """Lowering by that module of `meanings`, which is loaded with the model when the first document is lowered."""
+
+    def lower(resource: Resource) -> Lowered:
+        lowered: Lowered = import_module(f"tortie.resources.meanings.{module}").lower(resource)
+        return lowered
+
+    return lower
 
 
 def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:

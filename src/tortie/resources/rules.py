@@ -5,8 +5,7 @@ Source: reference resources.md sections 5 and 6.
 
 import re
 from dataclasses import dataclass
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from tortie.model.address import parse_net
 from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
@@ -27,7 +26,6 @@ from tortie.resources.fields import (
 from tortie.resources.metadata import annotations
 from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
-from tortie.resources.shapes import EntityShape, RuleShape
 from tortie.resources.values import (
     PROTOCOLS,
     enum,
@@ -41,6 +39,9 @@ from tortie.resources.values import (
     selector,
     text,
 )
+
+if TYPE_CHECKING:  # only who reads text needs it
+    from tortie.resources.shapes import EntityShape, RuleShape
 
 MAX_RULES, MAX_PORTS, MAX_NETS, MAX_HTTP = 1024, 50, 256, 20
 GLOBAL_ONLY = "global() can only be used in an EntityRule namespaceSelector"
@@ -150,6 +151,10 @@ def rules_of(context: RuleContext) -> Decoder:
         rule = read_object(node, path, problems, _FIELDS)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):
             return BAD
+        import msgspec
+
+        from tortie.resources.shapes import RuleShape
+
         # A refused action still lets the rest of the rule be judged; the document is refused anyway.
         shape = msgspec.convert({"action": "Deny", **rule}, RuleShape)
         _RuleCheck(Scope(node, path, problems), shape, context).run()
@@ -171,7 +176,7 @@ def is_named(port: int | str) -> bool:
 class _RuleCheck:
     """The checks across the fields of one rule. A field that was refused already makes no second problem."""
 
-    def __init__(self, scope: Scope, rule: RuleShape, context: RuleContext) -> None:
+    def __init__(self, scope: Scope, rule: "RuleShape", context: RuleContext) -> None:
         self._scope, self._rule, self._context = scope, rule, context
         self._sides = (("source", rule.source), ("destination", rule.destination))
 
@@ -239,7 +244,7 @@ class _RuleCheck:
                         return
                     first = version
 
-    def _check_catch_all(self, side: str, entity: EntityShape) -> None:
+    def _check_catch_all(self, side: str, entity: "EntityShape") -> None:
         for each in entity.not_nets:
             if parse_net(each, strict=True).length == 0:
                 message = "catch-all CIDR in negation creates logical contradiction (matches no traffic)"
@@ -260,7 +265,7 @@ class _RuleCheck:
         if self._context.direction is Direction.EGRESS and not self._context.is_profile:
             scope.report("TT1314", ("http",), "not allowed in egress rule(s)", remedy="remove it")
 
-    def _check_services(self, side: str, entity: EntityShape) -> None:
+    def _check_services(self, side: str, entity: "EntityShape") -> None:
         scope, services = self._scope, entity.services
         assert services is not None
         conflicts: list[tuple[object, str]] = [

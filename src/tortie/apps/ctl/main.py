@@ -3,7 +3,6 @@
 Nothing heavy is imported here: a command on an agent's socket needs click, socket and json, and starts in 50 ms.
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -46,6 +45,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name, or a usage error that says which was probably meant."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib  # only a mistake needs it
+
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "see tortie --help"
             raise click.UsageError(f"no such command {args[0][:40]!r}; {hint}")

@@ -4,18 +4,13 @@ Source: reference resources.md section 8.1.
 """
 
 import re
-from typing import Literal
 
-import msgspec
-
+from tortie.model.names import DEFAULT_TIER
 from tortie.model.packet import Direction
-from tortie.model.policy import DEFAULT_TIER, Policy, PolicyKey
 from tortie.resources.fields import Field, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell, spec_cell
-from tortie.resources.lowering import HTTP_REFUSED, lower_rules, policy_selector
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, order_cell, spec_cell
 from tortie.resources.nodes import Sequence
 from tortie.resources.rules import RuleContext, rules_of
-from tortie.resources.shapes import RuleShape
 from tortie.resources.values import enum, flag, name, number, selector
 
 TIER_LABEL = "projectcalico.org/tier"
@@ -62,43 +57,6 @@ def _check_flags(scope: Scope, draft: Draft) -> None:
         scope.report("TT1316", (key,), message, remedy="add applyOnForward: true")
 
 
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    tier: str = DEFAULT_TIER
-    order: float | None = None
-    selector: str = ""
-    namespace_selector: str = ""
-    service_account_selector: str = ""
-    types: tuple[Literal["Ingress", "Egress"], ...] = ()
-    ingress: list[RuleShape] = []
-    egress: list[RuleShape] = []
-    do_not_track: bool = False
-    pre_dnat: bool = msgspec.field(name="preDNAT", default=False)
-    apply_on_forward: bool = False
-    performance_hints: tuple[str, ...] = ()
-
-
-_DIRECTIONS = {"Ingress": Direction.INGRESS, "Egress": Direction.EGRESS}
-
-
-def _lower(resource: Resource) -> Policy:
-    shape = msgspec.convert(resource.spec, _Shape)
-    has_http = any(rule.http is not None for rules in (shape.ingress, shape.egress) for rule in rules)
-    return Policy(
-        key=PolicyKey(KIND.name, resource.namespace, resource.name),
-        tier=shape.tier or DEFAULT_TIER,
-        order=shape.order,
-        selector=policy_selector(shape.selector, shape.namespace_selector, shape.service_account_selector),
-        ingress=lower_rules(shape.ingress, Direction.INGRESS),
-        egress=lower_rules(shape.egress, Direction.EGRESS),
-        governs=frozenset(_DIRECTIONS[each] for each in shape.types) or frozenset(Direction),
-        do_not_track=shape.do_not_track,
-        pre_dnat=shape.pre_dnat,
-        apply_on_forward=shape.apply_on_forward,
-        needed_everywhere="AssumeNeededOnEveryNode" in shape.performance_hints,
-        reason_refused=HTTP_REFUSED if has_http else None,
-    )
-
-
 _selector = Field(selector(is_global_refused=True))
 _TIER = Column("TIER", spec_cell("tier"))
 KIND = Kind(
@@ -121,7 +79,7 @@ KIND = Kind(
         "performanceHints": Field(list_of(enum("AssumeNeededOnEveryNode"), identity=lambda value: value)),
     },
     complete=_complete,
-    lower=_lower,
+    lower=meaning("globalnetworkpolicy"),
     columns=(NAME, _TIER),
     wide=(NAME, _TIER, Column("ORDER", order_cell), Column("SELECTOR", spec_cell("selector"))),
 )

@@ -3,12 +3,8 @@
 Source: reference resources.md section 8.6.
 """
 
-import msgspec
-
-from tortie.model.address import parse_net
-from tortie.model.endpoint import NetworkSet
 from tortie.resources.fields import Field, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, meaning, spec_cell
 from tortie.resources.nodes import Mapping
 from tortie.resources.values import net, net_identity
 
@@ -25,16 +21,6 @@ def _complete(draft: Draft) -> None:
         draft.problems.add("TT1113", at, path, message, remedy="remove it")
 
 
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    nets: list[str] = []
-
-
-def _lower(resource: Resource) -> NetworkSet:
-    shape = msgspec.convert(resource.spec, _Shape)
-    nets = tuple(dict.fromkeys([parse_net(text, strict=False) for text in shape.nets]))
-    return NetworkSet(name=resource.name, namespace=resource.namespace, labels=resource.labels, nets=nets)
-
-
 def _nets_cell(resource: Resource) -> str:
     cell = spec_cell("nets")(resource)
     return cell if len(cell) <= 80 else f"{cell[:77]}..."
@@ -46,7 +32,7 @@ KIND = Kind(
     aliases=("globalnetworkset", "gns", "gnetsets"),
     fields={"nets": Field(list_of(net(strict=False, may_be_address=True), identity=net_identity))},
     complete=_complete,
-    lower=_lower,
+    lower=meaning("globalnetworkset"),
     columns=(NAME,),
     wide=(NAME, Column("NETS", _nets_cell)),
 )

@@ -3,15 +3,9 @@
 Source: reference resources.md section 8.7.
 """
 
-from typing import Literal
-
-import msgspec
-
-from tortie.model.address import WIDTH, Net, parse_address
-from tortie.model.endpoint import HostEndpoint, NamedPort
 from tortie.model.packet import PORTED
 from tortie.resources.fields import BAD, Field, Json, Missing, decoder, describe, list_of, object_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.rules import protocol_number
@@ -48,38 +42,6 @@ def _complete(draft: Draft) -> None:
         problems.add("TT1317", draft.spec_node, "spec", message, remedy="add interfaceName: with the interface's name")
 
 
-class _PortShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    protocol: Literal["TCP", "UDP", "SCTP", 6, 17, 132]
-    port: int
-
-
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    node: str
-    interface_name: str | None = None
-    expected_ips: tuple[str, ...] = msgspec.field(name="expectedIPs", default=())
-    profiles: tuple[str, ...] = ()
-    ports: tuple[_PortShape, ...] = ()
-
-
-def _host_net(text: str) -> Net:
-    version, value = parse_address(text)
-    return Net(version, value, WIDTH[version])
-
-
-def _lower(resource: Resource) -> HostEndpoint:
-    shape = msgspec.convert(resource.spec, _Shape)
-    return HostEndpoint(
-        name=resource.name,
-        node=shape.node,
-        interface_name=shape.interface_name or None,
-        expected_ips=tuple(dict.fromkeys(_host_net(text) for text in shape.expected_ips)),
-        labels=resource.labels,
-        profiles=shape.profiles,
-        ports=tuple(NamedPort(each.name, protocol_number(each.protocol) or 0, each.port) for each in shape.ports),
-    )
-
-
 _NODE = Column("NODE", spec_cell("node"))
 KIND = Kind(
     name="HostEndpoint",
@@ -93,7 +55,7 @@ KIND = Kind(
         "ports": Field(list_of(_port)),
     },
     complete=_complete,
-    lower=_lower,
+    lower=meaning("hostendpoint"),
     columns=(NAME, _NODE),
     wide=(
         NAME,

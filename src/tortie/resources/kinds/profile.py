@@ -3,16 +3,12 @@
 Source: reference resources.md section 8.9.
 """
 
-import msgspec
-
+from tortie.model.names import DEFAULT_ALLOW
 from tortie.model.packet import Direction
-from tortie.model.policy import DEFAULT_ALLOW, Profile
 from tortie.resources.fields import Field
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource
-from tortie.resources.lowering import HTTP_REFUSED, Meaningless, lower_rules
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, meaning
 from tortie.resources.metadata import labels
 from tortie.resources.rules import RuleContext, rules_of
-from tortie.resources.shapes import RuleShape
 
 
 def _check_name(name: str) -> str | None:
@@ -21,24 +17,6 @@ def _check_name(name: str) -> str | None:
 
 def _complete(draft: Draft) -> None:
     """A profile has no defaults, and nothing holds between its fields."""
-
-
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    ingress: list[RuleShape] = []
-    egress: list[RuleShape] = []
-    labels_to_apply: dict[str, str] = {}
-
-
-def _lower(resource: Resource) -> Profile:
-    shape = msgspec.convert(resource.spec, _Shape)
-    if any(rule.http is not None for rules in (shape.ingress, shape.egress) for rule in rules):
-        raise Meaningless(HTTP_REFUSED)
-    return Profile(
-        resource.name,
-        shape.labels_to_apply,
-        lower_rules(shape.ingress, Direction.INGRESS),
-        lower_rules(shape.egress, Direction.EGRESS),
-    )
 
 
 def _labels_cell(resource: Resource) -> str:
@@ -57,7 +35,7 @@ KIND = Kind(
         "labelsToApply": Field(labels),
     },
     complete=_complete,
-    lower=_lower,
+    lower=meaning("profile"),
     columns=(NAME,),
     wide=(NAME, Column("LABELS", _labels_cell)),
 )

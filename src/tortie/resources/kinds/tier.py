@@ -4,13 +4,9 @@ Source: reference resources.md section 8.5.
 """
 
 import re
-from typing import Literal
 
-import msgspec
-
-from tortie.model.policy import Tier, TierAction
 from tortie.resources.fields import Field, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, order_cell
 from tortie.resources.metadata import condition
 from tortie.resources.values import enum, number
 
@@ -39,16 +35,6 @@ def _complete(draft: Draft) -> None:
     draft.spec.setdefault("defaultAction", action)
 
 
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    order: float = float(DEFAULT_ORDER)
-    default_action: Literal["Deny", "Pass"] = "Deny"
-
-
-def _lower(resource: Resource) -> Tier:
-    shape = msgspec.convert(resource.spec, _Shape)
-    return Tier(resource.name, shape.order, TierAction(shape.default_action))
-
-
 KIND = Kind(
     name="Tier",
     plural="tiers",
@@ -56,7 +42,7 @@ KIND = Kind(
     check_name=_check_name,
     fields={"order": Field(number), "defaultAction": Field(enum("Deny", "Pass"))},
     complete=_complete,
-    lower=_lower,
+    lower=meaning("tier"),
     columns=(NAME, Column("ORDER", order_cell)),
     wide=(NAME, Column("ORDER", order_cell)),
     status={"conditions": Field(list_of(condition), "What controllers say of the tier.")},
