@@ -6,11 +6,11 @@
 and still refuse what they do not understand.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import cast
-
-import msgspec
+from math import isfinite
+from typing import NoReturn
 
 from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
 from tortie.resources.kind import Body, Draft, Kind, Lowered, Resource
@@ -21,7 +21,6 @@ from tortie.resources.problems import InvalidDocument, Problem, Problems, shorte
 
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
-_encoder = msgspec.json.Encoder(order="sorted")
 
 
 def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
@@ -41,21 +40,21 @@ def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Pr
 
 def encode(resource: Resource) -> bytes:
     """The resource as canonical JSON: sorted keys, no blanks, without its resource version."""
-    return _encoder.encode(resource.body)
+    import msgspec  # who only reads does without
+
+    return msgspec.json.encode(resource.body, order="sorted")
 
 
-class _Stored(msgspec.Struct, rename="camel"):
-    """What is read of a stored document before its kind is known."""
-
-    kind: str
-    api_version: str
-    metadata: "_StoredMetadata"
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{shorten(word)} is no finite number")
 
 
-class _StoredMetadata(msgspec.Struct):
-    name: str
-    namespace: str = ""
-    labels: dict[str, str] = {}
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _refuse(text)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def decode_stored(value: bytes, source: str = "datastore") -> Resource:
@@ -64,21 +63,28 @@ def decode_stored(value: bytes, source: str = "datastore") -> Resource:
     Raises: InvalidDocument.
     """
     try:
-        body = cast(Body, msgspec.json.decode(value))  # `convert` refuses what is no JSON object
-        stored = msgspec.convert(body, _Stored)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        body: Body = _decoder.decode(value.decode())
+        if b"\\u" in value:
+            json.dumps(body, ensure_ascii=False).encode()  # an escape may stand for half of a character
+    except (ValueError, RecursionError) as error:
         raise InvalidDocument([_damaged(source, str(error))]) from None
-    kind = WORDS.get((stored.api_version, stored.kind))
+    match body:
+        case {
+            "kind": str(word),
+            "apiVersion": str(group),
+            "metadata": {"name": str(name), **rest},
+        } if isinstance(rest.get("namespace", ""), str) and _are_labels(rest.get("labels", {})):
+            kind = WORDS.get((group, word))
+        case _:
+            raise InvalidDocument([_damaged(source, "no resource with kind, apiVersion and metadata")])
     if kind is None:
-        what = f"kind {shorten(stored.kind)} of {shorten(stored.api_version)} is not known here"
+        what = f"kind {shorten(word)} of {shorten(group)} is not known here"
         raise InvalidDocument([_damaged(source, what)])
-    return Resource(
-        kind=kind.name,
-        namespace=stored.metadata.namespace,
-        name=stored.metadata.name,
-        body=body,
-        source=source,
-    )
+    return Resource(kind=kind.name, namespace=str(rest.get("namespace", "")), name=name, body=body, source=source)
+
+
+def _are_labels(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
 def lower(resource: Resource) -> "Lowered | None":
@@ -90,6 +96,8 @@ def lower(resource: Resource) -> "Lowered | None":
     if lower_kind is None:
         return None
     # Who only reads documents does without the model.
+    import msgspec
+
     from tortie.model.address import InvalidAddress
     from tortie.model.selector import InvalidSelector
     from tortie.resources.lowering import Meaningless

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tortie.model.address import parse_net
-from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
+from tortie.model.names import ICMP, ICMPV6, PORTED, TCP, Direction
 from tortie.resources.fields import (
     BAD,
     Decoder,

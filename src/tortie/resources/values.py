@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from tortie.model.address import InvalidAddress, parse_address, parse_net
-from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from tortie.model.names import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, decoder, describe, refuse_type, suggest
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten

@@ -5,8 +5,7 @@ Source: reference resources.md section 8.1.
 
 import re
 
-from tortie.model.names import DEFAULT_TIER
-from tortie.model.packet import Direction
+from tortie.model.names import DEFAULT_TIER, Direction
 from tortie.resources.fields import Field, Scope, list_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, order_cell, spec_cell
 from tortie.resources.nodes import Sequence

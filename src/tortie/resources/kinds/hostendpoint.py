@@ -3,7 +3,7 @@
 Source: reference resources.md section 8.7.
 """
 
-from tortie.model.packet import PORTED
+from tortie.model.names import PORTED
 from tortie.resources.fields import BAD, Field, Json, Missing, decoder, describe, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell
 from tortie.resources.nodes import Node

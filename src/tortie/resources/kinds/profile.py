@@ -3,8 +3,7 @@
 Source: reference resources.md section 8.9.
 """
 
-from tortie.model.names import DEFAULT_ALLOW
-from tortie.model.packet import Direction
+from tortie.model.names import DEFAULT_ALLOW, Direction
 from tortie.resources.fields import Field
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, meaning
 from tortie.resources.metadata import labels
