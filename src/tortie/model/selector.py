@@ -75,6 +75,19 @@ class Selector:
         """The id that equal selectors share, and no others."""
         return _selector_id(self.canonical)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The labels that it asks about, in their order."""
+        found: dict[str, None] = {}
+
+        def leaf(node: Leaf) -> Node:
+            if not isinstance(node, Everything | Global):
+                found[node.key] = None
+            return node
+
+        rewrite(self.root, leaf)
+        return tuple(found)
+
     def restrictions(self) -> Mapping[str, Restriction]:
         """What an index may assume of the labels that this selector matches; an upper bound of the matching maps."""
         return restrictions(self.root)

@@ -8,6 +8,7 @@
     GET    /v1/status  /v1/version
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
+    POST   /v1/select                       what {selector} matches, and why not the others
 
 Writes wait for enforcement unless `wait=0`; `established=recheck` or `kill` then has the new policy asked about
 connections that exist, or all of them forgotten. Every failure is an `ErrorAnswer`. Documents are judged here, by the
@@ -33,6 +34,7 @@ from tortie.apps.answers import GetAnswer, TraceAnswer, VersionAnswer, WriteAnsw
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
+from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
 from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
@@ -130,6 +132,13 @@ class Api:
         answer: VersionAnswer = {"version": VERSION, "node": self._status.settings.node}
         return answer
 
+    async def select(self, request: web.Request) -> object:
+        """What a selector matches."""
+        found = (await asking.json_object(request)).get("selector")
+        if not isinstance(found, str):
+            raise Failure(Code.USAGE, "selector: expected text")
+        return await select_stored(self._store, found)
+
     async def trace(self, request: web.Request) -> TraceAnswer:
         """A packet's verdict, and the installed program's."""
         query = asking.trace_query(await asking.json_object(request))
@@ -194,6 +203,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/counters", api.counters),
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
+        ("POST", "/v1/select", api.select),
     ):
         app.router.add_route(method, path, _answering(cast(Route, call)))
     return app

@@ -13,6 +13,7 @@ from tortie.apps.answers import (
     CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -72,6 +73,12 @@ class FileTarget:
         found = find_kind(kind)
         answer = self._on_store(lambda store: service.get(store, found, names, wide=wide))
         return with_hits(answer, None) if wide and found.name in HITS_KINDS else answer
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
+        from tortie.apps.selecting import select_stored
+
+        return self._on_store(lambda store: select_stored(store, expression))
 
     def status(self) -> StatusAnswer:
         """The state of the agent that serves this file."""

@@ -6,6 +6,7 @@ from tortie.apps.answers import (
     CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -44,6 +45,10 @@ class SocketTarget:
         """Resources of a kind."""
         target = f"/v1/resources/{quote(kind)}?view={'wide' if wide else 'table'}{_names(names)}"
         return cast(GetAnswer, request(self.path, "GET", target))
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
+        return cast(SelectorAnswer, request(self.path, "POST", "/v1/select", {"selector": expression}))
 
     def status(self) -> StatusAnswer:
         """The agent's state."""

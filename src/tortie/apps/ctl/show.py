@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tortie.apps.answers import Change, EnforcedAnswer, Table, WriteAnswer
+from tortie.apps.answers import Change, EnforcedAnswer, Named, Table, WriteAnswer
 from tortie.apps.failure import Failure
 
 GAP, LEAST = 3, 5
@@ -89,10 +89,10 @@ def _forgotten(answer: WriteAnswer) -> int:
     return 1
 
 
-def named(change: Change) -> str:
+def named(one: Named) -> str:
     """`Kind(name)`."""
-    name = f"{change['namespace']}/{change['name']}" if change["namespace"] else change["name"]
-    return f"{change['kind']}({name})"
+    name = f"{one['namespace']}/{one['name']}" if one["namespace"] else one["name"]
+    return f"{one['kind']}({name})"
 
 
 def _resources(changes: list[Change]) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 from tortie.apps.answers import (
     CountersAnswer,
     GetAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -34,6 +35,9 @@ class Target(Protocol):
 
     def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
         """Resources of a kind."""
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
 
     def status(self) -> StatusAnswer:
         """The agent's state."""

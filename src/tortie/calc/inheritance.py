@@ -1,0 +1,47 @@
+"""The labels that selectors see: a thing's own, what its namespace adds, and what it inherits from profiles.
+
+Inheritance is one level: profiles do not inherit. A profile that does not exist contributes nothing.
+Source: reference selectors.md section 9.
+"""
+
+from collections.abc import Iterable, Mapping
+
+NAMESPACE_LABEL = "projectcalico.org/namespace"
+ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
+SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
+RESERVED = ("pcns.", "pcsa.")
+"""Prefixes of labels that come from a namespace or a service account, and that no workload may give itself."""
+
+
+def effective(
+    own: Mapping[str, str], parents: Iterable[str], inherited: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """Its own labels, and those that it lacks from its parents, the first one first."""
+    labels = dict(own)
+    for parent in parents:
+        for name, value in inherited.get(parent, {}).items():
+            labels.setdefault(name, value)
+    return labels
+
+
+def namespace_profile(namespace: str) -> str:
+    """The profile that carries the labels of a namespace."""
+    return f"kns.{namespace}"
+
+
+def of_network_set(namespace: str, own: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Labels and parents of a network set; one with a namespace inherits that namespace's labels."""
+    if not namespace:
+        return own, ()
+    return {**own, NAMESPACE_LABEL: namespace}, (namespace_profile(namespace),)
+
+
+def of_workload(namespace: str, own: Mapping[str, str], orchestrator: str, service_account: str) -> Mapping[str, str]:
+    """The own labels of a workload endpoint: what it may not say of itself is said for it."""
+    labels = {key: value for key, value in own.items() if not key.startswith(RESERVED)}
+    labels[NAMESPACE_LABEL] = namespace
+    if orchestrator:
+        labels[ORCHESTRATOR_LABEL] = orchestrator
+    if service_account:
+        labels[SERVICE_ACCOUNT_LABEL] = service_account
+    return labels
