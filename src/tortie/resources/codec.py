@@ -19,12 +19,17 @@ from tortie.resources.metadata import read_metadata
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import InvalidDocument, Problem, Problems, shorten
 
+MAX_LISTED = 1_000
+"""Problems of one text, after which nobody reads on."""
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
 
 
 def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
-    """Every valid resource of the text in its order, and every problem of the others."""
+    """Every valid resource of the text in its order, and every problem of the others.
+
+    A text of which the problems fill screens is not read to its end; the last problem says so.
+    """
     from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
 
     resources: list[Resource] = []
@@ -35,6 +40,12 @@ def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Pr
             if not document.problems:
                 resources += [replace(resource, source=source) for resource in found]
         problems += document.problems.listed()
+        if len(problems) >= MAX_LISTED:
+            message = "what follows this document was not read"
+            problems.append(
+                Problem(code="TT1010", message=message, source=source, line=document.line, remedy="correct these first")
+            )
+            break
     return resources, problems
 
 
