@@ -170,8 +170,8 @@ class Lab(Host):
 @contextmanager
 def quiet_host() -> Iterator[Host]:
     """Namespaces and an empty folder; no agent yet. Nothing of them is left behind."""
-    with veth_pair() as (host, peer), _folder() as folder:
-        made = Host(host, peer, folder, _environment())
+    with veth_pair() as (host, peer), folder() as place:
+        made = Host(host, peer, place, environment())
         try:
             yield made
         finally:
@@ -181,8 +181,8 @@ def quiet_host() -> Iterator[Host]:
 @contextmanager
 def lab() -> Iterator[Lab]:
     """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
-    with veth_pair() as (host, peer), _folder() as folder, prober(host, peer) as streams:
-        made = Lab(host, peer, folder, _environment(), probe=streams)
+    with veth_pair() as (host, peer), folder() as place, prober(host, peer) as streams:
+        made = Lab(host, peer, place, environment(), probe=streams)
         try:
             made.require(is_open=True)
             yield made
@@ -191,15 +191,17 @@ def lab() -> Iterator[Lab]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
+    """An empty folder of ours, on the disk of the working folder, until the end."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as name:
-        folder = Path(name).absolute()
-        folder.chmod(0o700)
-        yield folder
+        place = Path(name).absolute()
+        place.chmod(0o700)
+        yield place
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """This process's, without what would choose a target."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
 
 

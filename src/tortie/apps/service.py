@@ -32,9 +32,12 @@ AUTHORED = ("name", "namespace", "labels", "annotations")
 
 @dataclass(slots=True)
 class _Plan:
-    """What one apply would write, judged against what was read. `is_pinned`: the author said what he expects."""
+    """What one apply would write, judged against what was read. `is_pinned`: the author said what he expects.
 
-    writes: list[Write] = field(default_factory=list)
+    A key has one write: a built-in tier that the author gives himself takes the place of the one that would be added.
+    """
+
+    writes: dict[Key, Write] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     is_pinned: bool = False
 
@@ -65,7 +68,7 @@ async def _committed(store: Store, resources: Sequence[Resource], *, dry_run: bo
             _, revision = await store.list(TIER)
             return plan, revision
         try:
-            return plan, await store.commit(plan.writes)
+            return plan, await store.commit([*plan.writes.values()])
         except Conflict:
             if plan.is_pinned or attempt == ATTEMPTS - 1:
                 raise
@@ -75,7 +78,7 @@ async def _committed(store: Store, resources: Sequence[Resource], *, dry_run: bo
 async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
     plan = _Plan()
     missing = await _missing_tiers(store)
-    plan.writes.extend(missing.values())
+    plan.writes.update((write.key, write) for write in missing.values())
     tiers = {resource.name for resource in resources if resource.kind == TIER} | missing.keys()
     problems: list[ProblemAnswer] = []
     guards: dict[Key, Put] = {}
@@ -94,7 +97,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
     if problems:
         raise invalid(problems)
     if plan.writes:
-        plan.writes.extend(guards.values())
+        plan.writes.update(guards)
     return plan
 
 
@@ -107,9 +110,7 @@ def _weigh(plan: _Plan, resource: Resource, old: Entry | None, new: bytes) -> No
             raise out_of_date(key, resource.resource_version, old.revision)
     action = "created" if old is None else "unchanged" if old.value == new else "configured"
     if action != "unchanged":
-        # A built-in tier that the author gives himself takes the place of the one that would be added.
-        plan.writes[:] = [write for write in plan.writes if write.key != key]
-        plan.writes.append(Put(key, new, old.revision if old is not None else 0))
+        plan.writes[key] = Put(key, new, old.revision if old is not None else 0)
     plan.changes.append(_change(key, action))
 
 

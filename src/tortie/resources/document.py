@@ -53,7 +53,7 @@ def read_documents(text: str | bytes, source: str) -> Iterator[Document]:
             return
         text = decoded
     text = text.removeprefix("\ufeff")
-    separators = (match.start() for match in _SEPARATOR.finditer(text))
+    separators: Iterator[int] = (match.start() for match in _SEPARATOR.finditer(text))
     start = next(separators, None)
     if start is None or not _is_prologue(text[:start]):
         if start is None and _is_prologue(text):
