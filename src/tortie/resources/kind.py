@@ -70,7 +70,7 @@ class Column(NamedTuple):
     cell: Callable[[Resource], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Kind:
     """A kind.
 
