@@ -104,7 +104,7 @@ class Status:
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
         notes = self._halves()
         desired = self._pump.engine.desired()
-        warnings = overview.missing_profiles(desired)
+        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(desired)]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:
