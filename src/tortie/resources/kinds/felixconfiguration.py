@@ -1,7 +1,8 @@
 """FelixConfiguration: settings of the agents. Its fields are the parameters of `resources/felix`.
 
 An annotation `config.projectcalico.org/<Parameter>` overrides a field. Upstream does not look at such a value before an
-agent reads it; here one that no agent could read is refused, as is a field that would stop an agent.
+agent reads it; here one that nobody can read is refused where tortie acts on it or agents would stop for it. Of the
+others `apply` warns.
 Source: reference config.md, resources.md section 8.19.
 """
 
@@ -36,7 +37,7 @@ def _complete(draft: Draft) -> None:
 
 
 def _check_values(scope: Scope, draft: Draft) -> None:
-    """Refuse annotations that no agent can read, and fields that would stop one."""
+    """Refuse annotations that nobody can read, where that matters, and fields that would stop an agent."""
     resource = Resource(
         kind="FelixConfiguration",
         namespace="",
@@ -48,7 +49,8 @@ def _check_values(scope: Scope, draft: Draft) -> None:
     for parameter, saying, reading in problems(document_level(resource)):
         key = saying.place.removeprefix("annotation ")
         if key != saying.place:
-            if reading.counts and not parameter.syntax.doubts(saying.text):
+            matters = reading.is_fatal or parameter.is_used
+            if reading.counts and matters and not parameter.syntax.doubts(saying.text):
                 at = (annotations.get(key) if isinstance(annotations, MappingNode) else None) or annotations
                 path = join("metadata.annotations", key)
                 draft.problems.add(
