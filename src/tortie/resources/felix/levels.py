@@ -16,6 +16,7 @@ from tortie.model.settings import Scope
 from tortie.resources.felix import PARAMETERS, named
 from tortie.resources.felix.parameter import Parameter
 from tortie.resources.felix.syntax import Unreadable
+from tortie.resources.fields import Json
 from tortie.resources.kind import Resource
 from tortie.resources.problems import shorten
 
@@ -28,10 +29,11 @@ _NOTHING = "none"
 
 
 class Saying(NamedTuple):
-    """A value as a source has it, and where in the source."""
+    """A value as a source has it, and where in the source; `wrong`: why the text cannot stand for the value."""
 
     text: str
     place: str
+    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,13 @@ def read(parameter: Parameter[V], level: Level) -> Reading[V]:
     if level.scope is not None and parameter.is_local:
         return Reading(text=text, problem="documents cannot set it; set it in the environment or in the file")
     syntax, problem = parameter.syntax, ""
-    if text.lower() == _NOTHING:
+    if text.lower() == _NOTHING and not saying.wrong:
         if not parameter.may_be_none:
             return _unread(parameter, f"{text} is no value of it", is_fatal=True)
         return Reading(counts=True, value=syntax.zero, text=_zero_text(syntax.zero))
     try:
+        if saying.wrong:
+            raise Unreadable(saying.wrong)
         value = syntax.parse(text)
     except Unreadable as error:
         return _unread(parameter, str(error), is_fatal=parameter.is_fatal)
@@ -99,7 +103,9 @@ def _unread(parameter: Parameter[V], why: str, *, is_fatal: bool) -> Reading[V]:
 
 
 def _zero_text(zero: object) -> str:
-    return str(zero).lower() if isinstance(zero, bool | int | float) else _NOTHING
+    if isinstance(zero, bool | int | float):
+        return str(zero).lower()
+    return zero if isinstance(zero, str) and zero else _NOTHING
 
 
 def problems(level: Level) -> Iterator[tuple[Parameter[object], Saying, Reading[object]]]:
@@ -157,6 +163,14 @@ def _uncommented(value: str) -> str:
     return value[1:-1] if is_quoted else value
 
 
+def _field_saying(parameter: Parameter[object], value: Json) -> Saying:
+    place = f"spec.{parameter.field}"
+    try:
+        return Saying(parameter.syntax.flatten(value), place)
+    except Unreadable as error:
+        return Saying(repr(value), place, str(error))
+
+
 def document_level(resource: Resource) -> Level:
     """What a FelixConfiguration says. Its annotations win over its fields; an empty one says nothing.
 
@@ -165,7 +179,7 @@ def document_level(resource: Resource) -> Level:
     metadata = resource.body.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     entries = [
-        (parameter.name, Saying(parameter.syntax.flatten(value), f"spec.{parameter.field}"))
+        (parameter.name, _field_saying(parameter, value))
         for parameter in PARAMETERS
         if parameter.field and (value := resource.spec.get(parameter.field)) is not None
     ]

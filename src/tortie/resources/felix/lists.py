@@ -11,7 +11,7 @@ from tortie.model.address import InvalidAddress, parse_net
 from tortie.model.failsafe import FailsafePort
 from tortie.model.packet import SCTP, TCP, UDP
 from tortie.model.settings import InvalidPattern, interface_pattern
-from tortie.resources.felix.syntax import Syntax, Unreadable, V, matching, read_span, unreadable
+from tortie.resources.felix.syntax import Syntax, Unreadable, V, matching, misshapen, plain, read_span, unreadable
 from tortie.resources.fields import Field, Json, list_of, object_of
 from tortie.resources.values import enum, integer, net, optional_text, pattern, port
 
@@ -34,9 +34,15 @@ def each(read: Callable[[str], V]) -> Callable[[str], tuple[V, ...]]:
     return lambda text: tuple(map(read, items(text)))
 
 
-def joined(value: Json) -> str:
-    """A document's list as text."""
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def joined(item: Callable[[Json], str]) -> Callable[[Json], str]:
+    """The flattening of a list, by that of an item."""
+
+    def flatten(value: Json) -> str:
+        if not isinstance(value, list):
+            raise misshapen(value)
+        return ",".join(map(item, value))
+
+    return flatten
 
 
 # ---- failsafe ports
@@ -55,17 +61,19 @@ def _read_failsafe(item: str) -> FailsafePort:
 
 
 def _flat_failsafe(entry: Json) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    remote = str(entry.get("net", ""))
+    match entry:
+        case {"protocol": str(protocol), "port": int(port), **rest} if rest.keys() <= {"net"} and protocol in PORTED:
+            remote = rest.get("net", "")
+        case _:
+            raise misshapen(entry)
+    if not isinstance(remote, str) or isinstance(port, bool) or ("net" in rest and not is_net(remote)):
+        raise misshapen(entry)
     middle = f"[{remote}]:" if ":" in remote else f"{remote}:" if remote else ""
-    return f"{str(entry.get('protocol')).lower()}:{middle}{entry.get('port')}"
+    return f"{protocol.lower()}:{middle}{port}"
 
 
 def _flat_failsafes(value: Json) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    return ",".join(map(_flat_failsafe, value)) or "none"  # none at all, which differs from nothing said
+    return joined(_flat_failsafe)(value) or "none"  # none at all, which differs from nothing said
 
 
 FAILSAFES: Syntax[tuple[FailsafePort, ...]] = Syntax(
@@ -132,14 +140,14 @@ def _nets(form: str, version: int | None = None) -> Syntax[tuple[str, ...]]:
         if version is None
         else pattern("TT1106", lambda text: is_net(text, version=version), form)
     )
-    return Syntax(f"a list; each item {form}", each(read), list_of(field), zero=(), flatten=joined)
+    return Syntax(f"a list; each item {form}", each(read), list_of(field), zero=(), flatten=joined(plain(str)))
 
 
 PREFIXES: Syntax[tuple[str, ...]] = Syntax(
-    "a list of beginnings of interface names", _read_prefixes, optional_text, zero=()
+    "a list of beginnings of interface names", _read_prefixes, optional_text, zero=(), flatten=plain(str)
 )
 INTERFACES: Syntax[tuple[str, ...]] = Syntax(
-    "a list of interface names and /expressions/", each(_read_interface), optional_text, zero=()
+    "a list of interface names and /expressions/", each(_read_interface), optional_text, zero=(), flatten=plain(str)
 )
 _FILTER = "an interface, or its beginning and +"
 INTERFACE_FILTERS: Syntax[tuple[str, ...]] = Syntax(
@@ -147,9 +155,9 @@ INTERFACE_FILTERS: Syntax[tuple[str, ...]] = Syntax(
     each(_read_filter),
     list_of(pattern("TT1115", re.compile(_INTERFACE_FILTER), _FILTER)),
     zero=(),
-    flatten=joined,
+    flatten=joined(plain(str)),
 )
-INTERFACE_FILTER = Syntax(_FILTER, _read_filter, matching(_INTERFACE_FILTER, _FILTER), zero="")
+INTERFACE_FILTER = Syntax(_FILTER, _read_filter, matching(_INTERFACE_FILTER, _FILTER), zero="", flatten=plain(str))
 NETS = _nets("a network or address")
 IPV4_NETS = _nets("an IPv4 network or address", 4)
 
@@ -181,7 +189,11 @@ def _read_old_range(text: str) -> tuple[int, int]:
 
 
 def _flat_range(value: Json) -> str:
-    return f"{value.get('min')}-{value.get('max')}" if isinstance(value, dict) else str(value)
+    match value:
+        case {"min": int(first), "max": int(last)}:
+            return f"{first}-{last}"
+        case _:
+            raise misshapen(value)
 
 
 def _read_spans(text: str) -> tuple[tuple[int, int], ...]:
@@ -204,10 +216,14 @@ TABLE_RANGES: Syntax[tuple[tuple[int, int], ...]] = Syntax(
     _read_ranges,
     list_of(_RANGE),
     zero=(),
-    flatten=lambda value: ",".join(map(_flat_range, value)) if isinstance(value, list) else str(value),
+    flatten=joined(_flat_range),
 )
 PORT_RANGES: Syntax[tuple[tuple[int, int], ...]] = Syntax(
-    "a list of ports and first:last, at most 7", _read_spans, list_of(port, limit=7), zero=(), flatten=joined
+    "a list of ports and first:last, at most 7",
+    _read_spans,
+    list_of(port, limit=7),
+    zero=(),
+    flatten=joined(plain(int, str)),
 )
 
 
@@ -223,5 +239,5 @@ def _read_urls(text: str) -> tuple[str, ...]:
 
 
 URLS: Syntax[tuple[str, ...]] = Syntax(
-    "a list of http://host:port or https://host:port", _read_urls, optional_text, zero=()
+    "a list of http://host:port or https://host:port", _read_urls, optional_text, zero=(), flatten=plain(str)
 )

@@ -6,8 +6,8 @@ Source: reference config.md sections 2, 3 and 7.
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.resources.felix.lists import items
-from tortie.resources.felix.syntax import Syntax, unreadable
+from tortie.resources.felix.lists import items, joined
+from tortie.resources.felix.syntax import Syntax, misshapen, plain, unreadable
 from tortie.resources.fields import Decoder, Field, Json, list_of, map_of, object_of
 from tortie.resources.nodes import Scalar
 from tortie.resources.problems import Problems, shorten
@@ -44,21 +44,25 @@ def _pairs(key: re.Pattern[str], value: Callable[[str], object], what: str) -> C
 
 
 def _flat_map(value: Json) -> str:
-    return ",".join(f"{key}={each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        raise misshapen(value)
+    return ",".join(f"{key}={each}" for key, each in value.items())
 
 
-def _flat_overrides(value: Json) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    return ",".join(f"{one.get('name')}={one.get('timeout')}" if isinstance(one, dict) else str(one) for one in value)
+def _flat_override(value: Json) -> str:
+    match value:
+        case {"name": str(name), "timeout": str(length)}:
+            return f"{name}={length}"
+        case _:
+            raise misshapen(value)
 
 
 def key_values(
     what: str, field: Decoder, values: Callable[[str], object] = lambda text: True
 ) -> Syntax[Mapping[str, str]]:
     """A list of key=value."""
-    read = _pairs(re.compile(r"\w+\Z", re.ASCII), values, what)
-    return Syntax(f"a list of {what}", read, field, zero={}, flatten=_flat_map)
+    read = _pairs(re.compile(r"\w+\Z", re.ASCII), values, what)  # documents hold them as text, too
+    return Syntax(f"a list of {what}", read, field, zero={}, flatten=plain(str))
 
 
 def _check_interface(key: Scalar, path: str, problems: Problems) -> None:
@@ -79,7 +83,7 @@ HEALTH_TIMEOUTS: Syntax[Mapping[str, str]] = Syntax(
         )
     ),
     zero={},
-    flatten=_flat_overrides,
+    flatten=joined(_flat_override),
 )
 LOG_FILTERS: Syntax[Mapping[str, str]] = Syntax(
     "a list of interface=expression",

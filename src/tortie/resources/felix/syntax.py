@@ -46,16 +46,35 @@ class Syntax(Generic[V_co]):
     """A value type.
 
     `form` tells people what is expected. `zero` is what the word `none` stands for. `doubts` says what of a readable
-    text does not count. `show` is the text with its unit.
+    text does not count. `show` is the text as people are shown it, whether it can be read or not.
     """
 
     form: str
     parse: Callable[[str], V_co]
     decode: Decoder
     zero: V_co
-    flatten: Callable[[Json], str] = str
+    flatten: Callable[[Json], str]
     doubts: Callable[[str], Sequence[str]] = lambda text: ()
     show: Callable[[str], str] = str
+
+
+def plain(*types: type) -> Callable[[Json], str]:
+    """The flattening of a single value of one of these types. It raises Unreadable for others, as all of them do.
+
+    Because: a stored document may be damaged, and what is no value of its field must not be taken for one.
+    """
+
+    def flatten(value: Json) -> str:
+        if type(value) not in types:
+            raise misshapen(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    return flatten
+
+
+def misshapen(value: Json) -> Unreadable:
+    """The error that a stored value has not the shape that its field has."""
+    return Unreadable(f"{shorten(repr(value))} is no value of the field")
 
 
 def unreadable(text: str, what: str) -> Unreadable:
@@ -72,7 +91,11 @@ def _read_switch(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-SWITCH = Syntax("true or false", _read_switch, boolean, zero=False, flatten=lambda value: str(value).lower())
+def _show_switch(text: str) -> str:
+    return "true" if text.lower() in _TRUE else "false" if text.lower() in _FALSE else text
+
+
+SWITCH = Syntax("true or false", _read_switch, boolean, zero=False, flatten=plain(bool), show=_show_switch)
 
 
 def word(
@@ -91,7 +114,11 @@ def word(
         return known[text.lower()]
 
     decode = field or enum(*words, ignore_case=ignore_case, may_be_empty=may_be_empty)
-    return Syntax(expected, read, decode, zero="")
+
+    def show(text: str) -> str:
+        return known.get(text.lower(), text)
+
+    return Syntax(expected, read, decode, zero=known.get("none", ""), flatten=plain(str), show=show)
 
 
 def _dscp() -> Syntax[int | str]:
@@ -105,7 +132,7 @@ def _dscp() -> Syntax[int | str]:
     def read(text: str) -> int | str:
         return value.parse(text) if _INTEGER.match(text) else name.parse(text)
 
-    return Syntax("0 to 63, or a name such as AF21", read, decode, zero=0)
+    return Syntax("0 to 63, or a name such as AF21", read, decode, zero=0, flatten=plain(int, str))
 
 
 # ---- numbers
@@ -134,7 +161,7 @@ def whole(first: int = -(2**63), last: int = 2**63 - 1, *, field: Decoder | None
         return value
 
     bounds = (None if first == -(2**63) else first, None if last == 2**63 - 1 else last)
-    return Syntax(form, read, field or integer(*bounds), zero=0)
+    return Syntax(form, read, field or integer(*bounds), zero=0, flatten=plain(int))
 
 
 def _read_mask(text: str) -> int:
@@ -150,11 +177,11 @@ def _read_decimal(text: str) -> float:
     return value
 
 
-def _flat(length: str, scale: int) -> str:
-    """A document's duration as a plain number; other text as it is."""
-    found = seconds(length.removeprefix("-"))
-    if found is None:
-        return length
+def _flat(length: Json, scale: int) -> str:
+    """A document's duration as a plain number."""
+    found = seconds(length.removeprefix("-")) if isinstance(length, str) else None
+    if found is None or not isinstance(length, str):
+        raise misshapen(length)
     return f"{'-' if length.startswith('-') else ''}{round(found * scale, 9):.15g}"
 
 
@@ -164,7 +191,7 @@ def _time(unit: str, scale: int, *, may_be_negative: bool = False) -> Syntax[flo
         _read_decimal,
         duration(may_be_negative=may_be_negative),
         zero=0,
-        flatten=lambda value: _flat(str(value), scale),
+        flatten=lambda value: _flat(value, scale),
         show=lambda text: f"{text}{unit}" if _DECIMAL.match(text) else text,
     )
 
@@ -176,7 +203,7 @@ MASK = Syntax(
     _read_mask,
     integer(0, 2**32 - 1),
     zero=0,
-    flatten=lambda value: f"{value:#x}" if isinstance(value, int) else str(value),
+    flatten=lambda value: f"{int(plain(int)(value)):#x}",
 )
 SECONDS = _time("s", 1)
 SIGNED_SECONDS = _time("s", 1, may_be_negative=True)
@@ -193,7 +220,7 @@ def _any(text: str) -> str:
 
 def words(field: Decoder = optional_text, form: str = "text") -> Syntax[str]:
     """Free text; `field`: what documents may hold of it."""
-    return Syntax(form, _any, field, zero="")
+    return Syntax(form, _any, field, zero="", flatten=plain(str))
 
 
 def matching(form: str, expected: str) -> Decoder:
@@ -216,7 +243,7 @@ def _address(version: int) -> Syntax[str]:
             raise unreadable(text, f"not {expected}")
         return text
 
-    return Syntax(expected, read, pattern("TT1106", is_one, expected, may_be_empty=True), zero="")
+    return Syntax(expected, read, pattern("TT1106", is_one, expected, may_be_empty=True), zero="", flatten=plain(str))
 
 
 def _read_regex(text: str) -> str:
@@ -251,5 +278,5 @@ def _numeric_port(node: Node, path: str, problems: Problems) -> Json | Missing:
 TEXT = words()
 PATH = words(form="a path")
 IPV4, IPV6 = _address(4), _address(6)
-REGEX = Syntax("a regular expression", _read_regex, regex_field, zero="")
-PORT_RANGE = Syntax("a port or first:last", read_span, _numeric_port, zero=(0, 0))
+REGEX = Syntax("a regular expression", _read_regex, regex_field, zero="", flatten=plain(str))
+PORT_RANGE = Syntax("a port or first:last", read_span, _numeric_port, zero=(0, 0), flatten=plain(int, str))
