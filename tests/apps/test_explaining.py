@@ -12,7 +12,7 @@ from tortie.apps.answers import ConfigAnswer, ConfigQuery, SettingAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
-from tortie.apps.told import settings_told
+from tortie.apps.told import remarks, settings_told
 from tortie.calc import Engine
 from tortie.model.endpoint import Interface
 from tortie.model.selector import parse_selector
@@ -225,3 +225,34 @@ def test_the_labels_of_the_node_choose_a_document_and_change_what_holds() -> Non
 
 def test_documents_of_other_kinds_do_not_matter() -> None:
     assert World(ENDPOINT).explain()["parameters"] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, []),
+        ({"TyphaCN": "a", "TyphaKeyFile": "/k", "TyphaCertFile": "/c", "TyphaCAFile": "/a"}, []),
+        ({"TyphaCN": "none"}, []),
+        ({"TyphaCN": "a", "TyphaKeyFile": "/k"}, ["TyphaKeyFile, TyphaCN need TyphaCertFile, TyphaCAFile too"]),
+        (
+            {"TyphaKeyFile": "/k", "TyphaCertFile": "/c", "TyphaCAFile": "/a"},
+            ["TyphaKeyFile, TyphaCertFile, TyphaCAFile need TyphaCN or TyphaURISAN too"],
+        ),
+        ({"EtcdAddr": "none"}, ["DatastoreType etcdv3 needs EtcdEndpoints, or EtcdAddr too"]),
+        ({"EtcdAddr": "none", "EtcdEndpoints": "http://a:1"}, []),
+        ({"EtcdAddr": "none", "DatastoreType": "kubernetes"}, []),
+        (
+            {"RouteTableRange": "1-5", "RouteTableRanges": "1-5"},
+            ["RouteTableRange and RouteTableRanges are both set: remove RouteTableRange"],
+        ),
+    ],
+)
+def test_what_makes_no_sense_together_is_noted(told: dict[str, str], expected: list[str]) -> None:
+    world = World(environment={f"FELIX_{name}": text for name, text in told.items()})
+    assert world.explain()["notes"] == expected
+    assert [line for line in remarks(world.told) if not line.startswith("environment: ")] == expected
+
+
+def test_conflicts_are_looked_for_across_sources() -> None:
+    world = World(settings("default", "{routeTableRanges: [{min: 1, max: 5}]}"), file="RouteTableRange = 1-5")
+    assert world.explain()["notes"] == ["RouteTableRange and RouteTableRanges are both set: remove RouteTableRange"]

@@ -173,3 +173,9 @@ def test_no_stored_field_of_another_shape_breaks_the_reading(value: Json) -> Non
     body: Body = {"metadata": {"name": "x", "annotations": value}, "spec": spec}
     level = document_level(Resource(kind="FelixConfiguration", namespace="", name="x", body=body))
     assert len(list(problems(level))) > 100
+
+
+def test_what_does_not_count_of_a_long_list_is_told_in_short() -> None:
+    ((_, _, reading),) = problems(environment_level({"FELIX_BPFConntrackTimeouts": "x=1," * 60000}))
+    assert reading.problem.endswith("; and 59995 more")
+    assert len(reading.problem) < 2000

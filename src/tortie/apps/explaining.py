@@ -10,6 +10,7 @@ from tortie.model.selector import InvalidSelector
 from tortie.model.settings import applying, overlaps
 from tortie.resources.codec import decode_stored
 from tortie.resources.felix import PARAMETERS, UnknownParameter, find
+from tortie.resources.felix.conflicts import conflicts
 from tortie.resources.felix.levels import Level, Saying, document_level, read
 from tortie.resources.felix.parameter import Parameter
 from tortie.resources.felix.settings import settings_of
@@ -46,7 +47,7 @@ async def explain(
         "node": node,
         "parameters": [one for one in answers if wanted or query["everything"] or _is_set(one)],
         "unknown": [] if wanted else _unknown(levels),
-        "notes": [*notes, *damaged, *meaningless, *overlaps(scopes, labels)],
+        "notes": [*notes, *damaged, *meaningless, *overlaps(scopes, labels), *conflicts(levels)],
     }
 
 

@@ -13,6 +13,7 @@ from tortie.apps.defaults import FELIX_CONFIG
 from tortie.apps.failure import Code, Failure
 from tortie.model.settings import FelixSettings
 from tortie.resources.felix import named
+from tortie.resources.felix.conflicts import conflicts
 from tortie.resources.felix.levels import Level, environment_level, file_level, problems
 from tortie.resources.felix.settings import settings_of
 from tortie.resources.felix.syntax import Unreadable
@@ -77,4 +78,4 @@ def remarks(levels: Sequence[Level]) -> list[str]:
                 )
         if unused := [name for name in level.sayings if not (known := named(name)) or not known.is_used]:
             lines.append(f"{level.source}: not used by tortie: {', '.join(unused)}")
-    return lines
+    return [*lines, *conflicts(levels)]

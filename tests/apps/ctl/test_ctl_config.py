@@ -186,7 +186,8 @@ metadata: {name: all}
 spec: {interfaceName: eth0, node: me}
 """
     shell("apply", "-f", shell.file(SETTINGS + "---\n" + endpoint))
-    with agent(shell.folder, {"FELIX_XDPEnabled": "yes", "FELIX_BPFLogLevel": "loud"}) as socket:
+    told = {"FELIX_XDPEnabled": "yes", "FELIX_BPFLogLevel": "loud", "FELIX_DisableConntrackInvalidCheck": "perhaps"}
+    with agent(shell.folder, told) as socket:
         assert run(["--socket", socket, "config", "explain", "-o", "json"]) == 0
         answer = json.loads(capsys.readouterr().out)
         assert answer["node"] == "me"
@@ -207,6 +208,7 @@ spec: {interfaceName: eth0, node: me}
         # What is enforced: the excluded interface has no endpoint, and no failsafe port is open.
         assert run(["--socket", socket, "status", "-o", "json"]) in (0, 1)
         status = json.loads(capsys.readouterr().out)
+        assert any("'perhaps' is neither true nor false" in warning for warning in status["warnings"])
         assert [one["interfaces"] for one in status["enforced"]["endpoints"]] == [[]]
 
 

@@ -16,6 +16,7 @@ from tortie.resources.fields import Field, Json, list_of, object_of
 from tortie.resources.values import enum, integer, net, optional_text, pattern, port
 
 PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
+MOST_INTERFACES = 250
 _ENTRY = re.compile(
     r"(?:(?P<protocol>[A-Za-z]+):)?(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9./]+)):)?(?P<port>[0-9]{1,5})\Z"
 )
@@ -115,6 +116,13 @@ def _read_interface(item: str) -> str:
     return item
 
 
+def _read_interfaces(text: str) -> tuple[str, ...]:
+    # Because: each may be an expression, and every interface is held against all of them.
+    if text.count(",") > MOST_INTERFACES:
+        raise unreadable(text, f"a list of more than {MOST_INTERFACES} interfaces")
+    return each(_read_interface)(text)
+
+
 def _read_filter(item: str) -> str:
     if not re.match(_INTERFACE_FILTER, item):
         raise unreadable(item, "no interface, and not the beginning of one with +")
@@ -147,7 +155,7 @@ PREFIXES: Syntax[tuple[str, ...]] = Syntax(
     "a list of beginnings of interface names", _read_prefixes, optional_text, zero=(), flatten=plain(str)
 )
 INTERFACES: Syntax[tuple[str, ...]] = Syntax(
-    "a list of interface names and /expressions/", each(_read_interface), optional_text, zero=(), flatten=plain(str)
+    "a list of interface names and /expressions/", _read_interfaces, optional_text, zero=(), flatten=plain(str)
 )
 _FILTER = "an interface, or its beginning and +"
 INTERFACE_FILTERS: Syntax[tuple[str, ...]] = Syntax(

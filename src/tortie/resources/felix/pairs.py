@@ -27,6 +27,7 @@ TIMEOUTS = {
     )
 }
 """Keys of bpfConntrackTimeouts, by themselves in lower case."""
+MOST_DOUBTS = 5
 _COMPONENT = re.compile(r"[a-zA-Z0-9_ -]+\Z")
 
 
@@ -118,7 +119,9 @@ def _read_timeouts(text: str) -> Mapping[str, float | None]:
 
 
 def _doubt_timeouts(text: str) -> Sequence[str]:
-    return _known(text)[1]
+    doubts = _known(text)[1]
+    rest = len(doubts) - MOST_DOUBTS
+    return doubts if rest <= 0 else [*doubts[:MOST_DOUBTS], f"and {rest} more"]
 
 
 CONNTRACK_TIMEOUTS: Syntax[Mapping[str, float | None]] = Syntax(

@@ -34,6 +34,7 @@ V_co = TypeVar("V_co", covariant=True)
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]{1,16}|0[bB][01]{1,64}|0[oO]?[0-7]{1,22}|0|[1-9][0-9]{0,18})\Z")
 _DECIMAL = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z")
+LONGEST_REGEX = 1024
 _DSCP = "DF EF AF11 AF12 AF13 AF21 AF22 AF23 AF31 AF32 AF33 AF41 AF42 AF43 CS0 CS1 CS2 CS3 CS4 CS5 CS6"
 
 
@@ -247,6 +248,8 @@ def _address(version: int) -> Syntax[str]:
 
 
 def _read_regex(text: str) -> str:
+    if len(text) > LONGEST_REGEX:
+        raise unreadable(text, f"longer than {LONGEST_REGEX} characters")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
