@@ -39,8 +39,10 @@ async def explain(
     node_document = found.get(Key(NODE, "", node))
     labels = None if node_document is None else node_document.labels
     scopes = [level.scope for level in documents.values() if level.scope is not None]
-    chosen = [documents[scope.name] for scope in applying(scopes, node, labels)]
-    others = [level for level in documents.values() if level not in chosen]
+    applied = applying(scopes, node, labels)
+    chosen = [documents[scope.name] for scope in applied]
+    # Only whoever asks for a parameter by its name wants to know what documents of other nodes say of it.
+    others = [level for level in documents.values() if level.scope not in applied] if wanted else []
     levels = [*told, *chosen]
     answers = [_setting(parameter, levels, others) for parameter in wanted or PARAMETERS]
     return {

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from tortie.apps.decoding import part, stored_body
-from tortie.resources.felix.levels import document_level, problems
 from tortie.resources.kind import Body, Resource
 from tortie.store.protocol import Store
 
@@ -26,6 +25,8 @@ async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
 
 def _settings(resource: Resource) -> list[str]:
     """What of the settings will not count as it is said."""
+    from tortie.resources.felix.levels import document_level, problems  # only settings need it
+
     level, start = document_level(resource), f"{resource.source}:{resource.line}: warning: {resource}"
     found = [f"{start}: {saying.place}: {reading.problem}" for _, saying, reading in problems(level)]
     found += [

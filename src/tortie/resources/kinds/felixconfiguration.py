@@ -10,7 +10,7 @@ from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings
 from tortie.resources.felix import FIELDS
 from tortie.resources.felix.levels import document_level, problems
 from tortie.resources.felix.settings import settings_of
-from tortie.resources.fields import Scope, join
+from tortie.resources.fields import Law, Scope, join
 from tortie.resources.kind import NAME, Draft, Kind, Resource
 from tortie.resources.nodes import Mapping as MappingNode
 
@@ -90,6 +90,7 @@ KIND = Kind(
     short_names=("felixconfig", "felixconfigs"),
     fields=FIELDS,
     complete=_complete,
+    laws=(Law("!(has(self.routeTableRange) && has(self.routeTableRanges))", _BOTH_RANGES),),
     lower=_lower,
     columns=(NAME,),
     wide=(NAME,),
