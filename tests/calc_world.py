@@ -41,7 +41,7 @@ from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
 
 Key = PolicyKey | str | tuple[str, str]
-Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings | Mapping[str, float]
+Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings | Mapping[str, object]
 Slot = tuple[str, Key]
 """Which input of the engine, and the key there."""
 World = dict[Slot, Value]
@@ -91,6 +91,7 @@ def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25
             _profile,
             _settings,
             _kernel_timeouts,
+            _node,
             _host_endpoint,
             _host_endpoint,
             _network_set,
@@ -167,7 +168,7 @@ def _profile(rng: Random) -> Event:
 
 
 def _settings(rng: Random) -> Event:
-    name = rng.choice(("default", "node.me", "node.other", "team"))
+    name = rng.choice(("default", "node.me", "node.other", "team", "crew"))
     ports = (None, (), (FailsafePort(TCP, 22),), (FailsafePort(UDP, 53, Net(4, 0x0A000000, 8)),))
     return ("settings", name), FelixSettings(
         name=name,
@@ -175,12 +176,17 @@ def _settings(rng: Random) -> Event:
         failsafe_outbound=rng.choice(ports),
         interface_prefixes=rng.choice((None, ("cali",), ("eth2", "tap"))),
         interface_exclude=rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
-        node_selector=ALL if name == "team" else None,
+        node_selector={"team": ALL, "crew": parse_selector("has(env)")}.get(name),
+        created=rng.choice(("", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")),
         conntrack_timeouts=rng.choice((None, {}, {"tcpSynSent": 5.0, "udpTimeout": None}, {"tcpFinsSeen": None})),
         conntrack_size=rng.choice((None, 0, 1000)),
         drops_invalid=rng.choice((None, True, False)),
         may_use_xdp=rng.choice((None, None, True, False)),
     )
+
+
+def _node(rng: Random) -> Event:
+    return ("node", rng.choice((NODE, NODE, "other"))), _labels(rng)
 
 
 def _kernel_timeouts(rng: Random) -> Event:
@@ -310,11 +316,22 @@ def _may_use_xdp(world: Mapping[Slot, Value]) -> bool:
 
 
 def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:
-    for name in (f"node.{NODE}", "default"):
+    for name in (f"node.{NODE}", *_selected(world), "default"):
         document = world.get(("settings", name))
         if document is not None and getattr(document, field) is not None:
             return getattr(document, field)
     return fallback
+
+
+def _selected(world: Mapping[Slot, Value]) -> list[str]:
+    """The one document that selects the node by its labels: the older one, then the first by name."""
+    labels = world.get(("node", NODE))
+    found: list[tuple[bool, str, str]] = []
+    for name in ("crew", "team") if labels is not None else ():
+        document = world.get(("settings", name))
+        if isinstance(document, FelixSettings) and (name == "team" or "env" in (labels or {})):  # type: ignore[operator]
+            found.append((document.created == "", document.created, name))
+    return [min(found)[2]] if found else []
 
 
 def _failsafes(world: Mapping[Slot, Value]) -> Failsafes:

@@ -76,13 +76,13 @@ def test_long_histories_end_in_what_the_reference_says_at_every_step(seed: int) 
 
 def test_t_rel_15_a_thousand_orders_of_the_same_two_hundred_events_end_in_one_state() -> None:
     """Events of every kind, deletions too; some orders are flushed on the way. The deltas add up to the same."""
-    rng = Random(225)
+    rng = Random(226)
     events, world = history(rng, 200)
     assert len(events) == 200
     kinds = {slot[0] for slot, _ in events}
     assert kinds == {slot[0] for slot, value in events if value is None}
-    names = ("host_endpoint", "interface", "kernel_timeouts", "network_set", "policy", "profile", "settings", "tier")
-    assert sorted(kinds) == list(names)
+    others = {"network_set", "node", "policy", "profile", "settings", "tier"}
+    assert kinds == {"host_endpoint", "interface", "kernel_timeouts"} | others
     outcome = expected(world)
     assert outcome.endpoints
     assert outcome.sets

@@ -8,7 +8,7 @@ from tortie.model.endpoint import HostEndpoint, NetworkSet
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier
 from tortie.model.settings import FelixSettings
 from tortie.resources.codec import decode_stored, lower
-from tortie.resources.kind import Lowered
+from tortie.resources.kind import Lowered, Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Key
 
@@ -19,13 +19,17 @@ def absorb(engine: Engine, key: Key, value: bytes | None) -> str | None:
     The engine holds the new value afterwards, or none.
     """
     problem: str | None = None
+    resource: Resource | None = None
     lowered: Lowered | None = None
     if value is not None:
         try:
-            lowered = lower(decode_stored(value))
+            resource = decode_stored(value)
+            lowered = lower(resource)
         except InvalidDocument as error:
             problem = f"{error}; it counts as absent: apply a corrected document"
-    if not _put(engine, key, lowered):
+    if key.kind == "Node":  # of which only the labels matter here
+        engine.set_node(key.name, resource.labels if resource is not None else None)
+    elif not _put(engine, key, lowered):
         problem = f"this agent does not know the kind {key.kind}; it counts as absent: upgrade the agent"
     return problem
 

@@ -12,14 +12,29 @@ _OTHER = {"ingress": "egress", "egress": "ingress"}
 
 async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
     """Warnings about these resources; the policies that are stored already count as their company."""
+    settings = [warning for one in resources if one.kind == "FelixConfiguration" for warning in _settings(one)]
     suspects = [(one, side) for one in resources if (side := _one_sided(one.body))]
     if not suspects:
-        return []
+        return settings
     new = {one.name: one.body for one in resources if one.kind == "GlobalNetworkPolicy"}
     entries, _ = await store.list("GlobalNetworkPolicy")
     stored = (stored_body(entry.value) for entry in entries if entry.key.name not in new)
     company = [*new.values(), *stored]
-    return [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
+    return settings + [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
+
+
+def _settings(resource: Resource) -> list[str]:
+    """What of the settings will not count as it is said."""
+    from tortie.resources.felix.levels import document_level, problems  # only settings need it
+
+    level, start = document_level(resource), f"{resource.source}:{resource.line}: warning: {resource}"
+    found = [f"{start}: {saying.place}: {reading.problem}" for _, saying, reading in problems(level)]
+    found += [
+        f"{start}: {saying.place}: there is no parameter {name!r}; it is passed over"
+        for name, sayings in level.unknown.items()
+        for saying in sayings
+    ]
+    return found
 
 
 def _no_return_rule(resource: Resource, side: str) -> str:
