@@ -75,7 +75,8 @@ class Kind:
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
     in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
+    name. `lower` None: nothing of it is enforced on this host. `is_staged`: it says what would be enforced, so that
+    people are told that it is not. `read_only`: why people cannot write it.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Kind:
     extra: tuple[Column, ...] = ()
     check_name: Callable[[str], str | None] = lambda name: None
     is_namespaced: bool = False
+    is_staged: bool = False
     api_version: str = API_VERSION
     document_kind: str = ""
     read_only: str = ""
@@ -120,6 +122,7 @@ def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
 
 
 NAME = Column("NAME", lambda resource: resource.name)
+NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
 
 
 def order_cell(resource: Resource) -> str:

@@ -22,7 +22,7 @@ from tortie.resources.fields import (
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import SUBDOMAIN, enum, integer, optional_text, pattern, text
+from tortie.resources.values import SUBDOMAIN, enum, integer, name, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -86,7 +86,7 @@ _anything: Fields = {
 _decode = object_of(
     {
         "name": Field(pattern("TT1112", lambda value: True, "text", may_be_empty=True)),
-        "namespace": Field(optional_text),
+        "namespace": Field(name),
         "labels": Field(labels),
         "annotations": Field(annotations),
         "resourceVersion": Field(optional_text),
@@ -126,19 +126,19 @@ def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str
 
 def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> None:
     path = "metadata.name"
-    name = metadata.get("name")
-    if not isinstance(name, str):
+    given = metadata.get("name")
+    if not isinstance(given, str):
         if isinstance(node, Mapping) and not problems.concern(path):
             require(node, path, problems)
         return
     at = node.get("name") if isinstance(node, Mapping) else None
     where = at or node
-    found = f'"{shorten(name)}"'
-    if len(name) > 253:
-        message = f"name is too long by {len(name) - 253} bytes"
+    found = f'"{shorten(given)}"'
+    if len(given) > 253:
+        message = f"name is too long by {len(given) - 253} bytes"
         problems.add("TT1112", where, path, message, found=found, expected="at most 253 characters")
-    elif SUBDOMAIN.match(name) is None:
+    elif SUBDOMAIN.match(given) is None:
         message = "name must consist of lower case alphanumeric characters, '-' or '.'"
         problems.add("TT1112", where, path, message, found=found, expected="for example web-1")
-    elif reason := kind.check_name(name):
+    elif reason := kind.check_name(given):
         problems.add("TT1112", where, path, reason, found=found)

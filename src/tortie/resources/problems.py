@@ -73,6 +73,11 @@ CODES: dict[str, str] = {
     "TT1318": "a built-in tier with other settings",
     "TT1319": "settings that contradict each other",
     "TT1320": "a negated net that excludes everything",
+    "TT1321": "a staged deletion that says more than what it deletes",
+    "TT1322": "a label selector whose values do not fit its operator",
+    "TT1323": "one of several fields is to be given, and none or more are",
+    "TT1324": "a port that contradicts what stands beside it",
+    "TT1325": "an exception outside of its network",
     "TT1401": "a stored document that is damaged",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
