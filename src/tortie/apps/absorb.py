@@ -9,6 +9,7 @@ from tortie.model.policy import Policy, PolicyKey, Profile, Tier
 from tortie.model.settings import FelixSettings
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.kind import Lowered, Resource
+from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Key
 
@@ -37,18 +38,18 @@ def absorb(engine: Engine, key: Key, value: bytes | None) -> str | None:
 def _put(engine: Engine, key: Key, value: Lowered | None) -> bool:
     """Whether the kind is one that the calculation knows. A value of another kind than its key says counts as none."""
     match key.kind:
-        case "GlobalNetworkPolicy":
+        case "GlobalNetworkPolicy" | "NetworkPolicy" | "KubernetesNetworkPolicy" | "KubernetesClusterNetworkPolicy":
             engine.set_policy(PolicyKey(*key), value if isinstance(value, Policy) else None)
         case "Tier":
             engine.set_tier(key.name, value if isinstance(value, Tier) else None)
         case "HostEndpoint":
             engine.set_host_endpoint(key.name, value if isinstance(value, HostEndpoint) else None)
-        case "GlobalNetworkSet":
+        case "GlobalNetworkSet" | "NetworkSet":
             engine.set_network_set((key.namespace, key.name), value if isinstance(value, NetworkSet) else None)
         case "Profile":
             engine.set_profile(key.name, value if isinstance(value, Profile) else None)
         case "FelixConfiguration":
             engine.set_settings(key.name, value if isinstance(value, FelixSettings) else None)
-        case _:
-            return False
+        case name:
+            return name in KINDS and KINDS[name].lower is None  # of such a kind nothing is enforced
     return True

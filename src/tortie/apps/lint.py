@@ -5,6 +5,7 @@ from typing import cast
 
 from tortie.apps.decoding import part, stored_body
 from tortie.resources.kind import Body, Resource
+from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Store
 
 _OTHER = {"ingress": "egress", "egress": "ingress"}
@@ -13,9 +14,22 @@ _OTHER = {"ingress": "egress", "egress": "ingress"}
 async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
     """Warnings about these resources; the policies that are stored already count as their company."""
     settings = [warning for one in resources if one.kind == "FelixConfiguration" for warning in _settings(one)]
+    return [*settings, *_staged(resources), *await _one_way(store, resources)]
+
+
+def _staged(resources: Iterable[Resource]) -> list[str]:
+    return [
+        f"{one.source}:{one.line}: warning: {one} is staged, not enforced (STAGED): "
+        "it is stored and shown, and no packet is judged by it"
+        for one in resources
+        if KINDS[one.kind].is_staged
+    ]
+
+
+async def _one_way(store: Store, resources: Sequence[Resource]) -> list[str]:
     suspects = [(one, side) for one in resources if (side := _one_sided(one.body))]
     if not suspects:
-        return settings
+        return []
     new = {one.name: one.body for one in resources if one.kind == "GlobalNetworkPolicy"}
     entries, _ = await store.list("GlobalNetworkPolicy")
     stored = (stored_body(entry.value) for entry in entries if entry.key.name not in new)

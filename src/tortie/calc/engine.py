@@ -209,10 +209,11 @@ class Engine:
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies whose tier has vanished, and active ones that are enforced in part; a policy may be both."""
+        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
         found = []
         for key in sorted(self._policies):
             policy = self._policies[key]
+            found += [PolicyStatus(key, remark) for remark in policy.remarks]
             if tier_named(policy.tier, self._tiers)[1]:
                 found.append(
                     PolicyStatus(

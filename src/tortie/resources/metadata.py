@@ -30,7 +30,8 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z")
 
 
-def _is_qualified(key: str) -> bool:
+def is_qualified(key: str) -> bool:
+    """Whether a label can have that key."""
     prefix, slash, name = key.rpartition("/")
     if slash and not (0 < len(prefix) <= 253 and SUBDOMAIN.match(prefix)):
         return False
@@ -39,20 +40,22 @@ def _is_qualified(key: str) -> bool:
 
 def check_label_key(key: Scalar, path: str, problems: Problems) -> None:
     """Note a key that is no label's."""
-    if not _is_qualified(key.text):
+    if not is_qualified(key.text):
         expected = "an optional lower-case DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
         problems.add("TT1113", key, path, "invalid label key", found=f'"{shorten(key.text)}"', expected=expected)
 
 
 def check_annotation_key(key: Scalar, path: str, problems: Problems) -> None:
     """Note a key that is no annotation's; upper-case domains are fine here."""
-    if not _is_qualified(key.text.lower()):
+    if not is_qualified(key.text.lower()):
         expected = "an optional DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
         problems.add("TT1114", key, path, "invalid annotation key", found=f'"{shorten(key.text)}"', expected=expected)
 
 
 _LABEL = "up to 63 of a-z, A-Z, 0-9, -, _, . that begin and end with a letter or digit, or nothing"
-labels = map_of(check_label_key, pattern("TT1113", _LABEL_VALUE, _LABEL), null="")
+label_value = pattern("TT1113", _LABEL_VALUE, _LABEL)
+"""Decoder of the value of a label."""
+labels = map_of(check_label_key, label_value, null="")
 _annotations = map_of(check_annotation_key, text, null="")
 
 
