@@ -53,7 +53,8 @@ class Refused:
 class FieldCase:
     """A field's cases. `around`: what has to stand beside it in the document, from `spec` or `status` on.
 
-    `is_lowered` False: the document is valid, and yet no packet dataplane can enforce it.
+    `is_lowered` False: the document is valid, and no packet dataplane can enforce it. `is_possible` False: the field
+    exists, and no value is accepted where it stands.
     """
 
     path: str
@@ -61,6 +62,7 @@ class FieldCase:
     refused: Sequence[Refused]
     around: Spec = field(default_factory=dict)
     is_lowered: bool = True
+    is_possible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def uncovered(cases: KindCases) -> list[str]:
     """What the cases lack: fields without an accepted, a refused case or a doc, and cases of no field."""
     kind = KINDS[cases.kind]
     known = dict(field_paths(kind))
-    accepted = {case.path for case in cases.fields if case.accepted}
+    accepted = {case.path for case in cases.fields if case.accepted or not case.is_possible}
     refused = {case.path for case in cases.fields if case.refused}
     return [
         *(f"{path} has no accepted case" for path in known if path not in accepted),

@@ -24,7 +24,7 @@ from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 
 CASES = all_cases()
-WITHOUT_CASES = {"FelixConfiguration", "GlobalNetworkPolicy", "GlobalNetworkSet", "HostEndpoint", "Profile"}
+WITHOUT_CASES = {"FelixConfiguration", "HostEndpoint"}
 """Kinds whose fields have their tests elsewhere."""
 ACCEPTED = [
     pytest.param(cases, case, value, id=f"{cases.kind}-{case.path}-{index}")

@@ -1,7 +1,7 @@
-"""Cases of Tier."""
+"""Cases of Tier. Those of built-in tiers, which are about names, stand in `test_resource_kinds.py`."""
 
-from field_cases import FieldCase, KindCases, Refused, below
-from shared_cases import CONDITION, ORDER
+from field_cases import FieldCase, KindCases, Refused
+from shared_cases import CONDITIONS, ORDER
 
 CASES = KindCases(
     kind="Tier",
@@ -13,9 +13,6 @@ CASES = KindCases(
             accepted=["Deny", "Pass"],
             refused=[Refused("deny", "TT1104"), Refused("Allow", "TT1104"), Refused("", "TT1104")],
         ),
-        FieldCase(
-            "status.conditions", accepted=[[]], refused=[Refused({}, "TT1103"), Refused([None], "TT1103", "[0]")]
-        ),
-        *below("status.conditions[]", CONDITION, {"type": "Ready", "status": "True"}),
+        *CONDITIONS,
     ],
 )
