@@ -91,7 +91,7 @@ def below(place: str, cases: Sequence[FieldCase], around: object = None) -> tupl
     return tuple(
         replace(
             case,
-            path=f"{place}.{case.path}",
+            path=f"{place}.{case.path}" if case.path else place,
             around=put({}, place, _merged(around, case.around)),
             refused=[
                 each if not each.at[:1].isalpha() else replace(each, at=f"{item_path(place)}.{each.at}")

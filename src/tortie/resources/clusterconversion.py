@@ -12,7 +12,14 @@ import msgspec
 from tortie.model.address import parse_net
 from tortie.model.packet import Direction
 from tortie.resources.fields import Json
-from tortie.resources.kubernetes import UNCONVERTIBLE, LabelSelectorShape, namespace_selector, pod_selector, span
+from tortie.resources.kubernetes import (
+    UNCONVERTIBLE,
+    LabelSelectorShape,
+    namespace_selector,
+    pod_selector,
+    rule_of,
+    span,
+)
 from tortie.resources.lowering import Meaningless, lower_rules
 from tortie.resources.shapes import RuleShape
 
@@ -63,8 +70,8 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tier: Literal["Admin", "Baseline"]
     priority: int
     subject: _WorkloadsShape
-    ingress: tuple[dict[str, Json], ...] = ()
-    egress: tuple[dict[str, Json], ...] = ()
+    ingress: tuple[object, ...] = ()
+    egress: tuple[object, ...] = ()
 
 
 def convert(spec: Mapping[str, Json]) -> tuple[dict[str, Json], tuple[str, ...]]:
@@ -86,17 +93,16 @@ def convert(spec: Mapping[str, Json]) -> tuple[dict[str, Json], tuple[str, ...]]
     return {**found, "types": types}, tuple(problems)
 
 
-def _convert_rules(
-    rules: Sequence[Mapping[str, Json]], peers: str, direction: Direction, problems: list[str]
-) -> list[Json]:
+def _convert_rules(rules: Sequence[object], peers: str, direction: Direction, problems: list[str]) -> list[Json]:
     converted: list[Json] = []
-    for index, rule in enumerate(rules):
+    for index, each in enumerate(rules):
+        rule = each if isinstance(each, dict) else {}
         name = rule.get("name")
         about: dict[str, Json] = {"metadata": {"annotations": {"name": name}}} if name and isinstance(name, str) else {}
         try:
-            those = _convert_rule(rule, peers, direction)
-            lower_rules([msgspec.convert(each, RuleShape) for each in those], direction)
-            converted += [{**each, **about} for each in those]
+            those = _convert_rule(rule_of(each), peers, direction)
+            lower_rules([msgspec.convert(one, RuleShape) for one in those], direction)
+            converted += [{**one, **about} for one in those]
         except UNCONVERTIBLE as error:
             is_left_out = rule.get("action") == "Accept"
             outcome = "allows nothing" if is_left_out else "denies everything"
@@ -106,7 +112,7 @@ def _convert_rules(
     return converted
 
 
-def _convert_rule(rule: Mapping[str, Json], peers: str, direction: Direction) -> list[dict[str, Json]]:
+def _convert_rule(rule: Mapping[str, object], peers: str, direction: Direction) -> list[dict[str, Json]]:
     """The rules that together mean this one."""
     if unknown := rule.keys() - {"name", "action", "protocols", peers}:
         raise Meaningless(f"the unknown field {min(unknown)}")

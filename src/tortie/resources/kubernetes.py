@@ -173,7 +173,7 @@ def exactly_one(*keys: str) -> str:
 def check_exactly_one(scope: Scope, keys: tuple[str, ...], what: str) -> None:
     """Note that none or several of the fields are there."""
     given = [key for key in keys if scope.has(key)]
-    if len(given) != 1:
+    if len(given) != 1 and not scope.concern():
         words = f"{', '.join(keys[:-1])} and {keys[-1]}"
         found = ", ".join(given) or "none of them"
         scope.report("TT1323", (), f"{what} is exactly one of {words}", found=found, remedy="write one of them")
@@ -189,3 +189,10 @@ def selector_cell(key: str) -> Callable[[Resource], str]:
             return "<invalid>"
 
     return cell
+
+
+def rule_of(value: object) -> dict[str, object]:
+    """The rule of a stored document, whose parts are checked as they are converted. Raises: Meaningless."""
+    if not isinstance(value, dict):
+        raise Meaningless("a rule that is no mapping")
+    return value

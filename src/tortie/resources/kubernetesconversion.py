@@ -19,6 +19,7 @@ from tortie.resources.kubernetes import (
     merged,
     namespace_selector,
     pod_selector,
+    rule_of,
     span,
 )
 from tortie.resources.kubernetespolicy import put_types
@@ -56,8 +57,8 @@ class _RuleShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     pod_selector: LabelSelectorShape | None = None
-    ingress: tuple[dict[str, Json], ...] = ()
-    egress: tuple[dict[str, Json], ...] = ()
+    ingress: tuple[object, ...] = ()
+    egress: tuple[object, ...] = ()
     policy_types: tuple[Literal["Ingress", "Egress"], ...] = ()
 
 
@@ -83,7 +84,7 @@ def convert(spec: Mapping[str, Json], namespace: str) -> tuple[dict[str, Json], 
         converted: list[Json] = []
         for index, rule in enumerate(rules):
             try:
-                those = _convert_rule(rule, peers, side)
+                those = _convert_rule(rule_of(rule), peers, side)
                 lower_rules([msgspec.convert(each, RuleShape) for each in those], direction, namespace)
                 converted += those
             except UNCONVERTIBLE as error:
@@ -93,7 +94,7 @@ def convert(spec: Mapping[str, Json], namespace: str) -> tuple[dict[str, Json], 
     return found, tuple(problems)
 
 
-def _convert_rule(rule: Mapping[str, Json], peers: str, side: str) -> list[Json]:
+def _convert_rule(rule: Mapping[str, object], peers: str, side: str) -> list[Json]:
     """The rules that together mean this one."""
     renamed = {("peers" if key == peers else key): value for key, value in rule.items()}
     if "peers" in rule:

@@ -4,8 +4,6 @@
 Source: reference resources.md section 8.4; Kubernetes API reference, NetworkPolicy of networking.k8s.io/v1.
 """
 
-
-
 from tortie.model.address import WIDTH, parse_net
 from tortie.resources.fields import ABSENT, BAD, Field, Fields, Json, Law, Missing, Scope, decoder, list_of, object_of
 from tortie.resources.kubernetes import (
