@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from tortie.apps.decoding import part, stored_body
-from tortie.resources.kind import Body, Resource
+from tortie.model.policy import Policy
+from tortie.resources.codec import lower
+from tortie.resources.kind import API_VERSION, Body, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Store
 
@@ -14,7 +16,7 @@ _OTHER = {"ingress": "egress", "egress": "ingress"}
 async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
     """Warnings about these resources; the policies that are stored already count as their company."""
     settings = [warning for one in resources if one.kind == "FelixConfiguration" for warning in _settings(one)]
-    return [*settings, *_staged(resources), *await _one_way(store, resources)]
+    return [*settings, *_staged(resources), *_unconverted(resources), *await _one_way(store, resources)]
 
 
 def _staged(resources: Iterable[Resource]) -> list[str]:
@@ -26,6 +28,17 @@ def _staged(resources: Iterable[Resource]) -> list[str]:
     ]
 
 
+def _unconverted(resources: Iterable[Resource]) -> list[str]:
+    """Rules of other projects' policies that have no counterpart here."""
+    found = []
+    for one in resources:
+        if KINDS[one.kind].api_version != API_VERSION:
+            policy = lower(one)
+            remarks = policy.remarks if isinstance(policy, Policy) else ()
+            found += [f"{one.source}:{one.line}: warning: {one}: {remark} (UNCONVERTED)" for remark in remarks]
+    return found
+
+
 async def _one_way(store: Store, resources: Sequence[Resource]) -> list[str]:
     suspects = [(one, side) for one in resources if (side := _one_sided(one.body))]
     if not suspects:
@@ -34,7 +47,7 @@ async def _one_way(store: Store, resources: Sequence[Resource]) -> list[str]:
     entries, _ = await store.list("GlobalNetworkPolicy")
     stored = (stored_body(entry.value) for entry in entries if entry.key.name not in new)
     company = [*new.values(), *stored]
-    return settings + [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
+    return [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
 
 
 def _settings(resource: Resource) -> list[str]:

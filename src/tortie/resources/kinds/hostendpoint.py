@@ -12,6 +12,7 @@ from tortie.model.endpoint import HostEndpoint, NamedPort
 from tortie.model.packet import PORTED
 from tortie.resources.fields import BAD, Field, Json, Missing, decoder, describe, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.lowering import NAMESPACE_LABEL
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.rules import protocol_number
@@ -74,7 +75,8 @@ def _lower(resource: Resource) -> HostEndpoint:
         node=shape.node,
         interface_name=shape.interface_name or None,
         expected_ips=tuple(dict.fromkeys(_host_net(text) for text in shape.expected_ips)),
-        labels=resource.labels,
+        # No host endpoint is in a namespace, so that nothing namespaced ever selects one.
+        labels={key: value for key, value in resource.labels.items() if key != NAMESPACE_LABEL},
         profiles=shape.profiles,
         ports=tuple(NamedPort(each.name, protocol_number(each.protocol) or 0, each.port) for each in shape.ports),
     )
