@@ -1,6 +1,7 @@
 """Every field of every kind: accepted, defaulted, refused with code and path. The cases stand in `kind_cases/`."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from field_cases import (
@@ -26,17 +27,10 @@ from tortie.resources.problems import InvalidDocument
 CASES = all_cases()
 WITHOUT_CASES = {"FelixConfiguration", "HostEndpoint"}
 """Kinds whose fields have their tests elsewhere."""
-ACCEPTED = [
-    pytest.param(cases, case, value, id=f"{cases.kind}-{case.path}-{index}")
+FIELDS = [
+    pytest.param(cases, case, id=f"{cases.kind}-{case.path}-{index}")
     for cases in CASES.values()
-    for case in cases.fields
-    for index, value in enumerate(case.accepted)
-]
-REFUSED = [
-    pytest.param(cases, case, each, id=f"{cases.kind}-{case.path}-{index}")
-    for cases in CASES.values()
-    for case in cases.fields
-    for index, each in enumerate(case.refused)
+    for index, case in enumerate(cases.fields)
 ]
 WHOLES = [
     pytest.param(cases, each, id=f"{cases.kind}-{index}")
@@ -54,27 +48,37 @@ def test_every_field_has_an_accepted_and_a_refused_case_and_says_what_it_means(c
     assert uncovered(cases) == []
 
 
-@pytest.mark.parametrize(("cases", "case", "value"), ACCEPTED)
-def test_what_a_field_accepts_is_kept_and_survives_the_store(cases: KindCases, case: FieldCase, value: object) -> None:
-    expected = value if isinstance(value, Reads) else Reads(value, value)
-    resource = read(document_of(cases, case, expected.given))
-    # A status is checked and not kept.
-    kept = ABSENT if case.path.startswith("status.") else expected.kept
-    assert find(resource.body, case.path) == kept
-    stored = decode_stored(encode(resource))
-    assert stored.body == resource.body
-    if case.is_lowered:
-        lower(stored)
-    else:
-        with pytest.raises(InvalidDocument):
+def test_a_field_without_cases_is_named_and_so_is_a_case_without_a_field() -> None:
+    cases = CASES["Tier"]
+    without = replace(cases, fields=[each for each in cases.fields if each.path != "spec.order"])
+    assert uncovered(without) == ["spec.order has no accepted case", "spec.order has no refused case"]
+    astray = FieldCase("spec.colour", ["red"], [Refused("green", "TT1104")])
+    assert uncovered(replace(cases, fields=[*cases.fields, astray])) == ["spec.colour is no field"]
+
+
+@pytest.mark.parametrize(("cases", "case"), FIELDS)
+def test_what_a_field_accepts_is_kept_and_survives_the_store(cases: KindCases, case: FieldCase) -> None:
+    for value in case.accepted:
+        expected = value if isinstance(value, Reads) else Reads(value, value)
+        resource = read(document_of(cases, case, expected.given))
+        # A status is checked and not kept.
+        kept = ABSENT if case.path.startswith("status.") else expected.kept
+        assert find(resource.body, case.path) == kept, value
+        stored = decode_stored(encode(resource))
+        assert stored.body == resource.body, value
+        if case.is_lowered:
             lower(stored)
+        else:
+            with pytest.raises(InvalidDocument):
+                lower(stored)
 
 
-@pytest.mark.parametrize(("cases", "case", "each"), REFUSED)
-def test_what_a_field_refuses_has_its_code_and_its_place(cases: KindCases, case: FieldCase, each: Refused) -> None:
-    found = {(problem.code, problem.path) for problem in refuse(document_of(cases, case, each.given))}
-    path = each.at if each.at[:1].isalpha() else item_path(case.path) + each.at
-    assert found == {(each.code, path)}
+@pytest.mark.parametrize(("cases", "case"), FIELDS)
+def test_what_a_field_refuses_has_its_code_and_its_place(cases: KindCases, case: FieldCase) -> None:
+    for each in case.refused:
+        found = {(problem.code, problem.path) for problem in refuse(document_of(cases, case, each.given))}
+        path = each.at if each.at[:1].isalpha() else item_path(case.path) + each.at
+        assert found == {(each.code, path)}, each
 
 
 @pytest.mark.parametrize(("cases", "each"), WHOLES)
