@@ -1,6 +1,7 @@
 """Warnings about documents that are valid and yet hardly mean what their author thinks."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from tortie.apps.decoding import part, stored_body
@@ -33,7 +34,7 @@ def _unconverted(resources: Iterable[Resource]) -> list[str]:
     found = []
     for one in resources:
         if KINDS[one.kind].api_version != API_VERSION:
-            policy = lower(one)
+            policy = lower(replace(one, namespace=one.namespace or "default"))
             remarks = policy.remarks if isinstance(policy, Policy) else ()
             found += [f"{one.source}:{one.line}: warning: {one}: {remark} (UNCONVERTED)" for remark in remarks]
     return found

@@ -1,5 +1,6 @@
 """What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -74,9 +75,9 @@ class Kind:
 
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
-    in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name. `lower` None: nothing of it is enforced on this host. `is_staged`: it says what would be enforced, so that
-    people are told that it is not. `read_only`: why people cannot write it.
+    in place that depend on others, `laws` say to API servers what it checks; their `self` is the document.
+    `check_name` says what is wrong with a name. `lower` None: nothing of it is enforced on this host. `is_staged`: it
+    says what would be enforced, so that people are told that it is not. `read_only`: why people cannot write it.
     """
 
     name: str
@@ -119,6 +120,12 @@ def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
         return str(value)
 
     return cell
+
+
+def spec_law(rule: str, message: str) -> Law:
+    """A law of the specification, which the rule calls `spec`."""
+    whole = re.sub(r"\bspec\.", "self.spec.", rule)
+    return Law(f"!has(self.spec) || ({whole})", message)
 
 
 NAME = Column("NAME", lambda resource: resource.name)

@@ -10,7 +10,7 @@ import re
 from tortie.model.packet import Direction
 from tortie.model.policy import DEFAULT_TIER
 from tortie.resources.fields import Field, Fields, Json, Law, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, order_cell, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, order_cell, spec_cell, spec_law
 from tortie.resources.nodes import Sequence
 from tortie.resources.rulefields import RuleContext
 from tortie.resources.rules import rules_of
@@ -19,20 +19,28 @@ from tortie.resources.values import enum, flag, name, number, selector
 
 TIER_LABEL = "projectcalico.org/tier"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_GLOBAL_NAME = re.compile(rf"({_LABEL}\.)?{_LABEL}\Z")
-_NAMESPACED_NAME = re.compile(rf"({_LABEL}\.)?{_LABEL}\Z|(knp|ossg)\.default\.{_LABEL}(\.{_LABEL})*\Z")
+_GLOBAL_FORM = rf"({_LABEL}\.)?{_LABEL}"
+_NAMESPACED_FORM = rf"({_LABEL}\.)?{_LABEL}|(knp|ossg)\.default\.{_LABEL}(\.{_LABEL})*"
+_GLOBAL_WRONG = "the name of a policy has at most one dot"
+_NAMESPACED_WRONG = f"{_GLOBAL_WRONG}, unless it begins with knp.default. or ossg.default."
 
 
 def check_global_name(name: str) -> str | None:
     """What is wrong with the name of a policy without a namespace."""
-    return None if _GLOBAL_NAME.match(name) else "the name of a policy has at most one dot"
+    return None if re.fullmatch(_GLOBAL_FORM, name) else _GLOBAL_WRONG
 
 
 def check_namespaced_name(name: str) -> str | None:
     """What is wrong with the name of a policy with a namespace."""
-    if _NAMESPACED_NAME.match(name):
-        return None
-    return "the name of a policy has at most one dot, unless it begins with knp.default. or ossg.default."
+    return None if re.fullmatch(_NAMESPACED_FORM, name) else _NAMESPACED_WRONG
+
+
+def _name_law(form: str, message: str) -> Law:
+    # a raw string, as a CEL string would take the backslashes
+    return Law(f"self.metadata.name.matches(r'^({form})$')", message)
+
+
+NAMESPACED_LAW = _name_law(_NAMESPACED_FORM, _NAMESPACED_WRONG)
 
 
 # ---- fields
@@ -97,20 +105,21 @@ _DELETION = "Spec fields, except Tier, should all be zero-value if stagedAction 
 
 
 def _is_set(key: str) -> str:
-    return f"(has(self.{key}) && self.{key})"
+    return f"(has(spec.{key}) && spec.{key})"
 
 
 GLOBAL_LAWS = (
-    Law(f"!({_is_set('doNotTrack')} && {_is_set('preDNAT')})", _BOTH),
-    Law(f"!({_is_set('preDNAT')} && has(self.egress) && size(self.egress) > 0)", _NO_EGRESS),
-    Law(f"!({_is_set('preDNAT')} && has(self.types) && 'Egress' in self.types)", _NO_EGRESS_TYPE),
-    Law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", _NEEDS_FORWARD),
+    _name_law(_GLOBAL_FORM, _GLOBAL_WRONG),
+    spec_law(f"!({_is_set('doNotTrack')} && {_is_set('preDNAT')})", _BOTH),
+    spec_law(f"!({_is_set('preDNAT')} && has(spec.egress) && size(spec.egress) > 0)", _NO_EGRESS),
+    spec_law(f"!({_is_set('preDNAT')} && has(spec.types) && 'Egress' in spec.types)", _NO_EGRESS_TYPE),
+    spec_law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", _NEEDS_FORWARD),
 )
-DELETION_LAW = Law(
-    "!has(self.stagedAction) || self.stagedAction != 'Delete' "
-    "|| !(has(self.order) || has(self.ingress) || has(self.egress) || has(self.performanceHints) "
-    "|| (has(self.selector) && self.selector != '') "
-    "|| (has(self.serviceAccountSelector) && self.serviceAccountSelector != ''))",
+DELETION_LAW = spec_law(
+    "!has(spec.stagedAction) || spec.stagedAction != 'Delete' "
+    "|| !(has(spec.order) || has(spec.ingress) || has(spec.egress) || has(spec.performanceHints) "
+    "|| (has(spec.selector) && spec.selector != '') "
+    "|| (has(spec.serviceAccountSelector) && spec.serviceAccountSelector != ''))",
     _DELETION,
 )
 

@@ -29,7 +29,7 @@ from tortie.resources.values import enum, integer, name, net, net_identity, patt
 
 MAX_PORTS, MAX_NETS, MAX_HTTP = 50, 256, 20
 _GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]{0,1023}\Z")
+_PATH = re.compile(r"/[^? #]*\Z")
 _NO_QUOTES = re.compile(r"[^'\"]+\Z")
 
 
@@ -149,7 +149,7 @@ _icmp = object_of(
     _check_icmp,
     [Law("!has(self.code) || has(self.type)", "ICMP code specified without an ICMP type")],
 )
-_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
+_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #", limit=1024)
 _paths = object_of(
     {"exact": Field(_path, "The whole path."), "prefix": Field(_path, "How the path begins.")},
     _check_path,

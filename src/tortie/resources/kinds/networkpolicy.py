@@ -4,7 +4,7 @@ Source: reference resources.md section 8.2.
 """
 
 from tortie.resources.kind import NAMESPACE, Kind
-from tortie.resources.policies import COLUMNS, NAMESPACED_FIELDS, WIDE, check_namespaced_name, complete
+from tortie.resources.policies import COLUMNS, NAMESPACED_FIELDS, NAMESPACED_LAW, WIDE, check_namespaced_name, complete
 from tortie.resources.policylowering import key_of, lower_namespaced
 
 KIND = Kind(
@@ -17,6 +17,7 @@ KIND = Kind(
     check_name=check_namespaced_name,
     fields=NAMESPACED_FIELDS,
     complete=complete,
+    laws=(NAMESPACED_LAW,),
     lower=lambda resource: lower_namespaced(key_of(resource), resource.spec),
     columns=COLUMNS,
     wide=WIDE,

@@ -3,8 +3,7 @@
 Source: reference resources.md section 8.4.
 """
 
-from tortie.resources.fields import Law
-from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind
+from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, spec_law
 from tortie.resources.kubernetes import selector_cell
 from tortie.resources.kubernetespolicy import FIELDS, put_types
 from tortie.resources.staging import ACTION, STAGED_ACTION, check_deletion, is_deletion
@@ -37,8 +36,8 @@ KIND = Kind(
     fields={ACTION: STAGED_ACTION, **FIELDS},
     complete=_complete,
     laws=(
-        Law(
-            "!has(self.stagedAction) || self.stagedAction != 'Delete' || !(has(self.ingress) || has(self.egress))",
+        spec_law(
+            "!has(spec.stagedAction) || spec.stagedAction != 'Delete' || !(has(spec.ingress) || has(spec.egress))",
             _DELETION,
         ),
     ),
