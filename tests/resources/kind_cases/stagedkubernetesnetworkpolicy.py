@@ -1,7 +1,7 @@
 """Cases of StagedKubernetesNetworkPolicy."""
 
 from field_cases import KindCases, Whole
-from kubernetes_cases import FIELDS
+from kubernetes_policy_cases import FIELDS
 from policy_cases import STAGED_ACTION
 
 CASES = KindCases(
