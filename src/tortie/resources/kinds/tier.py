@@ -52,9 +52,16 @@ def _lower(resource: Resource) -> Tier:
 KIND = Kind(
     name="Tier",
     plural="tiers",
+    doc="An ordered group of policies; packets meet the tiers in their order.",
     aliases=("tier",),
     check_name=_check_name,
-    fields={"order": Field(number), "defaultAction": Field(enum("Deny", "Pass"))},
+    fields={
+        "order": Field(number, "Where the tier stands: smaller orders come first; tiers of one order go by name."),
+        "defaultAction": Field(
+            enum("Deny", "Pass"),
+            "What becomes of packets that policies of the tier concern and none decides: Pass goes on to the next tier.",
+        ),
+    },
     complete=_complete,
     lower=_lower,
     columns=(NAME, Column("ORDER", order_cell)),
