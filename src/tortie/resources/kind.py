@@ -1,9 +1,9 @@
 """What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.settings import FelixSettings
 from tortie.resources.fields import Fields, Json, Law
@@ -12,13 +12,13 @@ from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
 API_VERSION = "projectcalico.org/v3"
-Lowered = HostEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile
+Lowered = HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile
 Body = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A valid resource. `body` is canonical: apiVersion, kind, metadata and spec, with every default in place.
+    """A valid resource. `body` is canonical: apiVersion, kind, metadata and what its kind keeps, defaults in place.
 
     `line` is where its document begins in `source`; 0 for one that came from a datastore.
     """
@@ -75,7 +75,11 @@ class Kind:
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
     in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
+    name; `is_name_computed`: the specification determines it, and `complete` puts it in place. `lower` None: nothing of
+    it is enforced on this host. `read_only`: why people cannot write it.
+
+    `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
+    say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Kind:
     aliases: tuple[str, ...]
     short_names: tuple[str, ...] = ()
     fields: Fields
+    top: Fields = field(default_factory=dict)
     status: Fields | None = None
     complete: Callable[[Draft], None] = lambda draft: None
     laws: tuple[Law, ...] = ()
@@ -96,6 +101,9 @@ class Kind:
     api_version: str = API_VERSION
     document_kind: str = ""
     read_only: str = ""
+    is_name_computed: bool = False
+    keeps_status: bool = False
+    is_open: bool = False
 
     @property
     def word(self) -> str:
@@ -114,12 +122,29 @@ def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
             return missing
         if isinstance(value, list):
             return ",".join(map(str, value))
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
     return cell
 
 
+def cut(cell: Callable[[Resource], str]) -> Callable[[Resource], str]:
+    """The cell, of which a table shows 80 characters at most."""
+
+    def shortened(resource: Resource) -> str:
+        text = cell(resource)
+        return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 3]}..."
+
+    return shortened
+
+
+def named_default(kind: str) -> Callable[[str], str | None]:
+    """Check of the name of a kind of which there is one object."""
+    return lambda name: None if name == "default" else f'there is one {kind}, and its name is "default"'
+
+
+MAX_CELL = 80
 NAME = Column("NAME", lambda resource: resource.name)
+NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
 
 
 def order_cell(resource: Resource) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from tortie.model.address import parse_net
 from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
+from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import (
     BAD,
     Decoder,
@@ -33,8 +34,6 @@ from tortie.resources.values import (
     enum,
     integer,
     name,
-    net,
-    net_identity,
     pattern,
     port,
     protocol,

@@ -7,10 +7,10 @@ import msgspec
 
 from tortie.model.address import parse_net
 from tortie.model.endpoint import NetworkSet
+from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import Field, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, cut, spec_cell
 from tortie.resources.nodes import Mapping
-from tortie.resources.values import net, net_identity
 
 _NAMESPACE_LABEL = "projectcalico.org/namespace"
 
@@ -35,11 +35,6 @@ def _lower(resource: Resource) -> NetworkSet:
     return NetworkSet(name=resource.name, namespace=resource.namespace, labels=resource.labels, nets=nets)
 
 
-def _nets_cell(resource: Resource) -> str:
-    cell = spec_cell("nets")(resource)
-    return cell if len(cell) <= 80 else f"{cell[:77]}..."
-
-
 KIND = Kind(
     name="GlobalNetworkSet",
     plural="globalnetworksets",
@@ -48,5 +43,5 @@ KIND = Kind(
     complete=_complete,
     lower=_lower,
     columns=(NAME,),
-    wide=(NAME, Column("NETS", _nets_cell)),
+    wide=(NAME, Column("NETS", cut(spec_cell("nets")))),
 )
