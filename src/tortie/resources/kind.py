@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.policy import Policy, Profile, Tier
-from tortie.model.settings import FelixSettings
+from tortie.model.settings import FelixSettings, NodeLabels
 from tortie.resources.fields import Fields, Json, Law
 from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
 API_VERSION = "projectcalico.org/v3"
-Lowered = HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile
+Lowered = HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | NodeLabels | Profile
 Body = dict[str, Json]
 
 

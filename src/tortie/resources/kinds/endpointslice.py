@@ -6,7 +6,7 @@ Source: reference resources.md section 6, `services`. The label `kubernetes.io/s
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.fields import Field, list_of
 from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource
-from tortie.resources.kubernetes import READ_ONLY, open_object, protocol
+from tortie.resources.kubernetesobjects import READ_ONLY, open_object, protocol
 from tortie.resources.values import SUBDOMAIN, boolean, enum, integer, name, optional_text, or_empty, pattern, port_name
 
 SERVICE_LABEL = "kubernetes.io/service-name"

@@ -3,7 +3,7 @@
 from tortie.resources.addresses import net
 from tortie.resources.fields import Field, list_of
 from tortie.resources.kind import NAME, Kind
-from tortie.resources.kubernetes import READ_ONLY, V1, open_object
+from tortie.resources.kubernetesobjects import READ_ONLY, V1, open_object
 from tortie.resources.values import enum, optional_text, or_empty
 
 _network = net(strict=False, may_be_address=False)

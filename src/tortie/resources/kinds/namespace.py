@@ -2,7 +2,7 @@
 
 from tortie.resources.fields import Field
 from tortie.resources.kind import NAME, Column, Kind, Resource
-from tortie.resources.kubernetes import READ_ONLY, V1
+from tortie.resources.kubernetesobjects import READ_ONLY, V1
 from tortie.resources.values import text
 
 

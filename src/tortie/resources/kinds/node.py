@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 
+from tortie.model.settings import NodeLabels
 from tortie.resources.addresses import address_of, mac, net
 from tortie.resources.bgp import as_number
 from tortie.resources.fields import Field, Json, Law, Scope, list_of, object_of
@@ -115,7 +116,7 @@ KIND = Kind(
         "podCIDRs": Field(list_of(text), "Networks that Kubernetes gave to the node's pods."),
     },
     keeps_status=True,
-    lower=None,
+    lower=lambda resource: NodeLabels(resource.name, resource.labels),
     columns=(NAME,),
     wide=(
         NAME,

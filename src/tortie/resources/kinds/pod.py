@@ -5,7 +5,7 @@ Source: reference resources.md section 8.8, "Pod mapping".
 
 from tortie.resources.fields import Field, list_of
 from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource, spec_cell
-from tortie.resources.kubernetes import READ_ONLY, V1, host_address, open_object, protocol
+from tortie.resources.kubernetesobjects import READ_ONLY, V1, host_address, open_object, protocol
 from tortie.resources.values import enum, flag, integer, name, optional_text, or_empty, port_name
 
 _port = open_object(

@@ -3,7 +3,7 @@
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.fields import Field, list_of, map_of
 from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, spec_cell
-from tortie.resources.kubernetes import READ_ONLY, V1, host_address, node_port, open_object, protocol
+from tortie.resources.kubernetesobjects import READ_ONLY, V1, host_address, node_port, open_object, protocol
 from tortie.resources.metadata import check_label_key
 from tortie.resources.values import (
     enum,

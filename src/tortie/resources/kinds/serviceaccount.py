@@ -1,7 +1,7 @@
 """ServiceAccount of Kubernetes: what pods run as; selectors of service accounts look at its labels."""
 
 from tortie.resources.kind import NAME, NAMESPACE, Kind
-from tortie.resources.kubernetes import READ_ONLY, V1
+from tortie.resources.kubernetesobjects import READ_ONLY, V1
 
 KIND = Kind(
     name="ServiceAccount",

@@ -163,7 +163,9 @@ def _lower(resource: Resource) -> WorkloadEndpoint:
     shape = msgspec.convert(resource.spec, _Shape)
     spoofed = (NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX)
     labels = {label: value for label, value in resource.labels.items() if not label.startswith(spoofed)}
-    labels |= {NAMESPACE_LABEL: resource.namespace, ORCHESTRATOR_LABEL: shape.orchestrator}
+    labels[ORCHESTRATOR_LABEL] = shape.orchestrator
+    if resource.namespace:
+        labels[NAMESPACE_LABEL] = resource.namespace
     if shape.service_account_name:
         labels[SERVICE_ACCOUNT_LABEL] = shape.service_account_name
     nets = tuple(dict.fromkeys(parse_net(text, strict=True) for text in shape.ip_networks))
