@@ -1,6 +1,6 @@
 """What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
@@ -61,6 +61,24 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A resource that is about to be stored, beside what is there then: its older self, and others by kind."""
+
+    resource: Resource
+    old: Resource | None
+    others: Mapping[str, Sequence[Resource]]
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a resource does not fit to what is stored, with the code and the path of a problem."""
+
+    code: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: its heading, and the cell for a resource."""
 
@@ -76,7 +94,8 @@ class Kind:
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
     in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
     name; `is_name_computed`: the specification determines it, and `complete` puts it in place. `lower` None: nothing of
-    it is enforced on this host. `read_only`: why people cannot write it.
+    it is enforced on this host. `read_only`: why people cannot write it. `check_written` says what a document alone
+    cannot, from those of the kinds that it `looks_at`.
 
     `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
     say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
@@ -97,6 +116,8 @@ class Kind:
     wide: tuple[Column, ...]
     extra: tuple[Column, ...] = ()
     check_name: Callable[[str], str | None] = lambda name: None
+    check_written: Callable[[Written], Iterable[Misfit]] = lambda written: ()
+    looks_at: tuple[str, ...] = ()
     is_namespaced: bool = False
     api_version: str = API_VERSION
     document_kind: str = ""

@@ -82,6 +82,7 @@ CODES: dict[str, str] = {
     "TT1336": "a BGP filter's rule that contradicts itself",
     "TT1337": "a template of host endpoints that finds no interface",
     "TT1338": "a value that only address management may write",
+    "TT1339": "a reference to a resource that does not exist",
     "TT1401": "a stored document that is damaged",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""

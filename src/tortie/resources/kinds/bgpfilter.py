@@ -135,6 +135,7 @@ def _count(key: str) -> Column:
     return Column(f"NUM{key.upper()}", cell)
 
 
+_RULES = {version: _rules(version) for version in _LENGTHS}
 _SIDES = {"export": "told to peers", "import": "taken from peers"}
 _COLUMNS = (NAME, *(_count(key) for key in ("exportV4", "importV4", "exportV6", "importV6")))
 KIND = Kind(
@@ -143,8 +144,8 @@ KIND = Kind(
     doc="Which routes are taken from BGP peers and told to them; the first rule that matches decides.",
     aliases=("bgpfilter", "bgpf", "bgpfs", "bf", "bfs"),
     fields={
-        f"{side}V{version}": Field(_rules(version), f"Rules for IPv{version} routes that are {meaning}.")
-        for version in (4, 6)
+        f"{side}V{version}": Field(rules, f"Rules for IPv{version} routes that are {meaning}.")
+        for version, rules in _RULES.items()
         for side, meaning in _SIDES.items()
     },
     lower=None,

@@ -1,12 +1,13 @@
 """BGPPeer: whom nodes exchange routes with. Source: reference resources.md section 8.17."""
 
 import re
+from collections.abc import Iterator
 
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.addresses import address
 from tortie.resources.bgp import as_number, secret
 from tortie.resources.fields import BAD, Field, Json, Law, Missing, Scope, decoder, describe, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.values import duration, enum, flag, integer, name, optional_text, or_empty, selector
@@ -75,6 +76,15 @@ def _complete(draft: Draft) -> None:
         scope.report("TT1333", ("reachableBy",), message, remedy="use addresses of one IP version")
 
 
+def _check_written(written: Written) -> Iterator[Misfit]:
+    filters = written.resource.spec.get("filters")
+    known = {each.name for each in written.others["BGPFilter"]}
+    for index, wanted in enumerate(filters if isinstance(filters, list) else ()):
+        if wanted not in known:
+            text = f"BGPFilter {wanted!r} not found; create it first or in the same apply"
+            yield Misfit("TT1339", f"spec.filters[{index}]", text)
+
+
 def _node_cell(resource: Resource) -> str:
     return spec_cell("node")(resource) or spec_cell("nodeSelector")(resource) or "(global)"
 
@@ -123,6 +133,8 @@ KIND = Kind(
         ),
     },
     complete=_complete,
+    check_written=_check_written,
+    looks_at=("BGPFilter",),
     laws=(
         *(Law(f"!({_is_given(one)} && {_is_given(other)})", message) for one, other, message in _CONFLICTS),
         Law(f"!{_is_given('reachableBy')} || {_is_given('peerIP')}", "reachableBy must be empty when peerIP is empty"),

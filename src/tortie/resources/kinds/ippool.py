@@ -3,10 +3,13 @@
 Source: reference resources.md section 8.11. What needs the other pools, or the pool as it was, is checked on writing.
 """
 
-from tortie.model.address import parse_net
+from collections.abc import Iterator
+from functools import lru_cache
+
+from tortie.model.address import InvalidAddress, Net, parse_net
 from tortie.resources.addresses import net
 from tortie.resources.fields import Field, Json, Law, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell
 from tortie.resources.metadata import condition
 from tortie.resources.values import enum, flag, integer, selector
 
@@ -14,8 +17,9 @@ BLOCK_SIZES = {4: (20, 32, 26), 6: (116, 128, 122)}
 """The smallest and the largest prefix length of a block, and the usual one."""
 _LINK_LOCAL = (parse_net("169.254.0.0/16", strict=True), parse_net("fe80::/10", strict=True))
 _BOTH, _EVERYWHERE = "ipipMode and vxlanMode cannot both be enabled", "all()"
+_BALANCER = "LoadBalancer"
 _mode = enum("Never", "Always", "CrossSubnet", may_be_empty=True)
-_uses = enum("Workload", "Tunnel", "LoadBalancer")
+_uses = enum("Workload", "Tunnel", _BALANCER)
 
 
 def _complete(draft: Draft) -> None:
@@ -58,7 +62,7 @@ def _check_uses(scope: Scope, spec: dict[str, Json], uses: list[Json]) -> None:
     if "Tunnel" in uses and "namespaceSelector" in spec:
         message = "a pool for tunnels cannot have a namespaceSelector: tunnels have no namespace"
         scope.report("TT1332", ("namespaceSelector",), message, remedy="write allowedUses: [Workload]")
-    if "LoadBalancer" not in uses:
+    if _BALANCER not in uses:
         return
     conflicts = {
         "allowedUses": len(uses) > 1,
@@ -71,6 +75,48 @@ def _check_uses(scope: Scope, spec: dict[str, Json], uses: list[Json]) -> None:
         if is_there:
             message = "a pool for LoadBalancer has no other use, tunnel, nodeSelector, and is exported by BGP"
             scope.report("TT1332", (key,), message, remedy="remove it")
+
+
+def _check_written(written: Written) -> Iterator[Misfit]:
+    pool, old = written.resource, written.old
+    network = _network(pool)
+    for other in written.others["IPPool"]:
+        known = _network(other)
+        if network is None or known is None or other.name == pool.name or known.version != network.version:
+            continue
+        if network.contains(*known[:2]) or known.contains(*network[:2]):
+            text = f"IPPool({pool.name}) CIDR overlaps with IPPool({other.name}) CIDR {known}; use another network"
+            yield Misfit("TT1332", "spec.cidr", text)
+    if old is None:
+        return
+    if _network(old) not in (None, network):
+        yield Misfit("TT1332", "spec.cidr", f"IPPool CIDR cannot be modified: it is {_network(old)}; make another pool")
+    size = old.spec.get("blockSize")
+    if size not in (None, pool.spec.get("blockSize")):
+        yield Misfit(
+            "TT1332", "spec.blockSize", f"IPPool BlockSize cannot be modified: it is {size}; make another pool"
+        )
+    if _BALANCER in _uses_of(old) and _BALANCER not in _uses_of(pool):
+        text = f"the uses of a pool for {_BALANCER} cannot be changed; make another pool"
+        yield Misfit("TT1332", "spec.allowedUses", text)
+
+
+def _network(pool: Resource) -> Net | None:
+    """The pool's network; None where the stored document is damaged."""
+    return _parsed(str(pool.spec.get("cidr")))
+
+
+@lru_cache(maxsize=4096)  # many pools in one apply are compared with each other
+def _parsed(cidr: str) -> Net | None:
+    try:
+        return parse_net(cidr, strict=True)
+    except InvalidAddress:
+        return None
+
+
+def _uses_of(pool: Resource) -> list[Json]:
+    uses = pool.spec.get("allowedUses")
+    return uses if isinstance(uses, list) else []
 
 
 _CIDR, _SELECTOR = Column("CIDR", spec_cell("cidr")), Column("SELECTOR", spec_cell("nodeSelector"))
@@ -109,6 +155,8 @@ KIND = Kind(
     },
     status={"conditions": Field(list_of(condition), "What controllers say of the pool.")},
     complete=_complete,
+    check_written=_check_written,
+    looks_at=("IPPool",),
     laws=(
         Law(
             "!has(self.ipipMode) || self.ipipMode in ['', 'Never'] "
