@@ -1,5 +1,6 @@
 """What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -92,10 +93,10 @@ class Kind:
 
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
-    in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name; `is_name_computed`: the specification determines it, and `complete` puts it in place. `lower` None: nothing of
-    it is enforced on this host. `read_only`: why people cannot write it. `check_written` says what a document alone
-    cannot, from those of the kinds that it `looks_at`.
+    in place that depend on others, `laws` say to API servers what it checks; their `self` is the document.
+    `check_name` says what is wrong with a name; `is_name_computed`: the specification determines it, and `complete`
+    puts it in place. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
+    `check_written` says what a document alone cannot, from those of the kinds that it `looks_at`.
 
     `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
     say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
@@ -158,11 +159,20 @@ def cut(cell: Callable[[Resource], str]) -> Callable[[Resource], str]:
     return shortened
 
 
-def named_default(kind: str) -> Callable[[str], str | None]:
-    """Check of the name of a kind of which there is one object."""
-    return lambda name: None if name == "default" else f'there is one {kind}, and its name is "default"'
+def spec_law(rule: str, message: str) -> Law:
+    """A law of the specification, which the rule calls `spec`."""
+    whole = re.sub(r"\bspec\.", "self.spec.", rule)
+    return Law(f"!has(self.spec) || ({whole})", message)
 
 
+def check_default_name(name: str) -> str | None:
+    """What is wrong with the name of a kind of which there is one object."""
+    return None if name == "default" else _ONE_OBJECT
+
+
+_ONE_OBJECT = 'there is one object of this kind, and its name is "default"'
+DEFAULT_NAME_LAW = Law("self.metadata.name == 'default'", _ONE_OBJECT)
+"""The same for API servers."""
 MAX_CELL = 80
 NAME = Column("NAME", lambda resource: resource.name)
 NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)

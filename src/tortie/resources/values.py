@@ -54,7 +54,7 @@ def or_empty(inner: Decoder) -> Decoder:
     """The decoder, to which empty text counts as absent."""
     schema = dict(inner.schema)
     if "pattern" in schema:
-        schema["pattern"] = f"^$|{schema['pattern']}"
+        schema["pattern"] = f"{str(schema['pattern']).removesuffix('$')}?$"  # every one is of the form ^(?:...)$
 
     @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
@@ -265,7 +265,7 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     return first if first == last else f"{first}:{last}"
 
 
-@decoder(type="string", maxLength=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+@decoder(type="string", maxLength=15, pattern=r"^(?:[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
 def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """The name of a port."""
     expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"

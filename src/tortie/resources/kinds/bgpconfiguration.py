@@ -5,8 +5,8 @@ Source: reference resources.md section 8.16.
 
 from tortie.resources.addresses import address_of
 from tortie.resources.bgp import INTERFACE, as_number, community, is_community, network, priority, secret
-from tortie.resources.fields import Field, Fields, Json, Law, Scope, list_of, object_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, spec_cell
+from tortie.resources.fields import Field, Fields, Json, Scope, list_of, object_of
+from tortie.resources.kind import NAME, Column, Draft, Kind, spec_cell, spec_law
 from tortie.resources.values import SUBDOMAIN, boolean, duration, enum, integer, name, or_empty, pattern
 
 MAX_COMMUNITIES, MAX_ADVERTISEMENTS, MAX_COMMUNITIES_USED = 500, 500, 50
@@ -25,13 +25,18 @@ _UNUSED = "communities are defined but not used in prefixAdvertisements"
 _NO_MESH = "cannot be set while the node-to-node mesh is disabled"
 
 
+def _only_default(words: str) -> str:
+    return f"Cannot set {words} on a non default BGP Configuration."
+
+
 def _complete(draft: Draft) -> None:
     spec, scope = draft.spec, Scope(draft.spec_node, "spec", draft.problems)
     if draft.name != "default":
         for key, words in _DEFAULT_ONLY.items():
             if key in spec:
-                message = f"Cannot set {words} on a non default BGP Configuration."
-                scope.report("TT1335", (key,), message, remedy="move it to the BGPConfiguration called default")
+                scope.report(
+                    "TT1335", (key,), _only_default(words), remedy="move it to the BGPConfiguration called default"
+                )
     elif spec.get("nodeToNodeMeshEnabled") is False:
         for key in _MESH:
             if key in spec:
@@ -159,13 +164,21 @@ KIND = Kind(
     },
     complete=_complete,
     laws=(
-        Law("!has(self.communities) || self.communities.size() == 0 || has(self.prefixAdvertisements)", _UNUSED),
+        spec_law("!has(spec.communities) || spec.communities.size() == 0 || has(spec.prefixAdvertisements)", _UNUSED),
         *(
-            Law(
-                f"!has(self.{key}) || !has(self.nodeToNodeMeshEnabled) || self.nodeToNodeMeshEnabled",
+            spec_law(
+                f"!has(spec.{key}) || !has(spec.nodeToNodeMeshEnabled) || spec.nodeToNodeMeshEnabled",
                 f"{key} {_NO_MESH}",
             )
             for key in _MESH
+        ),
+        *(
+            spec_law(
+                f"self.metadata.name == 'default' || !has(spec.{key})"
+                + (f" || spec.{key}.size() == 0" if key.startswith("service") else ""),
+                _only_default(words),
+            )
+            for key, words in _DEFAULT_ONLY.items()
         ),
     ),
     lower=None,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.addresses import address
 from tortie.resources.bgp import as_number, secret
-from tortie.resources.fields import BAD, Field, Json, Law, Missing, Scope, decoder, describe, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell
+from tortie.resources.fields import BAD, Field, Json, Missing, Scope, decoder, describe, list_of
+from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell, spec_law
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.values import duration, enum, flag, integer, name, optional_text, or_empty, selector
@@ -52,7 +52,7 @@ _CONFLICTS = (
 
 def _is_given(key: str) -> str:
     zero = {"asNumber": "0", "keepOriginalNextHop": "false"}.get(key, "''")
-    return f"(has(self.{key}) && self.{key} != {zero})"
+    return f"(has(spec.{key}) && spec.{key} != {zero})"
 
 
 def _complete(draft: Draft) -> None:
@@ -136,8 +136,10 @@ KIND = Kind(
     check_written=_check_written,
     looks_at=("BGPFilter",),
     laws=(
-        *(Law(f"!({_is_given(one)} && {_is_given(other)})", message) for one, other, message in _CONFLICTS),
-        Law(f"!{_is_given('reachableBy')} || {_is_given('peerIP')}", "reachableBy must be empty when peerIP is empty"),
+        *(spec_law(f"!({_is_given(one)} && {_is_given(other)})", message) for one, other, message in _CONFLICTS),
+        spec_law(
+            f"!{_is_given('reachableBy')} || {_is_given('peerIP')}", "reachableBy must be empty when peerIP is empty"
+        ),
     ),
     lower=None,
     columns=_COLUMNS,

@@ -1,7 +1,7 @@
 """ClusterInformation: what agents and controllers say of the cluster. Source: reference resources.md section 8.21."""
 
 from tortie.resources.fields import Field
-from tortie.resources.kind import NAME, Column, Kind, named_default, spec_cell
+from tortie.resources.kind import DEFAULT_NAME_LAW, NAME, Column, Kind, check_default_name, spec_cell
 from tortie.resources.values import boolean, optional_text
 
 _COLUMNS = (
@@ -17,7 +17,8 @@ KIND = Kind(
     doc="What agents and controllers say of the cluster; there is one, called `default`.",
     aliases=("clusterinformation", "clusterinfo", "clusterinfos"),
     short_names=("clusterinfo", "clusterinfos"),
-    check_name=named_default("ClusterInformation"),
+    check_name=check_default_name,
+    laws=(DEFAULT_NAME_LAW,),
     fields={
         "clusterGUID": Field(optional_text, "The cluster's identity: 32 hexadecimal digits, made by chance."),
         "clusterType": Field(optional_text, "What the cluster runs on, as words with commas between them."),

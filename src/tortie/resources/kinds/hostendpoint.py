@@ -9,8 +9,8 @@ from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import HostEndpoint
 from tortie.resources.addresses import address, net_identity
 from tortie.resources.endpoints import PortShape, named_ports, port_protocol
-from tortie.resources.fields import Field, Law, list_of, object_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.fields import Field, list_of, object_of
+from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell, spec_law
 from tortie.resources.qos import check_dscp
 from tortie.resources.values import integer, interface, name, port_name
 
@@ -86,9 +86,9 @@ KIND = Kind(
     },
     complete=_complete,
     laws=(
-        Law(
-            "(has(self.interfaceName) && self.interfaceName != '') "
-            "|| (has(self.expectedIPs) && self.expectedIPs.size() > 0)",
+        spec_law(
+            "(has(spec.interfaceName) && spec.interfaceName != '') "
+            "|| (has(spec.expectedIPs) && spec.expectedIPs.size() > 0)",
             _NEITHER,
         ),
     ),

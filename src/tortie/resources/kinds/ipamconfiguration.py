@@ -1,7 +1,7 @@
 """IPAMConfiguration: how addresses are given out. Source: reference resources.md section 8.13."""
 
 from tortie.resources.fields import Field
-from tortie.resources.kind import NAME, Column, Kind, named_default, spec_cell
+from tortie.resources.kind import DEFAULT_NAME_LAW, NAME, Column, Kind, check_default_name, spec_cell
 from tortie.resources.values import boolean, enum, integer
 
 _COLUMNS = (
@@ -15,7 +15,8 @@ KIND = Kind(
     doc="How addresses of pools are given out; there is one, called `default`.",
     aliases=("ipamconfiguration", "ipamconfig", "ipamconfigs"),
     short_names=("ipamconfig", "ipamconfigs"),
-    check_name=named_default("IPAMConfiguration"),
+    check_name=check_default_name,
+    laws=(DEFAULT_NAME_LAW,),
     fields={
         "strictAffinity": Field(boolean, "Whether nodes use addresses of their own blocks only.", default=False),
         "autoAllocateBlocks": Field(boolean, "Whether nodes claim new blocks when they need some.", default=True),

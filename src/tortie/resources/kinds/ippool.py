@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from tortie.model.address import InvalidAddress, Net, parse_net
 from tortie.resources.addresses import net
-from tortie.resources.fields import Field, Json, Law, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell
+from tortie.resources.fields import Field, Json, Scope, list_of
+from tortie.resources.kind import NAME, Column, Draft, Kind, Misfit, Resource, Written, spec_cell, spec_law
 from tortie.resources.metadata import condition
 from tortie.resources.values import enum, flag, integer, selector
 
@@ -158,9 +158,9 @@ KIND = Kind(
     check_written=_check_written,
     looks_at=("IPPool",),
     laws=(
-        Law(
-            "!has(self.ipipMode) || self.ipipMode in ['', 'Never'] "
-            "|| !has(self.vxlanMode) || self.vxlanMode in ['', 'Never']",
+        spec_law(
+            "!has(spec.ipipMode) || spec.ipipMode in ['', 'Never'] "
+            "|| !has(spec.vxlanMode) || spec.vxlanMode in ['', 'Never']",
             _BOTH,
         ),
     ),

@@ -5,7 +5,7 @@ Source: reference resources.md section 8.20.
 
 from tortie.resources.addresses import net
 from tortie.resources.fields import Field, Fields, Json, Law, Scope, list_of, map_of, object_of
-from tortie.resources.kind import NAME, Draft, Kind, named_default
+from tortie.resources.kind import DEFAULT_NAME_LAW, NAME, Draft, Kind, check_default_name
 from tortie.resources.metadata import annotations, labels
 from tortie.resources.values import SUBDOMAIN, duration, enum, integer, pattern, regex, selector, text
 
@@ -134,7 +134,8 @@ KIND = Kind(
         "kccs",
     ),
     short_names=("kcc", "kccs"),
-    check_name=named_default("KubeControllersConfiguration"),
+    check_name=check_default_name,
+    laws=(DEFAULT_NAME_LAW,),
     fields=_FIELDS,
     status={
         "runningConfig": Field(object_of(_FIELDS), "What the controllers run with."),
