@@ -47,13 +47,18 @@ def test_another_name_for_a_workload_endpoint_is_refused_with_the_right_one() ->
     assert problem.expected == "node--1-k8s-pod--name-eth0"
 
 
-def test_a_workload_endpoint_whose_name_would_be_too_long_is_refused() -> None:
+def test_a_workload_endpoint_whose_name_would_be_none_is_refused() -> None:
+    upper = {**POD, "orchestrator": "cni", "containerID": "Ab01-C"}
+    assert found("WorkloadEndpoint", upper, "") == [("TT1112", "metadata.name")]
     assert found("WorkloadEndpoint", {**POD, "node": "a" * 253}, "") == [("TT1112", "metadata.name")]
 
 
 def test_a_workload_endpoint_without_identifiers_is_told_each_of_them() -> None:
-    missing = ("spec.orchestrator", "spec.node", "spec.workload", "spec.endpoint")
+    missing = ("spec.orchestrator", "spec.node", "spec.endpoint")
     assert found("WorkloadEndpoint", {"interfaceName": "a"}, "") == [("TT1102", path) for path in missing]
+    for orchestrator, key in (("k8s", "pod"), ("cni", "containerID"), ("workload", "workload")):
+        spec = {"orchestrator": orchestrator, "node": "n", "endpoint": "e", "interfaceName": "a"}
+        assert found("WorkloadEndpoint", spec, "") == [("TT1102", f"spec.{key}")]
 
 
 def test_an_identifier_that_is_refused_makes_no_second_problem() -> None:

@@ -33,7 +33,7 @@ async def misfits(store: Store, resources: Sequence[Resource]) -> list[ProblemAn
         if key.kind in others:
             others[key.kind].append(one)
     return [
-        problem_at(resource, misfit.code, misfit.path, misfit.text)
+        problem_at(resource, misfit.code, misfit.path, f"{misfit.message}; {misfit.remedy}")
         for resource in resources
         for misfit in KINDS[resource.kind].check_written(Written(resource, before.get(key_of(resource)), others))
     ]

@@ -76,7 +76,8 @@ class Misfit:
 
     code: str
     path: str
-    text: str
+    message: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)

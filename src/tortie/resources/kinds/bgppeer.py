@@ -81,8 +81,8 @@ def _check_written(written: Written) -> Iterator[Misfit]:
     known = {each.name for each in written.others["BGPFilter"]}
     for index, wanted in enumerate(filters if isinstance(filters, list) else ()):
         if wanted not in known:
-            text = f"BGPFilter {wanted!r} not found; create it first or in the same apply"
-            yield Misfit("TT1339", f"spec.filters[{index}]", text)
+            remedy = "create it first or in the same apply"
+            yield Misfit("TT1339", f"spec.filters[{index}]", f"BGPFilter {wanted!r} not found", remedy)
 
 
 def _node_cell(resource: Resource) -> str:

@@ -85,20 +85,18 @@ def _check_written(written: Written) -> Iterator[Misfit]:
         if network is None or known is None or other.name == pool.name or known.version != network.version:
             continue
         if network.contains(*known[:2]) or known.contains(*network[:2]):
-            text = f"IPPool({pool.name}) CIDR overlaps with IPPool({other.name}) CIDR {known}; use another network"
-            yield Misfit("TT1332", "spec.cidr", text)
+            message = f"IPPool({pool.name}) CIDR overlaps with IPPool({other.name}) CIDR {known}"
+            yield Misfit("TT1332", "spec.cidr", message, "use another network")
     if old is None:
         return
+    remedy = "make another pool"
     if _network(old) not in (None, network):
-        yield Misfit("TT1332", "spec.cidr", f"IPPool CIDR cannot be modified: it is {_network(old)}; make another pool")
+        yield Misfit("TT1332", "spec.cidr", f"IPPool CIDR cannot be modified: it is {_network(old)}", remedy)
     size = old.spec.get("blockSize")
     if size not in (None, pool.spec.get("blockSize")):
-        yield Misfit(
-            "TT1332", "spec.blockSize", f"IPPool BlockSize cannot be modified: it is {size}; make another pool"
-        )
+        yield Misfit("TT1332", "spec.blockSize", f"IPPool BlockSize cannot be modified: it is {size}", remedy)
     if _BALANCER in _uses_of(old) and _BALANCER not in _uses_of(pool):
-        text = f"the uses of a pool for {_BALANCER} cannot be changed; make another pool"
-        yield Misfit("TT1332", "spec.allowedUses", text)
+        yield Misfit("TT1332", "spec.allowedUses", f"the uses of a pool for {_BALANCER} cannot be changed", remedy)
 
 
 def _network(pool: Resource) -> Net | None:

@@ -12,7 +12,7 @@ from tortie.model.endpoint import WorkloadEndpoint
 from tortie.resources.addresses import address, address_of, mac, net
 from tortie.resources.endpoints import PortShape, named_ports, port_protocol
 from tortie.resources.fields import Field, Json, Law, Scope, list_of, object_of
-from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, Resource, spec_cell, spec_law
 from tortie.resources.lowering import (
     NAMESPACE_LABEL,
     NAMESPACE_PREFIX,
@@ -23,17 +23,14 @@ from tortie.resources.lowering import (
 from tortie.resources.nodes import Mapping
 from tortie.resources.problems import shorten
 from tortie.resources.qos import qos_controls
-from tortie.resources.values import integer, interface, name, or_empty, pattern, port_name
+from tortie.resources.values import SUBDOMAIN, integer, interface, name, or_empty, pattern, port_name
 
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 _CONTAINER = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z")
+_UNNAMED = "field should be assigned: the endpoint's name is made of it"
 _WIDE, _NO_NAME = "IP network contains multiple addresses", "name must not be empty if no HostPort is specified"
-_SEGMENTS = {
-    "k8s": ("node", "k8s", "pod", "endpoint"),
-    "cni": ("node", "cni", "containerID", "endpoint"),
-    "libnetwork": ("node", "libnetwork", "libnetwork", "endpoint"),
-}
-"""What makes up the name: fields, and words that are the orchestrator's own."""
+_IDENTIFIERS = {"k8s": "pod", "cni": "containerID", "libnetwork": ""}
+"""Which field says the third part of the name; of the others it is `workload`, of libnetwork none."""
 
 
 def _check_nat(scope: Scope, value: dict[str, Json]) -> None:
@@ -111,27 +108,26 @@ def _put_name(scope: Scope, draft: Draft) -> None:
     """
     spec = draft.spec
     orchestrator = str(spec.get("orchestrator", ""))
-    named = _SEGMENTS.get(orchestrator, ("node", "orchestrator", "workload", "endpoint"))
-    wanted = [key for key in ("orchestrator", *named) if key not in (orchestrator, "libnetwork")]
-    for key in dict.fromkeys(wanted):
-        if key not in spec and not scope.concern(key):
-            message = "field should be assigned: the endpoint's name is made of it"
-            scope.report("TT1102", (key,), message, remedy=f"add {key}:")
-    if any(key not in spec for key in wanted):
+    identifier = _IDENTIFIERS.get(orchestrator, "workload")
+    if identifier and orchestrator and identifier not in spec and not scope.concern(identifier):
+        scope.report("TT1102", (identifier,), _UNNAMED, remedy=f"add {identifier}:")
+    if any(key not in spec for key in ("node", "orchestrator", "endpoint", identifier) if key):
         return
-    segments = [orchestrator if key == "orchestrator" else str(spec.get(key, key)) for key in named]
-    computed = "-".join(segment.replace("-", "--") for segment in segments)
+    segments = (spec["node"], orchestrator, spec[identifier] if identifier else orchestrator, spec["endpoint"])
+    computed = "-".join(str(segment).replace("-", "--") for segment in segments)
     given = draft.metadata.setdefault("name", computed)
-    if given != computed and not draft.problems.concern("metadata.name"):
+    problems, at = draft.problems, draft.metadata_node
+    if problems.concern("metadata.name"):
+        return
+    if given != computed:
         message = "the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec"
-        at = draft.metadata_node.get("name") if isinstance(draft.metadata_node, Mapping) else None
+        at = (at.get("name") if isinstance(at, Mapping) else None) or at
         found, remedy = f'"{shorten(str(given))}"', "correct it, or leave it out"
-        draft.problems.add(
-            "TT1330", at or draft.metadata_node, "metadata.name", message, found=found, expected=computed, remedy=remedy
-        )
-    elif len(computed) > 253:
-        message = f"name is too long by {len(computed) - 253} bytes"
-        draft.problems.add("TT1112", draft.metadata_node, "metadata.name", message, expected="at most 253 characters")
+        problems.add("TT1330", at, "metadata.name", message, found=found, expected=computed, remedy=remedy)
+    elif len(computed) > 253 or not SUBDOMAIN.match(computed):
+        expected = "at most 253 of a-z, 0-9, - and ., from the fields that it is made of"
+        found = f'"{shorten(computed)}"'
+        problems.add("TT1112", at, "metadata.name", "the name is none", found=found, expected=expected)
 
 
 class _NatShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,15 +201,17 @@ KIND = Kind(
     is_namespaced=True,
     is_name_computed=True,
     fields={
-        "orchestrator": Field(name, "What runs the workload: `k8s`, `cni`, `libnetwork`, `openstack` or another."),
+        "orchestrator": Field(
+            name, "What runs the workload: `k8s`, `cni`, `libnetwork`, `openstack` or another.", is_required=True
+        ),
         "workload": Field(name, "The workload's name, for orchestrators other than `k8s`, `cni` and `libnetwork`."),
-        "node": Field(name, "The node that it runs on."),
+        "node": Field(name, "The node that it runs on.", is_required=True),
         "containerID": Field(
             pattern("TT1116", _CONTAINER, "letters, digits and inner dashes", may_be_empty=True),
             "The container's id, for the orchestrator `cni`.",
         ),
         "pod": Field(name, "The pod's name, for the orchestrator `k8s`."),
-        "endpoint": Field(name, "Which of the workload's interfaces it is, such as `eth0`."),
+        "endpoint": Field(name, "Which of the workload's interfaces it is, such as `eth0`.", is_required=True),
         "serviceAccountName": Field(name, "The service account that the workload runs as."),
         "ipNetworks": Field(
             list_of(net(strict=True, may_be_address=True)),
@@ -232,6 +230,14 @@ KIND = Kind(
         "qosControls": Field(qos_controls, "Limits of its traffic."),
     },
     complete=_complete,
+    laws=(
+        spec_law("spec.orchestrator != 'k8s' || has(spec.pod)", f"pod: {_UNNAMED}"),
+        spec_law("spec.orchestrator != 'cni' || has(spec.containerID)", f"containerID: {_UNNAMED}"),
+        spec_law(
+            "spec.orchestrator in ['k8s', 'cni', 'libnetwork'] || has(spec.workload)",
+            f"workload: {_UNNAMED}",
+        ),
+    ),
     lower=_lower,
     columns=_COLUMNS,
     wide=(NAME, *_COLUMNS, Column("PROFILES", spec_cell("profiles")), Column("NATS", _nats_cell)),
