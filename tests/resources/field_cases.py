@@ -76,7 +76,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class KindCases:
-    """The cases of a kind. `base`: the least specification that is valid; `defaults`: what it is kept as."""
+    """The cases of a kind. `base`: the least specification that is valid; `defaults`: what it is kept as.
+
+    `top`: what has to stand beside the specification.
+    """
 
     kind: str
     fields: Sequence[FieldCase]
@@ -84,6 +87,7 @@ class KindCases:
     base: Spec = field(default_factory=dict)
     refused: Sequence[Whole] = ()
     name: str = "thing"
+    top: Spec = field(default_factory=dict)
 
 
 def below(place: str, cases: Sequence[FieldCase], around: object = None) -> tuple[FieldCase, ...]:
@@ -150,6 +154,7 @@ def document_of(cases: KindCases, case: FieldCase | None = None, value: object =
     kind = KINDS[cases.kind]
     metadata = {"name": cases.name, **({"namespace": "ns"} if kind.is_namespaced else {})}
     body: dict[str, object] = {"apiVersion": kind.api_version, "kind": kind.word, "metadata": metadata}
+    body.update(deepcopy(dict(cases.top)))
     body["spec"] = deepcopy(cases.base)
     if case is not None:
         for top, part in case.around.items():
@@ -166,6 +171,7 @@ def _overlaid(under: object, over: object) -> object:
 
 def field_paths(kind: Kind) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Every field of the kind with its schema, the deepest ones too."""
+    yield from _paths("", object_schema(kind.top))
     yield from _paths("spec", object_schema(kind.fields))
     if kind.status is not None:
         yield from _paths("status", object_schema(kind.status))
@@ -175,8 +181,9 @@ def _paths(path: str, schema: Mapping[str, object]) -> Iterator[tuple[str, Mappi
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
         for name, inner in properties.items():
-            yield f"{path}.{name}", inner
-            yield from _paths(f"{path}.{name}", inner)
+            below = f"{path}.{name}" if path else name
+            yield below, inner
+            yield from _paths(below, inner)
     items = schema.get("items")
     if isinstance(items, Mapping):
         yield from _paths(f"{path}[]", items)

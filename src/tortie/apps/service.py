@@ -15,6 +15,7 @@ from typing import cast
 from tortie.apps.answers import Change, Document, GetAnswer, ProblemAnswer, SourceText, WriteAnswer
 from tortie.apps.decoding import decode_files, invalid, key_of, part, problem_at, stored_body
 from tortie.apps.failure import Code, Failure
+from tortie.apps.fitting import misfits
 from tortie.apps.lint import lint
 from tortie.resources.codec import decode_stored, decode_text, encode
 from tortie.resources.kind import API_VERSION, Body, Kind, Resource
@@ -93,6 +94,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
                 text = f"tier {tier!r} does not exist; create it first or in the same apply"
                 problems.append(problem_at(resource, "TT1903", "spec.tier", text))
         _weigh(plan, resource, old, new)
+    problems += await misfits(store, resources)
     if problems:
         raise invalid(problems)
     if plan.writes:

@@ -5,6 +5,7 @@ Source: reference resources.md section 8.4; Kubernetes API reference, NetworkPol
 """
 
 from tortie.model.address import WIDTH, parse_net
+from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import ABSENT, BAD, Field, Fields, Json, Law, Missing, Scope, decoder, list_of, object_of
 from tortie.resources.kubernetes import (
     check_exactly_one,
@@ -13,7 +14,7 @@ from tortie.resources.kubernetes import (
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems
 from tortie.resources.rules import MAX_RULES, is_named
-from tortie.resources.values import INT_OR_STRING, enum, integer, net, net_identity, port
+from tortie.resources.values import INT_OR_STRING, enum, integer, port
 
 _nets = net(strict=False, may_be_address=False)
 

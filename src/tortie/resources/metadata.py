@@ -71,14 +71,15 @@ def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
     return result
 
 
-_time = pattern("TT1116", _TIME, "a time as in RFC 3339")
+time = pattern("TT1116", _TIME, "a time as in RFC 3339")
+"""Decoder of a time."""
 _any = Decoder(lambda node, path, problems: ABSENT, {})
 _anything: Fields = {
     # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
     "uid": Field(optional_text),
     "generation": Field(integer(0)),
-    "creationTimestamp": Field(_time),
-    "deletionTimestamp": Field(_time),
+    "creationTimestamp": Field(time),
+    "deletionTimestamp": Field(time),
     "deletionGracePeriodSeconds": Field(integer()),
     "generateName": Field(optional_text),
     "ownerReferences": Field(_any),
@@ -105,7 +106,7 @@ condition = object_of(
         "reason": Field(optional_text, "Why, as one word."),
         "message": Field(optional_text, "Why, for people."),
         "observedGeneration": Field(integer(0), "The generation of the object that this was said of."),
-        "lastTransitionTime": Field(_time, "When `status` changed last."),
+        "lastTransitionTime": Field(time, "When `status` changed last."),
     }
 )
 """One of `status.conditions`. Source: Kubernetes API conventions, "typical status properties"."""
@@ -131,7 +132,7 @@ def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> N
     path = "metadata.name"
     given = metadata.get("name")
     if not isinstance(given, str):
-        if isinstance(node, Mapping) and not problems.concern(path):
+        if isinstance(node, Mapping) and not problems.concern(path) and not kind.is_name_computed:
             require(node, path, problems)
         return
     at = node.get("name") if isinstance(node, Mapping) else None

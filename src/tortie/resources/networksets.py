@@ -7,11 +7,11 @@ import msgspec
 
 from tortie.model.address import parse_net
 from tortie.model.endpoint import NetworkSet
+from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import Field, Fields, list_of
-from tortie.resources.kind import NAME, Column, Draft, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, Draft, Resource, cut, spec_cell
 from tortie.resources.lowering import NAMESPACE_LABEL, Meaningless
 from tortie.resources.nodes import Mapping
-from tortie.resources.values import net, net_identity
 
 FIELDS: Fields = {
     "nets": Field(
@@ -48,10 +48,5 @@ def lower(resource: Resource) -> NetworkSet:
     return NetworkSet(name=resource.name, namespace=resource.namespace, labels=resource.labels, nets=nets)
 
 
-def _nets_cell(resource: Resource) -> str:
-    cell = spec_cell("nets")(resource)
-    return cell if len(cell) <= 80 else f"{cell[:77]}..."
-
-
 COLUMNS = (NAME,)
-WIDE = (NAME, Column("NETS", _nets_cell))
+WIDE = (NAME, Column("NETS", cut(spec_cell("nets"))))

@@ -78,6 +78,16 @@ CODES: dict[str, str] = {
     "TT1323": "one of several fields is to be given, and none or more are",
     "TT1324": "a port that contradicts what stands beside it",
     "TT1325": "an exception outside of its network",
+    "TT1330": "a name that the specification contradicts",
+    "TT1331": "a workload endpoint whose addresses or limits contradict each other",
+    "TT1332": "an IP pool that cannot be one",
+    "TT1333": "BGP settings that contradict each other, or say nothing",
+    "TT1334": "a BGP community that is invalid, not defined or not used",
+    "TT1335": "a BGP setting that only the object called default may have",
+    "TT1336": "a BGP filter's rule that contradicts itself",
+    "TT1337": "a template of host endpoints that finds no interface",
+    "TT1338": "a value that only address management may write",
+    "TT1339": "a reference to a resource that does not exist",
     "TT1401": "a stored document that is damaged",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""

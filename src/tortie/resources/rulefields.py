@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from tortie.model.packet import Direction
+from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import (
     BAD,
     Decoder,
@@ -25,7 +26,7 @@ from tortie.resources.fields import (
 from tortie.resources.metadata import annotations
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
-from tortie.resources.values import enum, integer, name, net, net_identity, pattern, port, protocol, selector, text
+from tortie.resources.values import enum, integer, name, pattern, port, protocol, selector, text
 
 MAX_PORTS, MAX_NETS, MAX_HTTP = 50, 256, 20
 _GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")

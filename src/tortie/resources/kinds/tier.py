@@ -67,7 +67,7 @@ KIND = Kind(
         "order": Field(number, "Where the tier stands: smaller orders come first; tiers of one order go by name."),
         "defaultAction": Field(
             enum("Deny", "Pass"),
-            "What becomes of packets that policies of the tier judge and none decides: Pass goes on to the next tier.",
+            "What becomes of packets that policies of the tier concern and none decides; Pass: the next tier is asked.",
         ),
     },
     complete=_complete,
