@@ -20,7 +20,7 @@ from tortie.model.desired import (
     SetChange,
     TierPolicies,
 )
-from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
+from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import (
     AddressSet,
@@ -41,7 +41,17 @@ from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
 
 Key = PolicyKey | str | tuple[str, str]
-Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings | Mapping[str, object]
+Value = (
+    Policy
+    | HostEndpoint
+    | WorkloadEndpoint
+    | NetworkSet
+    | Interface
+    | Tier
+    | Profile
+    | FelixSettings
+    | Mapping[str, object]
+)
 Slot = tuple[str, Key]
 """Which input of the engine, and the key there."""
 World = dict[Slot, Value]
@@ -94,6 +104,7 @@ def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25
             _node,
             _host_endpoint,
             _host_endpoint,
+            _workload_endpoint,
             _network_set,
             _interface,
         )
@@ -196,14 +207,8 @@ def _kernel_timeouts(rng: Random) -> Event:
 
 def _host_endpoint(rng: Random) -> Event:
     name = rng.choice(NAMES)
-    ips = tuple({_host(rng) for _ in range(rng.randrange(3))})
+    ips = _hosts(rng)
     kinds: tuple[str | None, ...] = ("eth0", "eth1", "lo", "cali1", "*", "eth9") + ((None,) * 4 if ips else ())
-    ports = (
-        NamedPort("http", TCP, 80),
-        NamedPort("http", TCP, 81),
-        NamedPort("http", UDP, 80),
-        NamedPort("dns", UDP, 53),
-    )
     value = HostEndpoint(
         name=name,
         node=rng.choice((NODE, NODE, "other")),
@@ -211,9 +216,36 @@ def _host_endpoint(rng: Random) -> Event:
         expected_ips=ips,
         labels=_labels(rng),
         profiles=tuple(rng.sample(("one", "two", "none", "projectcalico-default-allow"), rng.randrange(3))),
-        ports=tuple(rng.sample(ports, rng.randrange(4))),
+        ports=_ports(rng),
     )
     return ("host_endpoint", name), value
+
+
+def _workload_endpoint(rng: Random) -> Event:
+    key = rng.choice(("n", "m")), rng.choice(NAMES[:4])
+    value = WorkloadEndpoint(
+        name=key[1],
+        namespace=key[0],
+        nets=_hosts(rng),
+        labels={**_labels(rng), "projectcalico.org/namespace": key[0]},
+        profiles=tuple(rng.sample(("one", "kns.n", "none"), rng.randrange(3))),
+        ports=_ports(rng),
+    )
+    return ("workload_endpoint", key), value
+
+
+def _hosts(rng: Random) -> tuple[Net, ...]:
+    return tuple({_host(rng) for _ in range(rng.randrange(3))})
+
+
+def _ports(rng: Random) -> tuple[NamedPort, ...]:
+    ports = (
+        NamedPort("http", TCP, 80),
+        NamedPort("http", TCP, 81),
+        NamedPort("http", UDP, 80),
+        NamedPort("dns", UDP, 53),
+    )
+    return tuple(rng.sample(ports, rng.randrange(4)))
 
 
 def _host(rng: Random) -> Net:
@@ -396,16 +428,17 @@ def _members(source: SetSource, world: Mapping[Slot, Value], labels: object) -> 
     members: set[Member] = set()
     if isinstance(source, ServiceSet):
         return PortSet(()) if source.with_ports else AddressSet(())
-    for _, value in _of(world, "host_endpoint"):
-        assert isinstance(value, HostEndpoint)
+    for value in (value for kind in ("host_endpoint", "workload_endpoint") for _, value in _of(world, kind)):
+        assert isinstance(value, HostEndpoint | WorkloadEndpoint)
+        nets = value.expected_ips if isinstance(value, HostEndpoint) else value.nets
         if not source.selector.matches(labels(value.labels, value.profiles)):
             continue
         if isinstance(source, SelectorSet):
-            members |= set(value.expected_ips)
+            members |= set(nets)
             continue
         for port in value.ports:
             if port.name == source.port_name and source.protocol in (None, port.protocol):
-                members |= {PortMember(*net[:2], port.protocol, port.port) for net in value.expected_ips}
+                members |= {PortMember(*net[:2], port.protocol, port.port) for net in nets}
     if isinstance(source, NamedPortSet):
         return PortSet(member for member in members if isinstance(member, PortMember))
     for _, value in _of(world, "network_set"):

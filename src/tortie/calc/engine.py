@@ -36,7 +36,7 @@ from tortie.model.desired import (
     MissingProfile,
     PolicyStatus,
 )
-from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet
+from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import Failsafes
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
@@ -66,6 +66,7 @@ class Engine:
         self._node_labels: Mapping[str, str] | None = None
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
+        self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
         self._kernel_timeouts: Mapping[str, float] = {}
@@ -145,6 +146,17 @@ class Engine:
         if _store(self._local, name, endpoint if endpoint and endpoint.node == self._node else None):
             self._is_resolution_stale = True
 
+    def set_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
+        """A workload endpoint of any node, by namespace and name, as it is now: what rules may refer to."""
+        if not _store(self._workload_endpoints, key, endpoint):
+            return
+        contributor = ("WorkloadEndpoint", *key)
+        if endpoint is None:
+            self._members.remove_contributor(contributor)
+        else:
+            contribution = Contribution(frozenset(endpoint.nets), endpoint.ports)
+            self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
+
     def set_network_set(self, key: tuple[str, str], network_set: NetworkSet | None) -> None:
         """A network set, by namespace (empty for the global kind) and name, as it is now.
 
@@ -209,10 +221,11 @@ class Engine:
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies whose tier has vanished, and active ones that are enforced in part; a policy may be both."""
+        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
         found = []
         for key in sorted(self._policies):
             policy = self._policies[key]
+            found += [PolicyStatus(key, remark) for remark in policy.remarks]
             if tier_named(policy.tier, self._tiers)[1]:
                 found.append(
                     PolicyStatus(

@@ -25,6 +25,13 @@ class InvalidPattern(ValueError):
     """An interface pattern that is no regular expression, or one that could take long to match."""
 
 
+class NodeLabels(NamedTuple):
+    """What a node's document says of it that settings look at."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
 class Scope(NamedTuple):
     """Which nodes a document is for: by its name, or by the labels of nodes. `created` is its time as text."""
 

@@ -103,7 +103,7 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-        notes = self._halves()
+        notes = [*self._halves(), *self._staged()]
         desired = self._pump.engine.desired()
         warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(desired)]
         rules, reasons = self._counted(notes)
@@ -134,6 +134,11 @@ class Status:
             if found
             else []
         )
+
+    def _staged(self) -> list[str]:
+        """A note about policies that are staged."""
+        found = [str(key) for key in self._pump.staged()]
+        return [f"staged, not enforced: {', '.join(found)}"] if found else []
 
     def _counted(self, notes: list[str]) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         try:

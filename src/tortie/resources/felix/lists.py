@@ -11,9 +11,10 @@ from tortie.model.address import InvalidAddress, parse_net
 from tortie.model.failsafe import FailsafePort
 from tortie.model.packet import SCTP, TCP, UDP
 from tortie.model.settings import InvalidPattern, interface_pattern
+from tortie.resources.addresses import net
 from tortie.resources.felix.syntax import Syntax, Unreadable, V, matching, misshapen, plain, read_span, unreadable
 from tortie.resources.fields import Field, Json, list_of, object_of
-from tortie.resources.values import enum, integer, net, optional_text, pattern, port
+from tortie.resources.values import enum, integer, optional_text, pattern, port
 
 PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 MOST_INTERFACES = 250
