@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from bench import shapes
 from bench.figures import Figure, Unmeasured
-from bench.lab import root_program
+from bench.lab import compiled, root_program
 from bench.shapes import Shape
 from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.driver import BPFFS
@@ -34,7 +34,6 @@ from tortie.model.rule import Action
 from tortie.model.verdict import Reason
 
 REPEAT = 300_000
-SINGLE_RUNS = 1_000
 SIZES = (1, 10, 100, 1_000, 10_000)
 MEMBER_SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 EMPTY = "xdp.empty"
@@ -153,28 +152,16 @@ def _load(shape: Shape, planner: Planner, flows: FlowTables, opened: ExitStack) 
 
 
 def measure_allow(rounds: int) -> Sequence[Figure]:
-    """What an Allow costs, and the part of it that repeated runs leave out: making room for metadata.
-
-    Because: a repetition finds the metadata of the one before. Single runs of the allowing rule, less those of the
-    denying one, have that part.
-    """
+    """What an Allow costs, and the part of it that repeated runs leave out: making room for metadata."""
     with ExitStack() as opened:
-        planner, flows = Planner(), _flows(opened)
-        (denying,) = (_load(shape, planner, flows, opened).program for shape in shapes.ports((1,)))
-        (allowing,) = (_load(shape, planner, flows, opened).program for shape in shapes.allow())
+        empty, pair = _empty(opened), compiled("metadata", opened)
+        pair.load()
+        both_ways = Program("both ways", pair.program_fd("there_and_back"), empty.frame)
         samples = []
         for _ in range(rounds):
-            for _ in range(SINGLE_RUNS):
-                denying.run(1)
-                allowing.run(1)
-            samples.append(_undisturbed(allowing.samples) - _undisturbed(denying.samples))
-            denying.samples.clear()
-            allowing.samples.clear()
+            base, ran = empty.run(REPEAT), both_ways.run(REPEAT)
+            if ran.retval != XDP_DROP:
+                raise Unmeasured("xdp.metadata: there is no room for metadata")
+            samples.append((ran.duration_ns - base.duration_ns) / 2)
     metadata = Figure("xdp.metadata", "ns", tuple(samples), note="part of an Allow that repeated runs leave out")
     return [*measure(shapes.allow, rounds), metadata]
-
-
-def _undisturbed(samples: Sequence[float]) -> float:
-    """Mean of the lower four fifths: single runs are counted in tens of ns, and interrupts are in some of them."""
-    kept = sorted(samples)[: len(samples) * 4 // 5]
-    return sum(kept) / len(kept)

@@ -14,19 +14,15 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import sysconfig
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from pathlib import Path
 from struct import pack, unpack
 
 from bench.figures import Figure, Missing, Unmeasured
-from bench.lab import FOLDER, SELECTOR, Document, Host, document, host_endpoint, quiet_host
+from bench.lab import SELECTOR, Document, Host, compiled, document, host_endpoint, quiet_host
 from tortie.kernel import bpf
 
 EMPTY, POLICY, NFT, IPTABLES = "empty", "policy", "nft_raw", "iptables_raw"
@@ -78,7 +74,6 @@ def measure(rounds: int, members: int) -> Sequence[Figure | Missing]:
     dropping: list[Dropping] = []
     missing: list[Missing] = []
     with ExitStack() as opened:
-        program = _compiled(opened)
         for name, prepare in hosts.items():
             host = opened.enter_context(quiet_host())
             try:
@@ -86,9 +81,9 @@ def measure(rounds: int, members: int) -> Sequence[Figure | Missing]:
             except Unmeasured as error:
                 missing.append(Missing(f"veth.drop.{name}", str(error)))
                 continue
-            one.senders[""] = _load(program, host, 0, opened)
+            one.senders[""] = _load(host, 0, opened)
             if name in (EMPTY, POLICY):
-                one.senders[".random"] = _load(program, host, members, opened)
+                one.senders[".random"] = _load(host, members, opened)
             dropping.append(one)
         turns = [(one, how) for one in dropping for how in one.senders]
         with _one_cpu():
@@ -189,18 +184,8 @@ def _one_cpu() -> Iterator[None]:
         os.sched_setaffinity(0, usual)
 
 
-def _compiled(opened: ExitStack) -> Path:
-    FOLDER.mkdir(exist_ok=True)
-    folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER)))
-    made = folder / "drops.bpf.o"
-    include = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
-    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", include]
-    subprocess.run(["clang-14", *flags, "-c", Path(__file__).with_name("drops.bpf.c"), "-o", made], check=True)
-    return made
-
-
-def _load(program: Path, host: Host, spread: int, opened: ExitStack) -> int:
-    sender = opened.enter_context(bpf.ObjectFile(program))
+def _load(host: Host, spread: int, opened: ExitStack) -> int:
+    sender = compiled("drops", opened)
     constants = {
         "out_interface": host.peer.ifindex,
         "spread": spread,

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,6 +189,16 @@ def lab() -> Iterator[Lab]:
             yield made
         finally:
             made.clean_up()
+
+
+def compiled(name: str, opened: ExitStack) -> bpf.ObjectFile:
+    """A program of the bench's own, not loaded yet, until `opened` ends."""
+    made = opened.enter_context(folder()) / f"{name}.bpf.o"
+    source = Path(__file__).with_name(f"{name}.bpf.c")
+    includes = [f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}", f"-I{source.parents[1] / 'bpf/include'}"]
+    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", *includes]
+    subprocess.run(["clang-14", *flags, "-c", source, "-o", made], check=True)
+    return opened.enter_context(bpf.ObjectFile(made))
 
 
 @contextmanager

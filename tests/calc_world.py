@@ -20,7 +20,7 @@ from tortie.model.desired import (
     SetChange,
     TierPolicies,
 )
-from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
+from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import (
     AddressSet,
@@ -41,7 +41,17 @@ from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
 
 Key = PolicyKey | str | tuple[str, str]
-Value = Policy | HostEndpoint | NetworkSet | Interface | Tier | Profile | FelixSettings | Mapping[str, float]
+Value = (
+    Policy
+    | HostEndpoint
+    | WorkloadEndpoint
+    | NetworkSet
+    | Interface
+    | Tier
+    | Profile
+    | FelixSettings
+    | Mapping[str, object]
+)
 Slot = tuple[str, Key]
 """Which input of the engine, and the key there."""
 World = dict[Slot, Value]
@@ -91,8 +101,10 @@ def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25
             _profile,
             _settings,
             _kernel_timeouts,
+            _node,
             _host_endpoint,
             _host_endpoint,
+            _workload_endpoint,
             _network_set,
             _interface,
         )
@@ -167,7 +179,7 @@ def _profile(rng: Random) -> Event:
 
 
 def _settings(rng: Random) -> Event:
-    name = rng.choice(("default", "node.me", "node.other", "team"))
+    name = rng.choice(("default", "node.me", "node.other", "team", "crew"))
     ports = (None, (), (FailsafePort(TCP, 22),), (FailsafePort(UDP, 53, Net(4, 0x0A000000, 8)),))
     return ("settings", name), FelixSettings(
         name=name,
@@ -175,12 +187,17 @@ def _settings(rng: Random) -> Event:
         failsafe_outbound=rng.choice(ports),
         interface_prefixes=rng.choice((None, ("cali",), ("eth2", "tap"))),
         interface_exclude=rng.choice((None, (), ("eth1",), ("/^eth[12]$/",))),
-        node_selector=ALL if name == "team" else None,
+        node_selector={"team": ALL, "crew": parse_selector("has(env)")}.get(name),
+        created=rng.choice(("", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")),
         conntrack_timeouts=rng.choice((None, {}, {"tcpSynSent": 5.0, "udpTimeout": None}, {"tcpFinsSeen": None})),
         conntrack_size=rng.choice((None, 0, 1000)),
         drops_invalid=rng.choice((None, True, False)),
         may_use_xdp=rng.choice((None, None, True, False)),
     )
+
+
+def _node(rng: Random) -> Event:
+    return ("node", rng.choice((NODE, NODE, "other"))), _labels(rng)
 
 
 def _kernel_timeouts(rng: Random) -> Event:
@@ -190,14 +207,8 @@ def _kernel_timeouts(rng: Random) -> Event:
 
 def _host_endpoint(rng: Random) -> Event:
     name = rng.choice(NAMES)
-    ips = tuple({_host(rng) for _ in range(rng.randrange(3))})
+    ips = _hosts(rng)
     kinds: tuple[str | None, ...] = ("eth0", "eth1", "lo", "cali1", "*", "eth9") + ((None,) * 4 if ips else ())
-    ports = (
-        NamedPort("http", TCP, 80),
-        NamedPort("http", TCP, 81),
-        NamedPort("http", UDP, 80),
-        NamedPort("dns", UDP, 53),
-    )
     value = HostEndpoint(
         name=name,
         node=rng.choice((NODE, NODE, "other")),
@@ -205,9 +216,36 @@ def _host_endpoint(rng: Random) -> Event:
         expected_ips=ips,
         labels=_labels(rng),
         profiles=tuple(rng.sample(("one", "two", "none", "projectcalico-default-allow"), rng.randrange(3))),
-        ports=tuple(rng.sample(ports, rng.randrange(4))),
+        ports=_ports(rng),
     )
     return ("host_endpoint", name), value
+
+
+def _workload_endpoint(rng: Random) -> Event:
+    key = rng.choice(("n", "m")), rng.choice(NAMES[:4])
+    value = WorkloadEndpoint(
+        name=key[1],
+        namespace=key[0],
+        nets=_hosts(rng),
+        labels={**_labels(rng), "projectcalico.org/namespace": key[0]},
+        profiles=tuple(rng.sample(("one", "kns.n", "none"), rng.randrange(3))),
+        ports=_ports(rng),
+    )
+    return ("workload_endpoint", key), value
+
+
+def _hosts(rng: Random) -> tuple[Net, ...]:
+    return tuple({_host(rng) for _ in range(rng.randrange(3))})
+
+
+def _ports(rng: Random) -> tuple[NamedPort, ...]:
+    ports = (
+        NamedPort("http", TCP, 80),
+        NamedPort("http", TCP, 81),
+        NamedPort("http", UDP, 80),
+        NamedPort("dns", UDP, 53),
+    )
+    return tuple(rng.sample(ports, rng.randrange(4)))
 
 
 def _host(rng: Random) -> Net:
@@ -310,11 +348,22 @@ def _may_use_xdp(world: Mapping[Slot, Value]) -> bool:
 
 
 def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:
-    for name in (f"node.{NODE}", "default"):
+    for name in (f"node.{NODE}", *_selected(world), "default"):
         document = world.get(("settings", name))
         if document is not None and getattr(document, field) is not None:
             return getattr(document, field)
     return fallback
+
+
+def _selected(world: Mapping[Slot, Value]) -> list[str]:
+    """The one document that selects the node by its labels: the older one, then the first by name."""
+    labels = world.get(("node", NODE))
+    found: list[tuple[bool, str, str]] = []
+    for name in ("crew", "team") if labels is not None else ():
+        document = world.get(("settings", name))
+        if isinstance(document, FelixSettings) and (name == "team" or "env" in (labels or {})):  # type: ignore[operator]
+            found.append((document.created == "", document.created, name))
+    return [min(found)[2]] if found else []
 
 
 def _failsafes(world: Mapping[Slot, Value]) -> Failsafes:
@@ -379,16 +428,17 @@ def _members(source: SetSource, world: Mapping[Slot, Value], labels: object) -> 
     members: set[Member] = set()
     if isinstance(source, ServiceSet):
         return PortSet(()) if source.with_ports else AddressSet(())
-    for _, value in _of(world, "host_endpoint"):
-        assert isinstance(value, HostEndpoint)
+    for value in (value for kind in ("host_endpoint", "workload_endpoint") for _, value in _of(world, kind)):
+        assert isinstance(value, HostEndpoint | WorkloadEndpoint)
+        nets = value.expected_ips if isinstance(value, HostEndpoint) else value.nets
         if not source.selector.matches(labels(value.labels, value.profiles)):
             continue
         if isinstance(source, SelectorSet):
-            members |= set(value.expected_ips)
+            members |= set(nets)
             continue
         for port in value.ports:
             if port.name == source.port_name and source.protocol in (None, port.protocol):
-                members |= {PortMember(*net[:2], port.protocol, port.port) for net in value.expected_ips}
+                members |= {PortMember(*net[:2], port.protocol, port.port) for net in nets}
     if isinstance(source, NamedPortSet):
         return PortSet(member for member in members if isinstance(member, PortMember))
     for _, value in _of(world, "network_set"):

@@ -12,6 +12,7 @@ from tortie.apps.ctl.main import COMMANDS
 from tortie.apps.failure import Code
 from tortie.model.verdict import Reason
 from tortie.resources.codec import decode_text
+from tortie.resources.felix import PARAMETERS
 from tortie.resources.kinds import KINDS
 from tortie.resources.problems import CODES
 
@@ -91,6 +92,12 @@ def test_every_kind_and_every_setting_is_named() -> None:
     text = read("docs/operating.md")
     assert [kind for kind in KINDS if kind not in text] == []
     assert [name for name in NAMES if f"`{name}`" not in section(text, "The agent")] == []
+
+
+def test_every_parameter_that_is_acted_on_is_described_and_no_other() -> None:
+    table = section(read("docs/operating.md"), "Settings").split("| acted on |")[1].split("```")[0]
+    told = {name for row in first_cells(table) for name in re.findall(r"[A-Z]\w+", row[0])}
+    assert told == {parameter.name for parameter in PARAMETERS if parameter.is_used}
 
 
 def test_every_dependency_has_a_row_and_every_row_a_dependency() -> None:

@@ -45,6 +45,23 @@ spec:
 """
 """A policy of a class that is not enforced yet."""
 
+KUBERNETES = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  egress: [{action: Deny, to: [{nodes: {}}]}]
+"""
+"""Kubernetes' own policies; the second one has a rule that cannot be enforced as it is written."""
+
 PAIR = f"{ENDPOINT}---\n{POLICY}"
 
 
@@ -80,5 +97,19 @@ def policy_in(tier_name: str, name: str = "p1") -> str:
             "kind": "GlobalNetworkPolicy",
             "metadata": {"name": name},
             "spec": {"tier": tier_name, "selector": "all()", "doNotTrack": True, "applyOnForward": True},
+        }
+    )
+
+
+def staged(kind: str, tier_name: str = "default", name: str = "later") -> str:
+    """A document of a staged kind that would deny everything."""
+    namespace = {} if kind == "StagedGlobalNetworkPolicy" else {"namespace": "shop"}
+    where = {} if kind == "StagedKubernetesNetworkPolicy" else {"tier": tier_name, "ingress": [{"action": "Deny"}]}
+    return json.dumps(
+        {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": kind,
+            "metadata": {"name": name, **namespace},
+            "spec": where,
         }
     )

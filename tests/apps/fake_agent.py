@@ -4,6 +4,7 @@ python fake_agent.py NODE DATASTORE SOCKET [DELAY_S]
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,6 +14,7 @@ from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import main
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.failure import Failure
+from tortie.apps.told import told
 from tortie.dataplane.driver import ApplyReport
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
@@ -59,6 +61,7 @@ if __name__ == "__main__":
     delay_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
     try:
-        main.run(settings, lambda: SlowDriver(delay_s), StillInterfaces(), StillTimeouts())
+        levels = told(os.environ, Path(os.environ.get("TORTIE_FELIX_CONFIG", settings.felix_config)))
+        main.run(settings, levels, lambda: SlowDriver(delay_s), StillInterfaces(), StillTimeouts())
     except Failure as failure:
         sys.exit(failure.message)

@@ -32,6 +32,8 @@ def _best(kind: Kind) -> tuple[int, dict[str, Json]]:
 def _filled(kind: Kind, name: str) -> tuple[int, dict[str, Json]]:
     """Field after field gets the value that leaves the fewest problems; it is left out where it only makes some."""
     metadata: dict[str, Json] = {"name": name, "labels": {"role": "web"}, "annotations": {"note": "text"}}
+    if kind.is_name_computed:
+        del metadata["name"]
     if kind.is_namespaced:
         metadata["namespace"] = "default"
     spec: dict[str, Json] = {}

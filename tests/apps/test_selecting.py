@@ -11,7 +11,7 @@ from tortie.apps.ctl.local import run_now
 from tortie.apps.decoding import decode_files
 from tortie.apps.failure import Code, Failure
 from tortie.apps.selecting import SELECTED, parsed, select, select_stored
-from tortie.calc.inheritance import of_network_set, of_workload
+from tortie.calc.inheritance import of_network_set
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Key, Put
@@ -95,15 +95,40 @@ def test_network_sets_with_a_namespace_have_its_labels() -> None:
     assert parents == ("kns.prod",)
 
 
-def test_workloads_cannot_say_of_themselves_what_their_namespace_says() -> None:
-    own = {"a": "b", "pcns.env": "prod", "pcsa.x": "y", "projectcalico.org/serviceaccount": "lie"}
-    assert of_workload("ns", own, "k8s", "robot") == {
-        "a": "b",
-        "projectcalico.org/namespace": "ns",
-        "projectcalico.org/orchestrator": "k8s",
-        "projectcalico.org/serviceaccount": "robot",
+def test_workloads_and_sets_of_a_namespace_have_its_labels_and_say_nothing_else_of_it() -> None:
+    workload = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "WorkloadEndpoint",
+        "metadata": {"namespace": "prod", "labels": {"a": "b", "pcns.env": "lie"}},
+        "spec": {
+            "orchestrator": "k8s",
+            "node": "node1",
+            "pod": "web",
+            "endpoint": "eth0",
+            "interfaceName": "cali0",
+            "serviceAccountName": "robot",
+            "profiles": ["kns.prod"],
+        },
     }
-    assert "projectcalico.org/orchestrator" not in of_workload("ns", {}, "", "")
+    network_set = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "NetworkSet",
+        "metadata": {"name": "office", "namespace": "prod"},
+        "spec": {"nets": ["10.0.0.0/8"]},
+    }
+    namespace = profile("kns.prod", {"pcns.env": "live"})
+    found = answer('pcns.env == "live"', json.dumps(workload), json.dumps(network_set), namespace)
+    labels = {one["kind"]: {key: each["value"] for key, each in one["labels"].items()} for one in found["matches"]}
+    assert labels == {
+        "WorkloadEndpoint": {
+            "a": "b",
+            "pcns.env": "live",
+            "projectcalico.org/namespace": "prod",
+            "projectcalico.org/orchestrator": "k8s",
+            "projectcalico.org/serviceaccount": "robot",
+        },
+        "NetworkSet": {"pcns.env": "live", "projectcalico.org/namespace": "prod"},
+    }
 
 
 def test_every_kind_with_endpoints_or_networks_is_looked_at() -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
+from apps.documents import ENDPOINT, KUBERNETES, PAIR, POLICY, network_set, policy_in, staged, tier
 from tortie.apps import service
 from tortie.apps.answers import SourceText, WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
 from tortie.apps.kinds import find_kind
+from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Conflict, Delete, Key, Put, Write
 
@@ -220,6 +221,47 @@ def test_a_tier_with_policies_cannot_be_deleted() -> None:
     assert actions(run_now(service.delete_files(store, both))) == ["deleted", "deleted"]
 
 
+IN_A_TIER = [
+    policy_in("security"),
+    json.dumps(
+        {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "p1", "namespace": "shop"},
+            "spec": {"tier": "security"},
+        }
+    ),
+    staged("StagedGlobalNetworkPolicy", "security"),
+    staged("StagedNetworkPolicy", "security"),
+]
+
+
+def test_the_kinds_that_are_in_a_tier_are_these() -> None:
+    tiered = sorted(name for name, kind in KINDS.items() if service.is_tiered(kind))
+    assert tiered == sorted(json.loads(each)["kind"] for each in IN_A_TIER)
+        json.loads(each)["kind"] for each in IN_A_TIER
+    )
+
+
+@pytest.mark.parametrize("document", IN_A_TIER)
+def test_every_kind_of_policy_needs_its_tier_and_keeps_it(document: str) -> None:
+    store = MemoryStore()
+    with pytest.raises(Failure) as caught:
+        apply(store, document)
+    assert [problem["code"] for problem in caught.value.problems] == ["TT1903"]
+    apply(store, tier("security"), document)
+    with pytest.raises(Failure, match="is in it; delete or move its policies first"):
+        run_now(service.delete_named(store, find_kind("tier"), ["security"]))
+
+
+def test_a_policy_of_kubernetes_is_stored_as_it_was_written() -> None:
+    store = MemoryStore()
+    assert actions(apply(store, KUBERNETES)) == ["created", "created"]
+    assert actions(apply(store, KUBERNETES)) == ["unchanged", "unchanged"]
+    entry = run_now(store.get(Key("KubernetesNetworkPolicy", "shop", "web")))
+    assert json.loads(entry.value)["apiVersion"] == "networking.k8s.io/v1"
+
+
 def test_get_answers_in_the_order_asked_and_names_what_is_missing() -> None:
     store = MemoryStore()
     apply(store, network_set("a", "10.0.0.0/8"), network_set("b"))
@@ -255,6 +297,20 @@ def test_a_return_rule_in_another_policy_of_the_selector_is_enough() -> None:
     apply(store, other)
     one_sided = POLICY[: POLICY.index("  egress:")]
     assert apply(store, one_sided)["warnings"] == []
+
+
+@pytest.mark.parametrize("kind", ["StagedGlobalNetworkPolicy", "StagedNetworkPolicy", "StagedKubernetesNetworkPolicy"])
+def test_who_applies_a_staged_policy_is_told_that_nothing_of_it_is_enforced(kind: str) -> None:
+    (warning,) = apply(MemoryStore(), staged(kind))["warnings"]
+    assert f"{kind}(" in warning
+    assert "staged, not enforced" in warning
+
+
+def test_who_applies_a_rule_that_cannot_be_converted_is_told_what_becomes_of_it() -> None:
+    (warning,) = apply(MemoryStore(), KUBERNETES)["warnings"]
+    assert warning.startswith(
+        "test.yaml:6: warning: KubernetesClusterNetworkPolicy(guard): egress[0] cannot be converted"
+    )
 
 
 def test_a_whole_policy_is_not_warned_of() -> None:

@@ -271,7 +271,7 @@ def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None
 def test_a_kernel_without_tcx_gets_clsact_filters_beside_those_of_others(bpffs: Path, has_xdp: bool) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         make_kernel_track(host)
-        driver._traits = replace(driver._traits, has_tcx=False)
+        driver._traits = driver._planes._traits = replace(driver._traits, has_tcx=False)
         host.run("tc", "qdisc", "add", "dev", host.interface, "clsact")
         foreign = ("tc", "filter", "add", "dev", host.interface, "ingress", "prio", "9", "protocol", "ip")
         host.run(*foreign, "u32", "match", "u32", "0", "0", "flowid", "1:1")

@@ -37,8 +37,9 @@ def index_text() -> str:
         kind = importlib.import_module(f"tortie.resources.kinds.{path.stem}").KIND
         if path.stem != kind.name.lower():
             raise SystemExit(f"{path}: the file of {kind.name} has to be called {kind.name.lower()}.py")
-        words = ", ".join(_quoted(word) for word in kind.aliases) + ("," if len(kind.aliases) == 1 else "")
-        facts = (_quoted(kind.plural), f"({words})", _quoted(kind.api_version), _quoted(kind.word))
+        words = [f"            {_quoted(word)}," for word in kind.aliases]
+        aliases = "\n".join(["(", *words, "        )"]) if len(words) > 1 else f"({''.join(words).strip()})"
+        facts = (_quoted(kind.plural), aliases, _quoted(kind.api_version), _quoted(kind.word))
         # with a comma at the end, which keeps the formatter from joining the lines
         lines += [f"    {_quoted(kind.name)}: Names(", *(f"        {fact}," for fact in facts), "    ),"]
     return HEAD + "\n".join(lines) + "\n}\n"

@@ -1,6 +1,7 @@
 """Hostile documents: never a traceback, never a long time, never a valid resource by accident of damage alone."""
 
 import time
+from dataclasses import replace
 from random import Random
 
 from resource_text import document, policy
@@ -13,6 +14,12 @@ SEEDS = [
     policy({"action": "Allow", "protocol": "TCP", "source": {"nets": ["10.0.0.0/8"], "selector": "has(a)"}}, order=5),
     "kind: GlobalNetworkSet\napiVersion: projectcalico.org/v3\nmetadata: {name: x}\nspec:\n  nets: [&a 10.0.0.0/8]\n",
     "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec: {bpfEnabled: yes}\n",
+    document("NetworkPolicy", {"selector": "has(a)", "ingress": [{"action": "Deny"}]}, namespace="ns"),
+    document("StagedNetworkPolicy", {"stagedAction": "Delete"}, namespace="ns"),
+    "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x, namespace: ns}\nspec:\n"
+    "  podSelector: {matchLabels: {a: b}}\n  ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 80}]}]\n",
+    "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: x}\nspec:\n"
+    "  {tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: ['::/0']}]}]}\n",
     "- {apiVersion: projectcalico.org/v3, kind: TierList, items: [{metadata: {name: t}, spec: {order: 1}}]}\n",
 ]
 PIECES = [
@@ -81,7 +88,8 @@ def judge(text: str | bytes) -> float:
         assert problem.line >= 1 or problem.code == "TT1010"
     for resource in resources:
         assert decode_stored(encode(resource)).body == resource.body
-        lower(resource)
+        # A document may leave its namespace to whoever applies it.
+        lower(replace(resource, namespace=resource.namespace or "default"))
     return elapsed
 
 

@@ -191,6 +191,13 @@ def test_a_policy_carries_its_tier_as_label_and_defaults_to_the_default_tier() -
     assert read(forced).labels == {"projectcalico.org/tier": "t1", "a": "b"}
 
 
+NAMESPACED_NAMES = [
+    *("thing", "th.ing", "default.foo", "a" * 253),
+    *("knp.default.thing", "knp.default.a.b.c", "ossg.default.x"),
+]
+NOT_NAMESPACED_NAMES = ["t.h.i.ng", "tHiNg", "knp.default.", "knp.other.x.y", "knp.default..x", "a" * 254, "a_b"]
+
+
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
@@ -199,16 +206,26 @@ def test_a_policy_carries_its_tier_as_label_and_defaults_to_the_default_tier() -
             ["thing", "t1.thing", "a" * 253],
             ["tHiNg", "t~!s", "t.h.i.ng", "knp.default.x", "a" * 254, "-a", "a-", "a_b"],
         ),
+        (
+            "StagedGlobalNetworkPolicy",
+            ["thing", "t1.thing", "default.foo"],
+            ["tHiNg", "t~!s.h.i.ng", "t.h.i.ng", "knp.default.thing"],
+        ),
+        ("NetworkPolicy", NAMESPACED_NAMES, NOT_NAMESPACED_NAMES),
+        ("StagedNetworkPolicy", NAMESPACED_NAMES, NOT_NAMESPACED_NAMES),
+        ("StagedKubernetesNetworkPolicy", ["thing", "t.h.i.ng"], ["tHiNg", "a_b", "a" * 254]),
+        ("NetworkSet", ["a.b.c"], ["a..b", "A", ""]),
         ("Tier", ["tier-1", "a" * 63], ["a.b", "Tier", "a" * 64]),
         ("GlobalNetworkSet", ["a.b.c"], ["a..b", "A", ""]),
         ("Profile", ["kns.x"], ["..x", "projectcalico-default-allow"]),
     ],
 )
 def test_names_follow_the_rules_of_their_kind(kind: str, good: list[str], bad: list[str]) -> None:
+    metadata = {"namespace": "ns"} if KINDS[kind].is_namespaced else {}
     for name in good:
-        assert read(document(kind, {}, name)).name == name
+        assert read(document(kind, {}, name, **metadata)).name == name
     for name in bad:
-        assert refuse(document(kind, {}, name))[0].path == "metadata.name"
+        assert [problem.path for problem in refuse(document(kind, {}, name, **metadata))] == ["metadata.name"]
 
 
 @pytest.mark.parametrize(
@@ -379,6 +396,18 @@ def test_exported_settings_are_accepted_whole() -> None:
             ("gnetsets", "GlobalNetworkSet"),
             ("tiers", "Tier"),
         ),
+        *((each, "NetworkPolicy") for each in ("networkpolicy", "networkpolicies", "policy", "policies", "np", "pol")),
+        *((each, "NetworkPolicy") for each in ("pols", "cnp", "caliconetworkpolicy")),
+        *((each, "StagedGlobalNetworkPolicy") for each in ("stagedglobalnetworkpolicies", "sgnp", "sgnps")),
+        *((each, "StagedNetworkPolicy") for each in ("stagednetworkpolicies", "stagedpolicy", "stagedpolicies")),
+        *((each, "StagedNetworkPolicy") for each in ("snp", "scnp", "spol", "spols")),
+        *(
+            (each, "StagedKubernetesNetworkPolicy")
+            for each in ("stagedkubernetesnetworkpolicies", "stagedkubernetespolicy", "stagedkubernetespolicies")
+        ),
+        *((each, "StagedKubernetesNetworkPolicy") for each in ("sknp", "skpol", "skpols")),
+        *((each, "NetworkSet") for each in ("networkset", "networksets", "netset", "netsets")),
+        *(("knp", "KubernetesNetworkPolicy"), ("kcnp", "KubernetesClusterNetworkPolicy")),
         *(("felixconfig", "FelixConfiguration"), ("GlobalNetworkPolicies", "GlobalNetworkPolicy"), ("pro", "Profile")),
     ],
 )
@@ -408,6 +437,88 @@ def test_orders_print_like_upstream(order: object, cell: str) -> None:
         cell,
         "all()",
     ]
+
+
+POLICY_COLUMNS = (["NAME", "TIER"], ["NAME", "TIER", "ORDER", "SELECTOR"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "wide", "extra"),
+    [
+        ("GlobalNetworkPolicy", *POLICY_COLUMNS, []),
+        ("StagedGlobalNetworkPolicy", *POLICY_COLUMNS, []),
+        ("NetworkPolicy", *POLICY_COLUMNS, ["NAMESPACE"]),
+        ("StagedNetworkPolicy", *POLICY_COLUMNS, ["NAMESPACE"]),
+        ("GlobalNetworkSet", ["NAME"], ["NAME", "NETS"], []),
+        ("NetworkSet", ["NAME"], ["NAME", "NETS"], ["NAMESPACE"]),
+        ("Profile", ["NAME"], ["NAME", "LABELS"], []),
+        ("StagedKubernetesNetworkPolicy", ["NAME"], ["NAME", "PODSELECTOR"], ["NAMESPACE"]),
+        ("Tier", ["NAME", "ORDER"], ["NAME", "ORDER"], []),
+    ],
+)
+def test_tables_have_the_columns_of_the_reference(
+    kind: str, columns: list[str], wide: list[str], extra: list[str]
+) -> None:
+    found = KINDS[kind]
+    headings = [[column.heading for column in each] for each in (found.columns, found.wide, found.extra)]
+    assert headings == [columns, wide, extra]
+
+
+def test_cells_say_where_a_policy_is_and_whom_it_is_about() -> None:
+    policy_ = read(document("NetworkPolicy", {"order": 10, "selector": "has(a)", "tier": "t"}, namespace="ns"))
+    kind = KINDS["NetworkPolicy"]
+    assert [column.cell(policy_) for column in (*kind.wide, *kind.extra)] == ["thing", "t", "10", "has(a)", "ns"]
+    spec = {"podSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}}
+    staged = read(document("StagedKubernetesNetworkPolicy", spec, namespace="ns"))
+    cells = [column.cell(staged) for column in KINDS["StagedKubernetesNetworkPolicy"].wide]
+    assert cells == ["thing", "a == 'b' && has(c)"]
+
+
+def test_short_names_are_among_the_aliases_and_those_of_the_reference() -> None:
+    told = {kind.name: kind.short_names for kind in KINDS.values() if kind.short_names}
+    assert all(set(names) <= set(KINDS[name].aliases) for name, names in told.items())
+    assert {name: set(told.get(name, ())) for name in SHORT_NAMES} == SHORT_NAMES
+
+
+SHORT_NAMES: dict[str, set[str]] = {
+    "GlobalNetworkPolicy": {"gnp", "cgnp"},
+    "NetworkPolicy": {"cnp", "caliconetworkpolicy"},
+    "StagedGlobalNetworkPolicy": {"sgnp"},
+    "StagedNetworkPolicy": {"scnp", "snp"},
+    "StagedKubernetesNetworkPolicy": {"sknp"},
+    "Tier": set(),
+    "Profile": set(),
+    "GlobalNetworkSet": {"gns"},
+    "NetworkSet": {"netset", "netsets"},
+}
+"""Source: reference resources.md section 1."""
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"])
+def test_every_policy_is_labelled_with_its_tier_also_a_staged_deletion(kind: str) -> None:
+    metadata = {"namespace": "ns"} if KINDS[kind].is_namespaced else {}
+    assert read(document(kind, {}, **metadata)).labels == {"projectcalico.org/tier": "default"}
+    if KINDS[kind].is_staged:
+        deletion = read(document(kind, {"stagedAction": "Delete", "tier": "t1", "types": []}, **metadata))
+        assert deletion.labels == {"projectcalico.org/tier": "t1"}
+        assert deletion.spec == {"stagedAction": "Delete", "tier": "t1"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"tier": "t1", "selector": "", "types": [], "applyOnForward": False, "order": None, "ingress": None},
+        {},
+    ],
+)
+def test_what_counts_as_not_given_may_stand_in_a_staged_deletion(spec: dict[str, object]) -> None:
+    read(document("StagedGlobalNetworkPolicy", {"stagedAction": "Delete", **spec}))
+
+
+def test_a_staged_deletion_of_a_kubernetes_policy_says_nothing_else() -> None:
+    spec = {"stagedAction": "Delete", "podSelector": {}, "policyTypes": []}
+    kept = read(document("StagedKubernetesNetworkPolicy", spec, namespace="ns")).spec
+    assert kept == {"stagedAction": "Delete", "podSelector": {}}
 
 
 def test_long_lists_of_nets_are_cut_in_tables() -> None:

@@ -4,7 +4,8 @@
  *
  *     allowed packet without a flow ─▶ opening (LRU: pressure evicts here) ─ both ends confirmed ─▶ flows (never evicted)
  *                                         ▲                                                           │
- *                                         └──────────────────────── closed ───────────────────────────┘
+ *                                         └────────────── closed, the last word is ours ──────────────┤
+ *                                                 gone ◀── closed, and the peer acknowledged it ──────┘
  *
  * So a flood of new flows pushes out other new and closed ones, and an established one only ever ages. The maps belong
  * to the host, not to a generation: every interface and direction uses the same ones, pinned by the agent, which also
@@ -107,6 +108,41 @@ static __always_inline u32 asked_by(u32 protocol, u32 type)
 	return !is_reply(protocol, type) ? type : protocol == ICMP && !type ? 8 : type - 1;
 }
 
+/* Whether the sender is the higher end. */
+static __always_inline bool is_higher(const struct packet *p, u32 sport, u32 dport)
+{
+	u64 source, destination;
+
+	if (p->version == 4)         /* one comparison for address and port */
+		return ((u64)p->source[0] << 16 | sport) > ((u64)p->destination[0] << 16 | dport);
+	source = (u64)p->source[0] << 32 | p->source[1];
+	destination = (u64)p->destination[0] << 32 | p->destination[1];
+	if (source != destination)
+		return source > destination;
+	source = (u64)p->source[2] << 32 | p->source[3];
+	destination = (u64)p->destination[2] << 32 | p->destination[3];
+	return source != destination ? source > destination : sport > dport;
+}
+
+/* Two words at once: the kernel compares keys by 8 bytes, and waits for what was stored by 4. */
+static __always_inline void write_key(struct scratch *c, const struct packet *p, bool swap, u32 a_port, u32 b_port)
+{
+	const u32 *a = swap ? p->destination : p->source, *b = swap ? p->source : p->destination;
+	u64 rest = a_port | b_port << 16 | (u64)p->protocol << 32;
+
+	c->end = swap;
+	if (p->version == 4) {
+		c->key_words[0] = a[0] | (u64)b[0] << 32;
+		c->key_words[1] = rest;
+	} else {
+		c->key_words[0] = a[0] | (u64)a[1] << 32;
+		c->key_words[1] = a[2] | (u64)a[3] << 32;
+		c->key_words[2] = b[0] | (u64)b[1] << 32;
+		c->key_words[3] = b[2] | (u64)b[3] << 32;
+		c->key_words[4] = rest;
+	}
+}
+
 /* Writes the packet's key and end into scratch. False: it cannot be in a flow, or does not show its ports. The lower
  * end of a key comes first, so that both directions find the same flow. Of ICMP it is the end that asks, and the ports are
  * the identifier and what is asked: who may send echo requests may not ask for the time with the same identifier. */
@@ -128,16 +164,7 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 			a_port = p->sport;
 			b_port = p->dport;
 		}
-		if (p->version == 4) {
-			/* one comparison for address and port */
-			swap = ((u64)p->source[0] << 16 | a_port) > ((u64)p->destination[0] << 16 | b_port);
-		} else {
-			u64 high = (u64)p->source[0] << 32 | p->source[1], low = (u64)p->source[2] << 32 | p->source[3];
-			u64 other_high = (u64)p->destination[0] << 32 | p->destination[1];
-			u64 other_low = (u64)p->destination[2] << 32 | p->destination[3];
-
-			swap = high != other_high ? high > other_high : low != other_low ? low > other_low : a_port > b_port;
-		}
+		swap = is_higher(p, a_port, b_port);
 		if (swap) {
 			u32 port = a_port;
 
@@ -145,23 +172,7 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 			b_port = port;
 		}
 	}
-	c->end = swap;
-	if (p->version == 4) {
-		c->key4.a = swap ? p->destination[0] : p->source[0];
-		c->key4.b = swap ? p->source[0] : p->destination[0];
-		c->key4.a_port = a_port;
-		c->key4.b_port = b_port;
-		c->key4.protocol = p->protocol;
-	} else {
-#pragma unroll
-		for (int i = 0; i < 4; i++) {
-			c->key6.a[i] = swap ? p->destination[i] : p->source[i];
-			c->key6.b[i] = swap ? p->source[i] : p->destination[i];
-		}
-		c->key6.a_port = a_port;
-		c->key6.b_port = b_port;
-		c->key6.protocol = p->protocol;
-	}
+	write_key(c, p, swap, a_port, b_port);
 	return true;
 }
 
@@ -172,16 +183,45 @@ static __always_inline u32 timeout_of(u32 protocol, u32 state)
 	return protocol == UDP ? cfg.timeouts.udp : is_icmp(protocol) ? cfg.timeouts.icmp : cfg.timeouts.generic;
 }
 
+/* The entries of the key in scratch. */
+static __always_inline struct flow *established_of(struct scratch *c, u32 version)
+{
+	struct flow *f;
+
+	if (version == 4) {
+		f = bpf_map_lookup_elem(&flows4, &c->key4);
+		keep_apart(f, "flows4");
+	} else {
+		f = bpf_map_lookup_elem(&flows6, &c->key6);
+		keep_apart(f, "flows6");
+	}
+	return f;
+}
+
+static __always_inline struct flow *opening_of(struct scratch *c, u32 version)
+{
+	struct flow *f;
+
+	if (version == 4) {
+		f = bpf_map_lookup_elem(&opening4, &c->key4);
+		keep_apart(f, "opening4");
+	} else {
+		f = bpf_map_lookup_elem(&opening6, &c->key6);
+		keep_apart(f, "opening6");
+	}
+	return f;
+}
+
 /* The flow of the key in scratch, unless it has expired. */
 static __always_inline struct flow *flow_live(struct scratch *c, u32 version, u32 protocol)
 {
 	struct flow *f;
 
 	c->is_opening = 0;
-	f = version == 4 ? bpf_map_lookup_elem(&flows4, &c->key4) : bpf_map_lookup_elem(&flows6, &c->key6);
+	f = established_of(c, version);
 	if (!f) {
 		c->is_opening = 1;
-		f = version == 4 ? bpf_map_lookup_elem(&opening4, &c->key4) : bpf_map_lookup_elem(&opening6, &c->key6);
+		f = opening_of(c, version);
 	}
 	/* another CPU's clock may be a unit ahead */
 	if (!f || (int)(now_of(c) - f->seen) > (int)timeout_of(protocol, f->state))
@@ -217,6 +257,7 @@ __noinline int flow_open(u32 ifindex)
 	if (c->packet.version == 4) {
 		bpf_map_delete_elem(&flows4, &c->key4);      /* one that has expired or closed */
 		failed = bpf_map_update_elem(&opening4, &c->key4, &f, BPF_ANY);
+		keep_apart(failed, "opening4");
 	} else {
 		bpf_map_delete_elem(&flows6, &c->key6);
 		failed = bpf_map_update_elem(&opening6, &c->key6, &f, BPF_ANY);
@@ -227,7 +268,8 @@ __noinline int flow_open(u32 ifindex)
 }
 
 /* Moves a flow between the maps as its new state asks: established and assured ones to `flows`, closed ones back to
- * `opening`. Where `flows` is full it stays where it is, and pressure may evict it. Global: verified once. */
+ * `opening`, unless this host has sent the last FIN: then the flow is gone with the next packet. Where `flows` is full it
+ * stays where it is, and pressure may evict it. Global: verified once. */
 __noinline int flow_move(u32 state)
 {
 	struct scratch *c = scratch_get();
@@ -236,19 +278,17 @@ __noinline int flow_move(u32 state)
 
 	if (!c || !cfg.normal.used)
 		return 0;
-	if (c->packet.version == 4)
-		f = c->is_opening ? bpf_map_lookup_elem(&opening4, &c->key4) : bpf_map_lookup_elem(&flows4, &c->key4);
-	else
-		f = c->is_opening ? bpf_map_lookup_elem(&opening6, &c->key6) : bpf_map_lookup_elem(&flows6, &c->key6);
+	f = c->is_opening ? opening_of(c, c->packet.version) : established_of(c, c->packet.version);
 	if (!f)
 		return 0;            /* evicted meanwhile */
 	f->state = state;
-	if (c->is_opening != (state == FLOW_ESTABLISHED))
+	if (c->is_opening != (state == FLOW_ESTABLISHED) || (IS_EGRESS && state == FLOW_CLOSED))
 		return 0;
 	copy = *f;
 	if (c->packet.version == 4) {
 		if (c->is_opening) {
 			failed = bpf_map_update_elem(&flows4, &c->key4, &copy, BPF_ANY);
+			keep_apart(failed, "flows4");
 			if (!failed)
 				bpf_map_delete_elem(&opening4, &c->key4);
 		} else {
@@ -331,6 +371,37 @@ static __always_inline bool confirms(const struct flow *f, const struct packet *
 	       f->next[other & 1] - p->acknowledgement <= MOST_UNCONFIRMED;
 }
 
+/* Whether the peer acknowledges the FIN that closed the flow, and has nothing more to say: nothing can follow. */
+static __always_inline bool is_last_word(const struct flow *f, const struct packet *p, u32 end)
+{
+	u32 other = end ^ 1, known = FLOW_NEXT * 3 | FLOW_ACKED << other;
+
+	return !IS_EGRESS && p->protocol == TCP && p->fragment == WHOLE &&
+	       (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && (f->flags & known) == known &&
+	       p->acknowledgement == f->next[other & 1] && f->acked[other & 1] == f->next[end & 1];
+}
+
+/* Forgets the flow of the key in scratch. Global: verified once. */
+__noinline int flow_forget(u32 is_opening)
+{
+	struct scratch *c = scratch_get();
+
+	if (!c || !cfg.normal.used)
+		return 0;
+	if (c->packet.version == 4) {
+		if (is_opening)
+			bpf_map_delete_elem(&opening4, &c->key4);
+		else
+			bpf_map_delete_elem(&flows4, &c->key4);
+	} else {
+		if (is_opening)
+			bpf_map_delete_elem(&opening6, &c->key6);
+		else
+			bpf_map_delete_elem(&flows6, &c->key6);
+	}
+	return 0;
+}
+
 /* The next packet of a flow. Two CPUs may do this at once for the two directions: what one of them loses, the next
  * packet brings again. */
 static __always_inline void flow_touch(struct scratch *c, struct flow *f)
@@ -345,8 +416,11 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 		}
 		return;
 	}
-	if (state >= FLOW_CLOSED)
+	if (state >= FLOW_CLOSED) {
+		if (state == FLOW_CLOSED && is_last_word(f, p, end))
+			flow_forget(c->is_opening);
 		return;
+	}
 	if (f->seen != c->now)
 		f->seen = c->now;
 	if (p->protocol == TCP && p->fragment == WHOLE)
@@ -363,20 +437,32 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 		flow_move(state);
 }
 
-/* Nearly every packet there is: IPv4, TCP that neither begins nor ends, of an established flow. What `tracked` would do
- * with it, without its choices. */
+/* Nearly every packet there is: TCP that neither begins nor ends, of an established flow. What `tracked` would do with it,
+ * without its choices; IPv4's key never leaves the registers and the stack. */
 static __always_inline bool flow_quick(struct scratch *c)
 {
 	struct packet *p = &c->packet;
-	u64 source = (u64)p->source[0] << 16 | p->sport, destination = (u64)p->destination[0] << 16 | p->dport;
-	u32 end = source > destination;
-	u64 low = end ? destination : source, high = end ? source : destination;
-	struct flow_key4 key = {
-		.a = low >> 16, .b = high >> 16, .a_port = low, .b_port = high, .protocol = TCP,
-	};
-	struct flow *f = bpf_map_lookup_elem(&flows4, &key);
-	u32 now = now_of(c);
+	struct flow *f;
+	u32 now, end;
 
+	if (p->version == 4) {
+		u64 source = (u64)p->source[0] << 16 | p->sport, destination = (u64)p->destination[0] << 16 | p->dport;
+		u64 low, high;
+
+		end = source > destination;
+		low = end ? destination : source;
+		high = end ? source : destination;
+		struct flow_key4 key = { .a = low >> 16, .b = high >> 16, .a_port = low, .b_port = high, .protocol = TCP };
+
+		f = bpf_map_lookup_elem(&flows4, &key);
+		keep_apart(f, "quick4");
+	} else {
+		end = is_higher(p, p->sport, p->dport);
+		write_key(c, p, end, end ? p->dport : p->sport, end ? p->sport : p->dport);
+		f = bpf_map_lookup_elem(&flows6, &c->key6);
+		keep_apart(f, "quick6");
+	}
+	now = now_of(c);
 	if (!f || f->state != FLOW_ESTABLISHED || (int)(now - f->seen) > (int)cfg.timeouts.tcp[FLOW_ESTABLISHED])
 		return false;
 	if (f->seen != now)

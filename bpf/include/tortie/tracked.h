@@ -249,7 +249,7 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c)
 	struct packet *p = &c->packet;
 	struct flow *f;
 
-	if (p->version == 4 && p->protocol == TCP && p->fragment == WHOLE &&
+	if (p->protocol == TCP && p->fragment == WHOLE &&
 	    (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && flow_quick(c))
 		return WORD(REASON_ESTABLISHED, VERDICT_CONTINUE);
 	if (!(p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags)) && make_key(c, p)) {

@@ -4,11 +4,12 @@ A document that cannot be decoded counts as absent, with the reason; it never st
 """
 
 from tortie.calc import Engine
-from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier
-from tortie.model.settings import FelixSettings
+from tortie.model.settings import FelixSettings, NodeLabels
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.kind import Lowered
+from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Key
 
@@ -33,18 +34,24 @@ def absorb(engine: Engine, key: Key, value: bytes | None) -> str | None:
 def _put(engine: Engine, key: Key, value: "Lowered | None") -> bool:
     """Whether the kind is one that the calculation knows. A value of another kind than its key says counts as none."""
     match key.kind:
-        case "GlobalNetworkPolicy":
+        case "GlobalNetworkPolicy" | "NetworkPolicy" | "KubernetesNetworkPolicy" | "KubernetesClusterNetworkPolicy":
             engine.set_policy(PolicyKey(*key), value if isinstance(value, Policy) else None)
         case "Tier":
             engine.set_tier(key.name, value if isinstance(value, Tier) else None)
         case "HostEndpoint":
             engine.set_host_endpoint(key.name, value if isinstance(value, HostEndpoint) else None)
-        case "GlobalNetworkSet":
+        case "WorkloadEndpoint":
+            endpoint = value if isinstance(value, WorkloadEndpoint) else None
+            engine.set_workload_endpoint((key.namespace, key.name), endpoint)
+        case "GlobalNetworkSet" | "NetworkSet":
             engine.set_network_set((key.namespace, key.name), value if isinstance(value, NetworkSet) else None)
         case "Profile":
             engine.set_profile(key.name, value if isinstance(value, Profile) else None)
+        case "Node":
+            engine.set_node(key.name, value.labels if isinstance(value, NodeLabels) else None)
         case "FelixConfiguration":
             engine.set_settings(key.name, value if isinstance(value, FelixSettings) else None)
         case _:
-            return False
+            # Of the others there is nothing to enforce; a kind of a newer version may well have something.
+            return key.kind in KINDS and KINDS[key.kind].lower is None
     return True

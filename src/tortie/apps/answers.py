@@ -371,3 +371,71 @@ class TraceQuery(TypedDict):
     interface: str
     direction: str
     files: list[SourceText]
+
+
+class SayingAnswer(TypedDict):
+    """What one source says of a parameter: `text` as it stands there, `value` as it counts.
+
+    `state`: `wins`, `overridden` by a stronger one, `ignored`, or `elsewhere`, in a document that is not for the node.
+    `problem`: why it does not count, or not as it was said.
+    """
+
+    source: str
+    place: str
+    text: str
+    value: str
+    state: str
+    problem: str
+
+
+class SettingAnswer(TypedDict):
+    """A parameter: its value and where that is from (`default` and no place: nobody said anything), and what it is.
+
+    `form`: what values look like. `is_fatal`: an agent does not start with a value that it cannot read, else the
+    default holds. `is_local`: documents cannot set it. `said`: strongest first.
+    """
+
+    name: str
+    field: str
+    value: str
+    source: str
+    place: str
+    default: str
+    form: str
+    doc: str
+    is_used: bool
+    is_local: bool
+    is_fatal: bool
+    may_be_none: bool
+    said: list[SayingAnswer]
+
+
+class UnknownSettingAnswer(TypedDict):
+    """A name that some source sets and that is no parameter."""
+
+    name: str
+    source: str
+    place: str
+    text: str
+    hint: str
+
+
+class ConfigAnswer(TypedDict):
+    """Parameters as they are for one node."""
+
+    node: str
+    parameters: list[SettingAnswer]
+    unknown: list[UnknownSettingAnswer]
+    notes: list[str]
+
+
+class ConfigQuery(TypedDict):
+    """Which parameters to explain: these, else with `everything` all, else those that somebody set.
+
+    `node` None: that of whoever answers. `files` are documents laid over those stored (a what-if).
+    """
+
+    parameters: list[str]
+    everything: bool
+    node: str | None
+    files: list[SourceText]

@@ -1,10 +1,13 @@
 """Warnings about documents that are valid and yet hardly mean what their author thinks."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from tortie.apps.decoding import part, stored_body
-from tortie.resources.kind import Body, Resource
+from tortie.resources.codec import lower
+from tortie.resources.kind import API_VERSION, Body, Resource
+from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Store
 
 _OTHER = {"ingress": "egress", "egress": "ingress"}
@@ -12,6 +15,33 @@ _OTHER = {"ingress": "egress", "egress": "ingress"}
 
 async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
     """Warnings about these resources; the policies that are stored already count as their company."""
+    settings = [warning for one in resources if one.kind == "FelixConfiguration" for warning in _settings(one)]
+    return [*settings, *_staged(resources), *_unconverted(resources), *await _one_way(store, resources)]
+
+
+def _staged(resources: Iterable[Resource]) -> list[str]:
+    return [
+        f"{one.source}:{one.line}: warning: {one} is staged, not enforced (STAGED): "
+        "it is stored and shown, and no packet is judged by it"
+        for one in resources
+        if KINDS[one.kind].is_staged
+    ]
+
+
+def _unconverted(resources: Iterable[Resource]) -> list[str]:
+    """Rules of other projects' policies that have no counterpart here."""
+    found = []
+    for one in resources:
+        if KINDS[one.kind].api_version != API_VERSION:
+            from tortie.model.policy import Policy  # only what is converted is lowered here
+
+            policy = lower(replace(one, namespace=one.namespace or "default"))
+            remarks = policy.remarks if isinstance(policy, Policy) else ()
+            found += [f"{one.source}:{one.line}: warning: {one}: {remark} (UNCONVERTED)" for remark in remarks]
+    return found
+
+
+async def _one_way(store: Store, resources: Sequence[Resource]) -> list[str]:
     suspects = [(one, side) for one in resources if (side := _one_sided(one.body))]
     if not suspects:
         return []
@@ -22,6 +52,20 @@ async def lint(store: Store, resources: Sequence[Resource]) -> list[str]:
     stored = (stored_body(entry.value) for entry in untracked)
     company = [*new.values(), *stored]
     return [_no_return_rule(one, side) for one, side in suspects if not _has_return(one.body, side, company)]
+
+
+def _settings(resource: Resource) -> list[str]:
+    """What of the settings will not count as it is said."""
+    from tortie.resources.felix.levels import document_level, problems  # only settings need it
+
+    level, start = document_level(resource), f"{resource.source}:{resource.line}: warning: {resource}"
+    found = [f"{start}: {saying.place}: {reading.problem}" for _, saying, reading in problems(level)]
+    found += [
+        f"{start}: {saying.place}: there is no parameter {name!r}; it is passed over"
+        for name, sayings in level.unknown.items()
+        for saying in sayings
+    ]
+    return found
 
 
 def _no_return_rule(resource: Resource, side: str) -> str:

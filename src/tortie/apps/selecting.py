@@ -5,13 +5,16 @@ calculation's own rule (`calc.inheritance`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from tortie.apps.answers import LabelAnswer, SelectedAnswer, SelectorAnswer
 from tortie.apps.failure import Code, Failure
-from tortie.calc.inheritance import effective, of_network_set, of_workload
+from tortie.calc.inheritance import effective, of_network_set
 from tortie.model.blame import blame
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+from tortie.model.policy import Profile
 from tortie.model.selector import InvalidSelector, Selector, parse_selector
-from tortie.resources.codec import decode_stored
+from tortie.resources.codec import decode_stored, lower
 from tortie.resources.fields import suggest
 from tortie.resources.kind import Resource
 from tortie.resources.problems import InvalidDocument
@@ -42,64 +45,65 @@ async def select_stored(store: Store, expression: str) -> SelectorAnswer:
                 resources.append(decode_stored(entry.value))
             except InvalidDocument as error:
                 damaged[str(entry.key)] = str(error)
-    return {**select(resources, selector), "damaged": damaged}
+    answer = select(resources, selector)
+    return {**answer, "damaged": {**damaged, **answer["damaged"]}}
 
 
 def select(resources: Iterable[Resource], selector: Selector) -> SelectorAnswer:
     """The answer for these documents; others than endpoints, sets and profiles count for nothing."""
-    by_kind: dict[str, list[Resource]] = {}
+    found: list[_Labelled] = []
+    inherited: dict[str, Mapping[str, str]] = {}
+    damaged: dict[str, str] = {}
     for resource in resources:
-        by_kind.setdefault(resource.kind, []).append(resource)
-    inherited = {profile.name: _applied(profile) for profile in by_kind.get(PARENT, ())}
-    matches: list[SelectedAnswer] = []
-    others: list[SelectedAnswer] = []
-    known: dict[str, str] = {}
-    for kind in SELECTED:
-        for resource in by_kind.get(kind, ()):
-            own, parents = _labels(resource)
-            labels = effective(own, parents, inherited)
-            known.update(labels)
-            holds = selector.matches(labels)
-            why = [] if holds else [str(each) for each in blame(selector, labels)]
-            (matches if holds else others).append(
-                {
-                    "kind": kind,
-                    "namespace": resource.namespace,
-                    "name": resource.name,
-                    "labels": {
-                        key: _label(key, value, own, parents, inherited) for key, value in sorted(labels.items())
-                    },
-                    "why_not": why,
-                }
-            )
+        if resource.kind not in (*SELECTED, PARENT):
+            continue
+        try:
+            value = lower(resource)
+        except InvalidDocument as error:
+            damaged[str(resource)] = str(error)
+            continue
+        match value:
+            case HostEndpoint() | WorkloadEndpoint():
+                found.append(_Labelled(resource, value.labels, value.profiles))
+            case NetworkSet():
+                found.append(_Labelled(resource, *of_network_set(value.namespace, value.labels)))
+            case Profile():
+                inherited[value.name] = value.labels_to_apply
+            case _:
+                raise AssertionError(f"{resource} is nothing that selectors match")
+    found.sort(key=lambda one: (SELECTED.index(one.resource.kind), one.resource.namespace, one.resource.name))
+    labels = [effective(one.own, one.parents, inherited) for one in found]
+    answers = [_answer(one, held, inherited, selector) for one, held in zip(found, labels, strict=True)]
+    matches = [one for one in answers if not one["why_not"]]
+    known = {key: "" for held in labels for key in held}
     return {
         "selector": selector.canonical,
         "id": selector.unique_id,
         "matches": matches,
-        "others": others,
+        "others": [one for one in answers if one["why_not"]],
         "hints": [] if matches else _hints(selector, known),
-        "damaged": {},
+        "damaged": damaged,
     }
 
 
-def _labels(resource: Resource) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Its own labels, and the profiles that it inherits from."""
-    spec = resource.spec
-    listed = spec.get("profiles")
-    profiles = tuple(map(str, listed)) if isinstance(listed, list) else ()
-    match resource.kind:
-        case "NetworkSet" | "GlobalNetworkSet":
-            return of_network_set(resource.namespace, resource.labels)
-        case "WorkloadEndpoint":
-            orchestrator, account = str(spec.get("orchestrator") or ""), str(spec.get("serviceAccountName") or "")
-            return of_workload(resource.namespace, resource.labels, orchestrator, account), profiles
-        case _:
-            return resource.labels, profiles
+class _Labelled(NamedTuple):
+    """What a selector may match: its own labels, and the profiles that it inherits from."""
+
+    resource: Resource
+    own: Mapping[str, str]
+    parents: tuple[str, ...]
 
 
-def _applied(profile: Resource) -> Mapping[str, str]:
-    applied = profile.spec.get("labelsToApply")
-    return {key: str(value) for key, value in applied.items()} if isinstance(applied, dict) else {}
+def _answer(
+    one: _Labelled, labels: Mapping[str, str], inherited: Mapping[str, Mapping[str, str]], selector: Selector
+) -> SelectedAnswer:
+    return {
+        "kind": one.resource.kind,
+        "namespace": one.resource.namespace,
+        "name": one.resource.name,
+        "labels": {key: _label(key, value, one.own, one.parents, inherited) for key, value in sorted(labels.items())},
+        "why_not": [] if selector.matches(labels) else [str(each) for each in blame(selector, labels)],
+    }
 
 
 def _label(

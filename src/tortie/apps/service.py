@@ -15,14 +15,15 @@ from typing import cast
 from tortie.apps.answers import Change, Document, GetAnswer, ProblemAnswer, SourceText, WriteAnswer
 from tortie.apps.decoding import decode_files, invalid, key_of, part, problem_at, stored_body
 from tortie.apps.failure import Code, Failure
+from tortie.apps.fitting import misfits
 from tortie.apps.lint import lint
 from tortie.resources.codec import decode_stored, decode_text, encode
-from tortie.resources.kind import Body, Kind, Resource
+from tortie.resources.kind import API_VERSION, Body, Kind, Resource
+from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Conflict, Delete, Entry, Key, NotFound, Put, Store, Write
 
 ATTEMPTS = 5
-POLICY = "GlobalNetworkPolicy"
 TIER = "Tier"
 BUILT_IN_TIERS = {"default": (1_000_000, "Deny"), "kube-admin": (1_000, "Pass"), "kube-baseline": (10_000_000, "Pass")}
 """Order and default action. Source: reference resources.md sections 4 and 8.5."""
@@ -40,6 +41,11 @@ class _Plan:
     writes: dict[Key, Write] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     is_pinned: bool = False
+
+
+def is_tiered(kind: Kind) -> bool:
+    """Whether documents of the kind are in a tier."""
+    return "tier" in kind.fields and kind.api_version == API_VERSION
 
 
 async def apply(store: Store, files: Sequence[SourceText], *, dry_run: bool = False) -> WriteAnswer:
@@ -85,7 +91,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
     for resource in resources:
         old = await _stored(store, key_of(resource))
         new = _merged(resource, old)
-        if resource.kind == POLICY and (tier := _tier_of(resource.body)) not in tiers:
+        if is_tiered(KINDS[resource.kind]) and (tier := _tier_of(resource.body)) not in tiers:
             guard = await _stored(store, Key(TIER, "", tier))
             if guard is not None:
                 # An unchanged write that must find the tier as it was read: nobody deletes it in between.
@@ -94,6 +100,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
                 text = f"tier {tier!r} does not exist; create it first or in the same apply"
                 problems.append(problem_at(resource, "TT1903", "spec.tier", text))
         _weigh(plan, resource, old, new)
+    problems += await misfits(store, resources)
     if problems:
         raise invalid(problems)
     if plan.writes:
@@ -221,13 +228,13 @@ async def _check_tiers(store: Store, going: set[Key]) -> None:
         return
     if built_in := sorted(tiers & BUILT_IN_TIERS.keys()):
         raise Failure(Code.FAILED, f"cannot delete tier {built_in[0]!r}: it is built in; delete its policies instead")
-    policies, _ = await store.list(POLICY)
-    for entry in policies:
-        tier = _tier_of(stored_body(entry.value))
-        if tier in tiers and entry.key not in going:
-            raise Failure(
-                Code.FAILED, f"cannot delete tier {tier!r}: {entry.key} is in it; delete or move its policies first"
-            )
+    for kind in filter(is_tiered, KINDS.values()):
+        policies, _ = await store.list(kind.name)
+        for entry in policies:
+            tier = _tier_of(stored_body(entry.value))
+            if tier in tiers and entry.key not in going:
+                text = f"cannot delete tier {tier!r}: {entry.key} is in it; delete or move its policies first"
+                raise Failure(Code.FAILED, text)
 
 
 async def get(store: Store, kind: Kind, names: Sequence[str], *, wide: bool = False) -> GetAnswer:

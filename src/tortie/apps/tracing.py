@@ -18,6 +18,7 @@ from tortie.model.endpoint import Interface
 from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
 from tortie.model.packet import TCP, Direction, Packet
 from tortie.model.policy import Stage
+from tortie.model.settings import FelixSettings
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 from tortie.resources.codec import encode
 from tortie.store.protocol import Entry
@@ -146,12 +147,19 @@ def compare(
     return {**answer, "installed": seen, "agrees": same, "installed_note": note}
 
 
-def imagine(node: str, stored: Iterable[Entry], interfaces: Sequence[Interface], query: TraceQuery) -> DesiredState:
+def imagine(
+    node: str,
+    stored: Iterable[Entry],
+    interfaces: Sequence[Interface],
+    query: TraceQuery,
+    told: Sequence[FelixSettings] = (),
+) -> DesiredState:
     """The desired state that the stored documents, with those of the query laid over them, would give this node.
 
-    An interface that the host does not have is imagined, with the packet's local address on it.
+    An interface that the host does not have is imagined, with the packet's local address on it. `told`: settings that
+    an agent there has beside documents.
     """
-    engine = Engine(node)
+    engine = Engine(node, told)
     for entry in stored:
         absorb(engine, entry.key, entry.value)
     for resource in decode_files(query["files"]):

@@ -11,13 +11,13 @@
                                           ▼                                                    ▼
                                      SetChange                              EndpointState, with its profiles
 
-    settings, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
+    settings, node's labels, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
@@ -26,7 +26,7 @@ from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
 from tortie.calc.resolution import Resolution, resolve
-from tortie.calc.settings import HostSettings, merge
+from tortie.calc.settings import HostSettings, levels, merge
 from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import (
     Delta,
@@ -37,7 +37,7 @@ from tortie.model.desired import (
     MissingProfile,
     PolicyStatus,
 )
-from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet
+from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import Failsafes
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
@@ -51,17 +51,22 @@ _Value = TypeVar("_Value")
 
 
 class Engine:
-    """The desired state of one node. A value of None means: no such thing (any more)."""
+    """The desired state of one node. A value of None means: no such thing (any more).
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    `told`: settings from where the agent runs, strongest first; they are stronger than every document's.
+    """
+
+    def __init__(self, node: str, told: Sequence[FelixSettings] = ()) -> None:
+        self._node, self._told = node, tuple(told)
         self._is_in_sync = False
         self._policies: Kept[PolicyKey, Policy] = Kept()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
         self._settings: dict[str, FelixSettings] = {}
+        self._node_labels: Mapping[str, str] | None = None
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
+        self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
         self._kernel_timeouts: Mapping[str, float] = {}
@@ -80,6 +85,7 @@ class Engine:
 
         # What the last flush left.
         self._host: HostSettings | None = None
+        self._settings_problems: list[str] = []
         self._addresses: HostAddresses | None = None
         self._resolution = Resolution({})
         self._arranged: dict[str, Tiers] = {}
@@ -115,6 +121,12 @@ class Engine:
         if _store(self._settings, name, settings):
             self._is_settings_stale = True
 
+    def set_node(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """The labels of a node as they are now; settings may select nodes by them."""
+        if name == self._node and labels != self._node_labels:
+            self._node_labels = None if labels is None else dict(labels)
+            self._is_settings_stale = True
+
     def set_kernel_timeouts(self, values: Mapping[str, float]) -> None:
         """What the kernel's own connection tracking has, for timeouts that are `Auto`: seconds by KERNEL_TIMEOUTS."""
         if values != self._kernel_timeouts:
@@ -133,6 +145,17 @@ class Engine:
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
         if _store(self._local, name, endpoint if endpoint and endpoint.node == self._node else None):
             self._is_resolution_stale = True
+
+    def set_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
+        """A workload endpoint of any node, by namespace and name, as it is now: what rules may refer to."""
+        if not _store(self._workload_endpoints, key, endpoint):
+            return
+        contributor = ("WorkloadEndpoint", *key)
+        if endpoint is None:
+            self._members.remove_contributor(contributor)
+        else:
+            contribution = Contribution(frozenset(endpoint.nets), endpoint.ports)
+            self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
 
     def set_network_set(self, key: tuple[str, str], network_set: NetworkSet | None) -> None:
         """A network set, by namespace (empty for the global kind) and name, as it is now."""
@@ -194,10 +217,11 @@ class Engine:
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies whose tier has vanished, and active ones that are enforced in part; a policy may be both."""
+        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
         found = []
         for key in sorted(self._policies):
             policy = self._policies[key]
+            found += [PolicyStatus(key, remark) for remark in policy.remarks]
             if tier_named(policy.tier, self._tiers)[1]:
                 found.append(
                     PolicyStatus(
@@ -210,6 +234,10 @@ class Engine:
                 found.append(PolicyStatus(key, NO_FORWARD_HALF))
         return tuple(found)
 
+    def settings_problems(self) -> tuple[str, ...]:
+        """What the settings for this node say and does not count as it was said, as of the last flush."""
+        return (*(problem for one in self._told for problem in one.problems), *self._settings_problems)
+
     def _match_changed(self, key: PolicyKey, endpoint: str) -> None:
         self._touched_policies.add(key)
         self._touched_endpoints.add(endpoint)
@@ -218,7 +246,8 @@ class Engine:
         if not self._is_settings_stale:
             return None, None
         self._is_settings_stale = False
-        old, host = self._host, merge(self._settings, self._node, self._kernel_timeouts)
+        found, self._settings_problems = levels(self._settings, self._node, self._node_labels)
+        old, host = self._host, merge([*self._told, *found], self._kernel_timeouts)
         if host == old:
             return None, None
         self._host = host

@@ -6,11 +6,7 @@ Source: reference selectors.md section 9.
 
 from collections.abc import Iterable, Mapping
 
-NAMESPACE_LABEL = "projectcalico.org/namespace"
-ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
-SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
-RESERVED = ("pcns.", "pcsa.")
-"""Prefixes of labels that come from a namespace or a service account, and that no workload may give itself."""
+from tortie.model.names import NAMESPACE_LABEL
 
 
 def effective(
@@ -34,14 +30,3 @@ def of_network_set(namespace: str, own: Mapping[str, str]) -> tuple[Mapping[str,
     if not namespace:
         return own, ()
     return {**own, NAMESPACE_LABEL: namespace}, (namespace_profile(namespace),)
-
-
-def of_workload(namespace: str, own: Mapping[str, str], orchestrator: str, service_account: str) -> Mapping[str, str]:
-    """The own labels of a workload endpoint: what it may not say of itself is said for it."""
-    labels = {key: value for key, value in own.items() if not key.startswith(RESERVED)}
-    labels[NAMESPACE_LABEL] = namespace
-    if orchestrator:
-        labels[ORCHESTRATOR_LABEL] = orchestrator
-    if service_account:
-        labels[SERVICE_ACCOUNT_LABEL] = service_account
-    return labels

@@ -1,18 +1,17 @@
-"""The settings that hold for this host: the node's own document, field by field, over the default one.
+"""The settings that hold for this host: field by field, what the strongest level says.
 
-Documents with a `node_selector` never apply: it asks for the labels of Node documents, which a plain host has none of.
-Source: reference config.md sections 1 (unknown node labels: none applies) and 7 (timeouts).
+Source: reference config.md sections 1 and 7 (timeouts).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeVar
 
 from tortie.model.conntrack import DEFAULT_TABLE_SIZE, Timeouts, TrackingSettings
 from tortie.model.failsafe import Failsafes
-from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings, InvalidPattern, interface_pattern
+from tortie.model.settings import FelixSettings, InvalidPattern, applying, interface_pattern, overlaps
 
 Value = TypeVar("Value")
 
@@ -60,12 +59,21 @@ def _pattern(entry: str) -> re.Pattern[str] | None:
         return None
 
 
-def merge(documents: Mapping[str, FelixSettings], node: str, kernel: Mapping[str, float]) -> HostSettings:
-    """`node.<node>` over `default` over the built-in defaults; documents of other names never apply.
+def levels(
+    documents: Mapping[str, FelixSettings], node: str, labels: Mapping[str, str] | None
+) -> tuple[list[FelixSettings], list[str]]:
+    """The documents that hold for the node, strongest first, and what of theirs does not count as it was said."""
+    scopes = [one.scope for one in documents.values()]
+    found = [documents[scope.name] for scope in applying(scopes, node, labels)]
+    problems = [problem for one in found for problem in one.problems]
+    return found, problems + overlaps(scopes, labels)
+
+
+def merge(levels: Sequence[FelixSettings], kernel: Mapping[str, float]) -> HostSettings:
+    """What the levels say, strongest first, over the built-in defaults.
 
     `kernel`: the values of those of KERNEL_TIMEOUTS that are known.
     """
-    levels = [documents[name] for name in (NODE_PREFIX + node, DEFAULT_NAME) if name in documents]
     host = HostSettings()
     return HostSettings(
         Failsafes(

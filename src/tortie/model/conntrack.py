@@ -246,6 +246,8 @@ class ConnectionTable:
                 flow.state, flow.seen_s = FlowState.RESET, now_s
             return
         if flow.is_closed:
+            if direction is Direction.INGRESS and _is_last_word(flow, packet, end):
+                del self._flows[key]
             return
         flow.seen_s = now_s
         if end != flow.opener:
@@ -275,6 +277,21 @@ def _note_sequence(flow: Flow, packet: Packet, end: int) -> None:
         flow.next[end] = after
     if flags & ACK:
         flow.acked[end] = packet.acknowledgement
+
+
+def _is_last_word(flow: Flow, packet: Packet, end: int) -> bool:
+    """Whether the peer acknowledges the FIN that closed the flow, when this host has acknowledged everything of its: of
+    what could follow nothing would matter."""
+    sent, theirs = flow.next[1 - end], flow.next[end]
+    return (
+        flow.state is FlowState.CLOSED
+        and packet.protocol == TCP
+        and packet.fragment is Fragment.WHOLE
+        and packet.tcp_flags & (FIN | SYN | RST | ACK) == ACK
+        and None not in (sent, theirs)
+        and packet.acknowledgement == sent
+        and flow.acked[1 - end] == theirs
+    )
 
 
 def _confirms(flow: Flow, packet: Packet, end: int) -> bool:

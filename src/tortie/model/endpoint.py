@@ -1,4 +1,4 @@
-"""What policies select and rules refer to: host endpoints and network sets; and the host's own interfaces."""
+"""What policies select and rules refer to: endpoints and network sets; and the host's own interfaces."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +25,21 @@ class HostEndpoint:
     node: str
     interface_name: str | None
     expected_ips: tuple[Net, ...] = ()
+    labels: Mapping[str, str]
+    profiles: tuple[str, ...] = ()
+    ports: tuple[NamedPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadEndpoint:
+    """The end of a workload's wire, on any node: rules refer to its addresses and ports.
+
+    No policy is enforced for it here. Labels are all those that selectors see, but for what profiles give.
+    """
+
+    name: str
+    namespace: str
+    nets: tuple[Net, ...]
     labels: Mapping[str, str]
     profiles: tuple[str, ...] = ()
     ports: tuple[NamedPort, ...] = ()

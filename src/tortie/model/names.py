@@ -9,6 +9,8 @@ ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
 PORTED = (TCP, UDP, SCTP)
 """Protocols whose ports policy may name."""
 
+NAMESPACE_LABEL = "projectcalico.org/namespace"
+"""Which namespace something is in; what is in none has no such label."""
 DEFAULT_TIER = "default"
 """The tier of policies that name none."""
 DEFAULT_ALLOW = "projectcalico-default-allow"

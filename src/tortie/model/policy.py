@@ -39,7 +39,10 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A policy as dataplanes see it. `order` None is last. `reason_refused`: a part no packet dataplane enforces."""
+    """A policy as dataplanes see it. `order` None is last. `reason_refused`: a part no packet dataplane enforces.
+
+    `remarks`: what its author has to be told of it, such as rules that could not be taken over.
+    """
 
     key: PolicyKey
     tier: str
@@ -53,6 +56,7 @@ class Policy:
     apply_on_forward: bool = False
     needed_everywhere: bool = False
     reason_refused: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def rules(self, direction: Direction) -> tuple[Rule, ...]:
         """The rules of that direction; none if the policy does not govern it."""

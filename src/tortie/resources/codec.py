@@ -146,19 +146,21 @@ def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None
     is_list = item_of is None and word.endswith("List")
     single = word.removesuffix("List") if is_list else word
     # A wrong or missing apiVersion is a problem of its own; the rest of the document is judged all the same.
-    kind = (WORDS.get((group, single)) or KINDS.get(single)) if named is not None else item_of
-    fields = _LIST_TOP if kind and is_list else _TOP
+    kind = (WORDS.get((group, single)) or _meant_kind(single)) if named is not None else item_of
+    fields = (*_TOP, *(kind.top if kind else ())) if not (kind and is_list) else _LIST_TOP
+    is_open = kind is not None and kind.is_open
     meant = {
         refuse_unknown(key, join("", key.text), problems, dict.fromkeys(fields))
         for key, _ in node.entries.values()
-        if key.text not in fields
+        if key.text not in fields and not is_open
     }
     if version is not None or (item_of is None and "apiVersion" not in meant):
         versions = [kind.api_version] if kind else [*dict.fromkeys(group for group, _ in WORDS)]
         _check_word(version or node, "apiVersion", "TT1012", versions, problems)
     if kind is None or (item_of is not None and kind is not item_of):
         if named is not None or "kind" not in meant:
-            _check_word(named or node, "kind", "TT1013", [item_of.word] if item_of else list(KINDS), problems)
+            words = [item_of.word] if item_of else sorted({word for _, word in WORDS})
+            _check_word(named or node, "kind", "TT1013", words, problems)
         return
     if is_list:
         yield from _read_items(node, kind, problems)
@@ -166,6 +168,12 @@ def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None
     resource = _read_resource(node, kind, problems)
     if resource is not None:
         yield resource
+
+
+def _meant_kind(word: str) -> Kind | None:
+    """The kind that a document with the wrong apiVersion is of; ours, where the word is several kinds'."""
+    kinds = sorted(KINDS.values(), key=lambda kind: kind.name != word)
+    return next((kind for kind in kinds if kind.word == word), None)
 
 
 def _word(node: Node | None) -> str:
@@ -202,26 +210,42 @@ def _check_word(node: Node, path: str, code: str, known: list[str], problems: Pr
 
 def _read_resource(node: Mapping, kind: Kind, problems: Problems) -> Resource | None:
     """The resource, unless something is wrong with it."""
-    if "status" in node.entries and kind.status is None:
+    if "status" in node.entries and kind.status is None and not kind.is_open:
         key = node.entries["status"][0]
         problems.add("TT1101", key, "status", f'unknown field "status": {kind.name} has none', remedy="remove it")
     metadata: Body = {}
     version: str | None = None
     metadata_node = node.get("metadata")
+    if metadata_node is None and kind.is_name_computed:
+        metadata_node = Mapping(node.line, node.column, {})
     if metadata_node is None:
         problems.add("TT1102", node, "metadata.name", "required field is missing", remedy="add metadata: with a name")
     else:
         metadata, version = read_metadata(metadata_node, kind, problems)
+    beside: Body = {}
+    if kind.top:
+        own = Mapping(node.line, node.column, {key: each for key, each in node.entries.items() if key in kind.top})
+        found = read_object(own, "", problems, kind.top)
+        beside.update({} if isinstance(found, Missing) else found)
     if kind.status is not None and (status := node.get("status")) is not None:
-        read_object(status, "status", problems, kind.status)  # checked, and not kept: it is the agents' to say
+        said = read_object(status, "status", problems, kind.status, is_open=kind.is_open)
+        if kind.keeps_status and said and not isinstance(said, Missing):
+            beside["status"] = said
     spec_node = node.get("spec") or Mapping(node.line, node.column, {})
-    read = read_object(spec_node, "spec", problems, kind.fields)
+    read = read_object(spec_node, "spec", problems, kind.fields, is_open=kind.is_open)
     spec: Body = {} if isinstance(read, Missing) else read
-    name = str(metadata.get("name", ""))
     if read is not BAD and isinstance(spec_node, Mapping):
+        name = str(metadata.get("name", ""))
         kind.complete(Draft(name, metadata, spec, metadata_node or node, spec_node, problems))
     if problems:
         return None
-    body: Body = {"apiVersion": kind.api_version, "kind": kind.word, "metadata": metadata, "spec": spec}
-    namespace = str(metadata.get("namespace", ""))
-    return Resource(kind=kind.name, namespace=namespace, name=name, body=body, resource_version=version, line=node.line)
+    if kind.fields:
+        beside["spec"] = spec
+    return Resource(
+        kind=kind.name,
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", "")),
+        body={"apiVersion": kind.api_version, "kind": kind.word, "metadata": metadata, **beside},
+        resource_version=version,
+        line=node.line,
+    )

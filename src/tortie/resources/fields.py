@@ -160,8 +160,13 @@ def refuse_unknown(key: Scalar, path: str, problems: Problems, known: Mapping[st
     return hint.removeprefix("did you mean ").removesuffix("?")
 
 
-def read_object(node: Node, path: str, problems: Problems, fields: Fields) -> dict[str, Json] | Missing:
-    """The object's fields that are valid; problems are noted for the others."""
+def read_object(
+    node: Node, path: str, problems: Problems, fields: Fields, *, is_open: bool = False
+) -> dict[str, Json] | Missing:
+    """The object's fields that are valid; problems are noted for the others.
+
+    `is_open`: the object belongs to others, who may give it any more fields; those are passed over.
+    """
     if not isinstance(node, nodes.Mapping):
         return refuse_type(node, path, problems, "a mapping of fields")
     result: dict[str, Json] = {}
@@ -169,7 +174,8 @@ def read_object(node: Node, path: str, problems: Problems, fields: Fields) -> di
     for name, (key, value) in node.entries.items():
         field = fields.get(name)
         if field is None:
-            meant.add(refuse_unknown(key, join(path, name), problems, fields))
+            if not is_open:
+                meant.add(refuse_unknown(key, join(path, name), problems, fields))
         elif not (isinstance(value, Scalar) and value.value is None):
             decoded = field.decode(value, f"{path}.{name}" if path else name, problems)
             if not isinstance(decoded, Missing):
@@ -187,13 +193,15 @@ def require(at: Position, path: str, problems: Problems) -> None:
     problems.add("TT1102", at, path, "required field is missing", remedy="add it")
 
 
-def object_schema(fields: Fields, laws: Iterable[Law] = ()) -> Schema:
+def object_schema(fields: Fields, laws: Iterable[Law] = (), *, is_open: bool = False) -> Schema:
     """The schema of an object with these fields."""
     schema: dict[str, object] = {"type": "object", "properties": {name: _described(fields[name]) for name in fields}}
     if required := [name for name, each in fields.items() if each.is_required]:
         schema["required"] = required
     if listed := [{"rule": law.rule, "message": law.message} for law in laws]:
         schema["x-kubernetes-validations"] = listed
+    if is_open:
+        schema["x-kubernetes-preserve-unknown-fields"] = True
     return schema
 
 
@@ -204,13 +212,17 @@ def _described(field: Field) -> Schema:
 
 
 def object_of(
-    fields: Fields, check: Callable[[Scope, dict[str, Json]], None] | None = None, laws: Iterable[Law] = ()
+    fields: Fields,
+    check: Callable[[Scope, dict[str, Json]], None] | None = None,
+    laws: Iterable[Law] = (),
+    *,
+    is_open: bool = False,
 ) -> Decoder:
     """Decoder of an object with these fields; `check` looks at what holds between them, `laws` say it in the schema."""
 
-    @decoder(**object_schema(fields, laws))
+    @decoder(**object_schema(fields, laws, is_open=is_open))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        result = read_object(node, path, problems, fields)
+        result = read_object(node, path, problems, fields, is_open=is_open)
         if check is not None and isinstance(result, dict) and isinstance(node, nodes.Mapping):
             check(Scope(node, path, problems), result)
         return result

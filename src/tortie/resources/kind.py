@@ -1,7 +1,8 @@
 """What a kind of resource is: its names, how its documents are read and checked, and what they mean to the model."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -11,18 +12,20 @@ from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
 if TYPE_CHECKING:  # reading documents needs no model
-    from tortie.model.endpoint import HostEndpoint, NetworkSet
+    from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
     from tortie.model.policy import Policy, Profile, Tier
-    from tortie.model.settings import FelixSettings
+    from tortie.model.settings import FelixSettings, NodeLabels
 
 API_VERSION = "projectcalico.org/v3"
-Lowered: TypeAlias = "HostEndpoint | Policy | NetworkSet | Tier | FelixSettings | Profile"
+Lowered: TypeAlias = (
+    "HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | NodeLabels | Profile"
+)
 Body = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A valid resource. `body` is canonical: apiVersion, kind, metadata and spec, with every default in place.
+    """A valid resource. `body` is canonical: apiVersion, kind, metadata and what its kind keeps, defaults in place.
 
     `line` is where its document begins in `source`; 0 for one that came from a datastore.
     """
@@ -63,6 +66,23 @@ class Draft(NamedTuple):
     problems: Problems
 
 
+class Written(NamedTuple):
+    """A resource that is about to be stored, beside what is there then: its older self, and others by kind."""
+
+    resource: Resource
+    old: Resource | None
+    others: Mapping[str, Sequence[Resource]]
+
+
+class Misfit(NamedTuple):
+    """Why a resource does not fit to what is stored, with the code and the path of a problem."""
+
+    code: str
+    path: str
+    message: str
+    remedy: str
+
+
 class Column(NamedTuple):
     """A column of a table: its heading, and the cell for a resource."""
 
@@ -76,8 +96,14 @@ class Kind:
 
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
-    in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
+    in place that depend on others, `laws` say to API servers what it checks; their `self` is the document.
+    `check_name` says what is wrong with a name; `is_name_computed`: the specification determines it, and `complete`
+    puts it in place. `lower` None: nothing of it is enforced on this host. `is_staged`: it says what would be enforced,
+    so that people are told that it is not. `read_only`: why people cannot write it. `check_written` says what a
+    document alone cannot, from those of the kinds that it `looks_at`.
+
+    `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
+    say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
     """
 
     name: str
@@ -86,6 +112,7 @@ class Kind:
     aliases: tuple[str, ...]
     short_names: tuple[str, ...] = ()
     fields: Fields
+    top: Fields = field(default_factory=dict)
     status: Fields | None = None
     complete: Callable[[Draft], None] = lambda draft: None
     laws: tuple[Law, ...] = ()
@@ -94,10 +121,16 @@ class Kind:
     wide: tuple[Column, ...]
     extra: tuple[Column, ...] = ()
     check_name: Callable[[str], str | None] = lambda name: None
+    check_written: Callable[[Written], Iterable[Misfit]] = lambda written: ()
+    looks_at: tuple[str, ...] = ()
     is_namespaced: bool = False
+    is_staged: bool = False
     api_version: str = API_VERSION
     document_kind: str = ""
     read_only: str = ""
+    is_name_computed: bool = False
+    keeps_status: bool = False
+    is_open: bool = False
 
     @property
     def word(self) -> str:
@@ -126,12 +159,38 @@ def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
             return missing
         if isinstance(value, list):
             return ",".join(map(str, value))
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
     return cell
 
 
+def cut(cell: Callable[[Resource], str]) -> Callable[[Resource], str]:
+    """The cell, of which a table shows 80 characters at most."""
+
+    def shortened(resource: Resource) -> str:
+        text = cell(resource)
+        return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 3]}..."
+
+    return shortened
+
+
+def spec_law(rule: str, message: str) -> Law:
+    """A law of the specification, which the rule calls `spec`."""
+    whole = re.sub(r"\bspec\.", "self.spec.", rule)
+    return Law(f"!has(self.spec) || ({whole})", message)
+
+
+def check_default_name(name: str) -> str | None:
+    """What is wrong with the name of a kind of which there is one object."""
+    return None if name == "default" else _ONE_OBJECT
+
+
+_ONE_OBJECT = 'there is one object of this kind, and its name is "default"'
+DEFAULT_NAME_LAW = Law("self.metadata.name == 'default'", _ONE_OBJECT)
+"""The same for API servers."""
+MAX_CELL = 80
 NAME = Column("NAME", lambda resource: resource.name)
+NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
 
 
 def order_cell(resource: Resource) -> str:

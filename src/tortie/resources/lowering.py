@@ -7,22 +7,31 @@ Source: reference selectors.md section 10, dataplane-policy.md B.1 to B.3, resou
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from tortie.model.address import Net, parse_net
-from tortie.model.expression import Has, In, Not
+from tortie.model.expression import Compare, Has, In, Not, Operator
 from tortie.model.ipset import NamedPortSet, SelectorSet, ServiceSet
 from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.names import NAMESPACE_LABEL as NAMESPACE_LABEL
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Side
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, conjunction, parse_selector, selector_of
 from tortie.resources.rules import is_named, protocol_number
 from tortie.resources.shapes import EntityShape, IcmpShape, RuleShape, ServiceAccountsShape
+from tortie.resources.values import SUBDOMAIN
 
-NAMESPACE_LABEL = "projectcalico.org/namespace"
 SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
 NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX = "pcns.", "pcsa."
 HTTP_REFUSED = "http matches need a layer-7 proxy; no packet dataplane enforces them"
 _ACTIONS = {action.value: action for action in Action}
+
+
+class Place(NamedTuple):
+    """Where a rule stands: the direction of its list, and the namespace of its policy, empty if it has none."""
+
+    direction: Direction
+    namespace: str = ""
 
 
 class Meaningless(ValueError):
@@ -46,12 +55,37 @@ def policy_selector(selector: str, namespace_selector: str, service_account_sele
 
 
 @lru_cache(maxsize=4096)
-def _entity_selector(
-    selector: str, not_selector: str, namespace_selector: str, accounts: ServiceAccountsShape | None
-) -> Selector | None:
-    """The positive selector of one side of a rule of a global policy or profile; None where there is none.
+def in_namespace(namespace: str) -> Selector:
+    """What is in that namespace.
 
-    A negative selector beside a positive one is folded into it; alone, it is no part of this.
+    Raises: Meaningless.
+    """
+    if not SUBDOMAIN.match(namespace):
+        raise Meaningless(f"{namespace!r} is no namespace")
+    return selector_of(Compare(NAMESPACE_LABEL, Operator.EQUAL, namespace))
+
+
+@lru_cache(maxsize=4096)
+def namespaced_selector(namespace: str, selector: str, service_account_selector: str) -> Selector:
+    """What a policy of that namespace applies to: never anything outside of it, so no host endpoint either.
+
+    Raises: InvalidSelector, Meaningless.
+    """
+    inside = in_namespace(namespace)
+    found = conjunction(parse_selector(selector), inside) if selector else inside
+    if service_account_selector:
+        found = conjunction(found, parse_selector(service_account_selector).prefixed(SERVICE_ACCOUNT_PREFIX))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _entity_selector(
+    selector: str, not_selector: str, namespace_selector: str, accounts: ServiceAccountsShape | None, namespace: str
+) -> Selector | None:
+    """The positive selector of one side of a rule; None where there is none.
+
+    `namespace`: that of the policy, in which the side is sought if it does not name others; empty for global policy and
+    profiles. A negative selector beside a positive one is folded into it; alone, it is no part of this.
     """
     main: list[Selector] = []
     if accounts is not None:
@@ -68,6 +102,8 @@ def _entity_selector(
         prefixed = parse_selector(namespace_selector).prefixed(NAMESPACE_PREFIX)
         is_namespaced = Has(NAMESPACE_LABEL)
         main.insert(0, prefixed.replaced(everything=is_namespaced, everywhere_global=Not(is_namespaced)))
+    elif namespace and (main or not_selector):
+        main.insert(0, in_namespace(namespace))
     if not main:
         return None
     positive = conjunction(*main)
@@ -129,9 +165,7 @@ def _port_match(
     return PortMatch(side, ranges, tuple(named), is_negated)
 
 
-def _lower_entity(
-    entity: EntityShape, side: Side, direction: Direction, protocol: int | None, out: list[Match]
-) -> None:
+def _lower_entity(entity: EntityShape, side: Side, place: Place, protocol: int | None, out: list[Match]) -> None:
     """Append the matches of one side: cheap ones first, as drivers without a better plan test them in this order."""
     if entity.nets:
         out.append(_net_match(side, entity.nets, False))
@@ -140,16 +174,13 @@ def _lower_entity(
         if any(net.length == 0 for net in match.nets):
             raise Meaningless("a catch-all net in notNets")
         out.append(match)
-    positive: Selector | None = None
-    if entity.selector or entity.namespace_selector or entity.service_accounts is not None:
-        positive = _entity_selector(
-            entity.selector, entity.not_selector, entity.namespace_selector, entity.service_accounts
-        )
+    positive = _positive_selector(entity, place.namespace)
     if entity.services is not None:
-        if not entity.services.name or not entity.services.namespace:
+        namespace = entity.services.namespace or place.namespace
+        if not entity.services.name or not namespace:
             raise Meaningless("services without a name or a namespace")
-        with_ports = side is Side.DESTINATION and direction is Direction.EGRESS
-        out.append(SetMatch(side, ServiceSet(entity.services.namespace, entity.services.name, with_ports)))
+        with_ports = side is Side.DESTINATION and place.direction is Direction.EGRESS
+        out.append(SetMatch(side, ServiceSet(namespace, entity.services.name, with_ports)))
     is_folded = bool(entity.ports) and all(map(is_named, entity.ports))
     if positive is not None and not is_folded:
         out.append(SetMatch(side, SelectorSet(positive)))
@@ -160,6 +191,15 @@ def _lower_entity(
         out.append(_port_match(side, entity.ports, False, protocol, ports_of))
     if entity.not_ports:
         out.append(_port_match(side, entity.not_ports, True, protocol, ports_of))
+
+
+def _positive_selector(entity: EntityShape, namespace: str) -> Selector | None:
+    is_negative_scoped = bool(namespace and entity.not_selector)
+    if entity.selector or entity.namespace_selector or entity.service_accounts is not None or is_negative_scoped:
+        return _entity_selector(
+            entity.selector, entity.not_selector, entity.namespace_selector, entity.service_accounts, namespace
+        )
+    return None
 
 
 @lru_cache(maxsize=1024)
@@ -189,7 +229,7 @@ def _net_version(rule: RuleShape) -> int | None:
     return versions.pop() if versions else None
 
 
-def lower_rule(rule: RuleShape, direction: Direction) -> Rule:
+def lower_rule(rule: RuleShape, place: Place) -> Rule:
     """The rule as the model has it.
 
     Raises: Meaningless, InvalidSelector, InvalidAddress.
@@ -226,12 +266,13 @@ def lower_rule(rule: RuleShape, direction: Direction) -> Rule:
         if icmp is not None:
             out.append(icmp)
     if source is not _NOTHING:
-        _lower_entity(source, Side.SOURCE, direction, protocol, out)
+        _lower_entity(source, Side.SOURCE, place, protocol, out)
     if destination is not _NOTHING:
-        _lower_entity(destination, Side.DESTINATION, direction, protocol, out)
+        _lower_entity(destination, Side.DESTINATION, place, protocol, out)
     return Rule(_ACTIONS[rule.action], tuple(out))
 
 
-def lower_rules(rules: Sequence[RuleShape], direction: Direction) -> tuple[Rule, ...]:
-    """All rules of one direction."""
-    return tuple([lower_rule(rule, direction) for rule in rules])
+def lower_rules(rules: Sequence[RuleShape], direction: Direction, namespace: str = "") -> tuple[Rule, ...]:
+    """All rules of one direction; `namespace`: that of their policy, empty for global policy and profiles."""
+    place = Place(direction, namespace)
+    return tuple([lower_rule(rule, place) for rule in rules])

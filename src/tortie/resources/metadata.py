@@ -22,7 +22,7 @@ from tortie.resources.fields import (
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import SUBDOMAIN, enum, integer, optional_text, pattern, text
+from tortie.resources.values import SUBDOMAIN, enum, integer, name, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -30,7 +30,8 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z")
 
 
-def _is_qualified(key: str) -> bool:
+def is_qualified(key: str) -> bool:
+    """Whether a label can have that key."""
     prefix, slash, name = key.rpartition("/")
     if slash and not (0 < len(prefix) <= 253 and SUBDOMAIN.match(prefix)):
         return False
@@ -39,20 +40,22 @@ def _is_qualified(key: str) -> bool:
 
 def check_label_key(key: Scalar, path: str, problems: Problems) -> None:
     """Note a key that is no label's."""
-    if not _is_qualified(key.text):
+    if not is_qualified(key.text):
         expected = "an optional lower-case DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
         problems.add("TT1113", key, path, "invalid label key", found=f'"{shorten(key.text)}"', expected=expected)
 
 
 def check_annotation_key(key: Scalar, path: str, problems: Problems) -> None:
     """Note a key that is no annotation's; upper-case domains are fine here."""
-    if not _is_qualified(key.text.lower()):
+    if not is_qualified(key.text.lower()):
         expected = "an optional DNS prefix and /, then up to 63 of a-z, A-Z, 0-9, -, _, ."
         problems.add("TT1114", key, path, "invalid annotation key", found=f'"{shorten(key.text)}"', expected=expected)
 
 
 _LABEL = "up to 63 of a-z, A-Z, 0-9, -, _, . that begin and end with a letter or digit, or nothing"
-labels = map_of(check_label_key, pattern("TT1113", _LABEL_VALUE, _LABEL), null="")
+label_value = pattern("TT1113", _LABEL_VALUE, _LABEL)
+"""Decoder of the value of a label."""
+labels = map_of(check_label_key, label_value, null="")
 _annotations = map_of(check_annotation_key, text, null="")
 
 
@@ -68,14 +71,15 @@ def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
     return result
 
 
-_time = pattern("TT1116", _TIME, "a time as in RFC 3339")
+time = pattern("TT1116", _TIME, "a time as in RFC 3339")
+"""Decoder of a time."""
 _any = Decoder(lambda node, path, problems: ABSENT, {})
 _anything: Fields = {
     # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
     "uid": Field(optional_text),
     "generation": Field(integer(0)),
-    "creationTimestamp": Field(_time),
-    "deletionTimestamp": Field(_time),
+    "creationTimestamp": Field(time),
+    "deletionTimestamp": Field(time),
     "deletionGracePeriodSeconds": Field(integer()),
     "generateName": Field(optional_text),
     "ownerReferences": Field(_any),
@@ -86,7 +90,7 @@ _anything: Fields = {
 _decode = object_of(
     {
         "name": Field(pattern("TT1112", lambda value: True, "text", may_be_empty=True)),
-        "namespace": Field(optional_text),
+        "namespace": Field(name),
         "labels": Field(labels),
         "annotations": Field(annotations),
         "resourceVersion": Field(optional_text),
@@ -102,7 +106,7 @@ condition = object_of(
         "reason": Field(optional_text, "Why, as one word."),
         "message": Field(optional_text, "Why, for people."),
         "observedGeneration": Field(integer(0), "The generation of the object that this was said of."),
-        "lastTransitionTime": Field(_time, "When `status` changed last."),
+        "lastTransitionTime": Field(time, "When `status` changed last."),
     }
 )
 """One of `status.conditions`. Source: Kubernetes API conventions, "typical status properties"."""
@@ -126,19 +130,19 @@ def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str
 
 def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> None:
     path = "metadata.name"
-    name = metadata.get("name")
-    if not isinstance(name, str):
-        if isinstance(node, Mapping) and not problems.concern(path):
+    given = metadata.get("name")
+    if not isinstance(given, str):
+        if isinstance(node, Mapping) and not problems.concern(path) and not kind.is_name_computed:
             require(node, path, problems)
         return
     at = node.get("name") if isinstance(node, Mapping) else None
     where = at or node
-    found = f'"{shorten(name)}"'
-    if len(name) > 253:
-        message = f"name is too long by {len(name) - 253} bytes"
+    found = f'"{shorten(given)}"'
+    if len(given) > 253:
+        message = f"name is too long by {len(given) - 253} bytes"
         problems.add("TT1112", where, path, message, found=found, expected="at most 253 characters")
-    elif SUBDOMAIN.match(name) is None:
+    elif SUBDOMAIN.match(given) is None:
         message = "name must consist of lower case alphanumeric characters, '-' or '.'"
         problems.add("TT1112", where, path, message, found=found, expected="for example web-1")
-    elif reason := kind.check_name(name):
+    elif reason := kind.check_name(given):
         problems.add("TT1112", where, path, reason, found=found)

@@ -1,10 +1,8 @@
-"""Reading a rule: its fields, and what must hold between them.
+"""Reading a rule, and what must hold between its fields. The fields themselves are in `rulefields.py`.
 
 Source: reference resources.md sections 5 and 6.
 """
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tortie.model.address import parse_net
@@ -12,143 +10,32 @@ from tortie.model.names import ICMP, ICMPV6, PORTED, TCP, Direction
 from tortie.resources.fields import (
     BAD,
     Decoder,
-    Field,
     Json,
     Missing,
     Scope,
     decoder,
-    describe,
     list_of,
-    object_of,
     object_schema,
     read_object,
 )
-from tortie.resources.metadata import annotations
 from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
-from tortie.resources.values import (
-    PROTOCOLS,
-    enum,
-    integer,
-    name,
-    net,
-    net_identity,
-    pattern,
-    port,
-    protocol,
-    selector,
-    text,
-)
+from tortie.resources.rulefields import RuleContext, rule_fields, rule_laws
+from tortie.resources.values import PROTOCOLS
 
 if TYPE_CHECKING:  # only who reads text needs it
     from tortie.resources.shapes import EntityShape, RuleShape
 
-MAX_RULES, MAX_PORTS, MAX_NETS, MAX_HTTP = 1024, 50, 256, 20
-GLOBAL_ONLY = "global() can only be used in an EntityRule namespaceSelector"
-_GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]{0,1023}\Z")
-_NO_QUOTES = re.compile(r"[^'\"]+\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class RuleContext:
-    """Where a rule stands: `services` and `http` have places where they may not be. Profiles have no such rules."""
-
-    direction: Direction
-    is_profile: bool = False
-
-
-@decoder(**selector().schema)
-def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
-    value = selector()(node, path, problems)
-    if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
-        message = "global() cannot be combined with other selectors"
-        problems.add("TT1202", node, path, message, found=describe(node), remedy="write global() alone")
-        return BAD
-    return value
-
-
-_nets = list_of(net(strict=True, may_be_address=False), limit=MAX_NETS, identity=net_identity)
-_ports = list_of(port, limit=MAX_PORTS)
-_entity = object_of(
-    {
-        "nets": Field(_nets),
-        "notNets": Field(_nets),
-        "selector": Field(selector(is_global_refused=True)),
-        "notSelector": Field(selector()),
-        "namespaceSelector": Field(_namespace_selector),
-        "serviceAccounts": Field(
-            object_of(
-                {
-                    "names": Field(
-                        list_of(
-                            pattern("TT1112", _NO_QUOTES, "the name of a service account"),
-                            identity=lambda value: value,
-                        )
-                    ),
-                    "selector": Field(selector(limit=None)),
-                }
-            )
-        ),
-        "services": Field(object_of({"name": Field(name), "namespace": Field(name)})),
-        "ports": Field(_ports),
-        "notPorts": Field(_ports),
-    }
-)
-
-
-def _check_icmp(scope: Scope, value: dict[str, Json]) -> None:
-    if scope.has("code") and not scope.has("type"):
-        scope.report("TT1312", ("code",), "ICMP code specified without an ICMP type", remedy="add type")
-
-
-def _check_path(scope: Scope, value: dict[str, Json]) -> None:
-    if scope.has("exact") == scope.has("prefix"):
-        scope.report("TT1314", (), "a path is exactly one of exact and prefix", remedy="write one of them")
-
-
-_icmp = object_of({"type": Field(integer(0, 254)), "code": Field(integer(0, 255))}, _check_icmp)
-_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
-
-
-@decoder(type="integer", enum=[4, 6])
-def _ip_version(node: Node, path: str, problems: Problems) -> Json | Missing:
-    value = integer()(node, path, problems)
-    if isinstance(value, int) and value not in (4, 6):
-        problems.add("TT1104", node, path, "unknown IP version", found=describe(node), expected="4 or 6")
-        return BAD
-    return value
-
-
-_FIELDS = {
-    "action": Field(enum("Allow", "Deny", "Log", "Pass"), is_required=True),
-    "ipVersion": Field(_ip_version),
-    "protocol": Field(protocol),
-    "notProtocol": Field(protocol),
-    "icmp": Field(_icmp),
-    "notICMP": Field(_icmp),
-    "source": Field(_entity),
-    "destination": Field(_entity),
-    "http": Field(
-        object_of(
-            {
-                "methods": Field(list_of(text, limit=MAX_HTTP, identity=lambda value: value)),
-                "paths": Field(
-                    list_of(object_of({"exact": Field(_path), "prefix": Field(_path)}, _check_path), limit=MAX_HTTP)
-                ),
-            }
-        )
-    ),
-    "metadata": Field(object_of({"annotations": Field(annotations)})),
-}
+MAX_RULES = 1024
 
 
 def rules_of(context: RuleContext) -> Decoder:
     """Decoder of the list of rules of one direction."""
+    fields = rule_fields(context)
 
-    @decoder(**object_schema(_FIELDS))
+    @decoder(**object_schema(fields, rule_laws(context)))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        rule = read_object(node, path, problems, _FIELDS)
+        rule = read_object(node, path, problems, fields)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):
             return BAD
         import msgspec
@@ -285,7 +172,7 @@ class _RuleCheck:
                 scope.report("TT1315", where, message, remedy="write two rules")
         if not services.name and not scope.concern(*where, "name"):
             scope.report("TT1315", where, "services must specify a service name", remedy="add name")
-        if not services.namespace and not scope.concern(*where, "namespace"):
+        if not (services.namespace or self._context.is_namespaced or scope.concern(*where, "namespace")):
             scope.report("TT1315", where, "must specify a namespace", remedy="add namespace to services")
         if self._context.is_profile:
             return

@@ -1,4 +1,4 @@
-"""The value types of the API: one decoder, or maker of a decoder, for each.
+"""The value types of the API: one decoder, or maker of a decoder, for each. Addresses are in `addresses.py`.
 
 Source: reference resources.md section 2.
 """
@@ -6,13 +6,19 @@ Source: reference resources.md section 2.
 import re
 from collections.abc import Callable
 
-from tortie.model.address import InvalidAddress, parse_address, parse_net
 from tortie.model.names import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, decoder, describe, refuse_type, suggest
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten
 
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}
+# Source: RFC 2474, RFC 2597, RFC 3246.
+DSCP = {
+    "DF": 0,
+    "EF": 46,
+    **{f"AF{group}{drop}": 8 * group + 2 * drop for group in (1, 2, 3, 4) for drop in (1, 2, 3)},
+    **{f"CS{group}": 8 * group for group in range(7)},
+}
 MAX_SELECTOR = 1024
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
@@ -24,7 +30,7 @@ _DURATION = re.compile(r"-?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+
 _DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 AUTO = "Auto"
-_PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
+PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
 INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 
 
@@ -41,6 +47,19 @@ def text(node: Node, path: str, problems: Problems) -> Json | Missing:
 def optional_text(node: Node, path: str, problems: Problems) -> Json | Missing:
     """Any text; empty text counts as absent."""
     return text(node, path, problems) or ABSENT
+
+
+def or_empty(inner: Decoder) -> Decoder:
+    """The decoder, to which empty text counts as absent."""
+    schema = dict(inner.schema)
+    if "pattern" in schema:
+        schema["pattern"] = f"{str(schema['pattern']).removesuffix('$')}?$"  # every one is of the form ^(?:...)$
+
+    @decoder(**schema)
+    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
+        return ABSENT if isinstance(node, Scalar) and node.value == "" else inner(node, path, problems)
+
+    return decode
 
 
 def pattern(
@@ -72,8 +91,8 @@ def pattern(
             problems.add(code, node, path, "too long", found=f"{len(value)} characters", expected=f"at most {limit}")
             return BAD
         if not matches(value):
-            if _PLACEHOLDER.match(value):
-                return _refuse_placeholder(node, path, problems, value, expected)
+            if PLACEHOLDER.match(value):
+                return refuse_placeholder(node, path, problems, value, expected)
             problems.add(code, node, path, "invalid value", found=describe(node), expected=expected)
             return BAD
         return value
@@ -81,7 +100,8 @@ def pattern(
     return decode
 
 
-def _refuse_placeholder(node: Node, path: str, problems: Problems, value: str, expected: str) -> Missing:
+def refuse_placeholder(node: Node, path: str, problems: Problems, value: str, expected: str) -> Missing:
+    """BAD, with the problem that a document's template was not filled in."""
     problems.add(
         "TT1109",
         node,
@@ -181,6 +201,14 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
 
 
 @decoder(**INT_OR_STRING)
+def dscp(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A value of the Differentiated Services field: 0 to 63, or its name in any letter case."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return enum(*DSCP, ignore_case=True)(node, path, problems)
+    return integer(0, 63)(node, path, problems)
+
+
+@decoder(**INT_OR_STRING)
 def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A protocol name in its exact case, or a number from 1 to 255, also as text."""
     expected = f"{', '.join(PROTOCOLS)}, or 1 to 255"
@@ -236,59 +264,11 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     return first if first == last else f"{first}:{last}"
 
 
-@decoder(type="string", maxLength=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+@decoder(type="string", maxLength=15, pattern=r"^(?:[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
 def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """The name of a port."""
     expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"
     return pattern("TT1107", _PORT_NAME, expected)(node, path, problems)
-
-
-def net(*, strict: bool, may_be_address: bool) -> Decoder:
-    """Decoder of a network: strict ones have no host bits set; a bare address may be one or not."""
-    expected = "address/length" + (" or an address" if may_be_address else "")
-
-    @decoder(type="string")
-    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        value = text(node, path, problems)
-        if not isinstance(value, str):
-            return value
-        try:
-            parsed = parse_net(value, strict=strict)
-        except InvalidAddress as error:
-            if _PLACEHOLDER.match(value):
-                return _refuse_placeholder(node, path, problems, value, expected)
-            problems.add("TT1106", node, path, f"invalid CIDR: {shorten(str(error), 120)}", expected=expected)
-            return BAD
-        if "/" not in value and not may_be_address:
-            remedy = f"write {shorten(value)}/{parsed.length}"
-            problems.add("TT1106", node, path, "invalid CIDR", found=describe(node), expected=expected, remedy=remedy)
-            return BAD
-        return value
-
-    return decode
-
-
-@decoder(type="string")
-def address(node: Node, path: str, problems: Problems) -> Json | Missing:
-    """An address without a mask."""
-    value = text(node, path, problems)
-    if not isinstance(value, str):
-        return value
-    expected = "an IP address without a mask"
-    try:
-        parse_address(value)
-    except InvalidAddress:
-        if _PLACEHOLDER.match(value):
-            expected = "the address of the node's interface"
-            return _refuse_placeholder(node, path, problems, value, expected)
-        problems.add("TT1106", node, path, "invalid IP address", found=describe(node), expected=expected)
-        return BAD
-    return value
-
-
-def net_identity(value: Json) -> object:
-    """What makes two spellings of a network (or address) the same."""
-    return parse_net(str(value), strict=False)
 
 
 def selector(*, limit: int | None = MAX_SELECTOR, is_global_refused: bool = False) -> Decoder:

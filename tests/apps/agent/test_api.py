@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, tier
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, staged, tier
 from apps.fake_agent import StillInterfaces, StillTimeouts
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
@@ -290,6 +290,18 @@ def test_a_forward_half_that_is_not_enforced_is_noted(tmp_path: Path) -> None:
         (note,) = (await asyncio.to_thread(world.target.status))["notes"]
         assert "forwarded traffic is not policed" in note
         assert "GlobalNetworkPolicy(ssh-only)" in note
+
+    in_world(tmp_path, test)
+
+
+def test_staged_policies_are_noted_as_not_enforced(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        await world.apply(f"{staged('StagedGlobalNetworkPolicy')}\n---\n{staged('StagedNetworkPolicy')}")
+        status = await asyncio.to_thread(world.target.status)
+        names = "StagedGlobalNetworkPolicy(later), StagedNetworkPolicy(shop/later)"
+        assert status["notes"] == [f"staged, not enforced: {names}"]
+        assert status["enforced"]["invalid"] == {}
 
     in_world(tmp_path, test)
 

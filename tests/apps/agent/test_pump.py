@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import pytest
 
-from apps.documents import ENDPOINT, PAIR, PRE_DNAT, network_set
+from apps.documents import ENDPOINT, KUBERNETES, PAIR, PRE_DNAT, network_set, staged
 from apps.reference_driver import ReferenceDriver
 from tortie.apps import service
+from tortie.apps.absorb import absorb
 from tortie.apps.agent import pump as module
 from tortie.apps.agent.outcome import Outcome
 from tortie.apps.agent.pump import Pump
@@ -18,6 +19,7 @@ from tortie.calc import Engine
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
+from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Batch, Delete, Entry, Gone, Key, Put, Unavailable
 
@@ -281,6 +283,29 @@ def test_a_kind_that_the_agent_does_not_know_is_told_of() -> None:
         await until(lambda: Key("Gadget", "", "g") in world.pump.invalid)
 
     in_world(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_agent_knows_every_kind(kind: str) -> None:
+    assert absorb(Engine("node2"), Key(kind, "ns" if KINDS[kind].is_namespaced else "", "x"), None) is None
+
+
+def test_what_is_staged_or_about_pods_changes_nothing_of_what_is_enforced_and_is_told_of() -> None:
+    kinds = [name for name, kind in KINDS.items() if kind.is_staged]
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        before = dict(world.driver.enforced)
+        outcome = await world.apply("\n---\n".join([KUBERNETES, *map(staged, kinds)]))
+        assert (outcome.failed, outcome.refused, world.pump.invalid) == ({}, {}, {})
+        assert world.driver.enforced == before
+        assert [key.kind for key in world.pump.staged()] == sorted(kinds)
+        (told,) = world.pump.engine.policy_statuses()
+        assert str(told.policy) == "KubernetesClusterNetworkPolicy(guard)"
+        assert told.problem.startswith("egress[0] cannot be converted and denies everything")
+
+    in_world(test)
+    assert len(kinds) == 3
 
 
 def test_interfaces_that_come_and_go_are_followed() -> None:

@@ -9,6 +9,7 @@
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
     POST   /v1/select                       what {selector} matches, and why not the others
+    POST   /v1/config                       a ConfigQuery
 
 Writes wait for enforcement unless `wait=0`; `established=recheck` or `kill` then has the new policy asked about
 connections that exist, or all of them forgotten. Every failure is an `ErrorAnswer`. Documents are judged here, by the
@@ -30,12 +31,14 @@ from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
-from tortie.apps.answers import GetAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.answers import ConfigAnswer, GetAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
+from tortie.apps.told import settings_told
 from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
@@ -144,7 +147,8 @@ class Api:
         query = asking.trace_query(await asking.json_object(request))
         if query["files"]:
             entries, _ = await self._store.list()
-            desired = imagine(self._status.settings.node, entries, list(self._pump.interfaces.values()), query)
+            told = settings_told(self._status.levels)
+            desired = imagine(self._status.settings.node, entries, list(self._pump.interfaces.values()), query, told)
             answer, _ = trace(desired, query)
             return {**answer, "installed_note": "the documents of -f are not installed"}
         interface = query["interface"]
@@ -158,6 +162,16 @@ class Api:
             return {**answer, "installed_note": note}
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
         return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
+
+    async def config(self, request: web.Request) -> ConfigAnswer:
+        """Where parameters get their values from."""
+        query = asking.config_query(await asking.json_object(request))
+        mine = self._status.settings.node
+        node = query["node"] or mine
+        if node == mine:
+            return await explain(self._store, query, node, self._status.levels)
+        note = f"this is the agent of node {mine}: environment and file of {node} are not known here"
+        return await explain(self._store, query, node, (), [note])
 
 
 def application(api: Api, admission: Admission) -> web.Application:
@@ -204,6 +218,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
         ("POST", "/v1/select", api.select),
+        ("POST", "/v1/config", api.config),
     ):
         app.router.add_route(method, path, _answering(cast(Route, call)))
     return app

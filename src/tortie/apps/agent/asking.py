@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from tortie.apps.answers import SourceText, TraceQuery
+from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
 from tortie.apps.failure import Code, Failure
 from tortie.dataplane.driver import Established
 
@@ -85,6 +85,19 @@ def trace_query(found: dict[str, object]) -> TraceQuery:
             }
         case _:
             raise Failure(Code.USAGE, "expected source, destination, protocol, interface and direction, all text")
+
+
+def config_query(found: dict[str, object]) -> ConfigQuery:
+    """Which parameters a JSON object asks for."""
+    words, everything, node = found.get("parameters", []), found.get("everything", False), found.get("node")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise Failure(Code.USAGE, "parameters: expected a list of names")
+    if not isinstance(everything, bool):
+        raise Failure(Code.USAGE, "everything: expected true or false")
+    if node is not None and not isinstance(node, str):
+        raise Failure(Code.USAGE, "node: expected a name")
+    files = _source_texts(found.get("files") or [])
+    return {"parameters": words, "everything": everything, "node": node, "files": files}
 
 
 def number(request: web.Request, name: str, default: int) -> int:

@@ -27,9 +27,11 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.failure import Code, Failure
+from tortie.apps.told import remarks, settings_told
 from tortie.calc import Engine
 from tortie.dataplane.driver import Driver
 from tortie.kernel.netns import inode
+from tortie.resources.felix.levels import Level
 from tortie.store.protocol import Store, StoreError
 from tortie.store.sqlite import SqliteStore
 
@@ -40,10 +42,19 @@ FIRST_VIEW_S = 5.0
 
 
 def run(
-    settings: AgentSettings, open_driver: Callable[[], Driver], interfaces: InterfaceSource, timeouts: TimeoutSource
+    settings: AgentSettings,
+    levels: Sequence[Level],
+    open_driver: Callable[[], Driver],
+    interfaces: InterfaceSource,
+    timeouts: TimeoutSource,
 ) -> None:
-    """Enforce until SIGTERM or SIGINT. Raises: Failure, StoreError, KernelError."""
+    """Enforce until SIGTERM or SIGINT; `levels` are what was told beside documents.
+
+    Raises: Failure, StoreError, KernelError.
+    """
     start_logging()
+    for remark in remarks(levels):
+        log.warning("%s", remark)
     if not settings.datastore.exists():
         log.warning("%s does not exist: starting with an empty datastore", settings.datastore)
     _allow_many_files()
@@ -51,8 +62,9 @@ def run(
         claims.enter_context(claim_namespace(inode()))
         store = SqliteStore.open(settings.datastore)
         # Only now: a driver may touch what another agent of this namespace uses.
-        pump = Pump(store, Engine(settings.node), open_driver(), interfaces, timeouts)
-        asyncio.run(_until_told(settings, store, pump))
+        engine = Engine(settings.node, settings_told(levels))
+        pump = Pump(store, engine, open_driver(), interfaces, timeouts)
+        asyncio.run(_until_told(Status(settings, pump, levels), store, pump))
     log.info("stopped; what is enforced stays enforced")
 
 
@@ -62,15 +74,15 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _until_told(settings: AgentSettings, store: Store, pump: Pump) -> None:
+async def _until_told(status: Status, store: Store, pump: Pump) -> None:
     """Serve until a signal asks to stop; then let go of everything but the enforcement."""
     try:
-        await _refuse_empty_store(settings, store, pump.driver)
+        await _refuse_empty_store(status.settings, store, pump.driver)
     except BaseException:
         await store.close()
         raise
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(_serve(settings, store, pump), name="serve")
+    serving = asyncio.create_task(_serve(status, store, pump), name="serve")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
     try:
@@ -97,7 +109,8 @@ async def _refuse_empty_store(settings: AgentSettings, store: Store, driver: Dri
         )
 
 
-async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:
+async def _serve(status: Status, store: Store, pump: Pump) -> None:
+    settings = status.settings
     started = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pump.run(), name="pump")
@@ -113,7 +126,7 @@ async def _serve(settings: AgentSettings, store: Store, pump: Pump) -> None:
                 outcome.revision,
                 (time.monotonic() - started) * 1e3,
             )
-        async with _answering(settings, store, pump):
+        async with _answering(status, store, pump):
             await _initialise(store)
             notify("READY=1", f"STATUS=enforcing for node {settings.node}")
             await asyncio.Event().wait()
@@ -127,11 +140,11 @@ async def _initialise(store: Store) -> None:
 
 
 @asynccontextmanager
-async def _answering(settings: AgentSettings, store: Store, pump: Pump) -> AsyncIterator[None]:
+async def _answering(status: Status, store: Store, pump: Pump) -> AsyncIterator[None]:
     """While this lasts, the API answers on the socket and direct writers can find it."""
     # In a thread, so that changes of policy do not wait for the import.
     web = await asyncio.to_thread(importlib.import_module, "tortie.apps.agent.web")
-    status = Status(settings, pump)
+    settings = status.settings
     with (
         unix_listener(settings.socket) as listener,
         beacon(settings.datastore, socket=settings.socket, node=settings.node),

@@ -27,6 +27,7 @@ from tortie.calc.engine import Engine
 from tortie.dataplane.driver import ApplyReport, Driver
 from tortie.kernel.errors import KernelError
 from tortie.model.endpoint import Interface
+from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Batch, Entry, Gone, Key, Store, Unavailable
 
 log = logging.getLogger("tortie.agent")
@@ -174,6 +175,10 @@ class Pump:
             latest = self.outcomes.latest
             if latest.revision != self.revision:
                 self.outcomes.publish(Outcome(revision=self.revision, refused=latest.refused, failed=latest.failed))
+
+    def staged(self) -> list[Key]:
+        """The documents that say what would be enforced, and of which nothing is."""
+        return sorted(key for key in self._known if key.kind in KINDS and KINDS[key.kind].is_staged)
 
     def _take_in(self) -> None:
         inbox, self._inbox = self._inbox, []

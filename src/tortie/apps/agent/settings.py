@@ -1,4 +1,7 @@
-"""What an agent is told: flags and environment first, then the file, then the defaults."""
+"""What an agent is told of itself: flags and environment first, then the file, then the defaults.
+
+What it is told of policy's surroundings (parameters that documents hold too) is in `apps/told.py`.
+"""
 
 import difflib
 import os
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tortie.apps.defaults import CONFIG_FILE, DATASTORE, SOCKET
+from tortie.apps.defaults import CONFIG_FILE, DATASTORE, FELIX_CONFIG, SOCKET
 from tortie.apps.failure import Code, Failure
 
 DATAPLANES = ("ebpf",)
@@ -14,12 +17,13 @@ DATAPLANES = ("ebpf",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """Node name, datastore file, API socket and dataplane driver."""
+    """Node name, datastore file, API socket, dataplane driver, and the file of parameters."""
 
     node: str
     datastore: Path = Path(DATASTORE)
     socket: Path = Path(SOCKET)
     dataplane: str = "ebpf"
+    felix_config: Path = Path(FELIX_CONFIG)
 
 
 NAMES = tuple(one.name for one in fields(AgentSettings))
@@ -43,6 +47,7 @@ def load_settings(given: Mapping[str, str | None], config: str | None) -> AgentS
         datastore=Path(values.get("datastore", DATASTORE)).absolute(),
         socket=Path(values.get("socket", SOCKET)).absolute(),
         dataplane=dataplane,
+        felix_config=Path(values.get("felix_config", FELIX_CONFIG)).absolute(),
     )
 
 

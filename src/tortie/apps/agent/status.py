@@ -26,13 +26,14 @@ from tortie.apps.version import VERSION
 from tortie.calc.engine import NO_FORWARD_HALF
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
+from tortie.resources.felix.levels import Level
 
 
 class Status:
-    """Answers about one agent."""
+    """Answers about one agent; `levels` are what it was told beside documents."""
 
-    def __init__(self, settings: AgentSettings, pump: Pump) -> None:
-        self.settings, self._pump = settings, pump
+    def __init__(self, settings: AgentSettings, pump: Pump, levels: Sequence[Level] = ()) -> None:
+        self.settings, self.levels, self._pump = settings, levels, pump
         self._since = time.monotonic()
 
     def enforced(self, outcome: Outcome, *, wanted: int, wait_ms: float = 0.0) -> EnforcedAnswer:
@@ -102,9 +103,9 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-        notes = self._halves()
+        notes = [*self._halves(), *self._staged()]
         desired = self._pump.engine.desired()
-        warnings = overview.missing_profiles(desired)
+        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(desired)]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:
@@ -133,6 +134,11 @@ class Status:
             if found
             else []
         )
+
+    def _staged(self) -> list[str]:
+        """A note about policies that are staged."""
+        found = [str(key) for key in self._pump.staged()]
+        return [f"staged, not enforced: {', '.join(found)}"] if found else []
 
     def _counted(self, notes: list[str]) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         try:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
+    ConfigAnswer,
+    ConfigQuery,
     CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
@@ -91,6 +93,7 @@ class FileTarget:
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
         from tortie.apps import tracing
+        from tortie.apps.told import settings_told, told_here
 
         one = self._the_agent()
         if one is not None:
@@ -101,8 +104,28 @@ class FileTarget:
                 Code.UNREACHABLE, f"no agent answers and {self.path} does not exist; give -f FILE or --datastore PATH"
             )
         stored: tuple[Entry, ...] = tuple(self._on_store(lambda store: store.list())[0]) if exists else ()
-        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query), query)
+        told = settings_told(told_here())
+        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query, told), query)
         return answer
+
+    def config(self, query: ConfigQuery) -> ConfigAnswer:
+        """Where parameters get their values: from the agent that serves this file, else as one started here would."""
+        from tortie.apps.explaining import explain
+        from tortie.apps.told import told_here
+
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).config(query)
+        levels = told_here()
+        note = f"no agent serves {self.path}: environment and file are those of this command"
+        if Path(self.path).exists():
+            return self._on_store(lambda store: explain(store, query, self._node, levels, [note]))
+        if not query["files"]:
+            text = f"no agent answers and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
+        from tortie.store.memory import MemoryStore
+
+        return run_now(explain(MemoryStore(), query, self._node, levels, [note]))
 
     def _on_store(self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, create: bool = False) -> _Answer:
         store = SqliteStore.open(self.path, create=create)

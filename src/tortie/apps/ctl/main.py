@@ -16,6 +16,7 @@ from tortie.apps.failure import Code, Failure
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
     "apply": "Create or change resources from documents.",
+    "config": "Explain where settings get their values from.",
     "counters": "Show how many packets met each rule and reason.",
     "delete": "Remove resources.",
     "get": "Show resources.",

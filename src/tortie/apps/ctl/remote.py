@@ -3,6 +3,8 @@
 from typing import cast
 
 from tortie.apps.answers import (
+    ConfigAnswer,
+    ConfigQuery,
     CountersAnswer,
     EnforcedAnswer,
     GetAnswer,
@@ -61,6 +63,10 @@ class SocketTarget:
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
         return cast(TraceAnswer, request(self.path, "POST", "/v1/trace", query))
+
+    def config(self, query: ConfigQuery) -> ConfigAnswer:
+        """Where parameters get their values from."""
+        return cast(ConfigAnswer, request(self.path, "POST", "/v1/config", query))
 
     def enforced(self, revision: int) -> EnforcedAnswer:
         """What the agent's dataplane made of a revision."""

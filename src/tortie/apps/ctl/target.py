@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tortie.apps.answers import (
+    ConfigAnswer,
+    ConfigQuery,
     CountersAnswer,
     GetAnswer,
     SelectorAnswer,
@@ -47,6 +49,9 @@ class Target(Protocol):
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
+
+    def config(self, query: ConfigQuery) -> ConfigAnswer:
+        """Where parameters get their values from."""
 
 
 @dataclass(frozen=True, slots=True)

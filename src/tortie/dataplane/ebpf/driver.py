@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from tortie.dataplane.driver import (
-    Acceleration,
     ApplyReport,
     ConnectionStatus,
     Established,
@@ -29,15 +28,17 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.hooks import Hooks, Traits
+from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_others, of_sockets
-from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT, ReasonKey, RuleKey
+from tortie.dataplane.ebpf.telling import counts, statuses
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import features
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
@@ -47,14 +48,11 @@ from tortie.model.desired import Delta, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
-from tortie.model.verdict import Reason
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
 FLOWS = "connection table"
 TAKE_OVER = "connections that existed before"
-_NFT_DROPS = (Reason.FRAGMENT, Reason.MALFORMED)
-"""What ends a packet's way in the nft table; every other packet goes on to the egress program, and is counted there."""
 
 
 class EbpfDriver:
@@ -73,7 +71,7 @@ class EbpfDriver:
         self._sets = Sets()
         self._failsafes = Failsafes()
         self._intent = Intent()
-        self._planes: dict[str, InterfacePlane] = {}
+        self._planes = Planes(self._folder, self._traits)
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
         """Interfaces that wait because the nft table of an earlier agent has to stay."""
@@ -151,9 +149,7 @@ class EbpfDriver:
     def _repair_bpffs(self, repaired: list[str]) -> None:
         if not self._folder.renew():
             return
-        for plane in self._planes.values():
-            if plane.hooks is not None:
-                plane.move(self._folder.of(plane.hooks.index))
+        self._planes.renew_pins()
         self._flows.move(self._folder.host)
         repaired.append("bpffs")
 
@@ -181,8 +177,7 @@ class EbpfDriver:
         self._sets.forget_dropped(kept=self._intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
         self._is_first = False
-        for plane in self._planes.values():
-            plane.settle()
+        self._planes.settle()
         if not self._planes:  # nobody is left who would use it
             self._flows.remove()
             self._addresses_are_dirty = True
@@ -244,21 +239,10 @@ class EbpfDriver:
         return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
 
     def _follow_renames(self) -> None:
-        """An interface that has another name keeps its programs, and its counts go on under the new one.
-
-        Names may have gone round: all of them move at once, and who had a name before it was given away lets go.
-        """
-        by_index = {plane.hooks.index: name for name, plane in self._planes.items() if plane.hooks is not None}
-        moved = {}
-        for name in self._intent.dirty & self._intent.newest.keys():
-            old = by_index.get(self._intent.newest[name].interface.index, name)
-            if old != name:
-                moved[name] = old
-        planes = {name: self._planes.pop(old) for name, old in moved.items()}
-        for name in planes.keys() & self._planes.keys():  # its interface is not wanted under any name
-            self._planes.pop(name).release()
-        self._planes |= planes
-        self._intent.rename(moved)
+        newest = self._intent.newest
+        self._intent.rename(
+            self._planes.follow_renames({name: newest[name].interface for name in self._intent.dirty & newest.keys()})
+        )
 
     def _keep_left(self) -> None:
         """Where policy is refused and an earlier agent's programs enforce, they stay; and so does its nft table.
@@ -274,7 +258,7 @@ class EbpfDriver:
             if plane.adopt(self._intent.newest[name].interface.index):
                 left.append(name)
             else:
-                del self._planes[name]
+                self._planes.forget(name)
         self._keeps_table = bool(left) and self._table.is_from_before()
         if not self._keeps_table:
             for name in self._held:
@@ -291,11 +275,7 @@ class EbpfDriver:
                 )
 
     def _plane(self, name: str) -> InterfacePlane:
-        index = self._intent.newest[name].interface.index
-        folder = self._folder.of(index)
-        plane = self._planes.setdefault(name, InterfacePlane(folder, self._traits))
-        plane.place(index, folder)
-        return plane
+        return self._planes.at(self._intent.newest[name].interface)
 
     def _enforce(self, name: str) -> bool:
         """Make one interface so; whether anything changed. Raises: KernelError, Unsupported."""
@@ -303,12 +283,8 @@ class EbpfDriver:
         if state is None:
             if self._intent.is_unknown(name):
                 return False
-            plane = self._planes.pop(name, None)
             self._intent.done(name, None)
-            if plane is None:
-                return False
-            plane.release()
-            return True
+            return self._planes.release(name)
         tracking = self._flows.open(self._tracking)
         plans = {
             direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
@@ -370,46 +346,11 @@ class EbpfDriver:
 
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
-        found = []
-        for name, state in sorted(self._intent.newest.items()):
-            plane = self._planes.get(name)
-            hooks = plane.hooks if plane is not None else None
-            program_id, program = _attached(hooks)
-            found.append(
-                InterfaceStatus(
-                    interface=name,
-                    endpoint=state.endpoint,
-                    acceleration=hooks.acceleration if hooks is not None else Acceleration.NONE,
-                    reason=hooks.reason if hooks is not None else self._failed.get(name, "nothing is enforced"),
-                    program_id=program_id,
-                    program_name=program,
-                    refused=self._intent.refused.get(name, ()),
-                    is_enforced=hooks is not None,
-                    backend=plane.backend if plane is not None else "",
-                )
-            )
-        return found
+        return statuses(self._intent, self._planes, self._failed)
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
-        """Exact totals: from the programs, and from nft where untracked policy decided what leaves."""
-        rules: list[RuleCount] = []
-        reasons: list[ReasonCount] = []
-        for name, plane in sorted(self._planes.items()):
-            for direction in Direction:
-                for what, count in plane.counts(direction).items():
-                    if isinstance(what, Reason):
-                        reasons.append(ReasonCount(name, direction, what, count))
-                    else:
-                        rules.append(RuleCount(name, direction, what, count))
-        for key, count in self._table.counts().items():
-            if key.interface not in self._planes:  # policy of an endpoint that is gone
-                continue
-            match key:
-                case RuleKey(interface=interface, rule=rule):
-                    rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
-                case ReasonKey(interface=interface, reason=reason) if reason in _NFT_DROPS:
-                    reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
-        return rules, reasons
+        """Exact totals."""
+        return counts(self._planes, self._table)
 
     def connections(self) -> ConnectionStatus:
         """The connection table and how full it is."""
@@ -441,22 +382,11 @@ class EbpfDriver:
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours in this network namespace; names of what was removed."""
         removed = []
-        for name, plane in self._planes.items():
-            plane.release()
+        for name in tuple(self._planes):
+            self._planes.release(name)
             removed.append(f"programs of {name}")
-        self._planes.clear()
         if self._table.remove():
             removed.append(TABLE)
         self._flows.remove()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed
-
-
-def _attached(hooks: Hooks | None) -> tuple[int | None, str | None]:
-    """Id and name of the root that an interface runs; None where there is none, or the interface has just gone."""
-    if hooks is None:
-        return None, None
-    try:
-        return hooks.attached_program()
-    except KernelError:
-        return None, None

@@ -3,58 +3,65 @@
 Source: reference resources.md section 8.7.
 """
 
-from tortie.model.names import PORTED
-from tortie.resources.fields import BAD, Field, Json, Missing, decoder, describe, list_of, object_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell
-from tortie.resources.nodes import Node
-from tortie.resources.problems import Problems
-from tortie.resources.rules import protocol_number
-from tortie.resources.values import address, integer, interface, name, net_identity, port_name, protocol
+from tortie.resources.addresses import address, net_identity
+from tortie.resources.endpoints import port_protocol
+from tortie.resources.fields import Field, list_of, object_of
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell, spec_law
+from tortie.resources.qos import check_dscp
+from tortie.resources.values import integer, interface, name, port_name
 
-
-@decoder(**protocol.schema)
-def _port_protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
-    value = protocol(node, path, problems)
-    if isinstance(value, int | str) and protocol_number(value) not in PORTED:
-        message, expected = "EndpointPort protocol does not support ports.", "TCP, UDP or SCTP"
-        problems.add("TT1108", node, path, message, found=describe(node), expected=expected)
-        return BAD
-    return value
-
+_NEITHER = "at least one of interfaceName or expectedIPs must be specified"
 
 _port = object_of(
     {
-        "name": Field(port_name, is_required=True),
-        "protocol": Field(_port_protocol, is_required=True),
-        "port": Field(integer(1, 65535), is_required=True),
+        "name": Field(port_name, "What rules call the port. Several ports may share a name.", is_required=True),
+        "protocol": Field(port_protocol, "TCP, UDP or SCTP, by name or number.", is_required=True),
+        "port": Field(integer(1, 65535), "The port's number.", is_required=True),
     }
 )
 
 
 def _complete(draft: Draft) -> None:
     problems, spec = draft.problems, draft.spec
-    if "node" not in spec and not problems.concern("spec.node"):
-        remedy = "add node: with the name of the node"
-        problems.add("TT1102", draft.spec_node, "spec.node", "node must be specified", remedy=remedy)
     is_judged = problems.concern("spec.interfaceName") or problems.concern("spec.expectedIPs")
     if "interfaceName" not in spec and "expectedIPs" not in spec and not is_judged:
-        message = "at least one of interfaceName or expectedIPs must be specified"
-        problems.add("TT1317", draft.spec_node, "spec", message, remedy="add interfaceName: with the interface's name")
+        remedy = "add interfaceName: with the interface's name"
+        problems.add("TT1317", draft.spec_node, "spec", _NEITHER, remedy=remedy)
+    check_dscp(draft)
 
 
 _NODE = Column("NODE", spec_cell("node"))
 KIND = Kind(
     name="HostEndpoint",
     plural="hostendpoints",
+    doc="An interface of a host, or all of them: what policy for the host's own traffic applies to.",
     aliases=("hostendpoint", "hep", "heps"),
+    short_names=("hep", "heps"),
     fields={
-        "node": Field(name),
-        "interfaceName": Field(interface),
-        "expectedIPs": Field(list_of(address, identity=net_identity)),
-        "profiles": Field(list_of(name, identity=lambda value: value)),
-        "ports": Field(list_of(_port)),
+        "node": Field(name, "The name of the node whose interface it is.", is_required=True),
+        "interfaceName": Field(
+            interface,
+            "The interface's name; `*` stands for every interface without an endpoint of its own. "
+            "Without it the interface is found by `expectedIPs`.",
+        ),
+        "expectedIPs": Field(
+            list_of(address, identity=net_identity),
+            "The endpoint's addresses: what rules that select it match.",
+        ),
+        "profiles": Field(
+            list_of(name, identity=lambda value: value),
+            "Profiles whose labels it inherits, and whose rules judge what no tier decided, in this order.",
+        ),
+        "ports": Field(list_of(_port), "Ports that rules can name."),
     },
     complete=_complete,
+    laws=(
+        spec_law(
+            "(has(spec.interfaceName) && spec.interfaceName != '') "
+            "|| (has(spec.expectedIPs) && spec.expectedIPs.size() > 0)",
+            _NEITHER,
+        ),
+    ),
     lower=meaning("hostendpoint"),
     columns=(NAME, _NODE),
     wide=(

@@ -1,19 +1,12 @@
 """What a HostEndpoint means: an interface of a host that policies select."""
 
-from typing import Literal
-
 import msgspec
 
 from tortie.model.address import WIDTH, Net, parse_address
-from tortie.model.endpoint import HostEndpoint, NamedPort
+from tortie.model.endpoint import HostEndpoint
 from tortie.resources.kind import Resource
-from tortie.resources.rules import protocol_number
-
-
-class _PortShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    protocol: Literal["TCP", "UDP", "SCTP", 6, 17, 132]
-    port: int
+from tortie.resources.lowering import NAMESPACE_LABEL
+from tortie.resources.meanings.ports import PortShape, named_ports
 
 
 class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -21,7 +14,7 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     interface_name: str | None = None
     expected_ips: tuple[str, ...] = msgspec.field(name="expectedIPs", default=())
     profiles: tuple[str, ...] = ()
-    ports: tuple[_PortShape, ...] = ()
+    ports: tuple[PortShape, ...] = ()
 
 
 def _host_net(text: str) -> Net:
@@ -37,7 +30,8 @@ def lower(resource: Resource) -> HostEndpoint:
         node=shape.node,
         interface_name=shape.interface_name or None,
         expected_ips=tuple(dict.fromkeys(_host_net(text) for text in shape.expected_ips)),
-        labels=resource.labels,
+        # No host endpoint is in a namespace, so that nothing namespaced ever selects one.
+        labels={key: value for key, value in resource.labels.items() if key != NAMESPACE_LABEL},
         profiles=shape.profiles,
-        ports=tuple(NamedPort(each.name, protocol_number(each.protocol) or 0, each.port) for each in shape.ports),
+        ports=named_ports(shape.ports),
     )

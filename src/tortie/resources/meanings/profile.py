@@ -16,7 +16,7 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
 
 
 def lower(resource: Resource) -> Profile:
-    """The profile. Raises: Meaningless."""
+    """The profile."""
     shape = msgspec.convert(resource.spec, _Shape)
     if any(rule.http is not None for rules in (shape.ingress, shape.egress) for rule in rules):
         raise Meaningless(HTTP_REFUSED)

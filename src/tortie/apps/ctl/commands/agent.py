@@ -1,5 +1,7 @@
 """`tortie agent run` and `tortie agent cleanup`."""
 
+import os
+
 import click
 
 from tortie.apps.ctl.options import choice, with_target
@@ -21,8 +23,16 @@ def command() -> None:
 @with_target
 @click.option("--dataplane", metavar="NAME", help="The driver that enforces (default: ebpf).")
 @click.option("--config", metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one).")
-def run(dataplane: str | None, config: str | None) -> None:
+@click.option(
+    "--felix-config",
+    envvar="TORTIE_FELIX_CONFIG",
+    metavar="FILE",
+    help="File of parameters (default: /etc/calico/felix.cfg, if there is one).",
+)
+def run(dataplane: str | None, config: str | None, felix_config: str | None) -> None:
     """Enforce the datastore's policy on this host until told to stop; what is enforced then stays.
+
+    Variables FELIX_<Parameter> and the file of parameters win over FelixConfigurations, see tortie config explain.
 
     \b
     Examples:
@@ -32,12 +42,15 @@ def run(dataplane: str | None, config: str | None) -> None:
     from tortie.apps.agent import main
     from tortie.apps.agent.doors import open_driver, open_interfaces, open_timeouts, require_privileges
     from tortie.apps.agent.settings import load_settings
+    from tortie.apps.told import settings_told, told
 
     chosen = choice()
     given = {"node": chosen.node, "datastore": chosen.datastore, "socket": chosen.socket, "dataplane": dataplane}
-    settings = load_settings(given, config)
+    settings = load_settings({**given, "felix_config": felix_config}, config)
+    levels = told(os.environ, settings.felix_config)
+    settings_told(levels)  # before anything else: nobody starts with a value that must not be passed over
     require_privileges()
-    main.run(settings, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
+    main.run(settings, levels, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
 
 
 @command.command()

@@ -1,0 +1,73 @@
+"""What the driver says of itself: what is enforced on which interface, and how many packets met what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tortie.dataplane.driver import Acceleration, InterfaceStatus, ReasonCount, RuleCount
+from tortie.dataplane.ebpf.hooks import Hooks
+from tortie.dataplane.ebpf.intent import Intent
+from tortie.dataplane.ebpf.planes import Planes
+from tortie.dataplane.ebpf.table import EgressTable
+from tortie.dataplane.nft_egress import ReasonKey, RuleKey
+from tortie.kernel.errors import KernelError
+from tortie.model.packet import Direction
+from tortie.model.verdict import Reason
+
+_NFT_DROPS = (Reason.FRAGMENT, Reason.MALFORMED)
+"""What ends a packet's way in the nft table; every other packet goes on to the egress program, and is counted there."""
+
+
+def statuses(intent: Intent, planes: Planes, failed: Mapping[str, str]) -> Sequence[InterfaceStatus]:
+    """One entry for each interface with an endpoint."""
+    found = []
+    for name, state in sorted(intent.newest.items()):
+        plane = planes.get(name)
+        hooks = plane.hooks if plane is not None else None
+        program_id, program = _attached(hooks)
+        found.append(
+            InterfaceStatus(
+                interface=name,
+                endpoint=state.endpoint,
+                acceleration=hooks.acceleration if hooks is not None else Acceleration.NONE,
+                reason=hooks.reason if hooks is not None else failed.get(name, "nothing is enforced"),
+                program_id=program_id,
+                program_name=program,
+                refused=intent.refused.get(name, ()),
+                is_enforced=hooks is not None,
+                backend=plane.backend if plane is not None else "",
+            )
+        )
+    return found
+
+
+def _attached(hooks: Hooks | None) -> tuple[int | None, str | None]:
+    """Id and name of the root that an interface runs; None where there is none, or the interface has just gone."""
+    if hooks is None:
+        return None, None
+    try:
+        return hooks.attached_program()
+    except KernelError:
+        return None, None
+
+
+def counts(planes: Planes, table: EgressTable) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
+    """Exact totals: from the programs, and from nft where untracked policy decided what leaves."""
+    rules: list[RuleCount] = []
+    reasons: list[ReasonCount] = []
+    for name, plane in sorted(planes.items()):
+        for direction in Direction:
+            for what, count in plane.counts(direction).items():
+                if isinstance(what, Reason):
+                    reasons.append(ReasonCount(name, direction, what, count))
+                else:
+                    rules.append(RuleCount(name, direction, what, count))
+    for key, count in table.counts().items():
+        if key.interface not in planes:  # policy of an endpoint that is gone
+            continue
+        match key:
+            case RuleKey(interface=interface, rule=rule):
+                rules.append(RuleCount(interface, Direction.EGRESS, rule, count))
+            case ReasonKey(interface=interface, reason=reason) if reason in _NFT_DROPS:
+                reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
+    return rules, reasons

@@ -1,0 +1,22 @@
+"""What host endpoints and workload endpoints have in common: the ports that rules can name.
+
+Source: reference resources.md sections 8.7 and 8.8.
+"""
+
+from tortie.model.names import PORTED
+from tortie.resources.fields import BAD, Json, Missing, decoder, describe
+from tortie.resources.nodes import Node
+from tortie.resources.problems import Problems
+from tortie.resources.rules import protocol_number
+from tortie.resources.values import protocol
+
+
+@decoder(**protocol.schema)
+def port_protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
+    """A protocol that has ports."""
+    value = protocol(node, path, problems)
+    if isinstance(value, int | str) and protocol_number(value) not in PORTED:
+        message, expected = "EndpointPort protocol does not support ports.", "TCP, UDP or SCTP"
+        problems.add("TT1108", node, path, message, found=describe(node), expected=expected)
+        return BAD
+    return value

@@ -1,0 +1,53 @@
+"""What tortie acts on, from the text of a level to the model's value."""
+
+from typing import TypeVar
+
+from tortie.model.settings import FelixSettings
+from tortie.resources.felix.ebpf import CONNECTION_TIMEOUTS
+from tortie.resources.felix.host import (
+    DISABLE_INVALID_CHECK,
+    FAILSAFE_INBOUND,
+    FAILSAFE_OUTBOUND,
+    INTERFACE_EXCLUDE,
+    INTERFACE_PREFIX,
+    XDP_ENABLED,
+)
+from tortie.resources.felix.levels import Level, read
+from tortie.resources.felix.maps import CONNTRACK_SIZE
+from tortie.resources.felix.parameter import Parameter
+from tortie.resources.lowering import Meaningless
+
+V = TypeVar("V")
+
+
+def settings_of(level: Level) -> FelixSettings:
+    """What the level says of the parameters that are used.
+
+    Raises: Meaningless, for a value that an agent must not go on with.
+    """
+    problems = []
+
+    def say(parameter: Parameter[V]) -> V | None:
+        reading = read(parameter, level)
+        if reading.is_fatal:
+            raise Meaningless(f"{parameter.name}: {reading.problem}")
+        if reading.problem:
+            problems.append(f"{level.source}: {parameter.name}: {reading.problem}")
+        return reading.value
+
+    scope = level.scope
+    is_disabled = say(DISABLE_INVALID_CHECK)
+    return FelixSettings(
+        name=scope.name if scope else level.source,
+        node_selector=scope.node_selector if scope else None,
+        created=scope.created if scope else "",
+        failsafe_inbound=say(FAILSAFE_INBOUND),
+        failsafe_outbound=say(FAILSAFE_OUTBOUND),
+        interface_prefixes=say(INTERFACE_PREFIX),
+        interface_exclude=say(INTERFACE_EXCLUDE),
+        conntrack_timeouts=say(CONNECTION_TIMEOUTS),
+        conntrack_size=say(CONNTRACK_SIZE),
+        drops_invalid=None if is_disabled is None else not is_disabled,
+        may_use_xdp=say(XDP_ENABLED),
+        problems=tuple(problems),
+    )

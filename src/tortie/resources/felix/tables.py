@@ -1,0 +1,102 @@
+"""Parameters of the dataplanes made of iptables and nftables. Source: reference config.md section 5."""
+
+from tortie.resources.felix.lists import INTERFACE_FILTER, PORT_RANGES
+from tortie.resources.felix.parameter import Parameter
+from tortie.resources.felix.syntax import MASK, MILLISECONDS, REGEX, SECONDS, SIGNED_SECONDS, WHOLE, word
+
+_ALLOW = word("Accept", "Return", ignore_case=True, may_be_empty=True)
+_DENY = word("Drop", "Reject", ignore_case=True, may_be_empty=True)
+
+
+def _verdicts(tables: str) -> tuple[Parameter[object], ...]:
+    return (
+        Parameter(
+            f"{tables}FilterAllowAction",
+            _ALLOW,
+            "Accept",
+            f"What an allowed packet meets in the filter table of {tables.lower()}: its end, or the rules after ours.",
+            is_fatal=True,
+            may_be_none=False,
+        ),
+        Parameter(
+            f"{tables}FilterDenyAction",
+            _DENY,
+            "Drop",
+            f"What becomes of a denied packet in {tables.lower()}: dropped silently, or answered.",
+            is_fatal=True,
+            may_be_none=False,
+        ),
+        Parameter(
+            f"{tables}MangleAllowAction",
+            _ALLOW,
+            "Accept",
+            f"What an allowed packet meets in the mangle table of {tables.lower()}: its end, or the rules after ours.",
+            is_fatal=True,
+            may_be_none=False,
+        ),
+        Parameter(
+            f"{tables}MarkMask",
+            MASK,
+            "0xffff0000",
+            f"Bits of the packet mark that {tables.lower()} rules may use.",
+            is_fatal=True,
+            may_be_none=False,
+        ),
+    )
+
+
+PARAMETERS: tuple[Parameter[object], ...] = (
+    Parameter("IpsetsRefreshInterval", SECONDS, "90", "How often IP sets are checked; 0: never."),
+    Parameter("IptablesBackend", word("Auto", "Legacy", "NFT"), "Auto", "Which flavour of iptables is used."),
+    *_verdicts("Iptables"),
+    Parameter(
+        "IptablesLockProbeIntervalMillis",
+        MILLISECONDS,
+        "50",
+        "Pause between two attempts to get the lock of iptables.",
+        key="iptablesLockProbeInterval",
+    ),
+    Parameter(
+        "IptablesNATOutgoingInterfaceFilter",
+        INTERFACE_FILTER,
+        "",
+        "Translate only what leaves by these interfaces.",
+    ),
+    Parameter(
+        "IptablesPostWriteCheckIntervalSecs",
+        SECONDS,
+        "5",
+        "How long after a write the tables are read again.",
+        key="iptablesPostWriteCheckInterval",
+    ),
+    Parameter("IptablesRefreshInterval", SECONDS, "180", "How often the tables are checked; 0: never."),
+    Parameter(
+        "KubeNodePortRanges", PORT_RANGES, "30000:32767", "Node ports of services, where kube-proxy works with IPVS."
+    ),
+    Parameter("MaxIpsetSize", WHOLE, "1048576", "Most entries of an IP set.", may_be_none=False),
+    Parameter(
+        "NFTablesMode",
+        word("Auto", "Disabled", "Enabled"),
+        "Auto",
+        "Whether nftables takes the place of iptables.",
+        key="nftablesMode",
+        stored="Auto",
+    ),
+    *_verdicts("Nftables"),
+    Parameter("NftablesRefreshInterval", SIGNED_SECONDS, "180", "How often the tables are checked; 0: never."),
+    Parameter(
+        "NFTablesFlowTableOffload",
+        word("All", "Disabled"),
+        "Disabled",
+        "Hand established flows to the kernel's flow table.",
+        key="nftablesFlowTableOffload",
+        stored="Disabled",
+    ),
+    Parameter(
+        "NFTablesFlowTableDataIfacePattern",
+        REGEX,
+        "",
+        "Interfaces of the host that join the flow table.",
+        key="nftablesFlowTableDataIfacePattern",
+    ),
+)
