@@ -239,8 +239,6 @@ IN_A_TIER = [
 def test_the_kinds_that_are_in_a_tier_are_these() -> None:
     tiered = sorted(name for name, kind in KINDS.items() if service.is_tiered(kind))
     assert tiered == sorted(json.loads(each)["kind"] for each in IN_A_TIER)
-        json.loads(each)["kind"] for each in IN_A_TIER
-    )
 
 
 @pytest.mark.parametrize("document", IN_A_TIER)
