@@ -22,7 +22,7 @@ from tortie.resources.fields import (
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import SUBDOMAIN, enum, integer, optional_text, pattern, text
+from tortie.resources.values import SUBDOMAIN, anchored, enum, integer, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -69,7 +69,7 @@ def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
 
 
 _time = pattern("TT1116", _TIME, "a time as in RFC 3339")
-_any = Decoder(lambda node, path, problems: ABSENT, {})
+_any = Decoder(lambda node, path, problems: ABSENT, {"x-kubernetes-preserve-unknown-fields": True})
 _anything: Fields = {
     # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
     "uid": Field(optional_text),
@@ -85,14 +85,17 @@ _anything: Fields = {
 }
 _decode = object_of(
     {
-        "name": Field(pattern("TT1112", lambda value: True, "text", may_be_empty=True)),
-        "namespace": Field(optional_text),
-        "labels": Field(labels),
-        "annotations": Field(annotations),
-        "resourceVersion": Field(optional_text),
+        "name": Field(optional_text, "The name, which is unique among the resources of its kind (and namespace)."),
+        "namespace": Field(optional_text, "The namespace, for kinds that have one."),
+        "labels": Field(labels, "What selectors look at."),
+        "annotations": Field(annotations, "Notes that nothing selects by."),
+        "resourceVersion": Field(optional_text, "Write only if the stored resource still has this version."),
         **_anything,
     }
 )
+SUBDOMAIN_PATTERN = anchored(SUBDOMAIN.pattern.removesuffix(r"\Z"))
+SCHEMA = _decode.schema
+"""What a schema can say of metadata, whatever the kind: names are checked by the kinds."""
 
 
 condition = object_of(

@@ -45,7 +45,7 @@ from tortie.resources.values import (
 MAX_RULES, MAX_PORTS, MAX_NETS, MAX_HTTP = 1024, 50, 256, 20
 GLOBAL_ONLY = "global() can only be used in an EntityRule namespaceSelector"
 _GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]{0,1023}\Z")
+_PATH = re.compile(r"/[^? #]*\Z")
 _NO_QUOTES = re.compile(r"[^'\"]+\Z")
 
 
@@ -107,7 +107,7 @@ def _check_path(scope: Scope, value: dict[str, Json]) -> None:
 
 
 _icmp = object_of({"type": Field(integer(0, 254)), "code": Field(integer(0, 255))}, _check_icmp)
-_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #, at most 1024 characters")
+_path = pattern("TT1314", _PATH, "a path that begins with / and holds no ?, blank or #", limit=1024)
 
 
 @decoder(type="integer", enum=[4, 6])
