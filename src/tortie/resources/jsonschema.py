@@ -14,14 +14,13 @@ from tortie.resources.schema import document_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Part = dict[str, object]
-_ANYTHING = {"type": "object"}
 
 
 def json_schema(kinds: Iterable[Kind]) -> Part:
     """The schema of documents of these kinds: a resource, a list of resources of one kind, or an array of both."""
     known = list(kinds)
-    by_word = {kind.word: {"type": "string", "const": kind.word} for kind in known}
-    words = [*by_word, *(f"{word}List" for word in by_word)]
+    singles = [*dict.fromkeys(kind.word for kind in known)]
+    words = [*singles, *(f"{word}List" for word in singles)]
     versions = [*dict.fromkeys(kind.api_version for kind in known)]
     choices: list[Part] = []
     definitions: Part = {}
@@ -99,15 +98,15 @@ def translate(schema: Schema) -> Part:
                 required = cast(list[str], schema.get("required", []))
                 result[key] = {name: _property(each, is_required=name in required) for name, each in value.items()}
                 result["additionalProperties"] = False
-            case ("items" | "additionalProperties"), Mapping():
+            case (("items" | "additionalProperties"), Mapping()):
                 result[key] = translate(cast(Schema, value))
-            case ("anyOf" | "allOf" | "oneOf"), list() if not schema.get("x-kubernetes-int-or-string"):
+            case (("anyOf" | "allOf" | "oneOf"), list()) if not schema.get("x-kubernetes-int-or-string"):
                 result[key] = [translate(each) for each in value]
             case "x-kubernetes-list-type", "set":
                 result["uniqueItems"] = True
             case "x-kubernetes-int-or-string", _:
                 result["type"] = ["integer", "string"]
-            case ("anyOf" | "format" | "nullable"), _:
+            case (("anyOf" | "format" | "nullable"), _):
                 pass
             case _ if not key.startswith("x-kubernetes-"):
                 result[key] = value
@@ -125,6 +124,7 @@ def _nullable(schema: Part) -> Part:
             schema = {**schema, "type": [word, "null"]}
         case list(words) if "null" not in words:
             schema = {**schema, "type": [*words, "null"]}
-    if isinstance(words := schema.get("enum"), list) and None not in words:
-        schema = {**schema, "enum": [*words, None]}
+    allowed = schema.get("enum")
+    if isinstance(allowed, list) and None not in allowed:
+        schema = {**schema, "enum": [*allowed, None]}
     return schema

@@ -79,8 +79,9 @@ class Kind:
 
     `name` is unique here; `word` is what documents call it, which two API groups may have in common. `aliases` are for
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
-    in place that depend on others, `laws` say to API servers what it checks. `check_name` says what is wrong with a
-    name. `lower` None: nothing of it is enforced on this host. `read_only`: why people cannot write it.
+    in place that depend on others, `laws` say to API servers what it checks; their `self` is the document.
+    `check_name` says what is wrong with a name. `lower` None: nothing of it is enforced on this host. `read_only`: why
+    people cannot write it.
     """
 
     name: str

@@ -356,9 +356,7 @@ def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     return known(node, path, problems)
 
 
-name = pattern(
-    "TT1112", SUBDOMAIN, "lower case alphanumeric characters, '-' or '.'", may_be_empty=True, limit=253
-)
+name = pattern("TT1112", SUBDOMAIN, "lower case alphanumeric characters, '-' or '.'", may_be_empty=True, limit=253)
 """A lower-case DNS subdomain; empty text counts as absent."""
 
 
