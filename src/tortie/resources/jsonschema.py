@@ -98,8 +98,10 @@ def translate(schema: Schema) -> Part:
                 required = cast(list[str], schema.get("required", []))
                 result[key] = {name: _property(each, is_required=name in required) for name, each in value.items()}
                 result["additionalProperties"] = False
-            case (("items" | "additionalProperties"), Mapping()):
+            case ("items", Mapping()):
                 result[key] = translate(cast(Schema, value))
+            case ("additionalProperties", Mapping()):
+                result[key] = _nullable(translate(cast(Schema, value)))
             case (("anyOf" | "allOf" | "oneOf"), list()) if not schema.get("x-kubernetes-int-or-string"):
                 result[key] = [translate(each) for each in value]
             case "x-kubernetes-list-type", "set":
@@ -110,11 +112,11 @@ def translate(schema: Schema) -> Part:
                 pass
             case _ if not key.startswith("x-kubernetes-"):
                 result[key] = value
-    return _nullable(result) if schema.get("nullable") else result
+    return result
 
 
 def _property(schema: Schema, *, is_required: bool) -> Part:
-    """Null means absent, so only a required field must not be it."""
+    """Null means absent, so only a required field must not be null."""
     return translate(schema) if is_required else _nullable(translate(schema))
 
 

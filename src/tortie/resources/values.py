@@ -254,7 +254,7 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     return first if first == last else f"{first}:{last}"
 
 
-@decoder(type="string", maxLength=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+@decoder(type="string", maxLength=15, pattern=anchored("[a-z0-9]([-a-z0-9]*[a-z0-9])?"))
 def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """The name of a port."""
     expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"
@@ -366,7 +366,7 @@ def duration(*, may_be_negative: bool = False) -> Decoder:
 
     @decoder(**INT_OR_STRING, minimum=0, maximum=0, pattern=anchored(form), maxLength=64)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        if isinstance(node, Scalar) and node.value == 0 and isinstance(node.value, int):
+        if isinstance(node, Scalar) and node.value == 0 and type(node.value) is int:  # false is none
             return "0s"
         expected = "a duration such as 90s or 1m30s" + ("" if may_be_negative else ", not negative")
         known = pattern(

@@ -26,7 +26,7 @@ _EXITS = {
 
 def pages(cli: click.Group) -> dict[str, str]:
     """Every page by its file name: one for the command, one for each of its commands with those below it."""
-    context = click.Context(cli, info_name="tortie")
+    context = click.Context(cli, info_name="tortie", **cli.context_settings)
     found = {"tortie.1": _page(context)}
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)

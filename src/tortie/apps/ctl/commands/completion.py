@@ -17,7 +17,7 @@ def command(shell: str) -> None:
     \b
     Examples:
       tortie completion bash > /etc/bash_completion.d/tortie
-      source <(tortie completion zsh)
+      tortie completion fish > ~/.config/fish/completions/tortie.fish
     """
     from click.shell_completion import get_completion_class
 

@@ -18,7 +18,7 @@ def command(folder: str) -> None:
     \b
     Examples:
       tortie man /usr/local/share/man/man1
-      tortie man . && man ./tortie.1
+      tortie man /tmp/pages
     """
     from tortie.apps.ctl.main import cli
     from tortie.apps.ctl.manual import pages
