@@ -51,7 +51,7 @@ def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
         found = [] if root is None else [*_read_root(root, document.problems)]
         yield Reading(
             source=source,
-            line=document.line if root is None else root.line,
+            line=root.line if isinstance(root, Mapping | Sequence) else document.line,
             kind=_said(root, "kind"),
             name=_said(root, "metadata", "name"),
             resources=() if document.problems else tuple(replace(each, source=source) for each in found),

@@ -187,7 +187,7 @@ def test_sarif_has_a_result_for_each_problem_and_a_rule_for_each_code(validate: 
     assert [rule["helpUri"] for rule in rules if not (ROOT / rule["helpUri"]).is_file()] == []
     place = results[0]["locations"][0]
     assert place["physicalLocation"]["artifactLocation"]["uri"].endswith("/a%20b.yaml")
-    assert place["physicalLocation"]["region"] == {"startLine": 3, "startColumn": 7}
+    assert place["physicalLocation"]["region"] == {"startLine": 3, "startColumn": GOOD.index('"GlobalNetworkSet"') + 1}
     assert place["logicalLocations"] == [{"fullyQualifiedName": "kind"}]
 
 

@@ -72,7 +72,8 @@ def _synopsis(context: click.Context) -> list[str]:
 
 
 def _options(context: click.Context) -> Iterator[str]:
-    records = [record for each in context.command.get_params(context) if (record := each.get_help_record(context))]
+    options = [each for each in context.command.get_params(context) if isinstance(each, click.Option)]
+    records = [record for each in options if (record := each.get_help_record(context))]
     if records:
         yield ".SH OPTIONS"
     for names, meaning in records:
