@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,19 @@ def test_folders_and_standard_input_are_read(validate: Validator, monkeypatch: p
 def test_the_exit_code_is_that_of_the_documents_in_every_form(validate: Validator, form: str) -> None:
     assert validate(GOOD, form)[0] == 0
     assert validate(BAD, form)[0] == 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_name_that_is_no_text_breaks_no_form(validate: Validator, form: str) -> None:
+    name = os.fsdecode(b"\xff.yaml")
+    try:
+        code, out, err = validate(BAD, form, name)
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    assert code == 3
+    assert {"text": "\\udcff.yaml", "json": "\\udcff.yaml", "sarif": "%FF.yaml", "github": "udcff.yaml"}[
+        form
+    ] in out + err
 
 
 def test_without_a_file_it_is_a_usage_error(validate: Validator) -> None:

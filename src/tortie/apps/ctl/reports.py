@@ -4,7 +4,6 @@ Because: problems without a column (a document that could not be read at all) ar
 """
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from tortie.apps.version import VERSION
 from tortie.resources.codec import Reading
@@ -59,9 +58,14 @@ def sarif(readings: Sequence[Reading]) -> dict[str, object]:
 
 
 def _result(problem: Problem, codes: list[str]) -> dict[str, object]:
+    from urllib.parse import quote  # takes milliseconds, and only this form needs it
+
     region = {"startLine": max(1, problem.line), "startColumn": max(1, problem.column)}
     place: dict[str, object] = {
-        "physicalLocation": {"artifactLocation": {"uri": quote(problem.source)}, "region": region}
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(problem.source, errors="surrogateescape")},
+            "region": region,
+        }
     }
     if problem.path:
         place["logicalLocations"] = [{"fullyQualifiedName": problem.path}]
