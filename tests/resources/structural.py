@@ -101,7 +101,7 @@ def _value_faults(schema: Mapping[str, object], path: str) -> Iterator[str]:
             yield f"{path}: a pattern that Go does not know: {pattern}"
         if any(int(count) > MOST_REPETITIONS for count in re.findall(r"(?<=[{,])([0-9]+)(?=[},])", pattern)):
             yield f"{path}: a pattern that repeats more often than Go allows"
-        if not (pattern.startswith("^(?:") and pattern.endswith("$")):
+        if not (pattern.startswith("^") and pattern.endswith("$")):
             yield f"{path}: a pattern that is not anchored: {pattern}"
     if "default" in schema and not Draft202012Validator(translate(schema)).is_valid(schema["default"]):
         yield f"{path}: its default is not valid"

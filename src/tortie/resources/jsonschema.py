@@ -97,7 +97,8 @@ def translate(schema: Schema) -> Part:
             case "properties", Mapping():
                 required = cast(list[str], schema.get("required", []))
                 result[key] = {name: _property(each, is_required=name in required) for name, each in value.items()}
-                result["additionalProperties"] = False
+                if not schema.get("x-kubernetes-preserve-unknown-fields"):
+                    result["additionalProperties"] = False
             case ("items", Mapping()):
                 result[key] = translate(cast(Schema, value))
             case ("additionalProperties", Mapping()):
