@@ -46,7 +46,8 @@ def arbitrary_document(rng: Random, kind: Kind) -> object:
     body["metadata"] = {"name": rng.choice(("thing", "default", "node.x", "a.b")), **_some_metadata(rng)}
     for name in schema["properties"].keys() - body.keys():
         if rng.random() < 0.9:
-            body[name] = _object(rng, schema["properties"][name], most=4)
+            inner = schema["properties"][name]
+            body[name] = _object(rng, inner, most=4) if "properties" in inner else _value(rng, inner)
     if kind.is_namespaced:
         body["metadata"]["namespace"] = "ns"
     match rng.randrange(12):

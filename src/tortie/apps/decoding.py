@@ -100,7 +100,7 @@ def problem_answer(problem: Problem) -> ProblemAnswer:
     }
 
 
-def problem_at(resource: Resource, code: str, path: str, message: str, remedy: str) -> Problem:
+def problem_at(resource: Resource, code: str, path: str, message: str, remedy: str = "") -> Problem:
     """A problem that only several documents together have, placed at the start of the one that has to change."""
     return Problem(
         code=code, message=message, source=resource.source, path=path, line=resource.line, column=1, remedy=remedy

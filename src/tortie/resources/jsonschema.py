@@ -9,8 +9,8 @@ from typing import cast
 
 from tortie.resources.fields import Schema
 from tortie.resources.kind import Kind
-from tortie.resources.metadata import SUBDOMAIN_PATTERN
 from tortie.resources.schema import document_schema
+from tortie.resources.values import SUBDOMAIN, anchored
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Part = dict[str, object]
@@ -64,7 +64,8 @@ def _definition(kind: Kind) -> Part:
     properties["kind"] = {**properties["kind"], "type": "string", "const": kind.word}
     metadata = properties["metadata"]
     inner = cast(dict[str, Part], metadata["properties"])
-    inner["name"] = {**inner["name"], "type": "string", "maxLength": 253, "pattern": SUBDOMAIN_PATTERN}
+    form = anchored(SUBDOMAIN.pattern.removesuffix(r"\Z"))
+    inner["name"] = {**inner["name"], "type": "string", "maxLength": 253, "pattern": form}
     metadata["required"] = ["name"]
     if not kind.is_namespaced:
         inner["namespace"] = {**inner["namespace"], "maxLength": 0}

@@ -22,7 +22,7 @@ from tortie.resources.fields import (
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import SUBDOMAIN, anchored, enum, integer, optional_text, pattern, text
+from tortie.resources.values import SUBDOMAIN, enum, integer, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -83,7 +83,7 @@ _anything: Fields = {
     "managedFields": Field(_any),
     "selfLink": Field(optional_text),
 }
-_decode = object_of(
+METADATA = object_of(
     {
         "name": Field(optional_text, "The name, which is unique among the resources of its kind (and namespace)."),
         "namespace": Field(optional_text, "The namespace, for kinds that have one."),
@@ -93,10 +93,7 @@ _decode = object_of(
         **_anything,
     }
 )
-SUBDOMAIN_PATTERN = anchored(SUBDOMAIN.pattern.removesuffix(r"\Z"))
-SCHEMA = _decode.schema
-"""What a schema can say of metadata, whatever the kind: names are checked by the kinds."""
-
+"""Decoder of what all kinds have in common; names are checked by the kinds."""
 
 condition = object_of(
     {
@@ -114,7 +111,7 @@ condition = object_of(
 def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str | None]:
     """What of the metadata is kept, and the resource version the document was exported with."""
     path = "metadata"
-    read = _decode(node, path, problems)
+    read = METADATA(node, path, problems)
     metadata: Body = read if isinstance(read, dict) else {}
     version = metadata.pop("resourceVersion", None)
     for key in _anything:

@@ -4,26 +4,22 @@ Made of what the decoders of a kind carry; nothing about a field is said here. W
 editors, `crd.py` for API servers, `apps.ctl.explaining` for people.
 """
 
-from tortie.resources.fields import Schema, object_schema
+from tortie.resources.fields import Field, Schema, object_of, object_schema
 from tortie.resources.kind import Kind
-from tortie.resources.metadata import SCHEMA as METADATA
+from tortie.resources.metadata import METADATA
+from tortie.resources.values import text
 
 
 def document_schema(kind: Kind) -> Schema:
     """The schema of a document of the kind."""
-    spec = object_schema(kind.fields)
-    properties: dict[str, Schema] = {
-        "apiVersion": {"type": "string", "description": "The API group and version of the kind."},
-        "kind": {"type": "string", "description": "The kind."},
-        "metadata": {"description": "Name and labels.", **METADATA},
-        "spec": {"description": "What is wanted.", **spec},
+    is_needed = any(each.is_required for each in kind.fields.values())
+    fields: dict[str, Field] = {
+        "apiVersion": Field(text, "The API group and version of the kind.", is_required=True),
+        "kind": Field(text, "The kind.", is_required=True),
+        "metadata": Field(METADATA, "Name and labels.", is_required=True),
+        "spec": Field(object_of(kind.fields), "What is wanted.", is_required=is_needed),
     }
     if kind.status is not None:
-        properties["status"] = {"description": "What controllers say of it.", **object_schema(kind.status)}
-    required = ["apiVersion", "kind", "metadata", *(["spec"] if "required" in spec else [])]
-    schema: dict[str, object] = {"type": "object", "properties": properties, "required": required}
-    if kind.doc:
-        schema["description"] = kind.doc
-    if kind.laws:
-        schema["x-kubernetes-validations"] = [{"rule": law.rule, "message": law.message} for law in kind.laws]
-    return schema
+        fields["status"] = Field(object_of(kind.status), "What controllers say of it.")
+    schema = object_schema(fields, kind.laws)
+    return {"description": kind.doc, **schema} if kind.doc else schema

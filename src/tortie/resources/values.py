@@ -52,6 +52,12 @@ def anchored(form: str, *, may_be_empty: bool = False) -> str:
     return f"^(?:{form})?$" if may_be_empty else f"^(?:{form})$"
 
 
+def any_case(*words: str, may_be_empty: bool = False) -> str:
+    """The pattern of one of the words in any letter case, which not every dialect can ignore for itself."""
+    forms = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else re.escape(c) for c in word) for word in words)
+    return anchored("|".join(forms), may_be_empty=may_be_empty)
+
+
 def pattern(
     code: str,
     form: re.Pattern[str] | Callable[[str], object],
@@ -107,9 +113,8 @@ def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) ->
     expected = ", ".join(values[:-1]) + " or " + values[-1] if len(values) > 1 else values[0]
     schema: dict[str, object] = {"type": "string"}
     if ignore_case:
-        # Not every dialect can ignore case for itself. The words alone are for editors, which offer them.
-        forms = "|".join("".join(_either_case(char) for char in value) for value in values)
-        schema["anyOf"] = [{"enum": [*values]}, {"pattern": anchored(forms, may_be_empty=may_be_empty)}]
+        # The words alone are for editors, which offer them.
+        schema["anyOf"] = [{"enum": [*values]}, {"pattern": any_case(*values, may_be_empty=may_be_empty)}]
     else:
         schema["enum"] = [*values, ""] if may_be_empty else [*values]
 
@@ -127,10 +132,6 @@ def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) ->
         return value
 
     return decode
-
-
-def _either_case(char: str) -> str:
-    return f"[{char.upper()}{char.lower()}]" if char.isalpha() else re.escape(char)
 
 
 @decoder(type="boolean")
