@@ -27,22 +27,23 @@ OURS = [pytest.param(kind, id=kind.name) for kind in KINDS.values() if has_defin
 SCHEMA = Draft202012Validator(json_schema(KINDS.values()))
 
 
-def first_fault(instance: object) -> str:
+def first_fault(instance: object, schema: Draft202012Validator = SCHEMA) -> str:
     """Where the instance breaks the schema; empty where it does not."""
-    found = next(SCHEMA.iter_errors(instance), None)
+    found = next(schema.iter_errors(instance), None)
     return f"{found.json_path}: {found.message}" if found else ""
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_document_that_the_decoder_accepts_is_valid_under_the_schema(kind: Kind) -> None:
     rng = Random(kind.name)
+    schema = Draft202012Validator(json_schema([kind]))
     seen = Counter[bool]()
-    for _ in range(1500):
+    for _ in range(800):
         instance = arbitrary_document(rng, kind)
         _, problems = decode_text(json.dumps(instance), "f.json")
         seen[not problems] += 1
         if not problems:
-            assert first_fault(instance) == "", instance
+            assert first_fault(instance, schema) == "", instance
     assert seen[True] > 20  # else this test says little
 
 
