@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,11 +16,12 @@ from structural import faults
 
 from tortie.resources.codec import decode_text
 from tortie.resources.crd import definition, has_definition
-from tortie.resources.fields import BAD, Missing
+from tortie.resources.fields import BAD, Field, Missing, object_of
 from tortie.resources.jsonschema import json_schema, translate
 from tortie.resources.kind import Kind
 from tortie.resources.kinds import KINDS
 from tortie.resources.problems import Problems
+from tortie.resources.values import text
 
 ROOT = Path(__file__).parents[2]
 EVERY = [pytest.param(kind, id=kind.name) for kind in KINDS.values()]
@@ -107,6 +109,22 @@ def test_mistakes_that_a_schema_can_see_are_seen_by_it_too(text: str) -> None:
 
 def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA.schema)
+
+
+def test_what_is_said_of_a_part_stays_where_it_is_shared() -> None:
+    fields = {name: Field(object_of({"a": Field(text, "One.")}), f"This is {name}.") for name in ("x", "y")}
+    kind = replace(KINDS["Tier"], fields=fields)
+    schema = json_schema([kind])
+    spec = schema["$defs"]["Tier"]["properties"]["spec"]["properties"]
+    assert spec["x"] == {"description": "This is x.", "$ref": "#/$defs/x.1"}
+    assert spec["y"] == {"description": "This is y.", "$ref": "#/$defs/x.1"}
+    assert schema["$defs"]["x.1"]["properties"]["a"]["description"] == "One."
+
+
+def test_what_is_there_several_times_is_defined_once() -> None:
+    printed = json.dumps(json_schema([KINDS["GlobalNetworkPolicy"]]))
+    assert printed.count('"notICMP": {') == 1
+    assert printed.count('"notNets": {') == 1  # source and destination alike
 
 
 @pytest.mark.parametrize("kind", OURS)

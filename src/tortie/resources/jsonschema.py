@@ -4,7 +4,9 @@ It promises that what the decoder accepts is valid. What no schema can say (a se
 decoder refuses.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from tortie.resources.fields import Schema
@@ -23,7 +25,7 @@ def json_schema(kinds: Iterable[Kind]) -> Part:
     words = [*singles, *(f"{word}List" for word in singles)]
     versions = [*dict.fromkeys(kind.api_version for kind in known)]
     choices: list[Part] = []
-    definitions: Part = {}
+    definitions: dict[str, Part] = {}
     for kind in known:
         definitions[kind.name] = _definition(kind)
         definitions[f"{kind.name}List"] = _list_definition(kind)
@@ -47,8 +49,54 @@ def json_schema(kinds: Iterable[Kind]) -> Part:
         "if": {"type": "array"},
         "then": {"items": {"$ref": "#"}},
         "else": {"$ref": "#/$defs/resource"},
-        "$defs": {"resource": resource, **definitions},
+        "$defs": {"resource": resource, **_shared(definitions)},
     }
+
+
+def _shared(definitions: Mapping[str, Part]) -> Part:
+    """The definitions, in which an object that is there several times, such as a rule, has one of its own."""
+    times = Counter(_body(part) for definition in definitions.values() for part in _objects(definition))
+    names: dict[str, str] = {}
+    found: Part = {}
+
+    def shared(value: object, key: str, *, is_root: bool = False) -> object:
+        if isinstance(value, list):
+            return [shared(each, key) for each in value]
+        if not isinstance(value, Mapping):
+            return value
+        inner = {
+            name: shared(each, key if name in ("items", "properties") else name) if name != "enum" else each
+            for name, each in value.items()
+        }
+        body = _body(value)
+        if is_root or times[body] < 2:
+            return inner
+        if body not in names:
+            known = sum(1 for name in names.values() if name.partition(".")[0] == key)
+            names[body] = f"{key}.{known + 1}"
+            found[names[body]] = {name: each for name, each in inner.items() if name != "description"}
+        said = {name: inner[name] for name in ("description",) if name in inner}
+        return {**said, "$ref": f"#/$defs/{names[body]}"}
+
+    roots = {name: shared(each, name, is_root=True) for name, each in definitions.items()}
+    return {**roots, **found}
+
+
+def _objects(part: object) -> Iterator[Mapping[str, object]]:
+    """Every schema of an object with fields, in whatever it stands."""
+    if isinstance(part, list):
+        for each in part:
+            yield from _objects(each)
+    elif isinstance(part, Mapping):
+        if isinstance(part.get("properties"), Mapping) and "type" in part:
+            yield part
+        for each in part.values():
+            yield from _objects(each)
+
+
+def _body(part: Mapping[str, object]) -> str:
+    """What makes two schemas of objects the same, whatever is said of them."""
+    return json.dumps({name: each for name, each in part.items() if name != "description"})
 
 
 def _choice(version: str, word: str, name: str) -> Part:
