@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
-from tortie.apps.answers import Change, Document, GetAnswer, ProblemAnswer, SourceText, WriteAnswer
+from tortie.apps.answers import Change, Document, GetAnswer, SourceText, WriteAnswer
 from tortie.apps.decoding import decode_files, invalid, key_of, part, problem_at, stored_body
 from tortie.apps.failure import Code, Failure
 from tortie.apps.fitting import misfits
@@ -20,7 +20,7 @@ from tortie.apps.lint import lint
 from tortie.resources.codec import decode_stored, decode_text, encode
 from tortie.resources.kind import API_VERSION, Body, Kind, Resource
 from tortie.resources.kinds import KINDS
-from tortie.resources.problems import InvalidDocument
+from tortie.resources.problems import InvalidDocument, Problem
 from tortie.store.protocol import Conflict, Delete, Entry, Key, NotFound, Put, Store, Write
 
 ATTEMPTS = 5
@@ -80,7 +80,7 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
     missing = await _missing_tiers(store)
     plan.writes.extend(missing.values())
     tiers = {resource.name for resource in resources if resource.kind == TIER} | missing.keys()
-    problems: list[ProblemAnswer] = []
+    problems: list[Problem] = []
     guards: dict[Key, Put] = {}
     for resource in resources:
         old = await _stored(store, key_of(resource))
@@ -91,8 +91,8 @@ async def _plan(store: Store, resources: Sequence[Resource]) -> _Plan:
                 # An unchanged write that must find the tier as it was read: nobody deletes it in between.
                 guards[guard.key] = Put(guard.key, guard.value, guard.revision)
             elif old is None or _tier_of(stored_body(old.value)) != tier:
-                text = f"tier {tier!r} does not exist; create it first or in the same apply"
-                problems.append(problem_at(resource, "TT1903", "spec.tier", text))
+                message, remedy = f"tier {tier!r} does not exist", "create it first or in the same apply"
+                problems.append(problem_at(resource, "TT1903", "spec.tier", message, remedy))
         _weigh(plan, resource, old, new)
     problems += await misfits(store, resources)
     if problems:

@@ -7,7 +7,7 @@ and still refuse what they do not understand.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import msgspec
@@ -27,19 +27,49 @@ _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
-    """Every valid resource of the text in its order, and every problem of the others."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One document of a text: what it says it is, and its resources; none of them where anything is wrong with it.
+
+    `line` is where it begins. `kind` and `name` are as written; None where they are not, or cannot be read.
+    """
+
+    source: str
+    line: int
+    kind: str | None
+    name: str | None
+    resources: tuple[Resource, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
+    """Every document of the text in its order."""
     from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
 
-    resources: list[Resource] = []
-    problems: list[Problem] = []
     for document in read_documents(text, source):
-        if document.root is not None:
-            found = list(_read_root(document.root, document.problems))
-            if not document.problems:
-                resources += [replace(resource, source=source) for resource in found]
-        problems += document.problems.listed()
-    return resources, problems
+        root = document.root
+        found = [] if root is None else [*_read_root(root, document.problems)]
+        yield Reading(
+            source=source,
+            line=root.line if isinstance(root, Mapping | Sequence) else document.line,
+            kind=_said(root, "kind"),
+            name=_said(root, "metadata", "name"),
+            resources=() if document.problems else tuple(replace(each, source=source) for each in found),
+            problems=tuple(document.problems.listed()),
+        )
+
+
+def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
+    """Every valid resource of the text in its order, and every problem of the others."""
+    readings = [*read_text(text, source)]
+    return [each for one in readings for each in one.resources], [each for one in readings for each in one.problems]
+
+
+def _said(node: Node | None, *keys: str) -> str | None:
+    """The text at that place of the document."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return _word(node) or None
 
 
 def encode(resource: Resource) -> bytes:
@@ -107,8 +137,9 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
     """The resources of one document: one, the items of a list kind, or the members of an array."""
     match root:
         case Sequence():
-            for item in root.items:
-                yield from _read_root(item, problems)
+            for index, item in enumerate(root.items):
+                with problems.inside(f"[{index}]"):
+                    yield from _read_root(item, problems)
         case Mapping():
             yield from _read_mapping(root, problems)
         case Scalar(value=None):
@@ -166,11 +197,11 @@ def _read_items(node: Mapping, kind: Kind, problems: Problems) -> Iterator[Resou
         problems.add("TT1102", items or node, "items", message, remedy=remedy)
         return
     for index, item in enumerate(items.items):
-        if isinstance(item, Mapping):
-            yield from _read_mapping(item, problems, kind)
-        else:
-            path = join("", "items", index)
-            problems.add("TT1011", item, path, "not a resource", found=describe(item), expected=kind.word)
+        with problems.inside(join("", "items", index)):
+            if isinstance(item, Mapping):
+                yield from _read_mapping(item, problems, kind)
+            else:
+                problems.add("TT1011", item, "", "not a resource", found=describe(item), expected=kind.word)
 
 
 def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> None:

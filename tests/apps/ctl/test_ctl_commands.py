@@ -236,18 +236,6 @@ def test_a_usage_error_gives_exit_code_2_and_a_hint(shell: Shell, arguments: tup
     assert hint in err
 
 
-def test_validate_touches_nothing_and_lists_every_problem(shell: Shell) -> None:
-    assert shell("validate", "-f", shell.file(PAIR)) == (0, "Successfully validated 2 resource(s)\n", "")
-    bad = shell.file(PAIR.replace("10.0.0.5", "<NODE_IP>").replace("Allow", "Alow"), "bad.yaml")
-    code, out, _ = shell("validate", "-f", bad, "-o", "json")
-    answer = json.loads(out)
-    assert code == 3
-    assert not answer["valid"]
-    assert len(answer["problems"]) == 3
-    assert all(problem["line"] and problem["column"] for problem in answer["problems"])
-    assert not shell.datastore.exists()
-
-
 def test_trace_works_from_a_file_alone(shell: Shell) -> None:
     arguments = ("--node", "node2", "trace", "1.2.3.4", "10.0.0.5", "tcp/6379", "--in", "eth0")
     code, out, _ = shell(*arguments, "-f", shell.file(PAIR), "-o", "json")

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tortie.apps.ctl.completing import files
 from tortie.apps.ctl.target import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,7 +37,13 @@ def choice() -> Choice:
 
 
 filenames = click.option(
-    "-f", "--filename", "names", multiple=True, metavar="FILE|DIR|-", help="Documents; repeatable."
+    "-f",
+    "--filename",
+    "names",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="Documents; repeatable.",
+    shell_complete=files,
 )
 recursive = click.option("-R", "--recursive", is_flag=True, help="Sub-folders of a folder too.")
 no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until the change is enforced.")

@@ -2,6 +2,7 @@
 
 import click
 
+from tortie.apps.ctl.completing import kind_words, resource_names
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import check_waits, choice, established, filenames, no_wait, recursive, with_target
 from tortie.apps.ctl.show import written
@@ -11,8 +12,8 @@ from tortie.apps.defaults import DATASTORE
 
 @click.command()
 @with_target
-@click.argument("kind", required=False)
-@click.argument("resources", nargs=-1, metavar="[NAME]...")
+@click.argument("kind", required=False, shell_complete=kind_words)
+@click.argument("resources", nargs=-1, metavar="[NAME]...", shell_complete=resource_names)
 @filenames
 @recursive
 @no_wait

@@ -5,6 +5,7 @@ import sys
 import click
 
 from tortie.apps.answers import Document, GetAnswer
+from tortie.apps.ctl.completing import kind_words, resource_names
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import err, out, out_json, table
 from tortie.apps.ctl.target import choose
@@ -15,8 +16,8 @@ FORMS = ("table", "wide", "yaml", "json", "name")
 
 @click.command()
 @with_target
-@click.argument("kind")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("kind", shell_complete=kind_words)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=resource_names)
 @click.option("-o", "--output", type=click.Choice(FORMS), default="table", help="Form of the output.")
 def command(kind: str, names: tuple[str, ...], output: str) -> int:
     """Show all resources of a KIND, or those of these NAMEs.
