@@ -14,7 +14,7 @@ from tortie.resources.problems import Place, Problems, shorten
 
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}
 # Source: RFC 2474, RFC 2597, RFC 3246.
-DSCP = {
+DSCP_VALUES = {
     "DF": 0,
     "EF": 46,
     **{f"AF{group}{drop}": 8 * group + 2 * drop for group in (1, 2, 3, 4) for drop in (1, 2, 3)},
@@ -220,7 +220,7 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
 def dscp(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A value of the Differentiated Services field: 0 to 63, or its name in any letter case."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
-        return enum(*DSCP, ignore_case=True)(node, path, problems)
+        return enum(*DSCP_VALUES, ignore_case=True)(node, path, problems)
     return integer(0, 63)(node, path, problems)
 
 
