@@ -216,7 +216,7 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
     return decode
 
 
-@decoder(**INT_OR_STRING, minimum=0, maximum=63, pattern=any_case(*DSCP))
+@decoder(**INT_OR_STRING, minimum=0, maximum=63, pattern=any_case(*DSCP_VALUES))
 def dscp(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A value of the Differentiated Services field: 0 to 63, or its name in any letter case."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
