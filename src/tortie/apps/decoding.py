@@ -1,16 +1,16 @@
 """Files of documents in, checked resources out; every problem of every file at once.
 
-What needs more than one document is checked here or in `service`; what one document can say about itself is the
+What needs more than one document is checked here or on writing; what one document can say about itself is the
 business of `resources`.
 """
 
-import json
 from collections.abc import Sequence
 
 from tortie.apps.answers import ProblemAnswer, SourceText
 from tortie.apps.failure import Code, Failure
+from tortie.apps.namespaces import check_namespace, in_namespace
 from tortie.resources.codec import decode_text
-from tortie.resources.kind import Body, Resource
+from tortie.resources.kind import Resource
 from tortie.resources.problems import Problem
 from tortie.store.protocol import Key
 
@@ -20,41 +20,32 @@ def key_of(resource: Resource) -> Key:
     return Key(resource.kind, resource.namespace, resource.name)
 
 
-def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True) -> list[Resource]:
-    """The resources of all files in order.
+def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Resource]:
+    """The resources of all files in order, each with its namespace; `namespace`: what the user says it is.
 
-    Raises: Failure INVALID with the problems of all files; also for a document that is there twice, because one apply
-    is one transaction and which of the two should win is for the author to say.
+    Raises: Failure USAGE for what is no namespace; INVALID with the problems of all files; also for a document that is
+    there twice, because one apply is one transaction and which of the two should win is for the author to say.
     """
     resources: list[Resource] = []
     problems: list[ProblemAnswer] = []
+    check_namespace(namespace)
     for file in files:
         # Surrogate escapes turn back into the bytes of the file, so that the decoder can point at the bad one.
         found, wrong = decode_text(file["text"].encode("utf-8", "surrogateescape"), file["source"])
         if not found and not wrong and needs_documents:
             text = f"{file['source']}: TT1901 no resources specified in file; write at least one document"
             problems.append(_problem("TT1901", file["source"], 1, "", text))
-        resources.extend(found)
+        for one in found:
+            settled = in_namespace(one, namespace)
+            if isinstance(settled, Resource):
+                resources.append(settled)
+            else:
+                problems.append(problem_at(one, settled[0], "metadata.namespace", settled[1]))
         problems.extend(problem_answer(one) for one in wrong)
     problems.extend(_repeated(resources))
     if problems:
         raise invalid(problems)
     return resources
-
-
-def stored_body(value: bytes) -> Body:
-    """A stored document; empty where it is damaged, so that it can still be replaced, deleted and passed over."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def part(body: Body, name: str) -> Body:
-    """A mapping in a stored document, `metadata` or `spec`; empty where it is absent or damaged."""
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def invalid(problems: list[ProblemAnswer]) -> Failure:

@@ -89,6 +89,14 @@ CODES: dict[str, str] = {
     "TT1338": "a value that only address management may write",
     "TT1339": "a reference to a resource that does not exist",
     "TT1401": "a stored document that is damaged",
+    "TT1901": "a file without documents",
+    "TT1902": "a document that is there twice",
+    "TT1903": "a policy in a tier that does not exist",
+    "TT1904": "a namespace that is not the one of --namespace",
+    "TT1905": "--namespace for a kind that has none",
+    "TT1906": "a resourceVersion in a document to create",
+    "TT1907": "a kind that only tortie writes",
+    "TT1908": "a patch that cannot be applied",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 

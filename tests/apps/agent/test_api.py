@@ -27,6 +27,7 @@ from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.calc import Engine
 from tortie.dataplane.driver import Established, TableFill
 from tortie.kernel.errors import KernelError
@@ -48,8 +49,11 @@ class World:
     async def apply(self, *documents: str, wait: bool = True, established: str = "keep") -> object:
         files = [{"source": f"{number}.yaml", "text": text} for number, text in enumerate(documents)]
         return await asyncio.to_thread(
-            lambda: self.target.apply(files, wait=wait, dry_run=False, established=established)
-        )  # type: ignore[arg-type]
+            self.target.write,
+            Verb.APPLY,
+            files,  # type: ignore[arg-type]
+            WriteOptions(wait=wait, established=established),
+        )
 
     async def raw(self, payload: bytes, *, then_close: bool = False) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self.path)
@@ -177,7 +181,7 @@ def test_wide_tables_say_how_many_packets_met_a_policy_and_how_many_an_endpoint_
         await world.apply(PAIR, network_set("s"))
 
         async def last_cells(kind: str) -> list[str]:
-            answer = await asyncio.to_thread(lambda: world.target.get(kind, [], wide=True))
+            answer = await asyncio.to_thread(lambda: world.target.get(kind, GetQuery(view="wide")))
             assert len({len(row) for row in (answer["table"]["heading"], *answer["table"]["rows"])}) == 1
             return [answer["table"]["heading"][-1], *(row[-1] for row in answer["table"]["rows"])]
 
@@ -204,12 +208,12 @@ def test_established_connections_are_judged_again_only_when_asked(tmp_path: Path
             assert isinstance(answer, dict)
             assert (answer["forgotten"], answer["kept_because"]) == (5, None)
         removed = await asyncio.to_thread(
-            lambda: world.target.delete("gnp", ["redis"], wait=True, skip_missing=False, established="kill")
+            lambda: world.target.delete("gnp", ["redis"], WriteOptions(established="kill"))
         )
         assert removed["forgotten"] == 5
         gone = await asyncio.to_thread(
-            lambda: world.target.delete_files(
-                [{"source": "t", "text": ENDPOINT}], wait=True, skip_missing=False, established="recheck"
+            lambda: world.target.write(
+                Verb.DELETE, [{"source": "t", "text": ENDPOINT}], WriteOptions(established="recheck")
             )
         )
         assert gone["changes"][0]["action"] == "deleted"
@@ -249,7 +253,9 @@ def test_a_choice_that_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
 def test_a_dry_run_forgets_nothing(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         files: list[SourceText] = [{"source": "t", "text": PAIR}]
-        answer = await asyncio.to_thread(lambda: world.target.apply(files, wait=True, dry_run=True, established="kill"))
+        answer = await asyncio.to_thread(
+            lambda: world.target.write(Verb.APPLY, files, WriteOptions(dry_run=True, established="kill"))
+        )
         assert (answer["forgotten"], world.driver.reconsidered) == (0, [])
 
     in_world(tmp_path, test)
