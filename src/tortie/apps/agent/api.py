@@ -13,8 +13,8 @@
     POST   /v1/config                       a ConfigQuery
 
 Writes take the parameters of requests.WriteOptions. They wait for enforcement unless `wait=0`; `established=recheck`
-or `kill` then has the new policy asked about connections that exist, or all of them forgotten. Every failure is an `ErrorAnswer`. Documents are judged here, by the
-same code as everywhere; who may connect is `admission`'s business.
+or `kill` then has the new policy asked about connections that exist, or all of them forgotten. Every failure is an
+`ErrorAnswer`. Documents are judged here, by the same code as everywhere; who may connect is `admission`'s business.
 """
 
 import asyncio

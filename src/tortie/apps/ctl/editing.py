@@ -59,23 +59,32 @@ def _rounds(
         if text in ("", _bare_text(original)):
             path.unlink(missing_ok=True)
             return None
+        has_places = True
         try:
             changed = _changed(fetched, text, str(path))
-            if not changed:
-                path.unlink(missing_ok=True)
-                return None
-            code = write(changed, str(path))
+            has_places = False
+            code = write(changed, str(path)) if changed else None
         except Failure as failure:
             if failure.code not in (Code.INVALID, Code.USAGE):
                 raise
             if text == refused:
                 raise Failure(failure.code, "saved again without a correction", failure.problems) from None
             refused = text
-            told = [problem["text"] for problem in failure.problems] or [failure.message]
-            _write(path, "".join(f"{MARK}{line}\n" for one in told for line in one.splitlines()) + HEAD + text)
+            _write(path, _told(failure, has_places=has_places) + text)
         else:
             path.unlink(missing_ok=True)
             return code
+
+
+def _told(failure: Failure, *, has_places: bool) -> str:
+    """What is wrong, as comments over the text; `has_places`: the lines are those of the text, not of what was sent."""
+    head = HEAD.count("\n") + max(1, len(failure.problems))
+    lines = []
+    for problem in failure.problems:
+        _, _, what = problem["text"].partition(f":{problem['line']}:{problem['column']}: ")
+        where = f"line {problem['line'] + head}, column {problem['column']}: " if has_places else ""
+        lines.append(where + (what or problem["text"]))
+    return "".join(f"{MARK}{' '.join(line.splitlines())}\n" for line in lines or [failure.message]) + HEAD
 
 
 def _changed(fetched: Fetched, text: str, source: str) -> list[Document]:

@@ -43,7 +43,7 @@ def parse_form(text: str) -> Form:
             raise click.UsageError("need to specify at least one column, as in -o custom-columns=NAME,TIER")
         return Form(name, columns)
     if name.startswith(_NO_TEMPLATES):
-        remedy = "use -o json with a program such as jq, or -o custom-columns=NAME,..."
+        remedy = "use -o json with a program such as jq, or -o custom-columns=NAME,TIER"
         raise click.UsageError(f"output format {name!r} is not supported; {remedy}")
     if text not in FORMS or equals:
         raise click.UsageError(f"unrecognized output format {text[:60]!r}; use one of {', '.join(FORMS)}")

@@ -61,10 +61,12 @@ class FileTarget:
     def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
         """Delete by name."""
         self._check_established(options)
+        find_kind(kind)  # a word that is none is told before a file that is none
         return self._waited(self._on_store(lambda store: service.delete_named(store, kind, names, options)), options)
 
     def get(self, kind: str, query: GetQuery) -> GetAnswer:
         """Resources of a kind."""
+        find_kind(kind)
         answer = self._on_store(lambda store: service.get(store, kind, query))
         return with_hits(answer, None) if query.view == "wide" and answer["kind"] in HITS_KINDS else answer
 

@@ -1,8 +1,7 @@
 """Options that several commands share. Each may stand before or after the command."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -42,8 +41,7 @@ DRY_RUNS = ("none", "client", "server")
 _WRITING = "tortie.writing"
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(NamedTuple):
     """What the options of a command that writes say; without files for one that takes none."""
 
     namespace: str

@@ -1,8 +1,7 @@
 """Where a command goes: to an agent's socket, or to a datastore file."""
 
 import os
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tortie.apps.answers import (
     ConfigAnswer,
@@ -52,8 +51,7 @@ class Target(Protocol):
         """Where parameters get their values from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What the user said about where to go; None: nothing. `node` is this host's name in documents."""
 
     datastore: str | None = None

@@ -8,7 +8,7 @@ from tortie.apps.answers import Document, SourceText
 from tortie.apps.ctl.fetching import fetch
 from tortie.apps.ctl.options import WritingCommand, with_writing, writing
 from tortie.apps.ctl.show import out
-from tortie.apps.ctl.writes import carry_out
+from tortie.apps.ctl.writes import ask, show_written
 from tortie.apps.requests import Verb
 
 
@@ -25,7 +25,7 @@ def command(kind: str, resources: tuple[str, ...]) -> int:
     \b
     Examples:
       tortie edit gnp web
-      EDITOR=nano tortie edit hep node2-eth0 --dry-run
+      tortie edit hep node2-eth0 --dry-run
     """
     from tortie.apps.ctl.editing import edit, run_editor
 
@@ -33,7 +33,7 @@ def command(kind: str, resources: tuple[str, ...]) -> int:
 
     def write(documents: list[Document], source: str) -> int:
         files: list[SourceText] = [{"source": source, "text": json.dumps(one, indent=2)} for one in documents]
-        return carry_out(Verb.REPLACE, files, said)
+        return show_written(ask(Verb.REPLACE, files, said), "edited", said)
 
     code = edit(fetch(kind, list(resources), said.namespace), write, run_editor)
     if code is None:

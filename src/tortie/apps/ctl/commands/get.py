@@ -1,12 +1,10 @@
 """`tortie get`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import click
 
 from tortie.apps.answers import GetAnswer
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.forms import FORMS, Form, exported, parse_form, show_answers
 from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
 from tortie.apps.ctl.show import err, out
@@ -94,6 +92,7 @@ def _asked(kinds: str | None, resources: tuple[str, ...], form: Form, which: dic
 
 def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) -> Iterator[Asked]:
     """Every resource that the files name, by its name."""
+    from tortie.apps.ctl.files import read_files
     from tortie.apps.decoding import decode_files
     from tortie.apps.namespaces import DEFAULT
 
@@ -104,7 +103,7 @@ def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) 
     query = GetQuery(view=form.view, column=form.columns)
     for one in decode_files(files, needs_documents=not is_lenient, namespace=given):
         where = given or ("" if one.namespace == DEFAULT else one.namespace)
-        yield one.kind, replace(query, name=(one.name,), namespace=where)
+        yield one.kind, query._replace(name=(one.name,), namespace=where)
 
 
 def _watch(asked: list[Asked], form: Form, *, has_headings: bool) -> int:
