@@ -8,7 +8,7 @@ from tortie.apps.decoding import invalid, key_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.initial import BUILT_IN_TIERS
 from tortie.apps.requests import Verb, WriteOptions
-from tortie.apps.stored import TIER, policy_kinds, stored, stored_body, tier_of
+from tortie.apps.stored import TIER, is_tiered, stored, stored_body, tier_of
 from tortie.apps.writing import change_of, not_found, out_of_date, refusals, write_answer
 from tortie.resources.kind import Kind, Resource
 from tortie.resources.kinds import KINDS
@@ -85,7 +85,7 @@ async def _check_tiers(store: Store, going: set[Key]) -> None:
         return
     if built_in := sorted(tiers & BUILT_IN_TIERS.keys()):
         raise Failure(Code.FAILED, f"cannot delete tier {built_in[0]!r}: it is built in; delete its policies instead")
-    for kind in policy_kinds():
+    for kind in filter(is_tiered, KINDS.values()):
         for entry in (await store.list(kind.name))[0]:
             tier = tier_of(stored_body(entry.value))
             if tier in tiers and entry.key not in going:

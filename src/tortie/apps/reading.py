@@ -6,27 +6,26 @@ from typing import NamedTuple
 
 from tortie.apps.answers import Document, GetAnswer
 from tortie.apps.failure import Code, Failure
-from tortie.apps.labels import parse_labels
 from tortie.apps.namespaces import namespace_asked
 from tortie.apps.requests import GetQuery
 from tortie.apps.stored import TIER, shown, stored
-from tortie.model.policy import DEFAULT_ALLOW
 from tortie.resources.codec import decode_stored
-from tortie.resources.kind import API_VERSION, NAME, Body, Column, Kind, Resource
+from tortie.resources.kind import NAME, Body, Column, Kind, Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Entry, Key, Store
 
 NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
-_ALLOW: Body = {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}
-PROVIDED = {
-    Key("Profile", "", DEFAULT_ALLOW): Resource(
-        kind="Profile",
-        namespace="",
-        name=DEFAULT_ALLOW,
-        body={"apiVersion": API_VERSION, "kind": "Profile", "metadata": {"name": DEFAULT_ALLOW}, "spec": _ALLOW},
-    )
-}
-"""Resources that exist in no datastore and are there all the same (reference cli.md section 6)."""
+
+
+def _provided(kind: Kind) -> dict[Key, Resource]:
+    """Resources that are in no datastore and exist all the same (reference cli.md section 6)."""
+    if kind.name != "Profile":
+        return {}
+    from tortie.model.policy import DEFAULT_ALLOW  # the model takes long to load
+
+    spec: Body = {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]}
+    body: Body = {"apiVersion": kind.api_version, "kind": kind.word, "metadata": {"name": DEFAULT_ALLOW}, "spec": spec}
+    return {Key(kind.name, "", DEFAULT_ALLOW): Resource(kind=kind.name, namespace="", name=DEFAULT_ALLOW, body=body)}
 
 
 class Found(NamedTuple):
@@ -76,15 +75,15 @@ async def find(store: Store, kind: Kind, query: GetQuery) -> Found:
     if not query.name:
         return await _all(store, kind, namespace, query.selector)
     _, revision = await store.list("")
-    found = Found([], {}, [], revision)
+    found, provided = Found([], {}, [], revision), _provided(kind)
     for key in dict.fromkeys(Key(kind.name, namespace or "", name) for name in query.name):
         entry = await stored(store, key)
         if entry is not None:
             resources, damaged = decoded([entry])
             found.resources.extend(resources)
             found.damaged.update(damaged)
-        elif key in PROVIDED:
-            found.resources.append((PROVIDED[key], 0))
+        elif key in provided:
+            found.resources.append((provided[key], 0))
         else:
             found.missing.append(called(key))
     return found
@@ -93,8 +92,10 @@ async def find(store: Store, kind: Kind, query: GetQuery) -> Found:
 async def _all(store: Store, kind: Kind, namespace: str | None, selector: str) -> Found:
     entries, revision = await store.list(kind.name, namespace)
     resources, damaged = decoded(entries)
-    resources += [(one, 0) for key, one in PROVIDED.items() if key.kind == kind.name]
+    resources += [(one, 0) for one in _provided(kind).values()]
     if selector:
+        from tortie.apps.labels import parse_labels
+
         wanted = parse_labels(selector)
         resources = [one for one in resources if wanted.matches(one[0].labels)]
     if kind.name == TIER:

@@ -3,8 +3,7 @@
 import json
 
 from tortie.apps.answers import Document
-from tortie.resources.kind import Body, Kind
-from tortie.resources.kinds import KINDS
+from tortie.resources.kind import API_VERSION, Body, Kind
 from tortie.store.protocol import Entry, Key, NotFound, Store
 
 TIER = "Tier"
@@ -38,9 +37,9 @@ def shown(body: Body, revision: int) -> Document:
     return {**body, "metadata": {**part(body, "metadata"), "resourceVersion": str(revision)}}
 
 
-def policy_kinds() -> list[Kind]:
-    """The kinds whose documents are in a tier."""
-    return [kind for kind in KINDS.values() if "tier" in kind.fields]
+def is_tiered(kind: Kind) -> bool:
+    """Whether the kind's documents are in a tier; Kubernetes' own have one of another sort."""
+    return kind.api_version == API_VERSION and "tier" in kind.fields
 
 
 def tier_of(body: Body) -> str:

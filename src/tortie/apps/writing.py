@@ -17,7 +17,7 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.initial import missing_documents, new_identity
 from tortie.apps.lint import lint
 from tortie.apps.requests import Verb, WriteOptions
-from tortie.apps.stored import TIER, part, policy_kinds, shown, stored, stored_body, tier_of
+from tortie.apps.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
 from tortie.resources.codec import encode
 from tortie.resources.kind import Body, Resource
 from tortie.resources.kinds import KINDS
@@ -104,11 +104,10 @@ async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options
     initial = await missing_documents(store)
     plan.writes.extend(initial.values())
     tiers = {key.name for key in (*initial, *map(key_of, resources)) if key.kind == TIER}
-    policies = {kind.name for kind in policy_kinds()}
     for resource in resources:
         plan.problems += refusals(resource, verb)
         old = await stored(store, key_of(resource))
-        if resource.kind in policies:
+        if is_tiered(KINDS[resource.kind]):
             await _check_tier(store, plan, resource, old, tiers)
         _weigh(plan, resource, old)
     return plan.judged()
