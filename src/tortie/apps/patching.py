@@ -26,8 +26,9 @@ def patched(document: Document, patch: Plain, form: str) -> Document:
         found = _json_patch(before, patch) if form == "json" else _merge(before, patch, form == "strategic", "")
         if not isinstance(found, dict):
             raise Unfit("the patch leaves no document; write a mapping such as {spec: {order: 10}}")
-    except Unfit as error:
-        raise Failure(Code.INVALID, f"performing {form} patch: TT1908 {error}; nothing was changed") from None
+    except (Unfit, RecursionError) as error:
+        why = str(error) if isinstance(error, Unfit) else "it nests the document too deeply"
+        raise Failure(Code.INVALID, f"performing {form} patch: TT1908 {why}; nothing was changed") from None
     return {**found}
 
 
@@ -162,8 +163,8 @@ def _put(document: Plain, path: list[str], value: Plain, *, is_new: bool) -> Pla
 def _without(document: Plain, path: list[str]) -> Plain:
     if not path:
         raise Unfit("the whole document cannot be removed; use tortie delete")
+    _at(document, path)
     parent, token = _at(document, path[:-1]), path[-1]
-    _at(parent, [token])
     match parent:
         case dict():
             kept: Plain = {key: value for key, value in parent.items() if key != token}
