@@ -216,7 +216,7 @@ def test_one_name_in_two_namespaces_is_two_resources() -> None:
     store = MemoryStore()
     write(store, Verb.CREATE, fake("FakeSet", "a", "x"), fake("FakeSet", "a", "y"), fake("FakeSet", "a"))
     listed = {
-        name: [row for row in run_now(service.get(store, "fs", query))["table"]["rows"]]
+        name: run_now(service.get(store, "fs", query))["table"]["rows"]
         for name, query in (
             ("default", GetQuery()),
             ("x", GetQuery(namespace="x")),
@@ -227,7 +227,7 @@ def test_one_name_in_two_namespaces_is_two_resources() -> None:
     with pytest.raises(Failure, match=r"FakeSet\(z/a\)"):
         run_now(service.delete_named(store, "fs", ["a"], WriteOptions(namespace="z")))
     run_now(service.delete_named(store, "fs", ["a"], WriteOptions(namespace="x")))
-    assert [key.namespace for key, *_ in map(dataclasses.astuple, run_now(store.list("FakeSet"))[0])] == [
+    assert [entry.key.namespace for entry in run_now(store.list("FakeSet"))[0]] == [
         "default",
         "y",
     ]

@@ -559,3 +559,38 @@ def test_status_is_told_also_where_the_counters_cannot_be_read(tmp_path: Path, m
             await world.ask("GET", "/v1/counters")
 
     in_world(tmp_path, test)
+
+
+def test_a_revision_is_answered_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        waiting = asyncio.create_task(asyncio.to_thread(world.target.revision, 0))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await world.apply(ENDPOINT)
+        assert await waiting == 1
+        monkeypatch.setattr(api, "WAIT_S", 0.05)
+        assert await asyncio.to_thread(world.target.revision, 1) == 1
+        assert await asyncio.to_thread(world.target.revision, 99) == 1  # no such revision: look again
+
+    in_world(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "hint"),
+    [
+        ("POST", "/v1/create?dry_run=yes", "dry_run: expected 0 or 1"),
+        ("POST", "/v1/replace?established=burn", "established: 'burn' is unknown"),
+        ("GET", "/v1/resources/gns?all_namespaces=true", "all_namespaces: expected 0 or 1"),
+        ("GET", "/v1/resources/gns?view=huge", "view: 'huge' is unknown"),
+        ("GET", "/v1/revision?after=-1", "after: expected a number"),
+        ("GET", "/v1/described/gnsx", "did you mean"),
+        ("DELETE", "/v1/resources/gns", "give at least one name"),
+    ],
+)
+def test_a_wrong_parameter_is_named(tmp_path: Path, method: str, target: str, hint: str) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(Failure, match=hint) as caught:
+            await world.ask(method, target)
+        assert caught.value.code is Code.USAGE
+
+    in_world(tmp_path, test)
