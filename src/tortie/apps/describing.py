@@ -52,7 +52,8 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
     world = _world((await store.list())[0])
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
-        warnings = await lint(store, [resource])
+        place = f"{resource.source}:{resource.line}: warning: "
+        warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
         relations: list[Relation] = []
         try:
             lowered = lower(resource)
