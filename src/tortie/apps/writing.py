@@ -193,6 +193,6 @@ def _merged(resource: Resource, old: Entry | None) -> bytes:
     identity: Body = {name: known[name] for name in ("uid", "creationTimestamp") if name in known}
     metadata = {name: given[name] for name in AUTHORED if given.get(name)} | (identity or new_identity())
     body: Body = {**resource.body, "metadata": metadata}
-    if status := part(before, "status"):
+    if "status" not in body and (status := part(before, "status")):
         body["status"] = status
     return encode(replace(resource, body=body))
