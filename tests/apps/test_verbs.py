@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from apps.documents import ENDPOINT, PAIR, network_set, policy_in, tier
-from tortie.apps import deleting, initial, namespaces, service, writing
+from tortie.apps import deleting, initial, service, writing
 from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
@@ -16,6 +17,10 @@ from tortie.resources import codec
 from tortie.resources.kinds import KINDS, WORDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Key, Put
+
+
+LOADED = (deleting, writing)
+"""Loaded when they are needed, and here already, so that the fixtures find them."""
 
 
 def write(store: MemoryStore, verb: Verb, *documents: str, **options: Any) -> WriteAnswer:
@@ -171,8 +176,9 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
         dataclasses.replace(sets, name="Sealed", plural="sealeds", aliases=("sealed",), read_only="agents write it"),
     ]
     kinds = {**KINDS, **{kind.name: kind for kind in fakes}}
-    for module in (codec, deleting, namespaces, writing):
-        monkeypatch.setattr(module, "KINDS", kinds)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tortie.") and getattr(module, "KINDS", None) is KINDS:
+            monkeypatch.setattr(module, "KINDS", kinds)
     monkeypatch.setattr(codec, "WORDS", {**WORDS, **{(kind.api_version, kind.word): kind for kind in fakes}})
     monkeypatch.setattr(service, "find_kind", lambda word: {"fs": fakes[0], "sealed": fakes[1]}[word])
 
