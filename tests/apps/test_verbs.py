@@ -18,7 +18,6 @@ from tortie.resources.kinds import KINDS, WORDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Key, Put
 
-
 LOADED = (deleting, writing)
 """Loaded when they are needed, and here already, so that the fixtures find them."""
 
@@ -268,9 +267,21 @@ def test_a_kind_that_only_tortie_writes_is_refused_with_the_reason(verb: Verb) -
     (problem,) = refused(Code.INVALID, verb, store, fake("Sealed", "a")).problems
     assert problem["code"] == "TT1907"
     assert f"operation {verb.value} is not supported on Sealed(a): agents write it" in problem["text"]
-    with pytest.raises(Failure, match="operation delete is not supported on Sealed: agents write it") as caught:
+    with pytest.raises(Failure, match=r"operation delete is not supported on Sealed\(a\): agents write it") as caught:
         run_now(service.delete_named(store, "sealed", ["a"]))
     assert caught.value.code is Code.FORBIDDEN
+
+
+@pytest.mark.usefixtures("fake_kinds")
+def test_a_name_that_is_not_for_people_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "RESERVED", {"FakeSet": writing.RESERVED["NetworkPolicy"]})
+    reason = "must be managed through the kubernetes API"
+    for verb in Verb:
+        (problem,) = refused(Code.INVALID, verb, MemoryStore(), fake("FakeSet", "knp.default.x")).problems
+        assert (problem["code"], reason in problem["text"]) == ("TT1907", True)
+    with pytest.raises(Failure, match=reason):
+        run_now(service.delete_named(MemoryStore(), "fs", ["a", "knp.default.x"]))
+    assert actions(write(MemoryStore(), Verb.CREATE, fake("FakeSet", "knp-default.x"))) == ["created"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.initial import BUILT_IN_TIERS
 from tortie.apps.requests import Verb, WriteOptions
 from tortie.apps.stored import TIER, is_tiered, stored, stored_body, tier_of
-from tortie.apps.writing import change_of, not_found, out_of_date, refusals, write_answer
+from tortie.apps.writing import change_of, not_found, out_of_date, refusals, why_unwritable, write_answer
 from tortie.resources.kind import Kind, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Delete, Key, Store
@@ -23,8 +23,11 @@ class Wanted(NamedTuple):
 
 
 def wanted_by_name(kind: Kind, namespace: str, names: Sequence[str]) -> list[Wanted]:
-    """The resources of these names. Raises: Failure FORBIDDEN for a kind that people cannot write."""
-    check_writable(kind, Verb.DELETE.value)
+    """The resources of these names. Raises: Failure FORBIDDEN for one that people cannot write."""
+    for name in names:
+        if reason := why_unwritable(kind, name):
+            text = f"operation delete is not supported on {kind.name}({name}): {reason}; it can be read with get"
+            raise Failure(Code.FORBIDDEN, text)
     return [Wanted(Key(kind.name, namespace, name)) for name in dict.fromkeys(names)]
 
 
@@ -34,13 +37,6 @@ def wanted_by_document(resources: Sequence[Resource]) -> list[Wanted]:
     if problems:
         raise invalid(problems)
     return [Wanted(key_of(one), one.resource_version) for one in resources]
-
-
-def check_writable(kind: Kind, verb: str) -> None:
-    """Raises: Failure FORBIDDEN for a kind that people cannot write."""
-    if kind.read_only:
-        text = f"operation {verb} is not supported on {kind.name}: {kind.read_only}; it can be read with get"
-        raise Failure(Code.FORBIDDEN, text)
 
 
 async def delete(store: Store, wanted: Sequence[Wanted], options: WriteOptions) -> WriteAnswer:

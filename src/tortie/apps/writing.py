@@ -19,13 +19,17 @@ from tortie.apps.lint import lint
 from tortie.apps.requests import Verb, WriteOptions
 from tortie.apps.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
 from tortie.resources.codec import encode
-from tortie.resources.kind import Body, Resource
+from tortie.resources.kind import Body, Kind, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Conflict, Entry, Key, Put, Store, Write
 
 ATTEMPTS = 5
 AUTHORED = ("name", "namespace", "labels", "annotations")
 """Metadata that comes from the author; the rest is the server's."""
+RESERVED = {
+    "NetworkPolicy": ("knp.default.", "kubernetes network policies must be managed through the kubernetes API"),
+}
+"""How names begin that are not for people, and why (reference cli.md section 6)."""
 
 
 @dataclass(slots=True)
@@ -115,14 +119,19 @@ async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options
 
 def refusals(resource: Resource, verb: Verb) -> list[ProblemAnswer]:
     """Why this verb cannot be done to this document, whatever is stored."""
-    kind = KINDS[resource.kind]
-    if kind.read_only:
-        text = f"operation {verb.value} is not supported on {resource}: {kind.read_only}; remove the document"
-        return [problem_at(resource, "TT1907", "kind", text)]
+    if reason := why_unwritable(KINDS[resource.kind], resource.name):
+        text = f"operation {verb.value} is not supported on {resource}: {reason}; remove the document"
+        return [problem_at(resource, "TT1907", "metadata.name", text)]
     if verb is Verb.CREATE and resource.resource_version is not None:
         text = f"found {resource.resource_version!r}: the field must not be set for a Create request; remove it"
         return [problem_at(resource, "TT1906", "metadata.resourceVersion", text)]
     return []
+
+
+def why_unwritable(kind: Kind, name: str) -> str:
+    """Why people cannot write a resource; empty: they can."""
+    reserved, reason = RESERVED.get(kind.name, ("", ""))
+    return kind.read_only or (reason if reserved and name.startswith(reserved) else "")
 
 
 async def _check_tier(store: Store, plan: _Plan, resource: Resource, old: Entry | None, tiers: set[str]) -> None:
