@@ -322,3 +322,25 @@ def test_an_editor_that_fails_is_named(
     assert (found, said in err) == (code, True)
     assert "EDITOR=" in err
     assert list(filled.folder.glob("tortie-edit-*")) == []
+
+
+def test_an_interrupt_keeps_what_was_typed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+
+    def interrupted(path: Path) -> NoReturn:
+        path.write_text("half a document", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tortie.apps.ctl.editing.run_editor", interrupted)
+    monkeypatch.setattr("tempfile.tempdir", str(shell.folder))
+    code, _, err = shell("edit", "gnp", "redis")
+    (kept,) = shell.folder.glob("tortie-edit-*")
+    assert (code, kept.read_text(encoding="utf-8")) == (130, "half a document")
+    assert f"interrupted; your changes are in {kept}" in err
+
+
+def test_a_folder_that_takes_no_file_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    code, _, err = shell("edit", "gnp", "redis")
+    assert (code, "name a folder for it with TMPDIR=" in err) == (1, True)

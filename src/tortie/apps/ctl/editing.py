@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tortie.apps.answers import Document
 from tortie.apps.ctl.fetching import Fetched
+from tortie.apps.ctl.show import err
 from tortie.apps.ctl.yamlout import to_yaml
 from tortie.apps.failure import Code, Failure
 
@@ -41,7 +42,8 @@ def edit(fetched: Fetched, write: Callable[[list[Document], str], int], run: Cal
             raise
         kept = f"your changes are in {path}: correct them, then `tortie replace -f {path}`, or delete the file"
         if isinstance(error, KeyboardInterrupt):
-            raise Failure(Code.FAILED, f"interrupted; {kept}") from None
+            err(f"tortie: interrupted; {kept}")
+            raise
         raise Failure(error.code, f"{error.message}; {kept}", error.problems) from None
 
 
@@ -126,14 +128,22 @@ def _bare_text(text: str) -> str:
 
 def _new_file(text: str) -> Path:
     """A file that nobody else can read: documents may hold what is nobody's business."""
-    descriptor, name = tempfile.mkstemp(prefix="tortie-edit-", suffix=".yaml")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="tortie-edit-", suffix=".yaml")
+    except OSError as error:
+        raise Failure(
+            Code.FAILED, f"no file to edit in: {error.strerror}; name a folder for it with TMPDIR=..."
+        ) from None
     os.close(descriptor)
     _write(Path(name), text)
     return Path(name)
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    try:
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise Failure(Code.FAILED, f"{path}: {error.strerror}; make room, or set TMPDIR=...") from None
 
 
 def run_editor(path: Path) -> None:
