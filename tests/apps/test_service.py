@@ -11,7 +11,7 @@ from tortie.apps import service
 from tortie.apps.answers import SourceText, WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
-from tortie.apps.initial import BUILT_IN_TIERS
+from tortie.apps.initial import BUILT_IN_TIERS, initialise
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.apps.writing import ATTEMPTS
 from tortie.store.memory import MemoryStore
@@ -207,7 +207,7 @@ def test_delete_by_file_honours_the_resource_version() -> None:
 @pytest.mark.parametrize("name", BUILT_IN_TIERS)
 def test_a_built_in_tier_cannot_be_deleted(name: str) -> None:
     store = MemoryStore()
-    run_now(service.initialise(store))
+    run_now(initialise(store))
     with pytest.raises(Failure, match="it is built in"):
         run_now(service.delete_named(store, "tier", [name]))
 
@@ -276,8 +276,8 @@ def test_what_get_shows_can_be_applied_again() -> None:
 
 def test_initialising_twice_changes_nothing() -> None:
     store = MemoryStore()
-    run_now(service.initialise(store))
-    run_now(service.initialise(store))
+    run_now(initialise(store))
+    run_now(initialise(store))
     assert run_now(store.list())[1] == 1
 
 

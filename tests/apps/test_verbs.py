@@ -12,6 +12,7 @@ from tortie.apps import deleting, initial, service, writing
 from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
+from tortie.apps.initial import initialise
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.resources import codec
 from tortie.resources.kinds import KINDS, WORDS
@@ -305,7 +306,7 @@ def test_the_first_write_gives_the_datastore_an_id() -> None:
     assert len(first["spec"]["clusterGUID"]) == 32
     assert int(first["spec"]["clusterGUID"], 16)
     write(store, Verb.APPLY, network_set("b"))
-    run_now(service.initialise(store))
+    run_now(initialise(store))
     assert information(store) == first
 
 
@@ -315,7 +316,7 @@ def test_what_is_set_of_the_cluster_stays_and_what_is_missing_is_filled_in() -> 
     body = {"metadata": {"name": "default", "uid": "u"}, "spec": {"datastoreReady": False, "clusterType": "k8s"}}
     key = Key("ClusterInformation", "", "default")
     run_now(store.commit([Put(key, json.dumps(body).encode())]))
-    run_now(service.initialise(store))
+    run_now(initialise(store))
     after = information(store)
     assert after["metadata"]["uid"] == "u"
     assert after["spec"]["datastoreReady"] is False

@@ -7,13 +7,10 @@ a verb does is in `writing`, `deleting` and `reading`, each loaded when it is ne
 from collections.abc import Sequence
 
 from tortie.apps.answers import GetAnswer, SourceText, WriteAnswer
-from tortie.apps.initial import initialise
 from tortie.apps.kinds import find_kind
 from tortie.apps.namespaces import namespace_asked
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.store.protocol import Store
-
-__all__ = ["delete_named", "get", "initialise", "write"]
 
 
 async def write(
