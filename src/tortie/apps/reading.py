@@ -10,11 +10,9 @@ from tortie.apps.namespaces import namespace_asked
 from tortie.apps.requests import GetQuery
 from tortie.apps.stored import TIER, shown, stored
 from tortie.resources.codec import decode_stored
-from tortie.resources.kind import NAME, Body, Column, Kind, Resource
+from tortie.resources.kind import NAME, NAMESPACE, Body, Column, Kind, Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Entry, Key, Store
-
-NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
 
 
 def _provided(kind: Kind) -> dict[Key, Resource]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from tortie.apps.answers import Change, ProblemAnswer, WriteAnswer
 from tortie.apps.decoding import invalid, key_of, problem_at
 from tortie.apps.failure import Code, Failure
+from tortie.apps.fitting import misfits
 from tortie.apps.initial import missing_documents, new_identity
 from tortie.apps.lint import lint
 from tortie.apps.requests import Verb, WriteOptions
@@ -114,6 +115,7 @@ async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options
         if is_tiered(KINDS[resource.kind]):
             await _check_tier(store, plan, resource, old, tiers)
         _weigh(plan, resource, old)
+    plan.problems += await misfits(store, resources)
     return plan.judged()
 
 
