@@ -35,11 +35,14 @@ RESERVED = {
 
 @dataclass(slots=True)
 class _Plan:
-    """What one transaction would write, judged against what was read. `is_pinned`: the author said what he expects."""
+    """What one transaction would write, judged against what was read. `is_pinned`: the author said what he expects.
+
+    A key has one write: a built-in tier that the author gives himself takes the place of the one that would be added.
+    """
 
     verb: Verb
     options: WriteOptions
-    writes: list[Write] = field(default_factory=list)
+    writes: dict[Key, Write] = field(default_factory=dict)
     guards: dict[Key, Put] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     problems: list[ProblemAnswer] = field(default_factory=list)
@@ -59,7 +62,7 @@ class _Plan:
         if self.missing:
             raise not_found(self.missing, "use apply or create to make it")
         if self.writes:
-            self.writes.extend(self.guards.values())
+            self.writes.update(self.guards)
         return self
 
 
@@ -97,7 +100,7 @@ async def _committed(
             _, revision = await store.list(TIER)
             return plan, revision
         try:
-            return plan, await store.commit(plan.writes)
+            return plan, await store.commit([*plan.writes.values()])
         except Conflict:
             if plan.is_pinned or attempt == ATTEMPTS - 1:
                 raise
@@ -107,7 +110,7 @@ async def _committed(
 async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options: WriteOptions) -> _Plan:
     plan = _Plan(verb, options)
     initial = await missing_documents(store)
-    plan.writes.extend(initial.values())
+    plan.writes.update(initial)
     tiers = {key.name for key in (*initial, *map(key_of, resources)) if key.kind == TIER}
     for resource in resources:
         plan.problems += refusals(resource, verb)
@@ -167,9 +170,7 @@ def _weigh(plan: _Plan, resource: Resource, old: Entry | None) -> None:
     # What exists and is to be left alone counts as handled.
     is_kept = old is not None and (old.value == new or plan.verb is Verb.CREATE)
     if not is_kept:
-        # A built-in tier that the author gives himself takes the place of the one that would be added.
-        plan.writes[:] = [one for one in plan.writes if one.key != key]
-        plan.writes.append(Put(key, new, old.revision if old is not None else 0))
+        plan.writes[key] = Put(key, new, old.revision if old is not None else 0)
     action = "created" if old is None else "unchanged" if is_kept else "configured"
     plan.changes.append(change_of(key, action, old, new if not is_kept else None, plan.options))
 
