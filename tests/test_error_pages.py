@@ -6,18 +6,25 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tortie.apps.answers import Document
 from tortie.apps.decoding import read_sources
 from tortie.apps.failure import Failure
-from tortie.apps.service import apply
+from tortie.apps.patching import patched
+from tortie.apps.requests import Verb
+from tortie.apps.service import write
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.problems import CODES, InvalidDocument
 from tortie.store.memory import MemoryStore
 
 FOLDER = Path(__file__).parent.parent / "docs/errors"
 PAGES = sorted(FOLDER.glob("TT*.md"))
-STORED, WRITTEN = {"TT1401"}, {"TT1339", "TT1903"}
+STORED, WRITTEN = {"TT1401"}, {"TT1339": Verb.APPLY, "TT1903": Verb.APPLY, "TT1906": Verb.CREATE, "TT1907": Verb.APPLY}
 """Codes that come of a datastore: of reading its documents, and of writing to it."""
+IN_SHOP, PATCHES = {"TT1904", "TT1905"}, {"TT1908"}
+"""Codes that come of `--namespace shop`, and of a patch."""
+PATCHED: Document = {"kind": "GlobalNetworkPolicy", "metadata": {"name": "web"}, "spec": {"order": 10}}
 TOO_MANY = {"TT1010"}
 """Stands for problems beyond those that are listed, which are there beside it."""
 
@@ -43,11 +50,18 @@ def codes(code: str, text: bytes) -> list[str]:
         return []
     if code in WRITTEN:
         try:
-            asyncio.run(apply(MemoryStore(), [{"source": "f.yaml", "text": source}]))
+            asyncio.run(write(MemoryStore(), WRITTEN[code], [{"source": "f.yaml", "text": source}]))
         except Failure as error:
             return [problem["code"] for problem in error.problems]
         return []
-    readings = read_sources([{"source": "f.yaml", "text": source}])
+    if code in PATCHES:
+        try:
+            patched(PATCHED, yaml.safe_load(source), "json")
+        except Failure as error:
+            return re.findall(r"TT\d+", error.message)
+        return []
+    namespace = "shop" if code in IN_SHOP else ""
+    readings = read_sources([{"source": "f.yaml", "text": source}], namespace=namespace)
     return [problem.code for one in readings for problem in one.problems]
 
 

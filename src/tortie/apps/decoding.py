@@ -1,17 +1,17 @@
 """Files of documents in, checked resources out; every problem of every file at once.
 
-What needs more than one document is checked here or in `service`; what one document can say about itself is the
+What needs more than one document is checked here or on writing; what one document can say about itself is the
 business of `resources`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tortie.apps.answers import ProblemAnswer, SourceText
 from tortie.apps.failure import Code, Failure
+from tortie.apps.namespaces import check_namespace, in_namespace
 from tortie.resources.codec import Reading, read_text
-from tortie.resources.kind import Body, Resource
+from tortie.resources.kind import Resource
 from tortie.resources.problems import Problem
 from tortie.store.protocol import Key
 
@@ -21,20 +21,38 @@ def key_of(resource: Resource) -> Key:
     return Key(resource.kind, resource.namespace, resource.name)
 
 
-def read_sources(files: Sequence[SourceText], *, needs_documents: bool = True) -> list[Reading]:
-    """Every document of all files in order, with what is wrong with it; a file without any has one that says so."""
+def read_sources(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Reading]:
+    """Every document of all files in order, with what is wrong with it; a file without any has one that says so.
+
+    `namespace`: what the user says it is; each resource has its own afterwards. Raises: Failure USAGE for what is none.
+    """
+    check_namespace(namespace)
     readings: list[Reading] = []
     first: dict[Key, Resource] = {}
     for file in files:
         source = file["source"]
         # Surrogate escapes turn back into the bytes of the file, so that the decoder can point at the bad one.
         found = [*read_text(file["text"].encode("utf-8", "surrogateescape"), source)]
-        readings += [_without_repeated(one, first) for one in found]
+        readings += [_without_repeated(_in_namespace(one, namespace), first) for one in found]
         if not found and needs_documents:
             message, remedy = "no resources specified in file", "write at least one document"
             empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
             readings.append(Reading(source, 1, None, None, (), (empty,)))
     return readings
+
+
+def _in_namespace(reading: Reading, namespace: str) -> Reading:
+    """The document, its resources each with its namespace; refused where that is not the one that the user says."""
+    settled: list[Resource] = []
+    wrong: list[Problem] = []
+    for resource in reading.resources:
+        found = in_namespace(resource, namespace)
+        if isinstance(found, Resource):
+            settled.append(found)
+        else:
+            code, message, remedy = found
+            wrong.append(problem_at(resource, code, "metadata.namespace", message, remedy))
+    return replace(reading, resources=tuple(settled), problems=(*reading.problems, *wrong))
 
 
 def _without_repeated(reading: Reading, first: dict[Key, Resource]) -> Reading:
@@ -48,36 +66,21 @@ def _without_repeated(reading: Reading, first: dict[Key, Resource]) -> Reading:
         if earlier is not resource:
             message = f"{key_of(resource)} is already at {earlier.source}:{earlier.line}"
             repeated.append(problem_at(resource, "TT1902", "metadata.name", message, "keep one of the two"))
-    return replace(reading, problems=tuple(repeated)) if repeated else reading
+    return replace(reading, problems=(*reading.problems, *repeated)) if repeated else reading
 
 
-def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True) -> list[Resource]:
-    """The resources of all files in order.
+def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Resource]:
+    """The resources of all files in order, each with its namespace; `namespace`: what the user says it is.
 
-    Raises: Failure INVALID with the problems of all files.
+    Raises: Failure USAGE for what is no namespace; INVALID with the problems of all files.
     """
-    readings = read_sources(files, needs_documents=needs_documents)
+    readings = read_sources(files, needs_documents=needs_documents, namespace=namespace)
     if problems := [problem for one in readings for problem in one.problems]:
         raise invalid(problems)
     return [resource for one in readings for resource in one.resources]
 
 
-def stored_body(value: bytes) -> Body:
-    """A stored document; empty where it is damaged, so that it can still be replaced, deleted and passed over."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def part(body: Body, name: str) -> Body:
-    """A mapping in a stored document, `metadata` or `spec`; empty where it is absent or damaged."""
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def invalid(problems: list[Problem]) -> Failure:
+def invalid(problems: Sequence[Problem]) -> Failure:
     """The failure that carries these problems."""
     listed = [problem_answer(each) for each in problems]
     return Failure(Code.INVALID, "nothing was changed: " + count(len(problems), "problem"), listed)

@@ -24,6 +24,7 @@ from tortie.resources.problems import InvalidDocument, Problem, Problems, shorte
 
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
+_MIXED_LIST = ("v1", "List")
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -153,6 +154,9 @@ def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None
     """The resource, or those of a list kind; `item_of`: an item of a list, which may leave out what the list says."""
     named, version = node.get("kind"), node.get("apiVersion")
     word, group = _word(named), _word(version)
+    if (group, word) == _MIXED_LIST and item_of is None:
+        yield from _read_mixed(node, problems)
+        return
     is_list = item_of is None and word.endswith("List")
     single = word.removesuffix("List") if is_list else word
     # A wrong or missing apiVersion is a problem of its own; the rest of the document is judged all the same.
@@ -184,6 +188,18 @@ def _meant_kind(word: str) -> Kind | None:
     """The kind that a document with the wrong apiVersion is of; ours, where the word is several kinds'."""
     kinds = sorted(KINDS.values(), key=lambda kind: kind.name != word)
     return next((kind for kind in kinds if kind.word == word), None)
+
+
+def _read_mixed(node: Mapping, problems: Problems) -> Iterator[Resource]:
+    """The resources of a list of any kinds, as kubectl prints it; each item says what it is."""
+    for key, _ in node.entries.values():
+        if key.text not in _LIST_TOP:
+            refuse_unknown(key, join("", key.text), problems, dict.fromkeys(_LIST_TOP))
+    items = node.get("items")
+    if isinstance(items, Sequence):
+        yield from _read_root(items, problems)
+    else:
+        problems.add("TT1102", items or node, "items", "a List needs items", remedy="add items: with the resources")
 
 
 def _word(node: Node | None) -> str:

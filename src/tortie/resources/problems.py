@@ -94,6 +94,11 @@ CODES: dict[str, str] = {
     "TT1901": "a file without a document",
     "TT1902": "a resource that is there twice",
     "TT1903": "a policy in a tier that does not exist",
+    "TT1904": "a namespace that is not the one of --namespace",
+    "TT1905": "--namespace for a kind that has none",
+    "TT1906": "a resourceVersion in a document to create",
+    "TT1907": "a resource that is not for people to write",
+    "TT1908": "a patch that cannot be applied",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 

@@ -2,39 +2,13 @@
 
 import io
 import json
-from pathlib import Path
 
 import pytest
 
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
+from apps.shell import Shell
 from tortie.apps.ctl import target, wire
 from tortie.apps.ctl.main import COMMANDS, run
-
-
-class Shell:
-    """Runs commands on one datastore file that no agent serves."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capture = folder, capture
-        self.datastore = folder / "store" / "state.db"
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        code = run(["--datastore", str(self.datastore), *arguments])
-        out, err = self._capture.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    def file(self, text: str, name: str = "doc.yaml") -> str:
-        path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    for name in ("TORTIE_DATASTORE", "TORTIE_SOCKET", "TORTIE_NODE"):
-        monkeypatch.delenv(name, raising=False)
-    return Shell(tmp_path, capsys)
 
 
 def test_apply_says_what_it_did_and_that_nothing_enforces_it(shell: Shell) -> None:

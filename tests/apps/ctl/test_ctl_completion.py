@@ -12,6 +12,7 @@ import pytest
 
 from apps.documents import PAIR
 from tortie.apps.ctl.commands.completion import SHELLS, VARIABLE
+from tortie.apps.ctl.forms import FORMS
 from tortie.apps.ctl.main import COMMANDS, cli, run
 from tortie.apps.ctl.manual import pages
 from tortie.resources.kinds import KINDS
@@ -57,7 +58,7 @@ def complete(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
         ("delete --datastore STORE gnp r", ["redis"]),
         ("get --datastore /nowhere/at/all hep ", []),
         ("get nokind ", []),
-        ("get hep -o ", ["table", "wide", "yaml", "json", "name"]),
+        ("get hep -o ", [*FORMS]),
         ("get hep --ou", ["--output"]),
         ("explain-schema gnp.spec.in", ["gnp.spec.ingress"]),
         ("explain-schema gnp.nothing.", []),

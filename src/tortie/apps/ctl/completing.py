@@ -3,6 +3,8 @@
 Nothing is printed here and nothing fails: where the answer cannot be had, there is none.
 """
 
+from collections.abc import Callable, Sequence
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -25,17 +27,23 @@ def kind_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 def resource_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the resources of the kind that was typed before, without those that were typed too."""
+    from tortie.apps.requests import GetQuery
     from tortie.store.protocol import StoreError
 
-    kind, typed = ctx.params.get("kind"), ctx.params.get(param.name or "") or ()
+    kind, typed = ctx.params.get("kind") or ctx.params.get("kinds"), ctx.params.get(param.name or "") or ()
     if not kind:
         return []
     try:
-        answer = choose(_choice(ctx)).get(kind, [], wide=False)
+        answer = choose(_choice(ctx)).get(kind, GetQuery(namespace=str(ctx.params.get("namespace") or "")))
     except (Failure, StoreError, OSError):
         return []
     names = [row[0] for row in answer["table"]["rows"]]
     return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in typed]
+
+
+def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Words of a list that has others besides, so that it is no choice."""
+    return lambda ctx, param, incomplete: [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
