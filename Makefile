@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files --cached --others --exclude-standard -- src bpf extensions meson.build pyproject.toml 2>/dev/null)
 
-.PHONY: help setup build fmt check test test-fast soak test-kernels demo demo-clean bench clean
+.PHONY: help setup build fmt check test test-fast soak test-kernels demo demo-clean bench schemas packaging clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,5 +67,17 @@ demo-clean: build  ## remove labs that `make demo KEEP=1` left up
 bench: build  ## measure; prints a table and writes build/bench.json (QUICK=1, ONLY="ports apply")
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(QUICK),--quick) $(foreach group,$(ONLY),--only $(group))
 
+schemas: build  ## write schemas/ anew: what editors and Kubernetes are told of the kinds
+	rm -rf schemas
+	mkdir -p schemas/json
+	$(BIN)/tortie schema json > schemas/json/all.json
+	$(BIN)/tortie schema crd --folder schemas/crd
+
+packaging: build  ## manual pages and completions, for packages: packaging/man, packaging/completions
+	rm -rf packaging/man packaging/completions
+	mkdir -p packaging/completions
+	$(BIN)/tortie man packaging/man > /dev/null
+	for shell in bash zsh fish; do $(BIN)/tortie completion $$shell > packaging/completions/tortie.$$shell || exit 1; done
+
 clean:  ## remove what was built
-	rm -rf build $(VENV)
+	rm -rf build packaging/man packaging/completions $(VENV)

@@ -12,6 +12,7 @@ from tortie.apps.answers import ConfigAnswer, ConfigQuery, SettingAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import Verb
 from tortie.apps.told import remarks, settings_told
 from tortie.calc import Engine
 from tortie.model.endpoint import Interface
@@ -44,7 +45,7 @@ class World:
         self.store = MemoryStore()
         self.told: list[Level] = [environment_level(environment or {}), file_level(file, "felix.cfg")]
         for number, text in enumerate(documents):
-            run_now(service.apply(self.store, [{"source": f"{number}.yaml", "text": text}]))
+            run_now(service.write(self.store, Verb.APPLY, [{"source": f"{number}.yaml", "text": text}]))
 
     def explain(self, *words: str, **more: object) -> ConfigAnswer:
         return run_now(explain(self.store, asked(*words, **more), "me", self.told))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import pytest
 from tortie.apps import service
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import Verb
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Key, Put
 
@@ -27,10 +28,10 @@ def outcome(stored: list[str], *given: str) -> list[tuple[str, str]]:
     """The problems of the documents that are given, with their paths; none if they were stored."""
     store = MemoryStore()
     if stored:
-        run_now(service.apply(store, [{"source": "old.yaml", "text": "\n---\n".join(stored)}]))
+        run_now(service.write(store, Verb.APPLY, [{"source": "old.yaml", "text": "\n---\n".join(stored)}]))
     before = run_now(store.list())
     try:
-        run_now(service.apply(store, [{"source": "new.yaml", "text": "\n---\n".join(given)}]))
+        run_now(service.write(store, Verb.APPLY, [{"source": "new.yaml", "text": "\n---\n".join(given)}]))
     except Failure as failure:
         assert failure.code is Code.INVALID
         assert run_now(store.list()) == before
@@ -74,5 +75,5 @@ def test_a_damaged_pool_is_in_nobodys_way() -> None:
     for name, value in (("a", json.dumps(body).encode()), ("b", b"{")):
         run_now(store.commit([Put(Key("IPPool", "", name), value, 0)]))
     for text in (pool(), pool("b", "10.1.0.0/16")):
-        run_now(service.apply(store, [{"source": "new.yaml", "text": text}]))
+        run_now(service.write(store, Verb.APPLY, [{"source": "new.yaml", "text": text}]))
     assert {entry.key.name for entry in run_now(store.list("IPPool"))[0]} == {"a", "b"}

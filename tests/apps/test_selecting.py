@@ -10,6 +10,7 @@ from tortie.apps.answers import SelectorAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.decoding import decode_files
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import Verb
 from tortie.apps.selecting import SELECTED, parsed, select, select_stored
 from tortie.calc.inheritance import of_network_set
 from tortie.resources.kinds import KINDS
@@ -81,7 +82,7 @@ def test_a_selector_that_is_none_is_a_usage_error_with_its_column() -> None:
 
 def test_a_damaged_document_hides_none_of_the_others() -> None:
     store = MemoryStore()
-    run_now(service.apply(store, [{"source": "a.yaml", "text": ENDPOINT}]))
+    run_now(service.write(store, Verb.APPLY, [{"source": "a.yaml", "text": ENDPOINT}]))
     run_now(store.commit([Put(Key("GlobalNetworkSet", "", "broken"), b"{", 0)]))
     found = run_now(select_stored(store, "all()"))
     assert [one["name"] for one in found["matches"]] == ["node2-eth0"]

@@ -11,7 +11,10 @@ from tortie.apps import service
 from tortie.apps.answers import SourceText, WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
-from tortie.apps.kinds import find_kind
+from tortie.apps.initial import BUILT_IN_TIERS, initialise
+from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.stored import is_tiered
+from tortie.apps.writing import ATTEMPTS
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Conflict, Delete, Key, Put, Write
@@ -22,7 +25,7 @@ def text(*documents: str, source: str = "test.yaml") -> list[SourceText]:
 
 
 def apply(store: MemoryStore, *documents: str) -> WriteAnswer:
-    return run_now(service.apply(store, text(*documents)))
+    return run_now(service.write(store, Verb.APPLY, text(*documents)))
 
 
 def actions(answer: WriteAnswer) -> list[str]:
@@ -125,14 +128,14 @@ def test_all_files_are_judged_before_anything_is_written() -> None:
     store = MemoryStore()
     files = [*text(PAIR, source="good.yaml"), *text(ENDPOINT.replace("10.0.0.5", "10.0.0.500"), source="bad.yaml")]
     with pytest.raises(Failure) as caught:
-        run_now(service.apply(store, files))
+        run_now(service.write(store, Verb.APPLY, files))
     assert {"bad.yaml"} == {problem["source"] for problem in caught.value.problems}
     assert run_now(store.list()) == ((), 0)
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_change() -> None:
     store = MemoryStore()
-    answer = run_now(service.apply(store, text(PAIR), dry_run=True))
+    answer = run_now(service.write(store, Verb.APPLY, text(PAIR), WriteOptions(dry_run=True)))
     assert actions(answer) == ["created", "created"]
     assert answer["is_dry_run"]
     assert run_now(store.list()) == ((), 0)
@@ -164,7 +167,7 @@ def test_a_race_without_a_resource_version_is_judged_again() -> None:
 def test_an_endless_race_ends_as_a_conflict() -> None:
     store = Meddled(0)
     apply(store, ENDPOINT)
-    store.times = service.ATTEMPTS
+    store.times = ATTEMPTS
     with pytest.raises(Conflict):
         apply(store, ENDPOINT.replace("redis-host", "x"))
 
@@ -173,7 +176,7 @@ def test_a_tier_that_is_deleted_between_reading_and_writing_stops_the_policy() -
     class Racing(MemoryStore):
         async def commit(self, writes: Sequence[Write]) -> int:
             if any(write.key.kind == "GlobalNetworkPolicy" for write in writes):
-                await service.delete_named(self, find_kind("tier"), ["security"], skip_missing=True)
+                await service.delete_named(self, "tier", ["security"], WriteOptions(skip=True))
             return await super().commit(writes)
 
     store = Racing()
@@ -185,13 +188,12 @@ def test_a_tier_that_is_deleted_between_reading_and_writing_stops_the_policy() -
 def test_delete_is_all_or_nothing() -> None:
     store = MemoryStore()
     apply(store, network_set("a"), network_set("b"))
-    kind = find_kind("gns")
     with pytest.raises(Failure, match=r"GlobalNetworkSet\(c\)") as caught:
-        run_now(service.delete_named(store, kind, ["a", "c"]))
+        run_now(service.delete_named(store, "gns", ["a", "c"]))
     assert caught.value.code is Code.NOT_FOUND
     assert len(run_now(store.list("GlobalNetworkSet"))[0]) == 2
-    answer = run_now(service.delete_named(store, kind, ["a", "c"], skip_missing=True))
-    assert actions(answer) == ["deleted"]
+    answer = run_now(service.delete_named(store, "gns", ["a", "c"], WriteOptions(skip=True)))
+    assert actions(answer) == ["deleted", "absent"]
 
 
 def test_delete_by_file_honours_the_resource_version() -> None:
@@ -199,26 +201,26 @@ def test_delete_by_file_honours_the_resource_version() -> None:
     apply(store, ENDPOINT)
     stale = ENDPOINT.replace("{name: node2-eth0,", '{name: node2-eth0, resourceVersion: "9",')
     with pytest.raises(Failure) as caught:
-        run_now(service.delete_files(store, text(stale)))
+        run_now(service.write(store, Verb.DELETE, text(stale)))
     assert caught.value.code is Code.CONFLICT
-    assert actions(run_now(service.delete_files(store, text(ENDPOINT)))) == ["deleted"]
+    assert actions(run_now(service.write(store, Verb.DELETE, text(ENDPOINT)))) == ["deleted"]
 
 
-@pytest.mark.parametrize("name", service.BUILT_IN_TIERS)
+@pytest.mark.parametrize("name", BUILT_IN_TIERS)
 def test_a_built_in_tier_cannot_be_deleted(name: str) -> None:
     store = MemoryStore()
-    run_now(service.initialise(store))
+    run_now(initialise(store))
     with pytest.raises(Failure, match="it is built in"):
-        run_now(service.delete_named(store, find_kind("tier"), [name]))
+        run_now(service.delete_named(store, "tier", [name]))
 
 
 def test_a_tier_with_policies_cannot_be_deleted() -> None:
     store = MemoryStore()
     apply(store, tier("security"), policy_in("security"))
     with pytest.raises(Failure, match=r"GlobalNetworkPolicy\(p1\) is in it"):
-        run_now(service.delete_named(store, find_kind("tier"), ["security"]))
+        run_now(service.delete_named(store, "tier", ["security"]))
     both = text(tier("security"), policy_in("security"))
-    assert actions(run_now(service.delete_files(store, both))) == ["deleted", "deleted"]
+    assert actions(run_now(service.write(store, Verb.DELETE, both))) == ["deleted", "deleted"]
 
 
 IN_A_TIER = [
@@ -237,8 +239,9 @@ IN_A_TIER = [
 
 
 def test_the_kinds_that_are_in_a_tier_are_these() -> None:
-    tiered = sorted(name for name, kind in KINDS.items() if service.is_tiered(kind))
-    assert tiered == sorted(json.loads(each)["kind"] for each in IN_A_TIER)
+    assert sorted(kind.name for kind in KINDS.values() if is_tiered(kind)) == sorted(
+        json.loads(each)["kind"] for each in IN_A_TIER
+    )
 
 
 @pytest.mark.parametrize("document", IN_A_TIER)
@@ -249,7 +252,7 @@ def test_every_kind_of_policy_needs_its_tier_and_keeps_it(document: str) -> None
     assert [problem["code"] for problem in caught.value.problems] == ["TT1903"]
     apply(store, tier("security"), document)
     with pytest.raises(Failure, match="is in it; delete or move its policies first"):
-        run_now(service.delete_named(store, find_kind("tier"), ["security"]))
+        run_now(service.delete_named(store, "tier", ["security"]))
 
 
 def test_a_policy_of_kubernetes_is_stored_as_it_was_written() -> None:
@@ -263,7 +266,7 @@ def test_a_policy_of_kubernetes_is_stored_as_it_was_written() -> None:
 def test_get_answers_in_the_order_asked_and_names_what_is_missing() -> None:
     store = MemoryStore()
     apply(store, network_set("a", "10.0.0.0/8"), network_set("b"))
-    answer = run_now(service.get(store, find_kind("gns"), ["b", "zz", "a"], wide=True))
+    answer = run_now(service.get(store, "gns", GetQuery(name=("b", "zz", "a"), view="wide")))
     assert answer["missing"] == ["zz"]
     assert answer["table"] == {"heading": ["NAME", "NETS"], "rows": [["b", ""], ["a", "10.0.0.0/8"]]}
 
@@ -271,14 +274,14 @@ def test_get_answers_in_the_order_asked_and_names_what_is_missing() -> None:
 def test_what_get_shows_can_be_applied_again() -> None:
     store = MemoryStore()
     apply(store, PAIR)
-    shown = run_now(service.get(store, find_kind("gnp"), [], wide=False))["items"]
+    shown = run_now(service.get(store, "gnp", GetQuery()))["items"]
     assert actions(apply(store, json.dumps(shown))) == ["unchanged"]
 
 
 def test_initialising_twice_changes_nothing() -> None:
     store = MemoryStore()
-    run_now(service.initialise(store))
-    run_now(service.initialise(store))
+    run_now(initialise(store))
+    run_now(initialise(store))
     assert run_now(store.list())[1] == 1
 
 
@@ -335,7 +338,7 @@ def test_a_damaged_document_hides_none_of_the_others_and_is_named(value: bytes) 
     store = MemoryStore()
     apply(store, PAIR)
     damage(store, "HostEndpoint", "broken", value)
-    answer = run_now(service.get(store, find_kind("hep"), []))
+    answer = run_now(service.get(store, "hep", GetQuery()))
     assert [row[0] for row in answer["table"]["rows"]] == ["node2-eth0"]
     assert list(answer["damaged"]) == ["broken"]
     assert "TT1401" in answer["damaged"]["broken"]
@@ -355,5 +358,5 @@ def test_a_damaged_policy_keeps_no_tier_from_being_deleted(value: bytes) -> None
     store = MemoryStore()
     apply(store, tier("secops"))
     damage(store, "GlobalNetworkPolicy", "broken", value)
-    answer = run_now(service.delete_named(store, find_kind("tier"), ["secops"]))
+    answer = run_now(service.delete_named(store, "tier", ["secops"]))
     assert actions(answer) == ["deleted"]

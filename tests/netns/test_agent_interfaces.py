@@ -12,6 +12,7 @@ from tortie.apps import service
 from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.apps.agent.kerneltimeouts import KernelTimeouts
 from tortie.apps.agent.pump import Pump
+from tortie.apps.requests import Verb
 from tortie.calc import Engine
 from tortie.store.memory import MemoryStore
 
@@ -27,7 +28,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def follow(host: Namespace) -> None:
     store, driver = MemoryStore(), ReferenceDriver()
     by_address = PAIR.replace("interfaceName: eth0, ", "")
-    await service.apply(store, [{"source": "t", "text": by_address}])
+    await service.write(store, Verb.APPLY, [{"source": "t", "text": by_address}])
     pump = Pump(store, Engine("node2"), driver, KernelInterfaces(), KernelTimeouts())
     running = asyncio.create_task(pump.run())
     try:

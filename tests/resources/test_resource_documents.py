@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from resource_text import codes, policy, read, refuse
 
-import tortie.resources
+import tortie
 from tortie.resources.codec import decode_text
 from tortie.resources.problems import CODES, MAX_PROBLEMS
 from tortie.resources.scalars import NotFinite, resolve
@@ -224,7 +224,7 @@ def test_a_list_nested_in_itself_by_aliases_costs_nothing() -> None:
 
 
 def test_every_code_that_is_used_is_listed() -> None:
-    sources = Path(tortie.resources.__path__[0]).rglob("*.py")
+    sources = Path(tortie.__path__[0]).rglob("*.py")
     used = {
         code for path in sources if path.name != "problems.py" for code in re.findall(r"TT1\d{3}", path.read_text())
     }

@@ -4,7 +4,7 @@ Both sides are checked against these types. The command line builds the same ans
 file, so that what it prints does not depend on who answered. Typed dicts cost nothing at start-up.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 Document = dict[str, object]
 """A resource as JSON: apiVersion, kind, metadata, spec."""
@@ -51,9 +51,14 @@ class Named(TypedDict):
 
 
 class Change(Named):
-    """What became of one document: created, configured, unchanged or deleted."""
+    """What became of one document: created, configured, unchanged, deleted, or absent before already.
+
+    `before` and `after`, where they were asked for: the document as it was and as it is; null where there is none.
+    """
 
     action: str
+    before: NotRequired[Document | None]
+    after: NotRequired[Document | None]
 
 
 class InterfaceAnswer(TypedDict):
@@ -125,13 +130,46 @@ class Table(TypedDict):
 class GetAnswer(TypedDict):
     """The objects that were asked for, in order; `missing` are names that do not exist.
 
-    `damaged`: name -> why, of those that are stored and cannot be decoded.
+    `word` is what their documents have as `kind`. `damaged`: name -> why, of those that are stored and cannot be
+    decoded. A name is `namespace/name` for kinds that have namespaces.
     """
 
     kind: str
+    api_version: str
+    word: str
     revision: int
     items: list[Document]
     table: Table
+    missing: list[str]
+    damaged: dict[str, str]
+
+
+class RevisionAnswer(TypedDict):
+    """The datastore's newest revision."""
+
+    revision: int
+
+
+class RelationAnswer(TypedDict):
+    """What a resource has to do with others: a title, and the others in order."""
+
+    title: str
+    things: list[str]
+
+
+class DescriptionAnswer(TypedDict):
+    """A resource with what it selects, what selects it, and what is wrong with it."""
+
+    document: Document
+    relations: list[RelationAnswer]
+    warnings: list[str]
+
+
+class DescribeAnswer(TypedDict):
+    """Descriptions of the resources that were asked for; the rest as in GetAnswer."""
+
+    kind: str
+    items: list[DescriptionAnswer]
     missing: list[str]
     damaged: dict[str, str]
 

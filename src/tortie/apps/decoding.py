@@ -1,16 +1,17 @@
 """Files of documents in, checked resources out; every problem of every file at once.
 
-What needs more than one document is checked here or in `service`; what one document can say about itself is the
+What needs more than one document is checked here or on writing; what one document can say about itself is the
 business of `resources`.
 """
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tortie.apps.answers import ProblemAnswer, SourceText
 from tortie.apps.failure import Code, Failure
-from tortie.resources.codec import decode_text
-from tortie.resources.kind import Body, Resource
+from tortie.apps.namespaces import check_namespace, in_namespace
+from tortie.resources.codec import Reading, read_text
+from tortie.resources.kind import Resource
 from tortie.resources.problems import Problem
 from tortie.store.protocol import Key
 
@@ -20,46 +21,69 @@ def key_of(resource: Resource) -> Key:
     return Key(resource.kind, resource.namespace, resource.name)
 
 
-def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True) -> list[Resource]:
-    """The resources of all files in order.
+def read_sources(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Reading]:
+    """Every document of all files in order, with what is wrong with it; a file without any has one that says so.
 
-    Raises: Failure INVALID with the problems of all files; also for a document that is there twice, because one apply
-    is one transaction and which of the two should win is for the author to say.
+    `namespace`: what the user says it is; each resource has its own afterwards. Raises: Failure USAGE for what is none.
     """
-    resources: list[Resource] = []
-    problems: list[ProblemAnswer] = []
+    check_namespace(namespace)
+    readings: list[Reading] = []
+    first: dict[Key, Resource] = {}
     for file in files:
+        source = file["source"]
         # Surrogate escapes turn back into the bytes of the file, so that the decoder can point at the bad one.
-        found, wrong = decode_text(file["text"].encode("utf-8", "surrogateescape"), file["source"])
-        if not found and not wrong and needs_documents:
-            text = f"{file['source']}: TT1901 no resources specified in file; write at least one document"
-            problems.append(_problem("TT1901", file["source"], 1, "", text))
-        resources.extend(found)
-        problems.extend(problem_answer(one) for one in wrong)
-    problems.extend(_repeated(resources))
-    if problems:
+        found = [*read_text(file["text"].encode("utf-8", "surrogateescape"), source)]
+        readings += [_without_repeated(_in_namespace(one, namespace), first) for one in found]
+        if not found and needs_documents:
+            message, remedy = "no resources specified in file", "write at least one document"
+            empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
+            readings.append(Reading(source, 1, None, None, (), (empty,)))
+    return readings
+
+
+def _in_namespace(reading: Reading, namespace: str) -> Reading:
+    """The document, its resources each with its namespace; refused where that is not the one that the user says."""
+    settled: list[Resource] = []
+    wrong: list[Problem] = []
+    for resource in reading.resources:
+        found = in_namespace(resource, namespace)
+        if isinstance(found, Resource):
+            settled.append(found)
+        else:
+            code, message, remedy = found
+            wrong.append(problem_at(resource, code, "metadata.namespace", message, remedy))
+    return replace(reading, resources=tuple(settled), problems=(*reading.problems, *wrong))
+
+
+def _without_repeated(reading: Reading, first: dict[Key, Resource]) -> Reading:
+    """The document, refused where it has what is there already.
+
+    Because: one apply is one transaction, and which of the two should win is for the author to say.
+    """
+    repeated: list[Problem] = []
+    for resource in reading.resources:
+        earlier = first.setdefault(key_of(resource), resource)
+        if earlier is not resource:
+            message = f"{key_of(resource)} is already at {earlier.source}:{earlier.line}"
+            repeated.append(problem_at(resource, "TT1902", "metadata.name", message, "keep one of the two"))
+    return replace(reading, problems=(*reading.problems, *repeated)) if repeated else reading
+
+
+def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Resource]:
+    """The resources of all files in order, each with its namespace; `namespace`: what the user says it is.
+
+    Raises: Failure USAGE for what is no namespace; INVALID with the problems of all files.
+    """
+    readings = read_sources(files, needs_documents=needs_documents, namespace=namespace)
+    if problems := [problem for one in readings for problem in one.problems]:
         raise invalid(problems)
-    return resources
+    return [resource for one in readings for resource in one.resources]
 
 
-def stored_body(value: bytes) -> Body:
-    """A stored document; empty where it is damaged, so that it can still be replaced, deleted and passed over."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def part(body: Body, name: str) -> Body:
-    """A mapping in a stored document, `metadata` or `spec`; empty where it is absent or damaged."""
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def invalid(problems: list[ProblemAnswer]) -> Failure:
+def invalid(problems: Sequence[Problem]) -> Failure:
     """The failure that carries these problems."""
-    return Failure(Code.INVALID, "nothing was changed: " + count(len(problems), "problem"), problems)
+    listed = [problem_answer(each) for each in problems]
+    return Failure(Code.INVALID, "nothing was changed: " + count(len(problems), "problem"), listed)
 
 
 def count(number: int, noun: str) -> str:
@@ -68,7 +92,7 @@ def count(number: int, noun: str) -> str:
 
 
 def problem_answer(problem: Problem) -> ProblemAnswer:
-    """A decoder's problem as JSON."""
+    """A problem as JSON."""
     return {
         "code": problem.code,
         "source": problem.source,
@@ -79,22 +103,8 @@ def problem_answer(problem: Problem) -> ProblemAnswer:
     }
 
 
-def problem_at(resource: Resource, code: str, path: str, text: str) -> ProblemAnswer:
+def problem_at(resource: Resource, code: str, path: str, message: str, remedy: str = "") -> Problem:
     """A problem that only several documents together have, placed at the start of the one that has to change."""
-    where = f"{resource.source}:{resource.line}:1: {path}" if path else f"{resource.source}:{resource.line}:1"
-    return _problem(code, resource.source, resource.line, path, f"{where}: {code} {text}")
-
-
-def _problem(code: str, source: str, line: int, path: str, text: str) -> ProblemAnswer:
-    return {"code": code, "source": source, "line": line, "column": 1, "path": path, "text": text}
-
-
-def _repeated(resources: Sequence[Resource]) -> list[ProblemAnswer]:
-    first: dict[Key, Resource] = {}
-    problems = []
-    for resource in resources:
-        earlier = first.setdefault(key_of(resource), resource)
-        if earlier is not resource:
-            text = f"{key_of(resource)} is already at {earlier.source}:{earlier.line}; keep one of the two"
-            problems.append(problem_at(resource, "TT1902", "metadata.name", text))
-    return problems
+    return Problem(
+        code=code, message=message, source=resource.source, path=path, line=resource.line, column=1, remedy=remedy
+    )

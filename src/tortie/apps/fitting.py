@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from tortie.apps.answers import ProblemAnswer
 from tortie.apps.decoding import key_of, problem_at
 from tortie.resources.codec import decode_stored
 from tortie.resources.kind import Resource, Written
 from tortie.resources.kinds import KINDS
-from tortie.resources.problems import InvalidDocument
+from tortie.resources.problems import InvalidDocument, Problem
 from tortie.store.protocol import Key, Store
 
 
-async def misfits(store: Store, resources: Sequence[Resource]) -> list[ProblemAnswer]:
+async def misfits(store: Store, resources: Sequence[Resource]) -> list[Problem]:
     """The problems of these resources beside each other and all others.
 
     Because: what somebody else stores at the same moment is not seen here; two pools that then overlap are two pools.
@@ -33,7 +32,7 @@ async def misfits(store: Store, resources: Sequence[Resource]) -> list[ProblemAn
         if key.kind in others:
             others[key.kind].append(one)
     return [
-        problem_at(resource, misfit.code, misfit.path, f"{misfit.message}; {misfit.remedy}")
+        problem_at(resource, misfit.code, misfit.path, misfit.message, misfit.remedy)
         for resource in resources
         for misfit in KINDS[resource.kind].check_written(Written(resource, before.get(key_of(resource)), others))
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tortie.apps.answers import GetAnswer
+from tortie.apps.answers import Document, GetAnswer
 
 HITS_KINDS = ("GlobalNetworkPolicy", "HostEndpoint")
 """For a policy: packets that met its rules; for a host endpoint: those that its default deny dropped."""
@@ -11,6 +11,14 @@ HITS_KINDS = ("GlobalNetworkPolicy", "HostEndpoint")
 def with_hits(answer: GetAnswer, hits: Mapping[str, int] | None) -> GetAnswer:
     """The answer with the column; None: nobody could be asked. What counted nothing need not be in the mapping."""
     found = answer["table"]
-    cells = ["-" if hits is None else str(hits.get(f"{answer['kind']}({row[0]})", 0)) for row in found["rows"]]
+    names = [f"{answer['kind']}({called(one)})" for one in answer["items"]]
+    cells = ["-" if hits is None else str(hits.get(name, 0)) for name in names]
     rows = [[*row, cell] for row, cell in zip(found["rows"], cells, strict=True)]
     return {**answer, "table": {"heading": [*found["heading"], "HITS"], "rows": rows}}
+
+
+def called(document: Document) -> str:
+    """`name`, or `namespace/name`."""
+    metadata = document.get("metadata")
+    named = metadata if isinstance(metadata, dict) else {}
+    return f"{named['namespace']}/{named['name']}" if named.get("namespace") else str(named.get("name", ""))

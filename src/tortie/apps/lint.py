@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
-from tortie.apps.decoding import part, stored_body
+from tortie.apps.stored import part, stored_body
 from tortie.resources.codec import lower
 from tortie.resources.kind import API_VERSION, Body, Resource
 from tortie.resources.kinds import KINDS

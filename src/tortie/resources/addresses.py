@@ -9,12 +9,13 @@ from tortie.model.address import InvalidAddress, parse_address, parse_net
 from tortie.resources.fields import BAD, Decoder, Json, Missing, decoder, describe
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems, shorten
-from tortie.resources.values import PLACEHOLDER, pattern, refuse_placeholder, text
+from tortie.resources.values import PLACEHOLDER, anchored, pattern, refuse_placeholder, text
 
 # 6, 8 or 20 octets, in pairs of digits or in fours: EUI-48, EUI-64 and what InfiniBand has.
 _PAIRS = "|".join(f"[0-9a-fA-F]{{2}}(?:{mark}[0-9a-fA-F]{{2}}){{{count}}}" for mark in ":-" for count in (5, 7, 19))
 _FOURS = "|".join(f"[0-9a-fA-F]{{4}}(?:[.][0-9a-fA-F]{{4}}){{{count}}}" for count in (2, 3, 9))
 _MAC = re.compile(rf"(?:{_PAIRS}|{_FOURS})\Z")
+_ADDRESS = "[0-9a-fA-F.:]{2,45}"
 mac = pattern("TT1106", _MAC, "a MAC address such as 0a:1b:2c:3d:4e:5f", may_be_empty=True)
 """Decoder of a MAC address; empty text counts as absent."""
 
@@ -24,10 +25,11 @@ def net(*, strict: bool, may_be_address: bool, version: int | None = None, may_b
 
     `version`: the only IP version that is accepted; `may_be_mapped`: IPv4 may be written as IPv6.
     """
+    length = "(/[0-9]{1,3})?" if may_be_address else "/[0-9]{1,3}"
     which = "" if version is None else f"IPv{version} "
     expected = f"{which}address/length" + (f" or an {which}address" if may_be_address else "")
 
-    @decoder(type="string")
+    @decoder(type="string", pattern=anchored(_ADDRESS + length))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):
@@ -57,7 +59,7 @@ def address_of(version: int | None = None) -> Decoder:
     """Decoder of an address without a mask, of that IP version or of any."""
     expected = f"an {'IP' if version is None else f'IPv{version}'} address without a mask"
 
-    @decoder(type="string")
+    @decoder(type="string", pattern=anchored(_ADDRESS))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         value = text(node, path, problems)
         if not isinstance(value, str):

@@ -8,7 +8,7 @@ and still refuse what they do not understand.
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NoReturn
 
@@ -23,30 +23,64 @@ MAX_LISTED = 1_000
 """Problems of one text, after which nobody reads on."""
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
+_MIXED_LIST = ("v1", "List")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One document of a text: what it says it is, and its resources; none of them where anything is wrong with it.
+
+    `line` is where it begins. `kind` and `name` are as written; None where they are not, or cannot be read.
+    """
+
+    source: str
+    line: int
+    kind: str | None
+    name: str | None
+    resources: tuple[Resource, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
+    """Every document of the text in its order. A text of which the problems fill screens is not read to its end."""
+    from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
+
+    listed = 0
+    for document in read_documents(text, source):
+        if listed >= MAX_LISTED:
+            yield _unread(source, document.line)
+            return
+        root = document.root
+        found = [] if root is None else [*_read_root(root, document.problems)]
+        yield Reading(
+            source=source,
+            line=root.line if isinstance(root, Mapping | Sequence) else document.line,
+            kind=_said(root, "kind"),
+            name=_said(root, "metadata", "name"),
+            resources=() if document.problems else tuple(replace(each, source=source) for each in found),
+            problems=tuple(document.problems.listed()),
+        )
+        listed += len(document.problems.listed())
+
+
+def _unread(source: str, line: int) -> Reading:
+    """What stands for the rest of a text that was given up at that line."""
+    message, remedy = "the text was not read from here on", "correct the problems before it first"
+    problem = Problem(code="TT1010", message=message, source=source, line=line, remedy=remedy)
+    return Reading(source=source, line=line, kind=None, name=None, resources=(), problems=(problem,))
 
 
 def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
-    """Every valid resource of the text in its order, and every problem of the others.
+    """Every valid resource of the text in its order, and every problem of the others."""
+    readings = [*read_text(text, source)]
+    return [each for one in readings for each in one.resources], [each for one in readings for each in one.problems]
 
-    A text of which the problems fill screens is not read to its end; the last problem says so.
-    """
-    from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
 
-    resources: list[Resource] = []
-    problems: list[Problem] = []
-    for document in read_documents(text, source):
-        if document.root is not None:
-            found = list(_read_root(document.root, document.problems))
-            if not document.problems:
-                resources += [replace(resource, source=source) for resource in found]
-        problems += document.problems.listed()
-        if len(problems) >= MAX_LISTED:
-            message = "what follows this document was not read"
-            problems.append(
-                Problem(code="TT1010", message=message, source=source, line=document.line, remedy="correct these first")
-            )
-            break
-    return resources, problems
+def _said(node: Node | None, *keys: str) -> str | None:
+    """The text at that place of the document."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return _word(node) or None
 
 
 def encode(resource: Resource) -> bytes:
@@ -128,8 +162,9 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
     """The resources of one document: one, the items of a list kind, or the members of an array."""
     match root:
         case Sequence():
-            for item in root.items:
-                yield from _read_root(item, problems)
+            for index, item in enumerate(root.items):
+                with problems.inside(f"[{index}]"):
+                    yield from _read_root(item, problems)
         case Mapping():
             yield from _read_mapping(root, problems)
         case Scalar(value=None):
@@ -143,6 +178,9 @@ def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None
     """The resource, or those of a list kind; `item_of`: an item of a list, which may leave out what the list says."""
     named, version = node.get("kind"), node.get("apiVersion")
     word, group = _word(named), _word(version)
+    if (group, word) == _MIXED_LIST and item_of is None:
+        yield from _read_mixed(node, problems)
+        return
     is_list = item_of is None and word.endswith("List")
     single = word.removesuffix("List") if is_list else word
     # A wrong or missing apiVersion is a problem of its own; the rest of the document is judged all the same.
@@ -176,6 +214,18 @@ def _meant_kind(word: str) -> Kind | None:
     return next((kind for kind in kinds if kind.word == word), None)
 
 
+def _read_mixed(node: Mapping, problems: Problems) -> Iterator[Resource]:
+    """The resources of a list of any kinds, as kubectl prints it; each item says what it is."""
+    for key, _ in node.entries.values():
+        if key.text not in _LIST_TOP:
+            refuse_unknown(key, join("", key.text), problems, dict.fromkeys(_LIST_TOP))
+    items = node.get("items")
+    if isinstance(items, Sequence):
+        yield from _read_root(items, problems)
+    else:
+        problems.add("TT1102", items or node, "items", "a List needs items", remedy="add items: with the resources")
+
+
 def _word(node: Node | None) -> str:
     return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
 
@@ -187,11 +237,11 @@ def _read_items(node: Mapping, kind: Kind, problems: Problems) -> Iterator[Resou
         problems.add("TT1102", items or node, "items", message, remedy=remedy)
         return
     for index, item in enumerate(items.items):
-        if isinstance(item, Mapping):
-            yield from _read_mapping(item, problems, kind)
-        else:
-            path = join("", "items", index)
-            problems.add("TT1011", item, path, "not a resource", found=describe(item), expected=kind.word)
+        with problems.inside(join("", "items", index)):
+            if isinstance(item, Mapping):
+                yield from _read_mapping(item, problems, kind)
+            else:
+                problems.add("TT1011", item, "", "not a resource", found=describe(item), expected=kind.word)
 
 
 def _check_word(node: Node, path: str, code: str, known: list[str], problems: Problems) -> None:

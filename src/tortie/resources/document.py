@@ -27,12 +27,13 @@ MAX_DEPTH = 100
 
 _PROLOGUE = re.compile(r"(?:[^\S\n]*+(?:[#%][^\n]*+)?+\n)*+[^\S\n]*+(?:[#%][^\n]*+)?+\Z")
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_ALONE = re.compile(r"---[ \t]*(#.*)?\r?\n(?!\Z)")
 # What YAML 1.2 section 5.1 calls printable, tab, CR and LF.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Document(NamedTuple):
-    """One document of a stream. `root` None: it could not be read, and the problems say why."""
+    """One document of a stream. `root` None: it could not be read, and the problems say why. `line`: its first one."""
 
     root: Node | None
     problems: Problems
@@ -63,7 +64,8 @@ def read_documents(text: str | bytes, source: str) -> Iterator[Document]:
     for end in chain(separators, [len(text)]):
         chunk = text[start:end]
         problems = Problems(source)
-        yield Document(_read_chunk(chunk, line, problems), problems, line + 1)
+        first = line + 2 if _ALONE.match(chunk) else line + 1
+        yield Document(_read_chunk(chunk, line, problems), problems, first)
         line += chunk.count("\n")
         start = end
 

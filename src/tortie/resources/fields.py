@@ -34,7 +34,8 @@ Schema = Mapping[str, object]
 class Decoder(NamedTuple):
     """How a value is read, and the schema that describes it as far as a schema can.
 
-    The schema accepts everything that the reader accepts; what it cannot say only the reader refuses.
+    The schema accepts everything that the reader accepts; what it cannot say only the reader refuses. Null is left out:
+    it means absent for every field, and `jsonschema.py` adds it. Patterns are such as Go, browsers and Python share.
     """
 
     read: Reader
@@ -241,7 +242,8 @@ def list_of(
     schema: dict[str, object] = {"type": "array", "items": item.schema}
     if limit is not None:
         schema["maxItems"] = limit
-    if identity is not None:
+    # API servers take no set of lists or mappings
+    if identity is not None and item.schema.get("type") not in ("object", "array"):
         schema["x-kubernetes-list-type"] = "set"
 
     @decoder(**schema)
@@ -283,7 +285,9 @@ def list_of(
 def map_of(check_key: Callable[[Scalar, str, Problems], None], value: Decoder, *, null: Json | None = None) -> Decoder:
     """Decoder of a mapping with free keys; `null` stands for a null value (None: such a key counts as absent)."""
 
-    @decoder(type="object", additionalProperties=value.schema)
+    value_schema = value.schema if null is None else {**value.schema, "nullable": True}
+
+    @decoder(type="object", additionalProperties=value_schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if not isinstance(node, nodes.Mapping):
             return refuse_type(node, path, problems, "a mapping of names to values")

@@ -89,6 +89,11 @@ class Column(NamedTuple):
     heading: str
     cell: Callable[[Resource], str]
 
+    @property
+    def json_path(self) -> str:
+        """Where an API server finds the cell in a document; empty where it is more than one field."""
+        return ".".join(("", "spec", *self.cell.keys)) if isinstance(self.cell, SpecCell) else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Kind:
@@ -137,6 +142,16 @@ class Kind:
         """What `kind:` says in its documents."""
         return self.document_kind or self.name
 
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core of Kubernetes."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version within the group."""
+        return self.api_version.rpartition("/")[2]
+
 
 def meaning(module: str) -> Callable[[Resource], Lowered]:
     """Lowering by that module of `meanings`, which is loaded with the model when the first document is lowered."""
@@ -148,20 +163,31 @@ def meaning(module: str) -> Callable[[Resource], Lowered]:
     return lower
 
 
-def spec_cell(*keys: str, missing: str = "") -> Callable[[Resource], str]:
-    """Cell of a field of the specification; lists are joined by commas."""
+def _printed(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
-    def cell(resource: Resource) -> str:
+
+@dataclass(frozen=True, slots=True)
+class SpecCell:
+    """Cell of a field of the specification; `missing` where it is absent."""
+
+    keys: tuple[str, ...]
+    missing: str = ""
+    form: Callable[[object], str] = _printed
+
+    def __call__(self, resource: Resource) -> str:
+        """The cell of that resource."""
         value: object = resource.spec
-        for key in keys:
+        for key in self.keys:
             value = value.get(key) if isinstance(value, dict) else None
-        if value is None:
-            return missing
-        if isinstance(value, list):
-            return ",".join(map(str, value))
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return self.missing if value is None else self.form(value)
 
-    return cell
+
+def spec_cell(*keys: str, missing: str = "") -> SpecCell:
+    """Cell of a field of the specification; lists are joined by commas."""
+    return SpecCell(keys, missing)
 
 
 def cut(cell: Callable[[Resource], str]) -> Callable[[Resource], str]:
@@ -193,9 +219,7 @@ NAME = Column("NAME", lambda resource: resource.name)
 NAMESPACE = Column("NAMESPACE", lambda resource: resource.namespace)
 
 
-def order_cell(resource: Resource) -> str:
-    """Cell of an order, as upstream prints its floats; `<nil>` where there is none."""
-    order = resource.spec.get("order")
+def _order(order: object) -> str:
     if not isinstance(order, int | float):
         return "<nil>"
     magnitude = abs(order)
@@ -212,3 +236,7 @@ def _exponent(order: float) -> str:
     if float(f"{shortest}e{power}") != order:
         return f"{int(order)}"
     return f"{shortest}e{power}"
+
+
+order_cell = SpecCell(("order",), "<nil>", _order)
+"""Cell of an order, as upstream prints its floats; `<nil>` where there is none."""

@@ -73,7 +73,7 @@ def annotations(node: Node, path: str, problems: Problems) -> Json | Missing:
 
 time = pattern("TT1116", _TIME, "a time as in RFC 3339")
 """Decoder of a time."""
-_any = Decoder(lambda node, path, problems: ABSENT, {})
+_any = Decoder(lambda node, path, problems: ABSENT, {"x-kubernetes-preserve-unknown-fields": True})
 _anything: Fields = {
     # What a server sets is checked lightly and not kept, so that a document exported elsewhere applies here.
     "uid": Field(optional_text),
@@ -87,16 +87,17 @@ _anything: Fields = {
     "managedFields": Field(_any),
     "selfLink": Field(optional_text),
 }
-_decode = object_of(
+METADATA = object_of(
     {
-        "name": Field(pattern("TT1112", lambda value: True, "text", may_be_empty=True)),
-        "namespace": Field(name),
-        "labels": Field(labels),
-        "annotations": Field(annotations),
-        "resourceVersion": Field(optional_text),
+        "name": Field(optional_text, "The name, which is unique among the resources of its kind (and namespace)."),
+        "namespace": Field(name, "The namespace, for kinds that have one."),
+        "labels": Field(labels, "What selectors look at."),
+        "annotations": Field(annotations, "Notes that nothing selects by."),
+        "resourceVersion": Field(optional_text, "Write only if the stored resource still has this version."),
         **_anything,
     }
 )
+"""Decoder of what all kinds have in common; names are checked by the kinds."""
 
 
 condition = object_of(
@@ -115,7 +116,7 @@ condition = object_of(
 def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str | None]:
     """What of the metadata is kept, and the resource version the document was exported with."""
     path = "metadata"
-    read = _decode(node, path, problems)
+    read = METADATA(node, path, problems)
     metadata: Body = read if isinstance(read, dict) else {}
     version = metadata.pop("resourceVersion", None)
     for key in _anything:

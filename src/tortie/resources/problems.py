@@ -4,6 +4,8 @@ Nothing is raised for a single problem: reading goes on, so that an author sees 
 because a hostile document could have one in every line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -89,6 +91,14 @@ CODES: dict[str, str] = {
     "TT1338": "a value that only address management may write",
     "TT1339": "a reference to a resource that does not exist",
     "TT1401": "a stored document that is damaged",
+    "TT1901": "a file without a document",
+    "TT1902": "a resource that is there twice",
+    "TT1903": "a policy in a tier that does not exist",
+    "TT1904": "a namespace that is not the one of --namespace",
+    "TT1905": "--namespace for a kind that has none",
+    "TT1906": "a resourceVersion in a document to create",
+    "TT1907": "a resource that is not for people to write",
+    "TT1908": "a patch that cannot be applied",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 
@@ -107,27 +117,32 @@ class Problem:
     expected: str = ""
     remedy: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong, what was found and expected, and the remedy; without the place."""
+        facts = [f"{name} {value}" for name, value in (("found", self.found), ("expected", self.expected)) if value]
+        return "; ".join(part for part in (self.message, ", ".join(facts), self.remedy) if part)
+
     def __str__(self) -> str:
         place = f"{self.source}:{self.line}:{self.column}" if self.line else self.source
-        text = (
-            f"{place}: {self.path}: {self.code} {self.message}" if self.path else f"{place}: {self.code} {self.message}"
+        return (
+            f"{place}: {self.path}: {self.code} {self.sentence}"
+            if self.path
+            else f"{place}: {self.code} {self.sentence}"
         )
-        facts = [f"{name} {value}" for name, value in (("found", self.found), ("expected", self.expected)) if value]
-        if facts:
-            text = f"{text}; {', '.join(facts)}"
-        return f"{text}; {self.remedy}" if self.remedy else text
 
 
 class Problems:
     """The problems of one document while it is read. Adding never fails; what goes beyond the cap is only counted."""
 
-    __slots__ = ("_items", "_paths", "_spare", "source")
+    __slots__ = ("_items", "_paths", "_prefix", "_spare", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._items: list[Problem] = []
         self._paths: list[str] = []
         self._spare = 0
+        self._prefix = ""
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -136,6 +151,19 @@ class Problems:
     def is_full(self) -> bool:
         """Whether further problems are only counted, so that nothing costly need be found out about them."""
         return len(self._items) >= MAX_PROBLEMS
+
+    @contextmanager
+    def inside(self, prefix: str) -> Iterator[None]:
+        """Paths are those of a resource that stands there in the document, until left again."""
+        outer, self._prefix = self._prefix, self._whole(prefix)
+        try:
+            yield
+        finally:
+            self._prefix = outer
+
+    def _whole(self, path: str) -> str:
+        dot = "." if self._prefix and path and path[0] != "[" else ""
+        return f"{self._prefix}{dot}{path}"
 
     def add(
         self,
@@ -152,6 +180,7 @@ class Problems:
         if self.is_full:
             self._spare += 1
             return
+        path = self._whole(path)
         self._paths.append(path)
         self._items.append(
             Problem(
@@ -169,6 +198,7 @@ class Problems:
 
     def concern(self, path: str) -> bool:
         """Whether a problem was noted at that path or below it: what it holds is not to be judged further."""
+        path = self._whole(path)
         return any(
             each.startswith(path) and (len(each) == len(path) or each[len(path)] in ".[") for each in self._paths
         )

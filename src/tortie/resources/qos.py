@@ -6,7 +6,7 @@ Source: reference resources.md section 11.
 from tortie.resources.fields import Field, Fields, Json, Scope, describe, join, object_of
 from tortie.resources.kind import Draft
 from tortie.resources.nodes import Mapping, Scalar
-from tortie.resources.values import DSCP, dscp, integer
+from tortie.resources.values import DSCP_VALUES, dscp, integer
 
 DSCP_ANNOTATION = "qos.projectcalico.org/dscp"
 _DIRECTIONS = ("ingress", "egress")
@@ -64,7 +64,7 @@ def check_dscp(draft: Draft) -> None:
     if value is None:
         return
     word = str(value).upper()
-    if word in DSCP or (word.isascii() and word.isdigit() and len(word) <= 2 and int(word) <= 63):
+    if word in DSCP_VALUES or (word.isascii() and word.isdigit() and len(word) <= 2 and int(word) <= 63):
         return
     metadata = draft.metadata_node
     given = metadata.get("annotations") if isinstance(metadata, Mapping) else None

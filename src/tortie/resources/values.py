@@ -13,7 +13,7 @@ from tortie.resources.problems import Place, Problems, shorten
 
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}
 # Source: RFC 2474, RFC 2597, RFC 3246.
-DSCP = {
+DSCP_VALUES = {
     "DF": 0,
     "EF": 46,
     **{f"AF{group}{drop}": 8 * group + 2 * drop for group in (1, 2, 3, 4) for drop in (1, 2, 3)},
@@ -26,12 +26,14 @@ _NUMERIC_PORT = re.compile(r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z")
 # Source: YAML 1.1, type int, base 60; docs/decisions/0009.
 _SEXAGESIMAL = re.compile(r"[1-9][0-9]*:[0-5]?[0-9]\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
-_DURATION = re.compile(r"-?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+\Z")
+_DURATION_PATTERN = r"(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+"
+_DURATION = re.compile(f"-?{_DURATION_PATTERN}\\Z")
 _DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 AUTO = "Auto"
 PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
 INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+"""Bounds and patterns may stand beside it: each concerns the values of its own type."""
 
 
 @decoder(type="string")
@@ -49,11 +51,25 @@ def optional_text(node: Node, path: str, problems: Problems) -> Json | Missing:
     return text(node, path, problems) or ABSENT
 
 
+def anchored(form: str, *, may_be_empty: bool = False) -> str:
+    """The pattern of a schema that all of the text has to match."""
+    return f"^(?:{form})?$" if may_be_empty else f"^(?:{form})$"
+
+
+def any_case(*words: str, may_be_empty: bool = False) -> str:
+    """The pattern of one of the words in any letter case, which not every dialect can ignore for itself."""
+    forms = ("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else re.escape(c) for c in word) for word in words)
+    return anchored("|".join(forms), may_be_empty=may_be_empty)
+
+
 def or_empty(inner: Decoder) -> Decoder:
     """The decoder, to which empty text counts as absent."""
     schema = dict(inner.schema)
     if "pattern" in schema:
-        schema["pattern"] = f"{str(schema['pattern']).removesuffix('$')}?$"  # every one is of the form ^(?:...)$
+        schema["pattern"] = f"^$|{schema['pattern']}"
+    for key, empty in (("enum", ""), ("anyOf", {"enum": [""]})):
+        if isinstance(choices := schema.get(key), list):
+            schema[key] = [*choices, empty]
 
     @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
@@ -75,8 +91,7 @@ def pattern(
     schema: dict[str, object] = {"type": "string"}
     # Go's expressions, which API servers use, have no look-ahead
     if isinstance(form, re.Pattern) and "(?" not in form.pattern.replace("(?:", ""):
-        whole = form.pattern.removesuffix(r"\Z")
-        schema["pattern"] = f"^(?:{whole})?$" if may_be_empty else f"^(?:{whole})$"
+        schema["pattern"] = anchored(form.pattern.removesuffix(r"\Z"), may_be_empty=may_be_empty)
     if limit is not None:
         schema["maxLength"] = limit
 
@@ -117,12 +132,12 @@ def enum(*values: str, ignore_case: bool = False, may_be_empty: bool = False) ->
     """Decoder of one of the words."""
     accepted = {value.lower() for value in values} if ignore_case else set(values)
     expected = ", ".join(values[:-1]) + " or " + values[-1] if len(values) > 1 else values[0]
-    words = [*values, ""] if may_be_empty else [*values]
     schema: dict[str, object] = {"type": "string"}
     if ignore_case:
-        schema["pattern"] = f"^(?i:{'|'.join(words)})$"
+        # The words alone are for editors, which offer them.
+        schema["anyOf"] = [{"enum": [*values]}, {"pattern": any_case(*values, may_be_empty=may_be_empty)}]
     else:
-        schema["enum"] = words
+        schema["enum"] = [*values, ""] if may_be_empty else [*values]
 
     @decoder(**schema)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
@@ -200,15 +215,15 @@ def integer(first: int | None = None, last: int | None = None) -> Decoder:
     return decode
 
 
-@decoder(**INT_OR_STRING)
+@decoder(**INT_OR_STRING, minimum=0, maximum=63, pattern=any_case(*DSCP_VALUES))
 def dscp(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A value of the Differentiated Services field: 0 to 63, or its name in any letter case."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
-        return enum(*DSCP, ignore_case=True)(node, path, problems)
+        return enum(*DSCP_VALUES, ignore_case=True)(node, path, problems)
     return integer(0, 63)(node, path, problems)
 
 
-@decoder(**INT_OR_STRING)
+@decoder(**INT_OR_STRING, minimum=1, maximum=255, pattern=anchored("|".join([*PROTOCOLS, "[0-9]{1,4}"])))
 def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A protocol name in its exact case, or a number from 1 to 255, also as text."""
     expected = f"{', '.join(PROTOCOLS)}, or 1 to 255"
@@ -231,7 +246,12 @@ def protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
     return BAD
 
 
-@decoder(**INT_OR_STRING)
+@decoder(
+    **INT_OR_STRING,
+    minimum=1,
+    maximum=65535,
+    pattern=anchored("[0-9]{1,8}(:[0-9]{1,8})?|[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?"),
+)
 def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A port number, a range `first:last`, or a port name; single ports as numbers."""
     value = node.value if isinstance(node, Scalar) else None
@@ -264,7 +284,7 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     return first if first == last else f"{first}:{last}"
 
 
-@decoder(type="string", maxLength=15, pattern=r"^(?:[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
+@decoder(type="string", maxLength=15, pattern=anchored("[a-z0-9]([-a-z0-9]*[a-z0-9])?"))
 def port_name(node: Node, path: str, problems: Problems) -> Json | Missing:
     """The name of a port."""
     expected = "1 to 15 of a-z, 0-9 and -, with a letter, no - at an end, no --"
@@ -311,7 +331,7 @@ def _inside(node: Node, column: int) -> Place:
     return Place(node.line, node.column)
 
 
-@decoder(type="string", pattern=r"^(\*|[a-zA-Z0-9_.-]{0,15})$")
+@decoder(type="string", pattern=anchored(r"\*|[a-zA-Z0-9_.-]{1,15}", may_be_empty=True))
 def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     """An interface name or `*`; empty text counts as absent."""
     expected = "1 to 15 of a-z, A-Z, 0-9, _, ., -; or * alone"
@@ -319,19 +339,17 @@ def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     return known(node, path, problems)
 
 
-@decoder(type="string", maxLength=253)
-def name(node: Node, path: str, problems: Problems) -> Json | Missing:
-    """A lower-case DNS subdomain; empty text counts as absent."""
-    expected = "lower case alphanumeric characters, '-' or '.'"
-    return pattern("TT1112", SUBDOMAIN, expected, may_be_empty=True, limit=253)(node, path, problems)
+name = pattern("TT1112", SUBDOMAIN, "lower case alphanumeric characters, '-' or '.'", may_be_empty=True, limit=253)
+"""A lower-case DNS subdomain; empty text counts as absent."""
 
 
 def duration(*, may_be_negative: bool = False) -> Decoder:
     """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one."""
+    form = f"-?{_DURATION_PATTERN}" if may_be_negative else _DURATION_PATTERN
 
-    @decoder(**INT_OR_STRING)
+    @decoder(**INT_OR_STRING, minimum=0, maximum=0, pattern=anchored(form), maxLength=64)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        if isinstance(node, Scalar) and node.value == 0 and isinstance(node.value, int):
+        if isinstance(node, Scalar) and node.value == 0 and type(node.value) is int:  # false is none
             return "0s"
         expected = "a duration such as 90s or 1m30s" + ("" if may_be_negative else ", not negative")
         known = pattern(
@@ -342,7 +360,7 @@ def duration(*, may_be_negative: bool = False) -> Decoder:
     return decode
 
 
-@decoder(type="string")
+@decoder(type="string", pattern=anchored(f"{AUTO}|{_DURATION_PATTERN}"), maxLength=64)
 def timeout(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A duration that is not negative, or `Auto`."""
     known = pattern("TT1116", lambda value: value == AUTO or seconds(value) is not None, "90s, 1m30s or Auto", limit=64)

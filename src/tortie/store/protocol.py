@@ -5,7 +5,7 @@ what is in them. One `commit` is one transaction: all writes or none. A watch fr
 in order, once. Methods are coroutines because remote stores wait; the embedded ones never suspend.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -99,7 +99,7 @@ class Store(Protocol):
         Raises: Conflict, NotFound (delete), Unavailable.
         """
 
-    def watch(self, revision: int) -> AsyncIterator[Batch]:
+    def watch(self, revision: int) -> AsyncGenerator[Batch, None]:
         """Every later transaction in order. Raises: Gone, Unavailable."""
 
     async def history(self, limit: int = 20) -> Sequence[Batch]:

@@ -27,6 +27,7 @@ from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.calc import Engine
 from tortie.dataplane.driver import Established, TableFill
 from tortie.kernel.errors import KernelError
@@ -48,8 +49,11 @@ class World:
     async def apply(self, *documents: str, wait: bool = True, established: str = "keep") -> object:
         files = [{"source": f"{number}.yaml", "text": text} for number, text in enumerate(documents)]
         return await asyncio.to_thread(
-            lambda: self.target.apply(files, wait=wait, dry_run=False, established=established)
-        )  # type: ignore[arg-type]
+            self.target.write,
+            Verb.APPLY,
+            files,  # type: ignore[arg-type]
+            WriteOptions(wait=wait, established=established),
+        )
 
     async def raw(self, payload: bytes, *, then_close: bool = False) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self.path)
@@ -177,7 +181,7 @@ def test_wide_tables_say_how_many_packets_met_a_policy_and_how_many_an_endpoint_
         await world.apply(PAIR, network_set("s"))
 
         async def last_cells(kind: str) -> list[str]:
-            answer = await asyncio.to_thread(lambda: world.target.get(kind, [], wide=True))
+            answer = await asyncio.to_thread(lambda: world.target.get(kind, GetQuery(view="wide")))
             assert len({len(row) for row in (answer["table"]["heading"], *answer["table"]["rows"])}) == 1
             return [answer["table"]["heading"][-1], *(row[-1] for row in answer["table"]["rows"])]
 
@@ -204,12 +208,12 @@ def test_established_connections_are_judged_again_only_when_asked(tmp_path: Path
             assert isinstance(answer, dict)
             assert (answer["forgotten"], answer["kept_because"]) == (5, None)
         removed = await asyncio.to_thread(
-            lambda: world.target.delete("gnp", ["redis"], wait=True, skip_missing=False, established="kill")
+            lambda: world.target.delete("gnp", ["redis"], WriteOptions(established="kill"))
         )
         assert removed["forgotten"] == 5
         gone = await asyncio.to_thread(
-            lambda: world.target.delete_files(
-                [{"source": "t", "text": ENDPOINT}], wait=True, skip_missing=False, established="recheck"
+            lambda: world.target.write(
+                Verb.DELETE, [{"source": "t", "text": ENDPOINT}], WriteOptions(established="recheck")
             )
         )
         assert gone["changes"][0]["action"] == "deleted"
@@ -249,7 +253,9 @@ def test_a_choice_that_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
 def test_a_dry_run_forgets_nothing(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         files: list[SourceText] = [{"source": "t", "text": PAIR}]
-        answer = await asyncio.to_thread(lambda: world.target.apply(files, wait=True, dry_run=True, established="kill"))
+        answer = await asyncio.to_thread(
+            lambda: world.target.write(Verb.APPLY, files, WriteOptions(dry_run=True, established="kill"))
+        )
         assert (answer["forgotten"], world.driver.reconsidered) == (0, [])
 
     in_world(tmp_path, test)
@@ -551,6 +557,41 @@ def test_status_is_told_also_where_the_counters_cannot_be_read(tmp_path: Path, m
         assert "nft is not installed" in status["notes"][-1]
         with pytest.raises(Failure, match=r"^nft: .*nft is not installed$"):
             await world.ask("GET", "/v1/counters")
+
+    in_world(tmp_path, test)
+
+
+def test_a_revision_is_answered_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        waiting = asyncio.create_task(asyncio.to_thread(world.target.revision, 0))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await world.apply(ENDPOINT)
+        assert await waiting == 1
+        monkeypatch.setattr(api, "WAIT_S", 0.05)
+        assert await asyncio.to_thread(world.target.revision, 1) == 1
+        assert await asyncio.to_thread(world.target.revision, 99) == 1  # no such revision: look again
+
+    in_world(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "hint"),
+    [
+        ("POST", "/v1/create?dry_run=yes", "dry_run: expected 0 or 1"),
+        ("POST", "/v1/replace?established=burn", "established: 'burn' is unknown"),
+        ("GET", "/v1/resources/gns?all_namespaces=true", "all_namespaces: expected 0 or 1"),
+        ("GET", "/v1/resources/gns?view=huge", "view: 'huge' is unknown"),
+        ("GET", "/v1/revision?after=-1", "after: expected a number"),
+        ("GET", "/v1/described/gnsx", "did you mean"),
+        ("DELETE", "/v1/resources/gns", "give at least one name"),
+    ],
+)
+def test_a_wrong_parameter_is_named(tmp_path: Path, method: str, target: str, hint: str) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(Failure, match=hint) as caught:
+            await world.ask(method, target)
+        assert caught.value.code is Code.USAGE
 
     in_world(tmp_path, test)
 

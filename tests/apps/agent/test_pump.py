@@ -14,7 +14,7 @@ from tortie.apps.agent import pump as module
 from tortie.apps.agent.outcome import Outcome
 from tortie.apps.agent.pump import Pump
 from tortie.apps.failure import Failure
-from tortie.apps.kinds import find_kind
+from tortie.apps.requests import Verb
 from tortie.calc import Engine
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net
@@ -78,7 +78,7 @@ class World:
         self.pump = Pump(store, Engine("node2"), driver, interfaces, self.timeouts, wall=lambda: 1_700_000_000.0)
 
     async def apply(self, text: str) -> Outcome:
-        answer = await service.apply(self.store, [{"source": "t.yaml", "text": text}])
+        answer = await service.write(self.store, Verb.APPLY, [{"source": "t.yaml", "text": text}])
         outcome = await self.pump.outcomes.reached(answer["revision"], 2.0)
         assert outcome is not None, "not programmed in time"
         return outcome
@@ -96,7 +96,7 @@ def in_world(
     async def run() -> None:
         world = World(store or MemoryStore(), ToldInterfaces(ETH0), driver or ReferenceDriver())
         if documents:
-            await service.apply(world.store, [{"source": "t.yaml", "text": documents}])
+            await service.write(world.store, Verb.APPLY, [{"source": "t.yaml", "text": documents}])
         pumping = asyncio.create_task(world.pump.run())
         testing = asyncio.ensure_future(test(world))
         await asyncio.wait({pumping, testing}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
@@ -133,7 +133,7 @@ def test_a_change_is_programmed_and_its_waiter_told() -> None:
         outcome = await world.apply(PAIR)
         assert outcome.failed == {}
         assert {"eth0"} == set(world.driver.enforced)
-        revision = (await service.delete_named(world.store, find_kind("hep"), ["node2-eth0"]))["revision"]
+        revision = (await service.delete_named(world.store, "hep", ["node2-eth0"]))["revision"]
         assert await world.pump.outcomes.reached(revision, 2.0)
         assert set() == set(world.driver.enforced)
 
@@ -159,7 +159,7 @@ def test_nothing_reaches_the_driver_before_the_interfaces_are_known() -> None:
 
     async def run() -> None:
         store = MemoryStore()
-        await service.apply(store, [{"source": "t.yaml", "text": PAIR}])
+        await service.write(store, Verb.APPLY, [{"source": "t.yaml", "text": PAIR}])
         world = World(store, ToldInterfaces(ETH0), ReferenceDriver())
         world.interfaces.fail = 1
         pumping = asyncio.create_task(world.pump.run())
@@ -255,7 +255,7 @@ def test_a_refused_policy_leaves_the_last_good_state() -> None:
         outcome = await world.apply(PRE_DNAT)
         assert "GlobalNetworkPolicy(early) is pre-DNAT policy" in outcome.refused["eth0"][0]
         assert world.driver.enforced["eth0"] is good
-        revision = (await service.delete_named(world.store, find_kind("gnp"), ["early"]))["revision"]
+        revision = (await service.delete_named(world.store, "gnp", ["early"]))["revision"]
         healed = await world.pump.outcomes.reached(revision, 2.0)
         assert healed is not None
         assert healed.refused == {}
@@ -348,7 +348,9 @@ def test_changes_that_come_while_the_driver_works_merge() -> None:
         await world.apply(PAIR)
         before = world.driver.log.count("apply")
         for number in range(50):
-            await service.apply(world.store, [{"source": "t", "text": network_set("s", f"10.{number}.0.0/16")}])
+            await service.write(
+                world.store, Verb.APPLY, [{"source": "t", "text": network_set("s", f"10.{number}.0.0/16")}]
+            )
         outcome = await world.apply(ENDPOINT.replace("redis-host", "other"))
         assert outcome.revision == world.pump.revision
         assert world.driver.log.count("apply") - before <= 2
@@ -405,7 +407,7 @@ def test_the_first_change_comes_from_everything() -> None:
 def test_a_change_that_failed_is_not_complete_until_an_attempt_succeeds() -> None:
     async def test(world: World) -> None:
         world.driver.failures = ["on purpose"]
-        await service.apply(world.store, [{"source": "t", "text": PAIR}])
+        await service.write(world.store, Verb.APPLY, [{"source": "t", "text": PAIR}])
         await until(lambda: bool(world.driver.enforced))
         change = world.pump.history.last_change
         assert change is not None

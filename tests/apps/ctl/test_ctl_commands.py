@@ -10,36 +10,11 @@ from pathlib import Path
 import pytest
 
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
+from apps.shell import Shell
 from tortie.apps.ctl import target, wire
 from tortie.apps.ctl.main import COMMANDS, run
 
 TORTIE = Path(sys.executable).with_name("tortie")
-
-
-class Shell:
-    """Runs commands on one datastore file that no agent serves."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capture = folder, capture
-        self.datastore = folder / "store" / "state.db"
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        code = run(["--datastore", str(self.datastore), *arguments])
-        out, err = self._capture.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    def file(self, text: str, name: str = "doc.yaml") -> str:
-        path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    for name in ("TORTIE_DATASTORE", "TORTIE_SOCKET", "TORTIE_NODE"):
-        monkeypatch.delenv(name, raising=False)
-    return Shell(tmp_path, capsys)
 
 
 def test_apply_says_what_it_did_and_that_nothing_enforces_it(shell: Shell) -> None:
@@ -239,18 +214,6 @@ def test_a_usage_error_gives_exit_code_2_and_a_hint(shell: Shell, arguments: tup
     code, out, err = shell(*arguments)
     assert (code, out) == (2, "")
     assert hint in err
-
-
-def test_validate_touches_nothing_and_lists_every_problem(shell: Shell) -> None:
-    assert shell("validate", "-f", shell.file(PAIR)) == (0, "Successfully validated 2 resource(s)\n", "")
-    bad = shell.file(PAIR.replace("10.0.0.5", "<NODE_IP>").replace("Allow", "Alow"), "bad.yaml")
-    code, out, _ = shell("validate", "-f", bad, "-o", "json")
-    answer = json.loads(out)
-    assert code == 3
-    assert not answer["valid"]
-    assert len(answer["problems"]) == 3
-    assert all(problem["line"] and problem["column"] for problem in answer["problems"])
-    assert not shell.datastore.exists()
 
 
 def test_trace_works_from_a_file_alone(shell: Shell) -> None:

@@ -1,9 +1,11 @@
 """The agent's API: JSON over HTTP on a unix socket. Imported only after the first enforcement (aiohttp takes 150 ms).
 
     POST   /v1/apply?source=NAME            documents as they are (YAML or JSON), one file; or several (asking.FILES)
-    POST   /v1/delete                       the resources that the files name
-    GET    /v1/resources/KIND[?name=..]     KIND is any alias
+    POST   /v1/create  /v1/replace  /v1/delete      with documents, like apply
+    GET    /v1/resources/KIND[?name=..]     KIND is any alias; parameters: requests.GetQuery
     DELETE /v1/resources/KIND?name=..
+    GET    /v1/described/KIND?name=..       with what selects it, what it selects, and what is wrong with it
+    GET    /v1/revision?after=N             waits until the datastore is beyond that revision, if need be
     GET    /v1/enforced?revision=N          waits for a revision
     GET    /v1/status  /v1/version
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
@@ -11,17 +13,17 @@
     POST   /v1/select                       what {selector} matches, and why not the others
     POST   /v1/config                       a ConfigQuery
 
-Writes wait for enforcement unless `wait=0`; `established=recheck` or `kill` then has the new policy asked about
-connections that exist, or all of them forgotten. Every failure is an `ErrorAnswer`. Documents are judged here, by the
-same code as everywhere; who may connect is `admission`'s business.
+Writes take the parameters of requests.WriteOptions. They wait for enforcement unless `wait=0`; `established=recheck`
+or `kill` then has the new policy asked about connections that exist, or all of them forgotten. Every failure is an
+`ErrorAnswer`. Documents are judged here, by the same code as everywhere; who may connect is `admission`'s business.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -31,11 +33,13 @@ from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
-from tortie.apps.answers import ConfigAnswer, GetAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.answers import ConfigAnswer, EnforcedAnswer, RevisionAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.describing import describe
 from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
+from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
 from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
 from tortie.apps.told import settings_told
@@ -45,7 +49,7 @@ from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
 from tortie.model.policy import Stage
-from tortie.store.protocol import Store, StoreError
+from tortie.store.protocol import Gone, Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
 
@@ -63,56 +67,66 @@ class Api:
         self._store, self._pump, self._status = store, pump, status
         self._reconsideration = Reconsideration(pump.driver)
 
-    async def apply(self, request: web.Request) -> WriteAnswer:
-        """Store documents, and say what the dataplane made of them."""
-        choice = asking.established(request)
-        files = await asking.files(request)
-        dry_run = request.query.get("dry_run") == "1"
-        answer = await service.apply(self._store, files, dry_run=dry_run)
-        return answer if dry_run else await self._waited(request, answer, choice)
+    def write(self, verb: Verb) -> Route:
+        """The route that does this with documents, and says what the dataplane made of it."""
 
-    async def delete_files(self, request: web.Request) -> WriteAnswer:
-        """Delete what documents name."""
-        choice = asking.established(request)
-        skip = request.query.get("skip_missing") == "1"
-        answer = await service.delete_files(self._store, await asking.files(request), skip_missing=skip)
-        return await self._waited(request, answer, choice)
+        async def route(request: web.Request) -> WriteAnswer:
+            options = asking.write_options(request)
+            files = await asking.files(request)
+            return await self._waited(options, await service.write(self._store, verb, files, options))
+
+        return route
 
     async def delete(self, request: web.Request) -> WriteAnswer:
         """Delete by kind and name."""
-        choice = asking.established(request)
-        kind = find_kind(request.match_info["kind"])
+        options, word = asking.write_options(request), request.match_info["kind"]
         names = request.query.getall("name", [])
         if not names:
-            raise Failure(Code.USAGE, f"which {kind.name} to delete? give at least one name")
-        skip = request.query.get("skip_missing") == "1"
-        answer = await service.delete_named(self._store, kind, names, skip_missing=skip)
-        return await self._waited(request, answer, choice)
+            raise Failure(Code.USAGE, f"which {find_kind(word).name} to delete? give at least one name")
+        return await self._waited(options, await service.delete_named(self._store, word, names, options))
 
-    async def _waited(self, request: web.Request, answer: WriteAnswer, choice: Established) -> WriteAnswer:
-        if request.query.get("wait") == "0":
+    async def _waited(self, options: WriteOptions, answer: WriteAnswer) -> WriteAnswer:
+        if options.dry_run or not options.wait:
             return answer
         committed = time.monotonic()
         outcome = await self._pump.outcomes.reached(answer["revision"], WAIT_S)
         wait_ms = (time.monotonic() - committed) * 1e3
         latest = outcome or self._pump.outcomes.latest
-        forgotten, kept_because = await self._reconsideration.run(choice, outcome)
+        forgotten, kept_because = await self._reconsideration.run(Established(options.established), outcome)
         enforced = self._status.enforced(latest, wanted=answer["revision"], wait_ms=wait_ms)
         return {**answer, "enforced": [enforced], "forgotten": forgotten, "kept_because": kept_because}
 
     async def get(self, request: web.Request) -> object:
         """Resources of a kind."""
-        kind = find_kind(request.match_info["kind"])
-        wide = request.query.get("view") == "wide"
-        answer = await service.get(self._store, kind, request.query.getall("name", []), wide=wide)
-        return self._with_hits(answer) if wide and kind.name in HITS_KINDS else answer
+        query = from_parameters(GetQuery, asking.parameter(request))
+        answer = await service.get(self._store, request.match_info["kind"], query)
+        return with_hits(answer, self._hits()) if query.view == "wide" and answer["kind"] in HITS_KINDS else answer
 
-    def _with_hits(self, answer: GetAnswer) -> GetAnswer:
+    async def described(self, request: web.Request) -> object:
+        """Resources of a kind with what they have to do with others."""
+        query = from_parameters(GetQuery, asking.parameter(request))
+        return await describe(self._store, find_kind(request.match_info["kind"]), query, self._enforced_now())
+
+    def _enforced_now(self) -> EnforcedAnswer:
+        return self._status.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
+
+    def _hits(self) -> Mapping[str, int] | None:
         try:
-            return with_hits(answer, self._status.hits())
+            return self._status.hits()
         except KernelError as error:
             log.warning("counters: %s", error)
-            return with_hits(answer, None)
+            return None
+
+    async def revision(self, request: web.Request) -> RevisionAnswer:
+        """The datastore's revision, as soon as it is beyond the given one; at the latest after a while."""
+        after = asking.number(request, "after", 0)
+        try:
+            async with asyncio.timeout(WAIT_S), contextlib.aclosing(self._store.watch(after)) as batches:
+                async for batch in batches:
+                    return {"revision": batch.revision}
+        except (TimeoutError, Gone):
+            pass
+        return {"revision": (await self._store.list(""))[1]}
 
     async def enforced(self, request: web.Request) -> object:
         """What the dataplane made of a revision, as soon as it has it."""
@@ -208,10 +222,11 @@ def application(api: Api, admission: Admission) -> web.Application:
 
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[guard])
     for method, path, call in (
-        ("POST", "/v1/apply", api.apply),
-        ("POST", "/v1/delete", api.delete_files),
+        *(("POST", f"/v1/{verb.value}", api.write(verb)) for verb in Verb),
         ("GET", "/v1/resources/{kind}", api.get),
         ("DELETE", "/v1/resources/{kind}", api.delete),
+        ("GET", "/v1/described/{kind}", api.described),
+        ("GET", "/v1/revision", api.revision),
         ("GET", "/v1/enforced", api.enforced),
         ("GET", "/v1/status", api.status),
         ("GET", "/v1/counters", api.counters),
@@ -220,7 +235,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("POST", "/v1/select", api.select),
         ("POST", "/v1/config", api.config),
     ):
-        app.router.add_route(method, path, _answering(cast(Route, call)))
+        app.router.add_route(method, path, _answering(call))
     return app
 
 

@@ -5,12 +5,13 @@ Raises everywhere: Failure USAGE, or TimeoutError for a body that does not arriv
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
 from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
 from tortie.apps.failure import Code, Failure
+from tortie.apps.requests import WriteOptions, from_parameters
 from tortie.dataplane.driver import Established
 
 REQUEST_S = 30.0
@@ -108,15 +109,18 @@ def number(request: web.Request, name: str, default: int) -> int:
     return int(text)
 
 
-def established(request: web.Request) -> Established:
-    """What the change means for connections that exist."""
-    text = request.query.get("established", Established.KEEP.value)
-    found = next((one for one in Established if one.value == text), None)
-    if found is None:
+def parameter(request: web.Request) -> Callable[[str], Sequence[str]]:
+    """What gives every value of a parameter of the address."""
+    return lambda name: request.query.getall(name, [])
+
+
+def write_options(request: web.Request) -> WriteOptions:
+    """How to write, and what the change means for connections that exist."""
+    options = from_parameters(WriteOptions, parameter(request))
+    if all(options.established != one.value for one in Established):
         known = ", ".join(one.value for one in Established)
-        raise Failure(Code.USAGE, f"established: {text[:40]!r} is unknown; use one of {known}")
-    if found is not Established.KEEP and request.query.get("wait") == "0":
-        raise Failure(
-            Code.USAGE, f"established={found.value} has to wait until the change is enforced; leave out wait=0"
-        )
-    return found
+        raise Failure(Code.USAGE, f"established: {options.established[:40]!r} is unknown; use one of {known}")
+    if options.established != Established.KEEP.value and not options.wait:
+        text = f"established={options.established} has to wait until the change is enforced; leave out wait=0"
+        raise Failure(Code.USAGE, text)
+    return options

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
-from tortie.apps import service
 from tortie.apps.agent.aging import expire_flows
 from tortie.apps.agent.claims import beacon, claim_namespace
 from tortie.apps.agent.interfaces import InterfaceSource
@@ -27,6 +26,7 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.failure import Code, Failure
+from tortie.apps.initial import initialise
 from tortie.apps.told import remarks, settings_told
 from tortie.calc import Engine
 from tortie.dataplane.driver import Driver
@@ -134,7 +134,7 @@ async def _serve(status: Status, store: Store, pump: Pump) -> None:
 
 async def _initialise(store: Store) -> None:
     try:
-        await service.initialise(store)
+        await initialise(store)
     except StoreError as error:
         log.warning("built-in tiers: %s", error)
 

@@ -12,12 +12,15 @@ MOST_BYTES = 30 * 1024 * 1024
 """Together; what one request to an agent can carry."""
 
 
-def read_files(names: Sequence[str], *, recursive: bool) -> list[SourceText]:
-    """Every file in the order given, folders in lexical order. Raises: Failure USAGE."""
+def read_files(names: Sequence[str], *, recursive: bool, may_be_empty: bool = False) -> list[SourceText]:
+    """Every file in the order given, folders in lexical order; `may_be_empty`: a folder need not hold any.
+
+    Raises: Failure USAGE.
+    """
     files: list[SourceText] = []
     left = MOST_BYTES
     for name in names:
-        for source, content in _contents(name, recursive, left):
+        for source, content in _contents(name, recursive, left, may_be_empty):
             left -= len(content)
             if left < 0:
                 text = f"{source}: the files hold more than {MOST_BYTES >> 20} MiB; apply them in several steps"
@@ -26,14 +29,14 @@ def read_files(names: Sequence[str], *, recursive: bool) -> list[SourceText]:
     return files
 
 
-def _contents(name: str, recursive: bool, limit: int) -> Iterator[tuple[str, bytes]]:
+def _contents(name: str, recursive: bool, limit: int, may_be_empty: bool) -> Iterator[tuple[str, bytes]]:
     if name == "-":
         yield "stdin", sys.stdin.buffer.read(limit + 1)
         return
     path = Path(name)
     try:
         found = list(_folder(path, recursive)) if path.is_dir() else [path]
-        if not found:
+        if not found and not may_be_empty:
             raise Failure(
                 Code.INVALID, f"no resources specified in directory {name}; its .yaml, .yml and .json files are read"
             )

@@ -13,6 +13,7 @@ from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
+    DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
     SelectorAnswer,
@@ -27,7 +28,8 @@ from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
-from tortie.store.protocol import Entry, Store
+from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.store.protocol import Entry, Gone, Store
 from tortie.store.sqlite import SqliteStore
 
 _Answer = TypeVar("_Answer")
@@ -46,35 +48,56 @@ class FileTarget:
     def __init__(self, path: str, node: str) -> None:
         self.path, self._node = path, node
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
-        """Store documents in one transaction; a file that does not exist is made, but not by a dry run."""
-        if not dry_run:
-            self._check_established(established)
-        if dry_run and not Path(self.path).exists():
+    def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
+        """Do this with documents; a datastore that does not exist is made, but not by a delete or a dry run."""
+        self._check_established(options)
+        if options.dry_run and verb is not Verb.DELETE and not Path(self.path).exists():
             from tortie.store.memory import MemoryStore
 
-            return run_now(service.apply(MemoryStore(), files, dry_run=True))
-        answer = self._on_store(lambda store: service.apply(store, files, dry_run=dry_run), create=True)
-        return answer if dry_run or not wait else self._waited(answer)
+            return run_now(service.write(MemoryStore(), verb, files, options))
+        creates = verb is not Verb.DELETE and not options.dry_run
+        answer = self._on_store(lambda store: service.write(store, verb, files, options), create=creates)
+        return self._waited(answer, options)
 
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
         """Delete by name."""
-        self._check_established(established)
-        found = find_kind(kind)
-        answer = self._on_store(lambda store: service.delete_named(store, found, names, skip_missing=skip_missing))
-        return self._waited(answer) if wait else answer
+        self._check_established(options)
+        find_kind(kind)  # a word that is none is told before a file that is none
+        return self._waited(self._on_store(lambda store: service.delete_named(store, kind, names, options)), options)
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
-        """Delete what documents name."""
-        self._check_established(established)
-        answer = self._on_store(lambda store: service.delete_files(store, files, skip_missing=skip_missing))
-        return self._waited(answer) if wait else answer
-
-    def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
+    def get(self, kind: str, query: GetQuery) -> GetAnswer:
         """Resources of a kind."""
+        find_kind(kind)
+        answer = self._on_store(lambda store: service.get(store, kind, query))
+        return with_hits(answer, None) if query.view == "wide" and answer["kind"] in HITS_KINDS else answer
+
+    def describe(self, kind: str, query: GetQuery) -> DescribeAnswer:
+        """Resources of a kind, with what they have to do with others; from the agent, if one serves the file."""
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).describe(kind, query)
+        from tortie.apps.describing import describe
+
         found = find_kind(kind)
-        answer = self._on_store(lambda store: service.get(store, found, names, wide=wide))
-        return with_hits(answer, None) if wide and found.name in HITS_KINDS else answer
+        return self._on_store(lambda store: describe(store, found, query, None))
+
+    def revision(self, after: int) -> int:
+        """The file's revision, as soon as it is beyond that one."""
+        import asyncio
+
+        async def later(store: SqliteStore) -> int:
+            try:
+                async for batch in store.watch(after):
+                    return batch.revision
+            except Gone:
+                pass
+            return (await store.list(""))[1]
+
+        store = SqliteStore.open(self.path, create=False)
+        try:
+            return asyncio.run(later(store))
+        finally:
+            run_now(store.close())
 
     def select(self, expression: str) -> SelectorAnswer:
         """What a selector matches."""
@@ -134,9 +157,10 @@ class FileTarget:
         finally:
             run_now(store.close())
 
-    def _check_established(self, established: str) -> None:
+    def _check_established(self, options: WriteOptions) -> None:
         """Raises: Failure where connections that exist are to be judged: a file knows none, and no agent is asked."""
-        if established == "keep":
+        established = options.established
+        if established == "keep" or options.dry_run:
             return
         agents = self._serving()
         text = f"--established={established} is the work of an agent, and a datastore file is not asked through one"
@@ -155,7 +179,9 @@ class FileTarget:
             raise Failure(Code.UNREACHABLE, f"{text}; start one with `tortie agent run`")
         return SocketTarget(one.socket)
 
-    def _waited(self, answer: WriteAnswer) -> WriteAnswer:
+    def _waited(self, answer: WriteAnswer, options: WriteOptions) -> WriteAnswer:
+        if options.dry_run or not options.wait:
+            return answer
         committed = time.monotonic()
         enforced: list[EnforcedAnswer] = []
         for one in self._serving():

@@ -10,16 +10,28 @@ from contextlib import suppress
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from tortie.apps.failure import Code, Failure
 
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
     "apply": "Create or change resources from documents.",
+    "completion": "Print the script that completes words in a shell.",
     "config": "Explain where settings get their values from.",
     "counters": "Show how many packets met each rule and reason.",
+    "create": "Create resources from documents.",
     "delete": "Remove resources.",
+    "describe": "Show resources with all that concerns them.",
+    "diff": "Show what apply would change.",
+    "edit": "Change resources in an editor.",
+    "explain-schema": "Show what can be written in documents.",
     "get": "Show resources.",
+    "label": "Set or remove labels of a resource.",
+    "man": "Write the manual pages into a folder.",
+    "patch": "Change some fields of a resource.",
+    "replace": "Replace resources that exist.",
+    "schema": "Print schemas of documents, for editors and Kubernetes.",
     "selector": "Try label selectors.",
     "status": "Show what is enforced on this host, and what is not.",
     "trace": "Explain what happens to a packet.",
@@ -39,13 +51,15 @@ class Commands(click.Group):
         """The command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{name}").command
+        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{name.replace('-', '_')}").command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name, or a usage error that says which was probably meant."""
+        if ctx.resilient_parsing and args[0] not in COMMANDS:
+            return None, None, []  # a word is being completed: there is nothing to say
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib  # only a mistake needs it
 
@@ -53,6 +67,11 @@ class Commands(click.Group):
             hint = f"did you mean {near[0]!r}?" if near else "see tortie --help"
             raise click.UsageError(f"no such command {args[0][:40]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, and options."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in --help."""

@@ -1,10 +1,11 @@
 """Options that several commands share. Each may stand before or after the command."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from tortie.apps.ctl.completing import files
 from tortie.apps.ctl.target import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,25 +36,96 @@ def choice() -> Choice:
     return Choice(datastore=given.get("datastore"), socket=given.get("socket"), node=given.get("node"))
 
 
-filenames = click.option(
-    "-f", "--filename", "names", multiple=True, metavar="FILE|DIR|-", help="Documents; repeatable."
-)
-recursive = click.option("-R", "--recursive", is_flag=True, help="Sub-folders of a folder too.")
-no_wait = click.option("--no-wait", is_flag=True, help="Do not wait until the change is enforced.")
-
 ESTABLISHED = ("keep", "recheck", "kill")
 """Values of `dataplane.driver.Established`, which would take too long to import; a test compares."""
-established = click.option(
+DRY_RUNS = ("none", "client", "server")
+_WRITING = "tortie.writing"
+
+
+class Writing(NamedTuple):
+    """What the options of a command that writes say; without files for one that takes none."""
+
+    namespace: str
+    dry_run: str
+    no_wait: bool
+    established: str
+    output: str
+    names: tuple[str, ...] = ()
+    recursive: bool = False
+    skip_empty: bool = False
+
+
+def _option(*names: str, **settings: Any) -> tuple[Callable[[F], F], Callable[[F], F]]:
+    """An option as an argument of the command, and as a part of its `Writing`."""
+
+    def kept(ctx: click.Context, param: click.Parameter, value: object) -> object:
+        ctx.meta.setdefault(_WRITING, {})[param.name] = value
+        return value
+
+    return click.option(*names, **settings), click.option(*names, callback=kept, expose_value=False, **settings)
+
+
+filenames, _filenames = _option(
+    "-f",
+    "--filename",
+    "names",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="Documents; repeatable.",
+    shell_complete=files,
+)
+recursive, _recursive = _option("-R", "--recursive", is_flag=True, help="Sub-folders of a folder too.")
+skip_empty, _skip_empty = _option("--skip-empty", is_flag=True, help="Files without any document are no failure.")
+namespace, _namespace = _option(
+    "-n", "--namespace", default="", metavar="NAME", help="The namespace (default: `default`, for kinds that have one)."
+)
+_, _no_wait = _option("--no-wait", is_flag=True, help="Do not wait until the change is enforced.")
+_, _established = _option(
     "--established",
     type=click.Choice(ESTABLISHED),
     default="keep",
     help="Connections that exist: keep them (default), recheck them by the new policy, or kill them all.",
 )
+_, _dry_run = _option(
+    "--dry-run",
+    type=click.Choice(DRY_RUNS),
+    default="none",
+    metavar="[=client|server]",
+    help="Change nothing: server (also without a value) says what would change in the datastore, "
+    "client only checks the documents.",
+)
+_, _output = _option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the output.")
 
 
-def check_waits(established: str, *, no_wait: bool) -> None:
-    """Raises: a usage error where connections are to be judged by policy that is not waited for."""
-    if no_wait and established != "keep":
-        raise click.UsageError(
-            f"--established={established} has to wait until the change is enforced; leave out --no-wait"
+class WritingCommand(click.Command):
+    """A command with `--dry-run`, whose value may be left out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click would take the next argument for the value of an option whose value may be left out."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(
+            ctx, [f"{arg}=server" if arg == "--dry-run" else arg for arg in args[:end]] + args[end:]
         )
+
+
+def with_writing(command: F) -> F:
+    """Adds the target, and the options that every command that writes has; `writing` has what they say."""
+    for option in (_output, _established, _no_wait, _dry_run, _namespace):
+        command = option(command)
+    return with_target(command)
+
+
+def with_files(command: F) -> F:
+    """Adds -f, -R and --skip-empty to a command that writes."""
+    for option in (_skip_empty, _recursive, _filenames):
+        command = option(command)
+    return command
+
+
+def writing() -> Writing:
+    """What the user said. Raises: a usage error where connections are to be judged by policy not waited for."""
+    found = Writing(**click.get_current_context().meta[_WRITING])
+    if found.no_wait and found.established != "keep":
+        text = f"--established={found.established} has to wait until the change is enforced; leave out --no-wait"
+        raise click.UsageError(text)
+    return found

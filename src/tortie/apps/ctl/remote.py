@@ -6,8 +6,10 @@ from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
+    DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
+    RevisionAnswer,
     SelectorAnswer,
     SourceText,
     StatusAnswer,
@@ -17,6 +19,7 @@ from tortie.apps.answers import (
     WriteAnswer,
 )
 from tortie.apps.ctl.wire import quote, request
+from tortie.apps.requests import GetQuery, Verb, WriteOptions, parameters
 
 FILES = "application/vnd.tortie.files+json"
 
@@ -27,26 +30,29 @@ class SocketTarget:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
-        """Store documents in one transaction."""
-        target = f"/v1/apply?wait={int(wait)}&dry_run={int(dry_run)}&established={quote(established)}"
+    def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
+        """Do this with documents, in one transaction."""
+        target = f"/v1/{verb.value}?{_query(options)}"
         return cast(WriteAnswer, request(self.path, "POST", target, {"files": files}, FILES))
 
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
         """Delete by name."""
-        how = f"wait={int(wait)}&skip_missing={int(skip_missing)}&established={quote(established)}"
-        target = f"/v1/resources/{quote(kind)}?{how}{_names(names)}"
+        named = "".join(f"&name={quote(name)}" for name in names)
+        target = f"/v1/resources/{quote(kind)}?{_query(options)}{named}"
         return cast(WriteAnswer, request(self.path, "DELETE", target))
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
-        """Delete what documents name."""
-        target = f"/v1/delete?wait={int(wait)}&skip_missing={int(skip_missing)}&established={quote(established)}"
-        return cast(WriteAnswer, request(self.path, "POST", target, {"files": files}, FILES))
-
-    def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
+    def get(self, kind: str, query: GetQuery) -> GetAnswer:
         """Resources of a kind."""
-        target = f"/v1/resources/{quote(kind)}?view={'wide' if wide else 'table'}{_names(names)}"
-        return cast(GetAnswer, request(self.path, "GET", target))
+        return cast(GetAnswer, request(self.path, "GET", f"/v1/resources/{quote(kind)}?{_query(query)}"))
+
+    def describe(self, kind: str, query: GetQuery) -> DescribeAnswer:
+        """Resources of a kind, with what they have to do with others."""
+        return cast(DescribeAnswer, request(self.path, "GET", f"/v1/described/{quote(kind)}?{_query(query)}"))
+
+    def revision(self, after: int) -> int:
+        """The datastore's revision, as soon as it is beyond that one; sooner or later in any case."""
+        answer = cast(RevisionAnswer, request(self.path, "GET", f"/v1/revision?after={after}"))
+        return answer["revision"]
 
     def select(self, expression: str) -> SelectorAnswer:
         """What a selector matches."""
@@ -77,5 +83,5 @@ class SocketTarget:
         return cast(VersionAnswer, request(self.path, "GET", "/v1/version"))
 
 
-def _names(names: list[str]) -> str:
-    return "".join(f"&name={quote(name)}" for name in names)
+def _query(asked: WriteOptions | GetQuery) -> str:
+    return "&".join(f"{name}={quote(value)}" for name, value in parameters(asked))

@@ -2,8 +2,10 @@
 
 import json
 import sys
+from collections.abc import Sequence
 
 from tortie.apps.answers import Change, EnforcedAnswer, Named, Table, WriteAnswer
+from tortie.apps.ctl.options import Writing
 from tortie.apps.failure import Failure
 
 GAP, LEAST = 3, 5
@@ -44,10 +46,18 @@ def printable(text: str) -> str:
 def table(found: Table, *, gap: int = GAP, least: int = LEAST) -> str:
     """Columns side by side, each followed by blanks (reference cli.md section 7)."""
     lines = [found["heading"], *found["rows"]]
-    widths = [max(least, *(len(line[i]) for line in lines)) for i in range(len(found["heading"]))]
-    return "\n".join(
-        "".join(f"{cell:<{width + gap}}" for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
+    widths = widths_of(lines, [least] * len(found["heading"]))
+    return "\n".join(row(line, widths, gap=gap) for line in lines)
+
+
+def widths_of(lines: Sequence[Sequence[str]], least: Sequence[int]) -> list[int]:
+    """How wide each column has to be."""
+    return [max(width, *(len(line[i]) for line in lines)) for i, width in enumerate(least)]
+
+
+def row(cells: Sequence[str], widths: Sequence[int], *, gap: int = GAP) -> str:
+    """One line of a table."""
+    return "".join(f"{cell:<{width + gap}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def failure(error: Failure) -> None:
@@ -57,24 +67,36 @@ def failure(error: Failure) -> None:
     err(f"tortie: {error.message}")
 
 
-def written(answer: WriteAnswer, verb: str, *, waited: bool, where: str, established: str) -> int:
-    """Print what a write came to; the exit code: 1 where it is stored and not enforced."""
+def written(answer: WriteAnswer, done: str, said: Writing, where: str, success: list[str] | None = None) -> int:
+    """Print what a write came to; the exit code: 1 where it is stored and not enforced.
+
+    `done`: the verb, as in `applied`. `success`: what to say in place of the usual line.
+    """
+    if said.output == "json":
+        out_json(answer)
+        is_behind = any(one["refused"] or one["failed"] or not one["is_current"] for one in answer["enforced"])
+        return int(is_behind or answer["kept_because"] is not None)
     for warning in answer["warnings"]:
         err(warning)
+    if not answer["changes"]:
+        out("No resources specified")
+        return 0
     for change in answer["changes"]:
         out(f"{named(change)} {change['action']}{' (dry run)' if answer['is_dry_run'] else ''}")
     if answer["is_dry_run"]:
-        out(f"Dry run: {_resources(answer['changes'])} would be {verb}; nothing was written")
+        judge = "the documents are valid; no datastore was asked" if said.dry_run == "client" else "nothing was written"
+        out(f"Dry run: {_resources(answer['changes'])} would be {done}; {judge}")
         return 0
-    out(f"Successfully {verb} {_resources(answer['changes'])}")
-    if not waited:
+    for line in success or [f"Successfully {done} {_resources(answer['changes'])}"]:
+        out(line)
+    if said.no_wait:
         out(f"Revision {answer['revision']} is stored; not waited for its enforcement (--no-wait)")
         return 0
     if not answer["enforced"]:
         out(f"Revision {answer['revision']} is stored in {where}; no agent serves it, so nothing enforces it yet")
         return 0
     code = max(enforced(one, answer["revision"]) for one in answer["enforced"])
-    return code if established == "keep" else max(code, _forgotten(answer))
+    return code if said.established == "keep" else max(code, _forgotten(answer))
 
 
 def _forgotten(answer: WriteAnswer) -> int:

@@ -1,13 +1,13 @@
 """Where a command goes: to an agent's socket, or to a datastore file."""
 
 import os
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
+    DescribeAnswer,
     GetAnswer,
     SelectorAnswer,
     SourceText,
@@ -18,25 +18,26 @@ from tortie.apps.answers import (
 )
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
+from tortie.apps.requests import GetQuery, Verb, WriteOptions
 
 
 class Target(Protocol):
-    """What every command can ask for, whoever answers. All raise Failure; a file also StoreError.
+    """What every command can ask for, whoever answers. All raise Failure; a file also StoreError."""
 
-    `established` is a value of `dataplane.driver.Established`: what becomes of connections that exist.
-    """
+    def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
+        """Do this with documents, in one transaction."""
 
-    def apply(self, files: list[SourceText], *, wait: bool, dry_run: bool, established: str) -> WriteAnswer:
-        """Store documents in one transaction."""
-
-    def delete(self, kind: str, names: list[str], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
+    def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
         """Delete by name."""
 
-    def delete_files(self, files: list[SourceText], *, wait: bool, skip_missing: bool, established: str) -> WriteAnswer:
-        """Delete what documents name."""
-
-    def get(self, kind: str, names: list[str], *, wide: bool) -> GetAnswer:
+    def get(self, kind: str, query: GetQuery) -> GetAnswer:
         """Resources of a kind."""
+
+    def describe(self, kind: str, query: GetQuery) -> DescribeAnswer:
+        """Resources of a kind, with what they have to do with others."""
+
+    def revision(self, after: int) -> int:
+        """The datastore's revision, as soon as it is beyond that one; sooner or later in any case."""
 
     def select(self, expression: str) -> SelectorAnswer:
         """What a selector matches."""
@@ -54,8 +55,7 @@ class Target(Protocol):
         """Where parameters get their values from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What the user said about where to go; None: nothing. `node` is this host's name in documents."""
 
     datastore: str | None = None

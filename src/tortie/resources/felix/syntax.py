@@ -13,11 +13,13 @@ from typing import Generic, TypeVar
 
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.fields import Decoder, Json, Missing, decoder
-from tortie.resources.nodes import Node, Scalar
+from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import (
+    DSCP_VALUES,
     INT_OR_STRING,
     boolean,
+    dscp,
     duration,
     enum,
     integer,
@@ -35,7 +37,6 @@ _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]{1,16}|0[bB][01]{1,64}|0[oO]?[0-7]{1,22}|0|[1-9][0-9]{0,18})\Z")
 _DECIMAL = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z")
 LONGEST_REGEX = 1024
-_DSCP = "DF EF AF11 AF12 AF13 AF21 AF22 AF23 AF31 AF32 AF33 AF41 AF42 AF43 CS0 CS1 CS2 CS3 CS4 CS5 CS6"
 
 
 class Unreadable(ValueError):
@@ -123,17 +124,12 @@ def word(
 
 
 def _dscp() -> Syntax[int | str]:
-    name, value = word(*_DSCP.split(), ignore_case=True), whole(0, 63)
-
-    @decoder(**INT_OR_STRING)
-    def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
-        is_word = isinstance(node, Scalar) and isinstance(node.value, str)
-        return (name if is_word else value).decode(node, path, problems)
+    name, value = word(*DSCP_VALUES, ignore_case=True), whole(0, 63)
 
     def read(text: str) -> int | str:
         return value.parse(text) if _INTEGER.match(text) else name.parse(text)
 
-    return Syntax("0 to 63, or a name such as AF21", read, decode, zero=0, flatten=plain(int, str))
+    return Syntax("0 to 63, or a name such as AF21", read, dscp, zero=0, flatten=plain(int, str))
 
 
 # ---- numbers

@@ -1,72 +1,139 @@
 """`tortie get`."""
 
-import sys
+from collections.abc import Iterator, Sequence
 
 import click
 
-from tortie.apps.answers import Document, GetAnswer
-from tortie.apps.ctl.options import choice, with_target
-from tortie.apps.ctl.show import err, out, out_json, table
+from tortie.apps.answers import GetAnswer
+from tortie.apps.ctl.completing import kind_words, one_of, resource_names
+from tortie.apps.ctl.forms import FORMS, Form, exported, parse_form, show_answers
+from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
+from tortie.apps.ctl.show import err, out
 from tortie.apps.ctl.target import choose
 from tortie.apps.failure import Code
+from tortie.apps.requests import GetQuery
 
-FORMS = ("table", "wide", "yaml", "json", "name")
+Asked = tuple[str, GetQuery]
+"""A kind as the user calls it, and which of its resources."""
 
 
 @click.command()
 @with_target
-@click.argument("kind")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("-o", "--output", type=click.Choice(FORMS), default="table", help="Form of the output.")
-def command(kind: str, names: tuple[str, ...], output: str) -> int:
-    """Show all resources of a KIND, or those of these NAMEs.
+@click.argument("kinds", required=False, metavar="[KIND[,KIND]...]", shell_complete=kind_words)
+@click.argument("resources", nargs=-1, metavar="[NAME]...", shell_complete=resource_names)
+@filenames
+@recursive
+@skip_empty
+@namespace
+@click.option("-A", "-a", "--all-namespaces", "everywhere", is_flag=True, help="Of every namespace.")
+@click.option(
+    "-l", "--selector", default="", metavar="EXPR", help="Those with such labels: a=b,c or a == 'b' && has(c)."
+)
+@click.option(
+    "-o",
+    "--output",
+    default="table",
+    metavar="FORM",
+    help=f"Form of the output: {', '.join(FORMS)}.",
+    shell_complete=one_of(FORMS),
+)
+@click.option("--export", is_flag=True, help="Without what only this datastore knows; with NAMEs or -f.")
+@click.option("--no-headers", is_flag=True, help="Tables without their headings.")
+@click.option("-w", "--watch", is_flag=True, help="Then show what comes, changes and goes, until ^C.")
+def command(
+    kinds: str | None,
+    resources: tuple[str, ...],
+    names: tuple[str, ...],
+    output: str,
+    export: bool,
+    no_headers: bool,
+    watch: bool,
+    **which: object,
+) -> int:
+    """Show all resources of a KIND, those of these NAMEs, or those that documents name.
+
+    With --watch and -o json, one line of JSON for each event.
 
     \b
     Examples:
-      tortie get hep -o wide
-      tortie get gnp redis-accelerator-policy -o yaml
+      tortie get hep,gnp -o wide
+      tortie get gnp -l role=web -o yaml
     """
-    if not all(names):
-        raise click.UsageError("resource name may not be empty")
-    answer = choose(choice()).get(kind, list(names), wide=output == "wide")
-    match output:
-        case "json":
-            if answer["items"] or not names:
-                out_json(_document(answer, names))
-        case "yaml":
-            from tortie.apps.ctl.yamlout import to_yaml
-
-            if answer["items"] or not names:
-                sys.stdout.write(to_yaml(_document(answer, names)))
-        case "name":
-            for row in answer["table"]["rows"]:
-                out(f"{answer['kind'].lower()}/{row[0]}")
-        case _:
-            _tables(answer, names)
-    for name in answer["missing"]:
-        err(f"tortie: resource does not exist: {answer['kind']}({name})")
-    for name, why in answer["damaged"].items():
-        err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
-    if answer["damaged"]:
-        return Code.FAILED.exit_code
-    return Code.NOT_FOUND.exit_code if answer["missing"] else 0
-
-
-def _document(answer: GetAnswer, names: tuple[str, ...]) -> Document | list[Document]:
-    """One object, an array of several, or the whole kind as a list object; each can be applied again."""
+    form = parse_form(output)
     if names:
-        return answer["items"][0] if len(names) == 1 else answer["items"]
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "items": answer["items"],
-        "kind": f"{answer['kind']}List",
-        "metadata": {"resourceVersion": str(answer["revision"])},
-    }
+        if watch:
+            raise click.UsageError("--watch follows kinds and names; leave out -f")
+        asked = list(_asked_by_files(names, form, which))
+        if not asked:
+            out("No resources specified")
+            return 0
+    else:
+        asked = _asked(kinds, resources, form, which)
+    is_named = bool(names or resources)
+    if watch:
+        return _watch(asked, form, has_headings=not no_headers)
+    target = choose(choice())
+    answers = [target.get(kind, query) for kind, query in asked]
+    shown = [exported(one) for one in answers] if export and is_named else answers
+    show_answers(shown, form, is_named=is_named, has_headings=not no_headers)
+    return _complaints(answers)
 
 
-def _tables(answer: GetAnswer, names: tuple[str, ...]) -> None:
-    """One table; with names one for each (reference cli.md section 7)."""
-    found = answer["table"]
-    groups = [[row] for row in found["rows"]] if names else [found["rows"]]
-    for rows in groups:
-        out(table({"heading": found["heading"], "rows": rows}) + "\n")
+def _asked(kinds: str | None, resources: tuple[str, ...], form: Form, which: dict[str, object]) -> list[Asked]:
+    if not kinds:
+        raise click.UsageError("get what? give KIND, several as KIND,KIND, or documents with -f FILE")
+    if not all(resources):
+        raise click.UsageError("resource name may not be empty")
+    words = [word.strip() for word in kinds.split(",")]
+    if not all(words):
+        raise click.UsageError(f"{kinds[:60]!r} has an empty kind; write KIND,KIND without a comma at the end")
+    query = GetQuery(
+        name=resources,
+        namespace=str(which["namespace"]),
+        all_namespaces=bool(which["everywhere"]),
+        selector=str(which["selector"]),
+        view=form.view,
+        column=form.columns,
+    )
+    return [(word, query) for word in words]
+
+
+def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) -> Iterator[Asked]:
+    """Every resource that the files name, by its name."""
+    from tortie.apps.ctl.files import read_files
+    from tortie.apps.decoding import decode_files
+    from tortie.apps.namespaces import DEFAULT
+
+    if which["everywhere"] or which["selector"]:
+        raise click.UsageError("documents name what to get; leave out --all-namespaces and --selector")
+    given, is_lenient = str(which["namespace"]), bool(which["skip_empty"])
+    files = read_files(names, recursive=bool(which["recursive"]), may_be_empty=is_lenient)
+    query = GetQuery(view=form.view, column=form.columns)
+    for one in decode_files(files, needs_documents=not is_lenient, namespace=given):
+        where = given or ("" if one.namespace == DEFAULT else one.namespace)
+        yield one.kind, query._replace(name=(one.name,), namespace=where)
+
+
+def _watch(asked: list[Asked], form: Form, *, has_headings: bool) -> int:
+    from tortie.apps.ctl.watching import follow, shower
+
+    target = choose(choice())
+
+    def read() -> list[GetAnswer]:
+        return [target.get(kind, query) for kind, query in asked]
+
+    _complaints(read())
+    follow(read, target.revision, shower(form, has_headings=has_headings))
+    return 0  # ^C is how a watch ends
+
+
+def _complaints(answers: Sequence[GetAnswer]) -> int:
+    """Print what was not found or is damaged; the exit code."""
+    for answer in answers:
+        for name in answer["missing"]:
+            err(f"tortie: resource does not exist: {answer['kind']}({name})")
+        for name, why in answer["damaged"].items():
+            err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
+    if any(answer["damaged"] for answer in answers):
+        return Code.FAILED.exit_code
+    return Code.NOT_FOUND.exit_code if any(answer["missing"] for answer in answers) else 0

@@ -7,35 +7,45 @@ from tortie.apps.ctl.options import filenames, recursive
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.failure import Code, Failure
 
+FORMS = ("text", "json", "sarif", "github")
+
 
 @click.command()
 @filenames
 @recursive
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the output.")
+@click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="Form of the output.")
 def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
     """Check documents without touching anything: every problem of every file, with its place and remedy.
+
+    json is a list with an item for each document; sarif and github are for services that show problems beside the
+    line that they are in.
 
     \b
     Examples:
       tortie validate -f policy.yaml
       tortie validate -f policies/ -R -o json
     """
-    from tortie.apps.decoding import count, decode_files
+    from tortie.apps.ctl import reports
+    from tortie.apps.decoding import count, problem_answer, read_sources
 
     if not names:
         raise click.UsageError("nothing to validate: give documents with -f FILE, -f FOLDER or -f -")
-    files = read_files(names, recursive=recursive)
-    try:
-        resources = decode_files(files)
-    except Failure as error:
-        if output == "json":
-            out_json({"valid": False, "resources": 0, "problems": error.problems})
-            return Code.INVALID.exit_code
-        raise Failure(Code.INVALID, count(len(error.problems), "problem") + " found", error.problems) from None
-    if output == "json":
-        out_json({"valid": True, "resources": len(resources), "problems": []})
-        return 0
-    kinds = {resource.kind for resource in resources}
-    kind = f"'{kinds.pop()}' " if len(kinds) == 1 else ""
-    out(f"Successfully validated {len(resources)} {kind}resource(s)")
-    return 0
+    readings = read_sources(read_files(names, recursive=recursive))
+    problems = [problem for one in readings for problem in one.problems]
+    match output:
+        case "json":
+            out_json(reports.documents(readings))
+        case "sarif":
+            out_json(reports.sarif(readings))
+        case "github":
+            for problem in problems:
+                out(reports.annotation(problem))
+        case _ if problems:
+            found = f"{count(len(problems), 'problem')} found"
+            raise Failure(Code.INVALID, found, [problem_answer(each) for each in problems])
+        case _:
+            resources = [resource for one in readings for resource in one.resources]
+            kinds = {resource.kind for resource in resources}
+            kind = f"'{kinds.pop()}' " if len(kinds) == 1 else ""
+            out(f"Successfully validated {len(resources)} {kind}resource(s)")
+    return Code.INVALID.exit_code if problems else 0

@@ -1,0 +1,76 @@
+"""`tortie describe`."""
+
+import click
+
+from tortie.apps.answers import DescriptionAnswer
+from tortie.apps.ctl.completing import kind_words, resource_names
+from tortie.apps.ctl.names import some
+from tortie.apps.ctl.options import choice, namespace, with_target
+from tortie.apps.ctl.show import err, out, out_json
+from tortie.apps.ctl.target import choose
+from tortie.apps.failure import Code
+from tortie.apps.hits import called
+from tortie.apps.requests import GetQuery
+
+MOST = 20
+"""Others that a relation lists."""
+
+
+@click.command()
+@with_target
+@click.argument("kind", shell_complete=kind_words)
+@click.argument("resources", nargs=-1, metavar="[NAME]...", shell_complete=resource_names)
+@namespace
+@click.option("-A", "-a", "--all-namespaces", "everywhere", is_flag=True, help="Of every namespace.")
+@click.option(
+    "-l", "--selector", default="", metavar="EXPR", help="Those with such labels: a=b,c or a == 'b' && has(c)."
+)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the output.")
+def command(kind: str, resources: tuple[str, ...], namespace: str, everywhere: bool, selector: str, output: str) -> int:
+    """Show resources with every field, what they select, what selects them, and what is wrong with them.
+
+    \b
+    Examples:
+      tortie describe gnp web
+      tortie describe hep -l role=web
+    """
+    if not all(resources):
+        raise click.UsageError("resource name may not be empty")
+    query = GetQuery(name=resources, namespace=namespace, all_namespaces=everywhere, selector=selector)
+    answer = choose(choice()).describe(kind, query)
+    if output == "json":
+        out_json(answer["items"])
+    else:
+        out("\n\n".join("\n".join(described(one)) for one in answer["items"]) or f"There is no {answer['kind']}")
+    for name in answer["missing"]:
+        err(f"tortie: resource does not exist: {answer['kind']}({name})")
+    for name, why in answer["damaged"].items():
+        err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
+    if answer["damaged"]:
+        return Code.FAILED.exit_code
+    return Code.NOT_FOUND.exit_code if answer["missing"] else 0
+
+
+def described(one: DescriptionAnswer) -> list[str]:
+    """A resource as lines for people."""
+    from tortie.apps.ctl.yamlout import to_yaml
+
+    document = one["document"]
+    found = document.get("metadata")
+    metadata = found if isinstance(found, dict) else {}
+    lines = [f"{document['kind']} {called(document)}"]
+    for title in ("labels", "annotations"):
+        pairs = metadata.get(title) or {}
+        lines += [f"{title.capitalize()}:", *(f"  {key}={value}" for key, value in sorted(pairs.items()))] * bool(pairs)
+    told = [str(metadata[key]) for key in ("creationTimestamp", "uid") if metadata.get(key)]
+    if told:
+        lines.append(f"Created:  {', uid '.join(told)}")
+    if version := metadata.get("resourceVersion"):
+        lines.append(f"Revision: {version}")
+    for title in ("spec", "status"):
+        if value := document.get(title):
+            lines += [f"{title.capitalize()}:", *(f"  {line}" for line in to_yaml(value).splitlines())]
+    for relation in one["relations"]:
+        lines.append(f"{relation['title']}: {some(relation['things'], MOST) or 'none'}")
+    lines += [f"Warning: {warning}" for warning in one["warnings"]]
+    return lines

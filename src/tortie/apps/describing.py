@@ -1,0 +1,198 @@
+"""Describe: a resource with what it selects, what selects it, and what is wrong with it.
+
+Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
+from tortie.apps.lint import lint
+from tortie.apps.reading import document, find
+from tortie.apps.requests import GetQuery
+from tortie.calc.order import arrange, policy_rank
+from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.ipset import NamedPortSet, SelectorSet
+from tortie.model.policy import Policy, Profile, Tier
+from tortie.model.selector import Selector
+from tortie.resources.codec import decode_stored, lower
+from tortie.resources.kind import Kind, Lowered, Resource
+from tortie.resources.problems import InvalidDocument
+from tortie.store.protocol import Entry, Store
+
+Relation = tuple[str, list[str]]
+"""A title, and what stands under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Every document that means something to packets."""
+
+    endpoints: list[HostEndpoint] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    sets: list[NetworkSet] = field(default_factory=list)
+    tiers: dict[str, Tier] = field(default_factory=dict)
+
+    def labels(self, endpoint: HostEndpoint) -> Mapping[str, str]:
+        """Its labels; those that it lacks come from its profiles, the first one first."""
+        inherited: dict[str, str] = {}
+        for name in reversed(endpoint.profiles):
+            if profile := self.profiles.get(name):
+                inherited |= profile.labels_to_apply
+        return {**inherited, **endpoint.labels}
+
+
+async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
+    """The resources that the query asks for, each with its relations; `enforced`: what an agent says, if one does.
+
+    Raises: Failure USAGE; StoreError.
+    """
+    found = await find(store, kind, query)
+    world = _world((await store.list())[0])
+    items: list[DescriptionAnswer] = []
+    for resource, revision in found.resources:
+        place = f"{resource.source}:{resource.line}: warning: "
+        warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
+        relations: list[Relation] = []
+        try:
+            lowered = lower(resource)
+            if lowered is not None:
+                relations = [*_relations(world, lowered)]
+        except InvalidDocument as error:
+            warnings.append(f"{error}; until then it counts as absent")
+        if enforced is not None:
+            relations += _enforced(resource, enforced)
+            warnings += _complaints(resource, enforced)
+        items.append(
+            {
+                "document": document(resource, revision),
+                "relations": [{"title": title, "things": things} for title, things in relations],
+                "warnings": warnings,
+            }
+        )
+    return {"kind": kind.name, "items": items, "missing": found.missing, "damaged": found.damaged}
+
+
+def _world(entries: Iterable[Entry]) -> _World:
+    world = _World()
+    for entry in entries:
+        try:
+            value = lower(decode_stored(entry.value))
+        except InvalidDocument:
+            continue  # counts as absent here as it does for the agent
+        match value:
+            case HostEndpoint():
+                world.endpoints.append(value)
+            case Policy():
+                world.policies.append(value)
+            case Profile():
+                world.profiles[value.name] = value
+            case NetworkSet():
+                world.sets.append(value)
+            case Tier():
+                world.tiers[value.name] = value
+            case _:
+                pass
+    return world
+
+
+def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
+    match value:
+        case Policy():
+            yield (
+                "Selects",
+                [_endpoint(one) for one in world.endpoints if value.selector.matches(world.labels(one))],
+            )
+            company = [one for one in world.policies if one.tier == value.tier]
+            yield f"Order in tier {value.tier}", _in_order(company)
+            yield "Its rules select", [*_selected_by_rules(world, value)]
+        case HostEndpoint():
+            labels = world.labels(value)
+            yield "Labels with those of profiles", [f"{key}={text}" for key, text in sorted(labels.items())]
+            yield "Selected by", _governing([one for one in world.policies if one.selector.matches(labels)], world)
+            yield (
+                "Profiles that do not exist",
+                [
+                    name
+                    for name in value.profiles
+                    if name not in world.profiles and name != "projectcalico-default-allow"
+                ],
+            )
+        case NetworkSet():
+            yield (
+                "Selected by rules of",
+                [
+                    str(one.key)
+                    for one in world.policies
+                    if any(each.matches(value.labels) for each in _rule_selectors(one))
+                ],
+            )
+        case Tier():
+            yield "Policies, in order", _in_order(one for one in world.policies if one.tier == value.name)
+        case Profile():
+            yield "Listed by", [_endpoint(one) for one in world.endpoints if value.name in one.profiles]
+        case _:
+            return
+
+
+def _endpoint(endpoint: HostEndpoint) -> str:
+    return f"HostEndpoint({endpoint.name})"
+
+
+def _in_order(policies: Iterable[Policy]) -> list[str]:
+    return [str(one.key) for one in sorted(policies, key=policy_rank)]
+
+
+def _governing(policies: list[Policy], world: _World) -> list[str]:
+    """`GlobalNetworkPolicy(web) (normal, tier default)`, in the order in which packets meet them."""
+    found = [
+        f"{policy.key} ({stage.value}, tier {tier.tier.name})"
+        for (stage, _), tiers in arrange(policies, world.tiers).items()
+        for tier in tiers
+        for policy in tier.policies
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _rule_selectors(policy: Policy) -> Iterator[Selector]:
+    for rule in (*policy.ingress, *policy.egress):
+        for source in rule.set_sources():
+            if isinstance(source, SelectorSet | NamedPortSet):
+                yield source.selector
+
+
+def _selected_by_rules(world: _World, policy: Policy) -> Iterator[str]:
+    """The endpoints and sets that the rules' selectors match."""
+    selectors = list(dict.fromkeys(_rule_selectors(policy)))
+    for endpoint in world.endpoints:
+        if any(one.matches(world.labels(endpoint)) for one in selectors):
+            yield _endpoint(endpoint)
+    for each in world.sets:
+        if any(one.matches(each.labels) for one in selectors):
+            yield f"NetworkSet({each.namespace}/{each.name})" if each.namespace else f"GlobalNetworkSet({each.name})"
+
+
+def _enforced(resource: Resource, enforced: EnforcedAnswer) -> Iterator[Relation]:
+    """Where an endpoint is enforced on the agent's node."""
+    if resource.kind == "HostEndpoint":
+        yield (
+            f"Enforced on node {enforced['node']}",
+            [
+                f"{one['interface']} ({one['acceleration']})" if one["is_enforced"] else f"{one['interface']} (not)"
+                for one in enforced["interfaces"]
+                if one["endpoint"] == resource.name
+            ],
+        )
+
+
+def _complaints(resource: Resource, enforced: EnforcedAnswer) -> Iterator[str]:
+    """What the agent says against it."""
+    name = str(resource)
+    yield from (why for one, why in {**enforced["policies"], **enforced["invalid"]}.items() if one == name)
+    if resource.kind == "HostEndpoint":
+        yield from (
+            one["problem"] for one in enforced["endpoints"] if one["problem"] and one["endpoint"] == resource.name
+        )
+    for interface, reasons in enforced["refused"].items():
+        yield from (f"refused on {interface}: {reason}" for reason in reasons if name in reason)

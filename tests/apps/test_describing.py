@@ -1,0 +1,102 @@
+"""What describe says of each sort of resource."""
+
+import json
+
+import pytest
+
+from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
+from tortie.apps import service
+from tortie.apps.answers import DescriptionAnswer, EnforcedAnswer
+from tortie.apps.ctl.local import run_now
+from tortie.apps.describing import describe
+from tortie.apps.kinds import find_kind
+from tortie.apps.requests import GetQuery, Verb
+from tortie.store.memory import MemoryStore
+
+PROFILE = json.dumps(
+    {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "Profile",
+        "metadata": {"name": "base"},
+        "spec": {"labelsToApply": {"hep": "profiles-lose", "zone": "a"}},
+    }
+)
+WORLD = (
+    ENDPOINT.replace("node: node2,", "node: node2, profiles: [base, gone],"),
+    POLICY.replace("TCP, destination", "TCP, source: {selector: set == 'a'}, destination"),
+    PROFILE,
+    network_set("a", "10.0.0.0/8"),
+    network_set("b"),
+    tier("security", 5),
+    policy_in("security", "first"),
+)
+
+
+def described(word: str, name: str, enforced: EnforcedAnswer | None = None) -> DescriptionAnswer:
+    store = MemoryStore()
+    run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": "\n---\n".join(WORLD)}]))
+    (one,) = run_now(describe(store, find_kind(word), GetQuery(name=(name,)), enforced))["items"]
+    return one
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "relations"),
+    [
+        (
+            "gnp",
+            "redis",
+            {
+                "Selects": ["HostEndpoint(node2-eth0)"],
+                "Order in tier default": ["GlobalNetworkPolicy(redis)"],
+                "Its rules select": ["GlobalNetworkSet(a)"],
+            },
+        ),
+        (
+            "hep",
+            "node2-eth0",
+            {
+                "Labels with those of profiles": ["hep=redis-host", "zone=a"],
+                "Selected by": [
+                    "GlobalNetworkPolicy(first) (untracked, tier security)",
+                    "GlobalNetworkPolicy(redis) (untracked, tier default)",
+                ],
+                "Profiles that do not exist": ["gone"],
+            },
+        ),
+        ("gns", "a", {"Selected by rules of": ["GlobalNetworkPolicy(redis)"]}),
+        ("gns", "b", {"Selected by rules of": []}),
+        ("tier", "security", {"Policies, in order": ["GlobalNetworkPolicy(first)"]}),
+        ("profile", "base", {"Listed by": ["HostEndpoint(node2-eth0)"]}),
+    ],
+)
+def test_a_resource_is_described_with_what_it_has_to_do_with(
+    word: str, name: str, relations: dict[str, list[str]]
+) -> None:
+    assert {one["title"]: one["things"] for one in described(word, name)["relations"]} == relations
+
+
+def test_what_the_agent_says_is_among_the_warnings() -> None:
+    enforced: EnforcedAnswer = {
+        "node": "node2",
+        "revision": 1,
+        "is_current": True,
+        "refused": {"eth0": ["GlobalNetworkPolicy(redis) is too large"]},
+        "failed": {},
+        "interfaces": [],
+        "endpoints": [{"endpoint": "node2-eth0", "interfaces": [], "problem": "this host has no interface eth0"}],
+        "policies": {"GlobalNetworkPolicy(redis)": "tier gone does not exist"},
+        "invalid": {},
+        "apply_ms": 0.0,
+        "wait_ms": 0.0,
+    }
+    found = described("gnp", "redis", enforced)["warnings"]
+    assert found[-2:] == ["tier gone does not exist", "refused on eth0: GlobalNetworkPolicy(redis) is too large"]
+    assert described("hep", "node2-eth0", enforced)["warnings"] == ["this host has no interface eth0"]
+
+
+def test_lint_warns_in_a_description_too() -> None:
+    store = MemoryStore()
+    one_sided = PAIR[: PAIR.index("  egress:")]
+    run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": one_sided}]))
+    (one,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None))["items"]
+    assert one["warnings"][0].startswith("doNotTrack policy 'redis' allows ingress but has no egress rule")
