@@ -171,8 +171,8 @@ class Lab(Host):
 @contextmanager
 def quiet_host() -> Iterator[Host]:
     """Namespaces and an empty folder; no agent yet. Nothing of them is left behind."""
-    with veth_pair() as (host, peer), _folder() as folder:
-        made = Host(host, peer, folder, _environment())
+    with veth_pair() as (host, peer), folder() as place:
+        made = Host(host, peer, place, environment())
         try:
             yield made
         finally:
@@ -182,8 +182,8 @@ def quiet_host() -> Iterator[Host]:
 @contextmanager
 def lab() -> Iterator[Lab]:
     """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
-    with veth_pair() as (host, peer), _folder() as folder, prober(host, peer) as streams:
-        made = Lab(host, peer, folder, _environment(), probe=streams)
+    with veth_pair() as (host, peer), folder() as place, prober(host, peer) as streams:
+        made = Lab(host, peer, place, environment(), probe=streams)
         try:
             made.require(is_open=True)
             yield made
@@ -193,7 +193,7 @@ def lab() -> Iterator[Lab]:
 
 def compiled(name: str, opened: ExitStack) -> bpf.ObjectFile:
     """A program of the bench's own, not loaded yet, until `opened` ends."""
-    made = opened.enter_context(_folder()) / f"{name}.bpf.o"
+    made = opened.enter_context(folder()) / f"{name}.bpf.o"
     source = Path(__file__).with_name(f"{name}.bpf.c")
     includes = [f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}", f"-I{source.parents[1] / 'bpf/include'}"]
     flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", *includes]
@@ -202,15 +202,17 @@ def compiled(name: str, opened: ExitStack) -> bpf.ObjectFile:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
+    """An empty folder of ours, on the disk of the working folder, until the end."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tortie-bench-", dir=FOLDER) as name:
-        folder = Path(name).absolute()
-        folder.chmod(0o700)
-        yield folder
+        place = Path(name).absolute()
+        place.chmod(0o700)
+        yield place
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """This process's, without what would choose a target."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
 
 

@@ -7,6 +7,7 @@ Both are seen by the prober, not told by the agent.
 """
 
 import asyncio
+import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def measure(starts: int, commands: int) -> Sequence[Figure]:
                 host.require(is_open=True)
             host.start_agent()
             host.until_answering()
-            get, version = _commands(host, commands)
+            get, version, apply = _commands(host, commands)
         finally:
             asyncio.run(store.close())
     return [
@@ -49,6 +50,7 @@ def measure(starts: int, commands: int) -> Sequence[Figure]:
         Figure("agent.rss", "MB", tuple(memory), note="VmRSS with the article's policy; 1 MB = 10^6 bytes"),
         Figure("cli.get", "ms", tuple(get), note="get gnp from the agent"),
         Figure("cli.version", "ms", tuple(version), note="asks the agent for its version too"),
+        Figure("cli.apply", "ms", tuple(apply), note="a changed policy to the agent, stored and not waited for"),
     ]
 
 
@@ -84,15 +86,20 @@ def _resident_mb(host: Lab) -> float:
     raise Unmeasured("the kernel tells no VmRSS of the agent")
 
 
-def _commands(host: Lab, count: int) -> tuple[Sequence[float], Sequence[float]]:
+def _commands(host: Lab, count: int) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
+    files = [host.folder / f"apply-{number}.json" for number in range(2)]
+    for number, path in enumerate(files):
+        path.write_text(json.dumps(probe_policy(is_open=bool(number))))
     get: list[float] = []
     version: list[float] = []
-    for _ in range(count):
-        for words, taken in ((("get", "gnp"), get), (("version",), version)):
+    apply: list[float] = []
+    for number in range(count):
+        change = ("apply", "--no-wait", "-f", str(files[number % 2]))
+        for words, taken in ((("get", "gnp"), get), (("version",), version), (change, apply)):
             line = host.words(*words)
             started = time.monotonic_ns()
             done = subprocess.run(line, env=host.environment, capture_output=True, text=True, timeout=60, check=False)
             taken.append((time.monotonic_ns() - started) / 1e6)
             if done.returncode or "Traceback" in done.stderr:
                 raise Unmeasured(f"tortie {' '.join(words)}: exit {done.returncode}: {done.stderr}")
-    return get, version
+    return get, version, apply

@@ -1,11 +1,13 @@
 """The selector language against the reference's vectors (selectors.md sections 5 to 8, 13 and 14)."""
 
+import gc
 import time
-from random import Random
 
 import pytest
 
-from tortie.model.expression import MAX_DEPTH, Restriction
+from model.adversarial import selectors
+from tortie.model.blame import blame
+from tortie.model.expression import MAX_DEPTH, MAX_VALUES, Restriction
 from tortie.model.ipset import NamedPortSet, ServiceSet
 from tortie.model.selector import ALL, MAX_LENGTH, NO_MATCH, InvalidSelector, conjunction, parse_selector
 
@@ -209,7 +211,7 @@ def test_conjunction_reads_like_its_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["!(" * 300 + "has(a)" + ")" * 300, "(" * 5000 + "has(a)" + ")" * 5000, "a" * MAX_LENGTH * 2]
+    "text", ["!(" * 400 + "has(a)" + ")" * 400, "(" * 5000 + "has(a)" + ")" * 5000, "a" * MAX_LENGTH * 2]
 )
 def test_too_deep_or_too_long_selectors_are_refused(text: str) -> None:
     with pytest.raises(InvalidSelector):
@@ -223,20 +225,59 @@ def test_the_deepest_selector_can_be_used() -> None:
     assert selector.prefixed("p.").restrictions() == {}
 
 
-def test_ten_thousand_adversarial_selectors_take_linear_time() -> None:
-    random = Random(20)
-    pieces = [
-        *("(", ")", "!", "!(", "&&", "||", "has(", "all()", "a", "==", "'", '"', "{", "}", ",", " in ", "starts with"),
-        *(" ", "x" * 600, "\0", "é"),
-    ]
-    worst = 0.0
-    for number in range(10_000):
-        repeated = random.choice(pieces) * random.randint(1, 2000) if number % 10 == 0 else ""
-        text = "".join(random.choices(pieces, k=random.randint(1, 60))) + repeated
+def test_the_limit_of_depth_lies_above_what_the_fields_can_hold() -> None:
+    for opening in ("!(", "has(a)&&(", "a!=''||("):
+        depth = (1024 - len("has(b)")) // (len(opening) + 1)
+        selector = parse_selector(opening * depth + "has(b)" + ")" * depth)
+        assert selector.prefixed("p.").matches({"p.a": "", "p.b": ""}) in (True, False)
+        assert selector.restrictions() is not None
+
+
+@pytest.mark.parametrize("opening", ["has(a)&&(", "a==''||(", "!("])
+def test_whatever_is_as_deep_as_allowed_can_be_used(opening: str) -> None:
+    # An And or Or of its own at each level, which costs Python's stack the most.
+    depth = MAX_DEPTH - 1
+    selector = parse_selector(opening * depth + "has(b)" + ")" * depth)
+    for made in (selector, selector.prefixed("p."), conjunction(selector, NO_MATCH)):
+        assert made.matches({}) in (True, False)
+        assert isinstance(made.restrictions(), dict)
+        assert blame(made, {})
+    with pytest.raises(InvalidSelector, match="nested more than"):
+        parse_selector(opening * (depth + 1) + "has(b)" + ")" * (depth + 1))
+
+
+def test_ten_thousand_adversarial_selectors_are_judged_at_once(request: pytest.FixtureRequest) -> None:
+    """T-SEC-2. The bound is wide, for machines that do something else; `make bench` shows the worst (10 ms at most)."""
+    accepted = refused = longest = 0
+    worst, slowest = 0.0, ""
+    gc.disable()  # else the collector's walks through what other tests left are among the times
+    request.addfinalizer(gc.enable)
+    for text in selectors(10_000):
         begin = time.process_time()
         try:
-            parse_selector.__wrapped__(text).matches({"a": "b"})
+            selector = parse_selector.__wrapped__(text)
+            selector.matches({"a": "b", "k": ""})
+            restrictions = selector.restrictions()
         except InvalidSelector as error:
+            refused += 1
             assert 1 <= error.column <= len(text) + 1
-        worst = max(worst, time.process_time() - begin)
-    assert worst < 0.1
+            assert len(str(error)) < 200
+        else:
+            accepted += 1
+            longest = max(longest, len(text))
+            assert all(asked.must_be_present or asked.must_be_absent for asked in restrictions.values())
+        elapsed = time.process_time() - begin
+        if elapsed > worst:
+            worst, slowest = elapsed, text
+    assert worst < 0.1, slowest[:200]
+    assert accepted > 1_500
+    assert refused > 1_500
+    assert longest > MAX_LENGTH - 200
+
+
+def test_restrictions_of_many_values_together_are_looser_and_still_hold() -> None:
+    values = [f"v{number}" for number in range(MAX_VALUES + 1)]
+    text = " || ".join(f"a == '{value}'" for value in values)
+    assert parse_selector(text).restrictions() == {"a": PRESENT}
+    few = " || ".join(f"a == '{value}'" for value in values[:MAX_VALUES])
+    assert parse_selector(few).restrictions() == {"a": Restriction(True, False, frozenset(values[:MAX_VALUES]))}

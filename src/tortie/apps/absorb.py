@@ -31,7 +31,7 @@ def absorb(engine: Engine, key: Key, value: bytes | None) -> str | None:
     return problem
 
 
-def _put(engine: Engine, key: Key, value: Lowered | None) -> bool:
+def _put(engine: Engine, key: Key, value: "Lowered | None") -> bool:
     """Whether the kind is one that the calculation knows. A value of another kind than its key says counts as none."""
     match key.kind:
         case "GlobalNetworkPolicy" | "NetworkPolicy" | "KubernetesNetworkPolicy" | "KubernetesClusterNetworkPolicy":

@@ -42,15 +42,20 @@ class ErrorAnswer(TypedDict):
     error: ErrorBody
 
 
-class Change(TypedDict):
+class Named(TypedDict):
+    """A resource by its name; `namespace` is empty where it has none."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Change(Named):
     """What became of one document: created, configured, unchanged, deleted, or absent before already.
 
     `before` and `after`, where they were asked for: the document as it was and as it is; null where there is none.
     """
 
-    kind: str
-    namespace: str
-    name: str
     action: str
     before: NotRequired[Document | None]
     after: NotRequired[Document | None]
@@ -355,6 +360,31 @@ class TraceAnswer(TypedDict):
     installed: InstalledAnswer | None
     installed_note: str
     agrees: bool | None
+
+
+class LabelAnswer(TypedDict):
+    """A label as selectors see it; `profile`: from which it is inherited, null for one of its own."""
+
+    value: str
+    profile: str | None
+
+
+class SelectedAnswer(Named):
+    """An endpoint or network set; `why_not`: the terms that fail, with what they found. Empty where it matches."""
+
+    labels: dict[str, LabelAnswer]
+    why_not: list[str]
+
+
+class SelectorAnswer(TypedDict):
+    """What a selector matches. `damaged`: document -> why, of those that are stored and cannot be decoded."""
+
+    selector: str
+    id: str
+    matches: list[SelectedAnswer]
+    others: list[SelectedAnswer]
+    hints: list[str]
+    damaged: dict[str, str]
 
 
 class VersionAnswer(TypedDict):

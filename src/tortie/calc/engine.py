@@ -21,6 +21,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
+from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
@@ -41,7 +42,6 @@ from tortie.model.failsafe import Failsafes
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
-NAMESPACE_LABEL = "projectcalico.org/namespace"
 NO_FORWARD_HALF = (
     "its forward half (applyOnForward) is not enforced yet; traffic that this host forwards is not policed"
 )
@@ -158,10 +158,7 @@ class Engine:
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
 
     def set_network_set(self, key: tuple[str, str], network_set: NetworkSet | None) -> None:
-        """A network set, by namespace (empty for the global kind) and name, as it is now.
-
-        One with a namespace inherits that namespace's labels. Source: reference selectors.md section 9.
-        """
+        """A network set, by namespace (empty for the global kind) and name, as it is now."""
         if not _store(self._network_sets, key, network_set):
             return
         namespace, name = key
@@ -169,8 +166,7 @@ class Engine:
         if network_set is None:
             self._members.remove_contributor(contributor)
             return
-        labels = {**network_set.labels, NAMESPACE_LABEL: namespace} if namespace else network_set.labels
-        parents = (f"kns.{namespace}",) if namespace else ()
+        labels, parents = of_network_set(namespace, network_set.labels)
         self._members.set_contributor(contributor, labels, parents, Contribution(frozenset(network_set.nets)))
 
     def set_interface(self, name: str, interface: Interface | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from tortie.calc.inheritance import effective
 from tortie.model.selector import Selector
 
 Item = TypeVar("Item", bound=Hashable)
@@ -127,10 +128,7 @@ class LabelIndex(Generic[Key, Item]):
             self._stopped(key, item)
 
     def _relabel(self, item: Item, found: _Item[Key]) -> None:
-        labels = dict(found.own)
-        for parent in found.parents:
-            for name, value in self._parents.get(parent, {}).items():
-                labels.setdefault(name, value)
+        labels = effective(found.own, found.parents, self._parents)
         for filing in _filings_of(found.labels):
             if filing is not None:
                 _discard(self._items_at, filing, item)

@@ -4,7 +4,6 @@ An address is an `int` in host order beside its IP version (4 or 6); a `Net` is 
 A single address is a `Net` of full length, so that sets hold one type.
 """
 
-import ipaddress
 from typing import NamedTuple
 
 WIDTH = {4: 32, 6: 128}
@@ -56,6 +55,8 @@ def parse_address(text: str) -> tuple[int, int]:
         return 4, value
     if "%" in text or len(text) > 45:
         raise InvalidAddress(f"{text[:60]!r} is not an IP address")
+    import ipaddress  # takes as long to load as a hundred addresses to read
+
     try:
         six = ipaddress.IPv6Address(text)
     except ValueError:
@@ -91,4 +92,6 @@ def format_address(version: int, address: int) -> str:
     """Canonical text of an address (RFC 5952 for IPv6)."""
     if version == 4:
         return ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))
+    import ipaddress
+
     return str(ipaddress.IPv6Address(address))

@@ -1,7 +1,7 @@
 """The tree of a selector: its nodes, their canonical text, their meaning as a function, and what an index may know.
 
 Nodes are made by the parser in `selector.py` and by nothing else. A tree is at most `MAX_DEPTH` deep, so that walking
-it never meets Python's own recursion limit.
+it never meets Python's own recursion limit, and working on it takes time in proportion to its size.
 Source: reference selectors.md sections 3, 4 and 7.
 """
 
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, assert_never
 
-MAX_DEPTH = 200
+MAX_DEPTH = 350
+"""Upstream has no limit; within the 1,024 characters of most fields nothing is nested deeper than this."""
+MAX_VALUES = 256
+"""A restriction by more values than this, of several terms together, is one by presence: it is looser, and cheap."""
 
 
 class Operator(Enum):
@@ -233,7 +236,9 @@ def restrictions(node: Node) -> dict[str, Restriction]:
 
 
 def _restrict_and(parts: list[dict[str, Restriction]]) -> dict[str, Restriction]:
-    joined: dict[str, Restriction] = {}
+    # The largest takes in the others, so that no entry is copied more often than the logarithm of their number.
+    largest = max(range(len(parts)), key=lambda number: len(parts[number]))
+    joined = parts.pop(largest)
     for part in parts:
         for key, new in part.items():
             old = joined.get(key, Restriction())
@@ -249,13 +254,20 @@ def _restrict_and(parts: list[dict[str, Restriction]]) -> dict[str, Restriction]
 
 def _restrict_or(parts: list[dict[str, Restriction]]) -> dict[str, Restriction]:
     joined: dict[str, Restriction] = {}
-    for key in set(parts[0]).intersection(*parts[1:]):
-        sides = [part[key] for part in parts]
+    for key in min(parts, key=len):  # what is kept is restricted on every side
+        sides = [part[key] for part in parts if key in part]
+        if len(sides) < len(parts):
+            continue
         present = all(side.must_be_present for side in sides)
         absent = all(side.must_be_absent for side in sides)
-        values: frozenset[str] | None = frozenset()
-        for side in sides:
-            values = None if values is None or side.values is None else values | side.values
         if present or absent:
-            joined[key] = Restriction(present, absent, values if present else None)
+            joined[key] = Restriction(present, absent, _union(sides) if present else None)
     return joined
+
+
+def _union(sides: list[Restriction]) -> frozenset[str] | None:
+    """Every value that some side allows; None where one side allows any."""
+    values = [side.values for side in sides if side.values is not None]
+    if len(values) < len(sides) or sum(map(len, values)) > MAX_VALUES:
+        return None
+    return frozenset().union(*values)

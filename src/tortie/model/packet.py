@@ -3,9 +3,14 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
-PORTED = (TCP, UDP, SCTP)
-"""Protocols whose ports policy may name."""
+from tortie.model.names import ICMP as ICMP
+from tortie.model.names import ICMPV6 as ICMPV6
+from tortie.model.names import PORTED as PORTED
+from tortie.model.names import SCTP as SCTP
+from tortie.model.names import TCP as TCP
+from tortie.model.names import UDP as UDP
+from tortie.model.names import UDPLITE as UDPLITE
+from tortie.model.names import Direction as Direction
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
 """Bits of the TCP flags byte (RFC 9293 section 3.1)."""
@@ -21,13 +26,6 @@ class Side(Enum):
 
     SOURCE = "source"
     DESTINATION = "destination"
-
-
-class Direction(Enum):
-    """Towards the endpoint, or away from it."""
-
-    INGRESS = "ingress"
-    EGRESS = "egress"
 
 
 class Fragment(Enum):

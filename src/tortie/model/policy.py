@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from tortie.model.names import DEFAULT_ALLOW as DEFAULT_ALLOW
+from tortie.model.names import DEFAULT_TIER as DEFAULT_TIER
 from tortie.model.packet import Direction
 from tortie.model.rule import Rule
 from tortie.model.selector import Selector
@@ -86,11 +88,6 @@ class Tier:
     name: str
     order: float = 1_000_000.0
     default_action: TierAction = TierAction.DENY
-
-
-DEFAULT_TIER = "default"
-DEFAULT_ALLOW = "projectcalico-default-allow"
-"""The profile that exists without a document, and allows everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,24 @@
 and still refuse what they do not understand.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
+from math import isfinite
+from typing import NoReturn
 
-import msgspec
-
-from tortie.model.address import InvalidAddress
-from tortie.model.selector import InvalidSelector
 from tortie.resources.fields import BAD, Missing, describe, join, read_object, refuse_unknown, suggest
 from tortie.resources.kind import Body, Draft, Kind, Lowered, Resource
 from tortie.resources.kinds import KINDS, WORDS
-from tortie.resources.lowering import Meaningless
 from tortie.resources.metadata import read_metadata
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import InvalidDocument, Problem, Problems, shorten
 
+MAX_LISTED = 1_000
+"""Problems of one text, after which nobody reads on."""
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
 _MIXED_LIST = ("v1", "List")
-_encoder = msgspec.json.Encoder(order="sorted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,14 @@ class Reading:
 
 
 def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
-    """Every document of the text in its order."""
+    """Every document of the text in its order. A text of which the problems fill screens is not read to its end."""
     from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
 
+    listed = 0
     for document in read_documents(text, source):
+        if listed >= MAX_LISTED:
+            yield _unread(source, document.line)
+            return
         root = document.root
         found = [] if root is None else [*_read_root(root, document.problems)]
         yield Reading(
@@ -58,6 +60,14 @@ def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
             resources=() if document.problems else tuple(replace(each, source=source) for each in found),
             problems=tuple(document.problems.listed()),
         )
+        listed += len(document.problems.listed())
+
+
+def _unread(source: str, line: int) -> Reading:
+    """What stands for the rest of a text that was given up at that line."""
+    message, remedy = "the text was not read from here on", "correct the problems before it first"
+    problem = Problem(code="TT1010", message=message, source=source, line=line, remedy=remedy)
+    return Reading(source=source, line=line, kind=None, name=None, resources=(), problems=(problem,))
 
 
 def decode_text(text: str | bytes, source: str) -> tuple[list[Resource], list[Problem]]:
@@ -75,21 +85,21 @@ def _said(node: Node | None, *keys: str) -> str | None:
 
 def encode(resource: Resource) -> bytes:
     """The resource as canonical JSON: sorted keys, no blanks, without its resource version."""
-    return _encoder.encode(resource.body)
+    import msgspec  # who only reads does without
+
+    return msgspec.json.encode(resource.body, order="sorted")
 
 
-class _Stored(msgspec.Struct, rename="camel"):
-    """What is read of a stored document before its kind is known."""
-
-    kind: str
-    api_version: str
-    metadata: "_StoredMetadata"
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{shorten(word)} is no finite number")
 
 
-class _StoredMetadata(msgspec.Struct):
-    name: str
-    namespace: str = ""
-    labels: dict[str, str] = {}
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _refuse(text)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def decode_stored(value: bytes, source: str = "datastore") -> Resource:
@@ -98,24 +108,31 @@ def decode_stored(value: bytes, source: str = "datastore") -> Resource:
     Raises: InvalidDocument.
     """
     try:
-        body = cast(Body, msgspec.json.decode(value))  # `convert` refuses what is no JSON object
-        stored = msgspec.convert(body, _Stored)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        body: Body = _decoder.decode(value.decode())
+        if b"\\u" in value:
+            json.dumps(body, ensure_ascii=False).encode()  # an escape may stand for half of a character
+    except (ValueError, RecursionError) as error:
         raise InvalidDocument([_damaged(source, str(error))]) from None
-    kind = WORDS.get((stored.api_version, stored.kind))
+    match body:
+        case {
+            "kind": str(word),
+            "apiVersion": str(group),
+            "metadata": {"name": str(name), **rest},
+        } if isinstance(rest.get("namespace", ""), str) and _are_labels(rest.get("labels", {})):
+            kind = WORDS.get((group, word))
+        case _:
+            raise InvalidDocument([_damaged(source, "no resource with kind, apiVersion and metadata")])
     if kind is None:
-        what = f"kind {shorten(stored.kind)} of {shorten(stored.api_version)} is not known here"
+        what = f"kind {shorten(word)} of {shorten(group)} is not known here"
         raise InvalidDocument([_damaged(source, what)])
-    return Resource(
-        kind=kind.name,
-        namespace=stored.metadata.namespace,
-        name=stored.metadata.name,
-        body=body,
-        source=source,
-    )
+    return Resource(kind=kind.name, namespace=str(rest.get("namespace", "")), name=name, body=body, source=source)
 
 
-def lower(resource: Resource) -> Lowered | None:
+def _are_labels(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+
+
+def lower(resource: Resource) -> "Lowered | None":
     """The model's value of the resource; None for a kind of which nothing is enforced.
 
     Raises: InvalidDocument, for a stored document that validation would have refused.
@@ -123,6 +140,13 @@ def lower(resource: Resource) -> Lowered | None:
     lower_kind = KINDS[resource.kind].lower
     if lower_kind is None:
         return None
+    # Who only reads documents does without the model.
+    import msgspec
+
+    from tortie.model.address import InvalidAddress
+    from tortie.model.selector import InvalidSelector
+    from tortie.resources.lowering import Meaningless
+
     try:
         return lower_kind(resource)
     except (msgspec.ValidationError, InvalidSelector, InvalidAddress, Meaningless, KeyError) as error:

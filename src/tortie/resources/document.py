@@ -8,6 +8,7 @@ expanded. One broken document does not hide the problems of the others.
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple, Protocol, cast
 
 import yaml
@@ -19,11 +20,12 @@ from tortie.resources.scalars import NotFinite, Value, resolve
 
 MAX_SIZE = 10 * 1024 * 1024
 """Bytes of one document (cli.md section 4)."""
-MAX_NODES = 300_000
-"""Of one document, aliases expanded."""
+MAX_NODES = 150_000
+"""Of one document, aliases expanded: what is read within a second."""
 MAX_DEPTH = 100
 
 
+_PROLOGUE = re.compile(r"(?:[^\S\n]*+(?:[#%][^\n]*+)?+\n)*+[^\S\n]*+(?:[#%][^\n]*+)?+\Z")
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _ALONE = re.compile(r"---[ \t]*(#.*)?\r?\n(?!\Z)")
 # What YAML 1.2 section 5.1 calls printable, tab, CR and LF.
@@ -52,18 +54,20 @@ def read_documents(text: str | bytes, source: str) -> Iterator[Document]:
             return
         text = decoded
     text = text.removeprefix("\ufeff")
-    starts = [match.start() for match in _SEPARATOR.finditer(text)]
-    if not starts or not _is_prologue(text[: starts[0]]):
-        starts.insert(0, 0)
-    if len(starts) == 1 and _is_prologue(text):
-        return  # an empty file is no document at all
-    line = text.count("\n", 0, starts[0])
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    separators: Iterator[int] = (match.start() for match in _SEPARATOR.finditer(text))
+    start = next(separators, None)
+    if start is None or not _is_prologue(text[:start]):
+        if start is None and _is_prologue(text):
+            return  # an empty file is no document at all
+        separators, start = chain([] if start is None else [start], separators), 0
+    line = text.count("\n", 0, start)
+    for end in chain(separators, [len(text)]):
         chunk = text[start:end]
         problems = Problems(source)
         first = line + 2 if _ALONE.match(chunk) else line + 1
         yield Document(_read_chunk(chunk, line, problems), problems, first)
         line += chunk.count("\n")
+        start = end
 
 
 def _decode(data: bytes, problems: Problems) -> str | None:
@@ -78,7 +82,7 @@ def _decode(data: bytes, problems: Problems) -> str | None:
 
 def _is_prologue(text: str) -> bool:
     """Whether the text holds nothing but blank lines, comments and directives."""
-    return all(not line or line[0] in "#%" for line in (line.strip() for line in text.split("\n")))
+    return _PROLOGUE.match(text) is not None
 
 
 def _place(before: str, line: int) -> Place:

@@ -3,12 +3,7 @@
 Source: reference resources.md sections 8.7 and 8.8.
 """
 
-from typing import Literal
-
-import msgspec
-
-from tortie.model.endpoint import NamedPort
-from tortie.model.packet import PORTED
+from tortie.model.names import PORTED
 from tortie.resources.fields import BAD, Json, Missing, decoder, describe
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
@@ -25,18 +20,3 @@ def port_protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
         problems.add("TT1108", node, path, message, found=describe(node), expected=expected)
         return BAD
     return value
-
-
-class PortShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One of `ports`. Without a name no rule can refer to it."""
-
-    protocol: Literal["TCP", "UDP", "SCTP", 6, 17, 132]
-    port: int
-    name: str = ""
-    host_port: int = 0
-    host_ip: str = msgspec.field(name="hostIP", default="")
-
-
-def named_ports(shapes: tuple[PortShape, ...]) -> tuple[NamedPort, ...]:
-    """The ports that rules can refer to."""
-    return tuple(NamedPort(each.name, protocol_number(each.protocol) or 0, each.port) for each in shapes if each.name)

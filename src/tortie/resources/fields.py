@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from tortie.resources import nodes
 from tortie.resources.nodes import Node, Scalar
@@ -31,8 +31,7 @@ Schema = Mapping[str, object]
 """A part of an OpenAPI v3 schema in the structural form that Kubernetes takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
+class Decoder(NamedTuple):
     """How a value is read, and the schema that describes it as far as a schema can.
 
     The schema accepts everything that the reader accepts; what it cannot say only the reader refuses. Null is left out:
@@ -52,8 +51,7 @@ def decoder(**schema: object) -> Callable[[Reader], Decoder]:
     return lambda read: Decoder(read, schema)
 
 
-@dataclass(frozen=True, slots=True)
-class Law:
+class Law(NamedTuple):
     """What holds between the fields of an object, as an expression for API servers (CEL), and its message."""
 
     rule: str
@@ -73,8 +71,7 @@ class Field:
 Fields = Mapping[str, Field]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A mapping that was read, for checks across its fields: they name a field by its keys and find its place."""
 
     node: nodes.Mapping

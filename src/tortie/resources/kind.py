@@ -3,17 +3,23 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
-from tortie.model.policy import Policy, Profile, Tier
-from tortie.model.settings import FelixSettings, NodeLabels
 from tortie.resources.fields import Fields, Json, Law
 from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
+if TYPE_CHECKING:  # reading documents needs no model
+    from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+    from tortie.model.policy import Policy, Profile, Tier
+    from tortie.model.settings import FelixSettings, NodeLabels
+
 API_VERSION = "projectcalico.org/v3"
-Lowered = HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | NodeLabels | Profile
+Lowered: TypeAlias = (
+    "HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | NodeLabels | Profile"
+)
 Body = dict[str, Json]
 
 
@@ -49,8 +55,7 @@ class Resource:
         return {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A document of which every field was read: what the checks across fields see, and where defaults are put."""
 
     name: str
@@ -61,8 +66,7 @@ class Draft:
     problems: Problems
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A resource that is about to be stored, beside what is there then: its older self, and others by kind."""
 
     resource: Resource
@@ -70,8 +74,7 @@ class Written:
     others: Mapping[str, Sequence[Resource]]
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(NamedTuple):
     """Why a resource does not fit to what is stored, with the code and the path of a problem."""
 
     code: str
@@ -80,8 +83,7 @@ class Misfit:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table: its heading, and the cell for a resource."""
 
     heading: str
@@ -93,7 +95,7 @@ class Column:
         return ".".join(("", "spec", *self.cell.keys)) if isinstance(self.cell, SpecCell) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Kind:
     """A kind.
 
@@ -149,6 +151,16 @@ class Kind:
     def version(self) -> str:
         """The version within the group."""
         return self.api_version.rpartition("/")[2]
+
+
+def meaning(module: str) -> Callable[[Resource], Lowered]:
+    """Lowering by that module of `meanings`, which is loaded with the model when the first document is lowered."""
+
+    def lower(resource: Resource) -> Lowered:
+        lowered: Lowered = import_module(f"tortie.resources.meanings.{module}").lower(resource)
+        return lowered
+
+    return lower
 
 
 def _printed(value: object) -> str:

@@ -13,6 +13,7 @@ from tortie.model.address import Net, parse_net
 from tortie.model.expression import Compare, Has, In, Not, Operator
 from tortie.model.ipset import NamedPortSet, SelectorSet, ServiceSet
 from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.names import NAMESPACE_LABEL as NAMESPACE_LABEL
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Side
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, conjunction, parse_selector, selector_of
@@ -20,7 +21,6 @@ from tortie.resources.rules import is_named, protocol_number
 from tortie.resources.shapes import EntityShape, IcmpShape, RuleShape, ServiceAccountsShape
 from tortie.resources.values import SUBDOMAIN
 
-NAMESPACE_LABEL = "projectcalico.org/namespace"
 SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
 NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX = "pcns.", "pcsa."
 HTTP_REFUSED = "http matches need a layer-7 proxy; no packet dataplane enforces them"

@@ -7,8 +7,7 @@ Source: reference resources.md sections 8.1 to 8.3.
 
 import re
 
-from tortie.model.packet import Direction
-from tortie.model.policy import DEFAULT_TIER
+from tortie.model.names import DEFAULT_TIER, Direction
 from tortie.resources.fields import Field, Fields, Json, Law, Scope, list_of
 from tortie.resources.kind import NAME, Column, Draft, order_cell, spec_cell, spec_law
 from tortie.resources.nodes import Sequence

@@ -7,7 +7,7 @@ Source: reference resources.md sections 5 and 6.
 import re
 from dataclasses import dataclass
 
-from tortie.model.packet import Direction
+from tortie.model.names import Direction
 from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import (
     BAD,

@@ -3,10 +3,10 @@
 Source: reference resources.md sections 5 and 6.
 """
 
-import msgspec
+from typing import TYPE_CHECKING
 
 from tortie.model.address import parse_net
-from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, Direction
+from tortie.model.names import ICMP, ICMPV6, PORTED, TCP, Direction
 from tortie.resources.fields import (
     BAD,
     Decoder,
@@ -21,8 +21,10 @@ from tortie.resources.fields import (
 from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
 from tortie.resources.rulefields import RuleContext, rule_fields, rule_laws
-from tortie.resources.shapes import EntityShape, RuleShape
 from tortie.resources.values import PROTOCOLS
+
+if TYPE_CHECKING:  # only who reads text needs it
+    from tortie.resources.shapes import EntityShape, RuleShape
 
 MAX_RULES = 1024
 
@@ -36,6 +38,10 @@ def rules_of(context: RuleContext) -> Decoder:
         rule = read_object(node, path, problems, fields)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):
             return BAD
+        import msgspec
+
+        from tortie.resources.shapes import RuleShape
+
         # A refused action still lets the rest of the rule be judged; the document is refused anyway.
         shape = msgspec.convert({"action": "Deny", **rule}, RuleShape)
         _RuleCheck(Scope(node, path, problems), shape, context).run()
@@ -57,7 +63,7 @@ def is_named(port: int | str) -> bool:
 class _RuleCheck:
     """The checks across the fields of one rule. A field that was refused already makes no second problem."""
 
-    def __init__(self, scope: Scope, rule: RuleShape, context: RuleContext) -> None:
+    def __init__(self, scope: Scope, rule: "RuleShape", context: RuleContext) -> None:
         self._scope, self._rule, self._context = scope, rule, context
         self._sides = (("source", rule.source), ("destination", rule.destination))
 
@@ -125,7 +131,7 @@ class _RuleCheck:
                         return
                     first = version
 
-    def _check_catch_all(self, side: str, entity: EntityShape) -> None:
+    def _check_catch_all(self, side: str, entity: "EntityShape") -> None:
         for each in entity.not_nets:
             if parse_net(each, strict=True).length == 0:
                 message = "catch-all CIDR in negation creates logical contradiction (matches no traffic)"
@@ -146,7 +152,7 @@ class _RuleCheck:
         if self._context.direction is Direction.EGRESS and not self._context.is_profile:
             scope.report("TT1314", ("http",), "not allowed in egress rule(s)", remedy="remove it")
 
-    def _check_services(self, side: str, entity: EntityShape) -> None:
+    def _check_services(self, side: str, entity: "EntityShape") -> None:
         scope, services = self._scope, entity.services
         assert services is not None
         conflicts: list[tuple[object, str]] = [

@@ -6,8 +6,7 @@ Source: reference resources.md section 2.
 import re
 from collections.abc import Callable
 
-from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from tortie.model.selector import InvalidSelector, parse_selector
+from tortie.model.names import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, decoder, describe, refuse_type, suggest
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten
@@ -307,6 +306,8 @@ def selector(*, limit: int | None = MAX_SELECTOR, is_global_refused: bool = Fals
             found = f"{len(value)} characters"
             problems.add("TT1110", node, path, "selector is too long", found=found, expected=f"at most {limit}")
             return BAD
+        from tortie.model.selector import InvalidSelector, parse_selector  # only who reads text needs it
+
         try:
             parse_selector(value)
         except InvalidSelector as error:

@@ -41,8 +41,7 @@ class Key(NamedTuple):
         return f"{self.kind}({self.namespace}/{self.name})" if self.namespace else f"{self.kind}({self.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A stored document: canonical JSON of the resource (without resourceVersion) and the revision that wrote it."""
 
     key: Key
@@ -50,8 +49,7 @@ class Entry:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write a document. `expected`: None any, 0 must not exist, N must be at revision N."""
 
     key: Key
@@ -59,8 +57,7 @@ class Put:
     expected: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove a document. `expected`: None any existing one, N must be at revision N."""
 
     key: Key
@@ -70,8 +67,7 @@ class Delete:
 Write = Put | Delete
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A change seen by a watch; `value` None: deleted."""
 
     key: Key

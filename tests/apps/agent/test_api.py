@@ -594,3 +594,18 @@ def test_a_wrong_parameter_is_named(tmp_path: Path, method: str, target: str, hi
         assert caught.value.code is Code.USAGE
 
     in_world(tmp_path, test)
+
+
+def test_a_selector_is_tried_on_what_is_stored(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR, network_set("a", "10.0.0.0/8"))
+        answer = await asyncio.to_thread(world.target.select, 'hep == "redis-host"')
+        assert [one["name"] for one in answer["matches"]] == ["node2-eth0"]
+        assert [one["why_not"] for one in answer["others"]] == [['hep == "redis-host": hep is absent']]
+        with pytest.raises(Failure, match="invalid selector: column 5") as caught:
+            await asyncio.to_thread(world.target.select, "a ==")
+        assert caught.value.code is Code.USAGE
+        with pytest.raises(Failure, match="selector: expected text"):
+            await world.ask("POST", "/v1/select", {"selector": 1})
+
+    in_world(tmp_path, test)

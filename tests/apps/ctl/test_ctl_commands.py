@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,8 @@ from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
 from apps.shell import Shell
 from tortie.apps.ctl import target, wire
 from tortie.apps.ctl.main import COMMANDS, run
+
+TORTIE = Path(sys.executable).with_name("tortie")
 
 
 def test_apply_says_what_it_did_and_that_nothing_enforces_it(shell: Shell) -> None:
@@ -307,3 +313,53 @@ def test_environment_chooses_like_options(shell: Shell, monkeypatch: pytest.Monk
     assert run(["get", "hep", "node2-eth0"]) == 0
     monkeypatch.setenv("TORTIE_SOCKET", "/nonexistent/s")
     assert run(["get", "hep"]) == 7
+
+
+def run_process(shell: Shell, *arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own, on the shell's datastore."""
+    words = [str(TORTIE), "--datastore", str(shell.datastore), *arguments]
+    return subprocess.run(
+        words, stdout=subprocess.PIPE if stdout is None else stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+def test_a_process_prints_everything_and_exits_with_the_commands_code(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    done = run_process(shell, "get", "gnp", "redis", "nope", "-o", "name")
+    assert (done.returncode, done.stdout) == (5, "globalnetworkpolicy/redis\n")
+    assert "GlobalNetworkPolicy(nope)" in done.stderr
+
+
+def test_output_that_cannot_be_written_is_a_failure_and_says_so(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = run_process(shell, "get", "gnp", stdout=full)
+    finally:
+        os.close(full)
+    assert (done.returncode, "No space left" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run_process(shell, "get", "gnp", stdout=writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(PAIR))
+    program = f"""
+import sys
+from tortie.apps.ctl.main import run
+assert run(["--datastore", {str(shell.datastore)!r}, "get", "gnp"]) == 0
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"asyncio", "msgspec", "yaml", "socket", "hashlib", "tortie.model.selector", "tortie.model.policy"}
+    assert heavy & set(done.stdout.split()) == set()

@@ -10,6 +10,7 @@
     GET    /v1/status  /v1/version
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
+    POST   /v1/select                       what {selector} matches, and why not the others
     POST   /v1/config                       a ConfigQuery
 
 Writes take the parameters of requests.WriteOptions. They wait for enforcement unless `wait=0`; `established=recheck`
@@ -39,6 +40,7 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
+from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
 from tortie.apps.told import settings_told
 from tortie.apps.tracing import compare, imagine, question, trace
@@ -147,6 +149,13 @@ class Api:
         answer: VersionAnswer = {"version": VERSION, "node": self._status.settings.node}
         return answer
 
+    async def select(self, request: web.Request) -> object:
+        """What a selector matches."""
+        found = (await asking.json_object(request)).get("selector")
+        if not isinstance(found, str):
+            raise Failure(Code.USAGE, "selector: expected text")
+        return await select_stored(self._store, found)
+
     async def trace(self, request: web.Request) -> TraceAnswer:
         """A packet's verdict, and the installed program's."""
         query = asking.trace_query(await asking.json_object(request))
@@ -223,6 +232,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/counters", api.counters),
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
+        ("POST", "/v1/select", api.select),
         ("POST", "/v1/config", api.config),
     ):
         app.router.add_route(method, path, _answering(call))

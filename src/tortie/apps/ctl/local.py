@@ -16,6 +16,7 @@ from tortie.apps.answers import (
     DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -97,6 +98,12 @@ class FileTarget:
             return asyncio.run(later(store))
         finally:
             run_now(store.close())
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
+        from tortie.apps.selecting import select_stored
+
+        return self._on_store(lambda store: select_stored(store, expression))
 
     def status(self) -> StatusAnswer:
         """The state of the agent that serves this file."""

@@ -10,6 +10,7 @@ from tortie.apps.answers import (
     EnforcedAnswer,
     GetAnswer,
     RevisionAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -52,6 +53,10 @@ class SocketTarget:
         """The datastore's revision, as soon as it is beyond that one; sooner or later in any case."""
         answer = cast(RevisionAnswer, request(self.path, "GET", f"/v1/revision?after={after}"))
         return answer["revision"]
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
+        return cast(SelectorAnswer, request(self.path, "POST", "/v1/select", {"selector": expression}))
 
     def status(self) -> StatusAnswer:
         """The agent's state."""

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tortie.apps.answers import Change, EnforcedAnswer, Table, WriteAnswer
+from tortie.apps.answers import Change, EnforcedAnswer, Named, Table, WriteAnswer
 from tortie.apps.ctl.options import Writing
 from tortie.apps.failure import Failure
 
@@ -111,10 +111,10 @@ def _forgotten(answer: WriteAnswer) -> int:
     return 1
 
 
-def named(change: Change) -> str:
+def named(one: Named) -> str:
     """`Kind(name)`."""
-    name = f"{change['namespace']}/{change['name']}" if change["namespace"] else change["name"]
-    return f"{change['kind']}({name})"
+    name = f"{one['namespace']}/{one['name']}" if one["namespace"] else one["name"]
+    return f"{one['kind']}({name})"
 
 
 def _resources(changes: list[Change]) -> str:

@@ -9,6 +9,7 @@ from tortie.apps.answers import (
     CountersAnswer,
     DescribeAnswer,
     GetAnswer,
+    SelectorAnswer,
     SourceText,
     StatusAnswer,
     TraceAnswer,
@@ -37,6 +38,9 @@ class Target(Protocol):
 
     def revision(self, after: int) -> int:
         """The datastore's revision, as soon as it is beyond that one; sooner or later in any case."""
+
+    def select(self, expression: str) -> SelectorAnswer:
+        """What a selector matches."""
 
     def status(self) -> StatusAnswer:
         """The agent's state."""

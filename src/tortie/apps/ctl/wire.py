@@ -5,12 +5,14 @@ which answers each request and closes the connection.
 """
 
 import json
-import socket
 from contextlib import suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from tortie.apps.answers import ErrorAnswer
 from tortie.apps.failure import Code, Failure, failure_from
+
+if TYPE_CHECKING:
+    from socket import socket
 
 CONNECT_S = 2.0
 ANSWER_S = 60.0
@@ -65,7 +67,9 @@ def _remedy(error: OSError) -> str:
     return "start one with `tortie agent run`, or give --socket or --datastore"
 
 
-def _connect(path: str) -> socket.socket:
+def _connect(path: str) -> "socket":
+    import socket  # commands on a file do without
+
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         channel.settimeout(CONNECT_S)
@@ -76,7 +80,7 @@ def _connect(path: str) -> socket.socket:
     return channel
 
 
-def _read(channel: socket.socket) -> bytes:
+def _read(channel: "socket") -> bytes:
     chunks = []
     while chunk := channel.recv(_CHUNK):
         chunks.append(chunk)

@@ -1,25 +1,48 @@
-"""The kinds of resources, one file for each. The folder is the registry: a module here with a `KIND` is a kind."""
+"""The kinds of resources, one file for each, named like its kind in lower case. The folder is the registry.
 
-import importlib
-import pkgutil
+A kind is loaded when somebody asks for it: a command that shows one kind does not pay for thirty. Their names are in
+`index.py`, which `tests/resources/kind_index.py` writes; a test holds it equal to the folder.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import TypeVar
 
 from tortie.resources.fields import suggest
+from tortie.resources.index import INDEX
 from tortie.resources.kind import Kind
 
-
-def _find() -> dict[str, Kind]:
-    found: dict[str, Kind] = {}
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        kind: Kind = importlib.import_module(f"{__name__}.{module.name}").KIND
-        found[kind.name] = kind
-    return found
+_Word = TypeVar("_Word")
 
 
-KINDS = _find()
+@cache
+def _load(name: str) -> Kind:
+    kind: Kind = import_module(f"{__name__}.{name.lower()}").KIND
+    return kind
+
+
+class _Kinds(Mapping[_Word, Kind]):
+    """Kinds by some word of theirs; only those that are looked at are loaded."""
+
+    def __init__(self, names: Mapping[_Word, str]) -> None:
+        self._names = names
+
+    def __getitem__(self, word: _Word) -> Kind:
+        return _load(self._names[word])
+
+    def __iter__(self) -> Iterator[_Word]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+KINDS: Mapping[str, Kind] = _Kinds({name: name for name in INDEX})
 """Every kind by its name."""
-WORDS = {(kind.api_version, kind.word): kind for kind in KINDS.values()}
+WORDS: Mapping[tuple[str, str], Kind] = _Kinds({(names.api_version, names.word): name for name, names in INDEX.items()})
 """Every kind by what its documents say of themselves."""
-_ALIASES = {alias.lower(): kind for kind in KINDS.values() for alias in (kind.name, kind.plural, *kind.aliases)}
+_ALIASES = {alias.lower(): name for name, names in INDEX.items() for alias in (name, names.plural, *names.aliases)}
 
 
 class UnknownKind(ValueError):
@@ -31,8 +54,8 @@ def kind_of(alias: str) -> Kind:
 
     Raises: UnknownKind.
     """
-    kind = _ALIASES.get(alias.lower())
-    if kind is None:
+    name = _ALIASES.get(alias.lower())
+    if name is None:
         hint = suggest(alias, _ALIASES) or f"known kinds: {', '.join(sorted(KINDS))}"
         raise UnknownKind(f"resource type {alias[:60]!r} is not supported; {hint}")
-    return kind
+    return KINDS[name]

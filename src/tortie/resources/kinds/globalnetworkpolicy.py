@@ -3,9 +3,8 @@
 Source: reference resources.md section 8.1.
 """
 
-from tortie.resources.kind import Kind
+from tortie.resources.kind import Kind, meaning
 from tortie.resources.policies import COLUMNS, GLOBAL_FIELDS, GLOBAL_LAWS, WIDE, check_global_name, complete
-from tortie.resources.policylowering import key_of, lower_global
 
 KIND = Kind(
     name="GlobalNetworkPolicy",
@@ -17,7 +16,7 @@ KIND = Kind(
     fields=GLOBAL_FIELDS,
     complete=complete,
     laws=GLOBAL_LAWS,
-    lower=lambda resource: lower_global(key_of(resource), resource.spec),
+    lower=meaning("globalnetworkpolicy"),
     columns=COLUMNS,
     wide=WIDE,
 )

@@ -3,8 +3,8 @@
 Source: reference resources.md section 8.6.
 """
 
-from tortie.resources.kind import Kind
-from tortie.resources.networksets import COLUMNS, FIELDS, WIDE, complete, lower
+from tortie.resources.kind import Kind, meaning
+from tortie.resources.networksets import COLUMNS, FIELDS, WIDE, complete
 
 KIND = Kind(
     name="GlobalNetworkSet",
@@ -14,7 +14,7 @@ KIND = Kind(
     short_names=("gns",),
     fields=FIELDS,
     complete=complete,
-    lower=lower,
+    lower=meaning("globalnetworkset"),
     columns=COLUMNS,
     wide=WIDE,
 )

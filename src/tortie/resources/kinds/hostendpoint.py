@@ -3,15 +3,10 @@
 Source: reference resources.md section 8.7.
 """
 
-import msgspec
-
-from tortie.model.address import WIDTH, Net, parse_address
-from tortie.model.endpoint import HostEndpoint
 from tortie.resources.addresses import address, net_identity
-from tortie.resources.endpoints import PortShape, named_ports, port_protocol
+from tortie.resources.endpoints import port_protocol
 from tortie.resources.fields import Field, list_of, object_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, spec_cell, spec_law
-from tortie.resources.lowering import NAMESPACE_LABEL
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell, spec_law
 from tortie.resources.qos import check_dscp
 from tortie.resources.values import integer, interface, name, port_name
 
@@ -33,33 +28,6 @@ def _complete(draft: Draft) -> None:
         remedy = "add interfaceName: with the interface's name"
         problems.add("TT1317", draft.spec_node, "spec", _NEITHER, remedy=remedy)
     check_dscp(draft)
-
-
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    node: str
-    interface_name: str | None = None
-    expected_ips: tuple[str, ...] = msgspec.field(name="expectedIPs", default=())
-    profiles: tuple[str, ...] = ()
-    ports: tuple[PortShape, ...] = ()
-
-
-def _host_net(text: str) -> Net:
-    version, value = parse_address(text)
-    return Net(version, value, WIDTH[version])
-
-
-def _lower(resource: Resource) -> HostEndpoint:
-    shape = msgspec.convert(resource.spec, _Shape)
-    return HostEndpoint(
-        name=resource.name,
-        node=shape.node,
-        interface_name=shape.interface_name or None,
-        expected_ips=tuple(dict.fromkeys(_host_net(text) for text in shape.expected_ips)),
-        # No host endpoint is in a namespace, so that nothing namespaced ever selects one.
-        labels={key: value for key, value in resource.labels.items() if key != NAMESPACE_LABEL},
-        profiles=shape.profiles,
-        ports=named_ports(shape.ports),
-    )
 
 
 _NODE = Column("NODE", spec_cell("node"))
@@ -94,7 +62,7 @@ KIND = Kind(
             _NEITHER,
         ),
     ),
-    lower=_lower,
+    lower=meaning("hostendpoint"),
     columns=(NAME, _NODE),
     wide=(
         NAME,

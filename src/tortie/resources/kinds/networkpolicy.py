@@ -3,9 +3,8 @@
 Source: reference resources.md section 8.2.
 """
 
-from tortie.resources.kind import NAMESPACE, Kind
+from tortie.resources.kind import NAMESPACE, Kind, meaning
 from tortie.resources.policies import COLUMNS, NAMESPACED_FIELDS, NAMESPACED_LAW, WIDE, check_namespaced_name, complete
-from tortie.resources.policylowering import key_of, lower_namespaced
 
 KIND = Kind(
     name="NetworkPolicy",
@@ -18,7 +17,7 @@ KIND = Kind(
     fields=NAMESPACED_FIELDS,
     complete=complete,
     laws=(NAMESPACED_LAW,),
-    lower=lambda resource: lower_namespaced(key_of(resource), resource.spec),
+    lower=meaning("networkpolicy"),
     columns=COLUMNS,
     wide=WIDE,
     extra=(NAMESPACE,),

@@ -3,16 +3,8 @@
 Source: reference resources.md section 8.6.
 """
 
-from tortie.model.endpoint import NetworkSet
-from tortie.resources.kind import NAMESPACE, Kind, Resource
-from tortie.resources.lowering import in_namespace
-from tortie.resources.networksets import COLUMNS, FIELDS, WIDE, complete, lower
-
-
-def _lower(resource: Resource) -> NetworkSet:
-    in_namespace(resource.namespace)  # without one it would be taken for a set of the global kind
-    return lower(resource)
-
+from tortie.resources.kind import NAMESPACE, Kind, meaning
+from tortie.resources.networksets import COLUMNS, FIELDS, WIDE, complete
 
 KIND = Kind(
     name="NetworkSet",
@@ -23,7 +15,7 @@ KIND = Kind(
     is_namespaced=True,
     fields=FIELDS,
     complete=complete,
-    lower=_lower,
+    lower=meaning("networkset"),
     columns=COLUMNS,
     wide=WIDE,
     extra=(NAMESPACE,),

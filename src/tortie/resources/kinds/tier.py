@@ -4,13 +4,9 @@ Source: reference resources.md section 8.5.
 """
 
 import re
-from typing import Literal
 
-import msgspec
-
-from tortie.model.policy import Tier, TierAction
 from tortie.resources.fields import Field, Law, Scope, list_of
-from tortie.resources.kind import NAME, Column, Draft, Kind, Resource, order_cell, spec_law
+from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, order_cell, spec_law
 from tortie.resources.metadata import condition
 from tortie.resources.values import enum, number
 
@@ -40,16 +36,6 @@ def _complete(draft: Draft) -> None:
     draft.spec.setdefault("defaultAction", action)
 
 
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    order: float = float(DEFAULT_ORDER)
-    default_action: Literal["Deny", "Pass"] = "Deny"
-
-
-def _lower(resource: Resource) -> Tier:
-    shape = msgspec.convert(resource.spec, _Shape)
-    return Tier(resource.name, shape.order, TierAction(shape.default_action))
-
-
 def _law(name: str, order: int, action: str) -> Law:
     order_holds = f"!has(spec.order) || spec.order == {order}.0"
     action_holds = f"!has(spec.defaultAction) || spec.defaultAction == '{action}'"
@@ -75,7 +61,7 @@ KIND = Kind(
         Law(r"self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')", _WRONG_NAME),
         *(_law(name, order, action) for name, (order, action) in BUILT_IN.items()),
     ),
-    lower=_lower,
+    lower=meaning("tier"),
     columns=(NAME, Column("ORDER", order_cell)),
     wide=(NAME, Column("ORDER", order_cell)),
     status={"conditions": Field(list_of(condition), "What controllers say of the tier.")},

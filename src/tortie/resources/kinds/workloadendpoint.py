@@ -10,7 +10,7 @@ import msgspec
 from tortie.model.address import parse_net
 from tortie.model.endpoint import WorkloadEndpoint
 from tortie.resources.addresses import address, address_of, mac, net
-from tortie.resources.endpoints import PortShape, named_ports, port_protocol
+from tortie.resources.endpoints import port_protocol
 from tortie.resources.fields import Field, Json, Law, Scope, list_of, object_of
 from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, Resource, spec_cell, spec_law
 from tortie.resources.lowering import (
@@ -20,6 +20,7 @@ from tortie.resources.lowering import (
     SERVICE_ACCOUNT_PREFIX,
     Meaningless,
 )
+from tortie.resources.meanings.ports import PortShape, named_ports
 from tortie.resources.nodes import Mapping
 from tortie.resources.problems import shorten
 from tortie.resources.qos import qos_controls

@@ -6,12 +6,17 @@ from typing import BinaryIO, TextIO
 
 import click
 
-from tortie.apps.ctl.show import out
-from tortie.apps.failure import Code, Failure
-from tortie.model.selector import InvalidSelector, parse_selector
+from tortie.apps.answers import SelectedAnswer, SelectorAnswer
+from tortie.apps.ctl.files import read_files
+from tortie.apps.ctl.names import some
+from tortie.apps.ctl.options import choice, filenames, recursive, with_target
+from tortie.apps.ctl.show import err, named, out, out_json, table
+from tortie.apps.ctl.target import choose
 
 MOST_BYTES = 1 << 20
 """A line of a batch; longer ones get an error."""
+MOST_TERMS = 3
+"""Reasons that are shown for one thing; JSON has them all."""
 
 
 @click.group()
@@ -20,40 +25,86 @@ def command() -> None:
 
     \b
     Examples:
+      tortie selector test 'role == "web"'
       tortie selector test 'role == "web"' --labels role=web,zone=a
-      tortie selector test --batch < cases.jsonl
     """
 
 
 @command.command()
+@with_target
 @click.argument("expression", required=False, metavar="[EXPR]")
-@click.option("--labels", default="", metavar="K=V,...", help="The labels to match.")
+@click.option("--labels", default=None, metavar="K=V,...", help="Labels to match, instead of endpoints and sets.")
 @click.option("--batch", is_flag=True, help='Read lines {"selector": ..., "labels": {...}}; answer each with one line.')
-def test(expression: str | None, labels: str, batch: bool) -> int:
-    """Print whether a selector matches labels: true (exit code 0) or false (1).
+@filenames
+@recursive
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the output.")
+def test(
+    expression: str | None, labels: str | None, batch: bool, names: tuple[str, ...], recursive: bool, output: str
+) -> int:
+    """Show which endpoints and network sets a selector matches, and why it does not match the others.
+
+    They are those of the datastore, or of documents with -f. With --labels, print whether the selector matches these
+    labels: true (exit code 0) or false (1). Exit code 1 also where nothing matches.
 
     \b
     Examples:
-      tortie selector test 'has(hep) && hep == "redis-host"' --labels hep=redis-host
+      tortie selector test 'has(hep) && role == "db"'
       echo '{"selector": "all()", "labels": {}}' | tortie selector test --batch
     """
     if batch:
-        if expression is not None or labels:
-            raise click.UsageError(
-                "--batch reads selectors and labels from standard input; leave out EXPR and --labels"
-            )
+        if expression is not None or labels or names or output != "text":
+            raise click.UsageError("--batch reads selectors and labels from standard input; leave out everything else")
         answer_lines(sys.stdin.buffer, sys.stdout)
         return 0
     if expression is None:
         raise click.UsageError("which selector? give EXPR, or --batch")
-    given = _labels(labels)
-    try:
-        selector = parse_selector(expression)
-    except InvalidSelector as error:
-        raise Failure(Code.USAGE, f"invalid selector: column {error.column}: {error}") from None
-    matches = selector.matches(given)
+    if labels is None:
+        return _shown(_asked(expression, names, recursive=recursive), output)
+    if names or output != "text":
+        raise click.UsageError("--labels are matched alone; leave out -f and -o")
+    from tortie.apps.selecting import parsed
+
+    matches = parsed(expression).matches(_labels(labels))
     out("true" if matches else "false")
     return 0 if matches else 1
+
+
+def _asked(expression: str, names: tuple[str, ...], *, recursive: bool) -> SelectorAnswer:
+    if not names:
+        return choose(choice()).select(expression)
+    from tortie.apps.decoding import decode_files
+    from tortie.apps.selecting import parsed, select
+
+    selector = parsed(expression)
+    return select(decode_files(read_files(names, recursive=recursive)), selector)
+
+
+def _shown(answer: SelectorAnswer, output: str) -> int:
+    """Print the answer; 1 where nothing matches."""
+    for document, why in answer["damaged"].items():
+        err(f"tortie: {document} is damaged: {why}, or delete it")
+    if output == "json":
+        out_json(answer)
+        return 0 if answer["matches"] else 1
+    matches, others = answer["matches"], answer["others"]
+    out(f"{answer['selector']} matches {len(matches)} of {len(matches) + len(others)} endpoints and network sets")
+    if matches:
+        out("\n" + table({"heading": ["MATCHES", "LABELS"], "rows": [[named(one), _held(one)] for one in matches]}))
+    if others:
+        rows = [[named(one), some(one["why_not"], MOST_TERMS), _held(one)] for one in others]
+        out("\n" + table({"heading": ["DOES NOT MATCH", "BECAUSE", "LABELS"], "rows": rows}))
+    for hint in answer["hints"]:
+        out(f"\nhint: {hint}")
+    return 0 if matches else 1
+
+
+def _held(one: SelectedAnswer) -> str:
+    """Its labels; behind an inherited one the profile that it comes from."""
+    labels = one["labels"].items()
+    return ",".join(
+        f"{key}={label['value']}" + (f" (profile {label['profile']})" if label["profile"] else "")
+        for key, label in labels
+    )
 
 
 def answer_lines(source: BinaryIO, sink: TextIO) -> None:
@@ -83,6 +134,8 @@ def _answer(line: bytes) -> dict[str, object]:
             return {"error": 'expected {"selector": text, "labels": {key: text}}', "column": 1}
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         return {"error": "labels: expected a map of text to text", "column": 1}
+    from tortie.model.selector import InvalidSelector, parse_selector
+
     try:
         selector = parse_selector(expression)
     except InvalidSelector as error:

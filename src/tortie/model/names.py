@@ -1,0 +1,24 @@
+"""Words and numbers that both documents and the model know.
+
+Apart from the model's values, which take long to load: reading a document needs only these.
+"""
+
+from enum import Enum
+
+ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
+PORTED = (TCP, UDP, SCTP)
+"""Protocols whose ports policy may name."""
+
+NAMESPACE_LABEL = "projectcalico.org/namespace"
+"""Which namespace something is in; what is in none has no such label."""
+DEFAULT_TIER = "default"
+"""The tier of policies that name none."""
+DEFAULT_ALLOW = "projectcalico-default-allow"
+"""The profile that exists without a document, and allows everything."""
+
+
+class Direction(Enum):
+    """Towards the endpoint, or away from it."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
