@@ -45,4 +45,5 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "store.list.10000": (AtMost(2_000),),
     "cli.apply.file.10000": (Ratio("cli.apply.file", 1.2),),
     "selector.adversarial.worst": (AtMost(10),),
+    "test.1000": (AtMost(2_000),),
 }

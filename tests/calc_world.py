@@ -226,6 +226,8 @@ def _workload_endpoint(rng: Random) -> Event:
     value = WorkloadEndpoint(
         name=key[1],
         namespace=key[0],
+        node=rng.choice((NODE, "other")),
+        interface_name=f"cali{rng.randrange(3)}",
         nets=_hosts(rng),
         labels={**_labels(rng), "projectcalico.org/namespace": key[0]},
         profiles=tuple(rng.sample(("one", "kns.n", "none"), rng.randrange(3))),
@@ -303,8 +305,14 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
             profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
             may_use_xdp=_may_use_xdp(world),
         )
+    workloads = _local_workloads(world)
+    met: list[HostEndpoint | WorkloadEndpoint] = [*governed.values(), *workloads]
+    if workloads and (wildcard := _wildcard(world)) is not None:
+        met.append(wildcard)  # its policy holds on their interfaces
+    for one in met[len(governed) :]:
+        active |= {p.key: p for p in policies if p.selector.matches(labels(one.labels, one.profiles))}
     rules = [rule for policy in active.values() for direction in policy.governs for rule in policy.rules(direction)]
-    for name in {name for endpoint in governed.values() for name in endpoint.profiles} & known.keys():
+    for name in {name for one in met for name in one.profiles} & known.keys():
         rules += known[name].ingress + known[name].egress
     sets: dict[str, IPSet] = {}
     for source in (source for rule in rules for source in rule.set_sources()):
@@ -316,6 +324,17 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
         addresses=_addresses(world),
         tracking=_tracking(world),
     )
+
+
+def _local_workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:
+    found = [value for _, value in _of(world, "workload_endpoint")]
+    return [one for one in found if isinstance(one, WorkloadEndpoint) and one.node == NODE]
+
+
+def _wildcard(world: Mapping[Slot, Value]) -> HostEndpoint | None:
+    found = [one for _, one in _of(world, "host_endpoint") if isinstance(one, HostEndpoint)]
+    mine = [one for one in found if one.node == NODE and one.interface_name == "*"]
+    return min(mine, key=lambda one: one.name, default=None)
 
 
 def _addresses(world: Mapping[Slot, Value]) -> HostAddresses:

@@ -12,6 +12,8 @@ from tortie.apps.answers import Document
 from tortie.apps.decoding import read_sources
 from tortie.apps.failure import Failure
 from tortie.apps.patching import patched
+from tortie.apps.policytest.document import Unloadable, read_test
+from tortie.apps.policytest.running import run
 from tortie.apps.requests import Verb
 from tortie.apps.service import write
 from tortie.resources.codec import decode_stored, lower
@@ -25,6 +27,8 @@ STORED, WRITTEN = {"TT1401"}, {"TT1339": Verb.APPLY, "TT1903": Verb.APPLY, "TT19
 IN_SHOP, PATCHES = {"TT1904", "TT1905"}, {"TT1908"}
 """Codes that come of `--namespace shop`, and of a patch."""
 PATCHED: Document = {"kind": "GlobalNetworkPolicy", "metadata": {"name": "web"}, "spec": {"order": 10}}
+TRIED = {code for code in CODES if code.startswith("TT197")}
+"""Codes of files that `tortie test` reads."""
 TOO_MANY = {"TT1010"}
 """Stands for problems beyond those that are listed, which are there beside it."""
 
@@ -59,6 +63,12 @@ def codes(code: str, text: bytes) -> list[str]:
             patched(PATCHED, yaml.safe_load(source), "json")
         except Failure as error:
             return re.findall(r"TT\d+", error.message)
+        return []
+    if code in TRIED:
+        try:
+            run(read_test({"source": "f.yaml", "text": source}))
+        except Unloadable as error:
+            return [problem["code"] for problem in error.problems]
         return []
     namespace = "shop" if code in IN_SHOP else ""
     readings = read_sources([{"source": "f.yaml", "text": source}], namespace=namespace)

@@ -32,7 +32,7 @@ def test_reasons_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
     assert in_programs == {f"REASON_{reason.name}": number for reason, number in REASONS.items()}
     # what no program counts: a rule decided, or there was none to ask
     by_rule = {Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY}
-    assert set(Reason) - set(REASONS) == by_rule | {Reason.NO_ENDPOINT}
+    assert set(Reason) - set(REASONS) == by_rule | {Reason.NO_ENDPOINT, Reason.TO_HOST, Reason.UNKNOWN_WORKLOAD}
     assert {reason.value for reason in Reason} == {reason.name.lower() for reason in Reason}
 
 

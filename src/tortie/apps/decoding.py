@@ -21,24 +21,36 @@ def key_of(resource: Resource) -> Key:
     return Key(resource.kind, resource.namespace, resource.name)
 
 
-def read_sources(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Reading]:
+def read_sources(
+    files: Sequence[SourceText],
+    *,
+    needs_documents: bool = True,
+    namespace: str = "",
+    first: dict[Key, Resource] | None = None,
+) -> list[Reading]:
     """Every document of all files in order, with what is wrong with it; a file without any has one that says so.
 
-    `namespace`: what the user says it is; each resource has its own afterwards. Raises: Failure USAGE for what is none.
+    `namespace`: what the user says it is; each resource has its own afterwards. `first`: the resources that are there
+    already, by key; those of the files are added. Raises: Failure USAGE for a namespace that is none.
     """
     check_namespace(namespace)
     readings: list[Reading] = []
-    first: dict[Key, Resource] = {}
+    first = {} if first is None else first
     for file in files:
         source = file["source"]
         # Surrogate escapes turn back into the bytes of the file, so that the decoder can point at the bad one.
         found = [*read_text(file["text"].encode("utf-8", "surrogateescape"), source)]
-        readings += [_without_repeated(_in_namespace(one, namespace), first) for one in found]
+        readings += [settled(one, namespace, first) for one in found]
         if not found and needs_documents:
             message, remedy = "no resources specified in file", "write at least one document"
             empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
             readings.append(Reading(source, 1, None, None, (), (empty,)))
     return readings
+
+
+def settled(reading: Reading, namespace: str, first: dict[Key, Resource]) -> Reading:
+    """The document as one of many: its resources with their namespace, and none of them there before."""
+    return _without_repeated(_in_namespace(reading, namespace), first)
 
 
 def _in_namespace(reading: Reading, namespace: str) -> Reading:

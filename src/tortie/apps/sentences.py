@@ -12,6 +12,8 @@ MEANING = {
     Reason.NO_MATCH: "no untracked rule decides",
     Reason.FRAGMENT: "a later fragment whose ports could matter",
     Reason.NO_ENDPOINT: "no host endpoint governs this interface, so it is open",
+    Reason.TO_HOST: "what defaultEndpointToHostAction does with packets from workloads to their own host",
+    Reason.UNKNOWN_WORKLOAD: "the interface is a workload's, and no workload endpoint is known for it",
     Reason.ESTABLISHED: "it belongs to a known connection, whose first packet was allowed",
     Reason.RELATED: "an ICMP error about a known connection",
     Reason.FORWARDED: "it is not for this host but forwarded, which no policy of the normal class is asked about",
@@ -40,7 +42,7 @@ def place(tier: str, policy: str, rule: int | None) -> str:
             return f"end of tier {tier}: no rule of it matched, and the tier denies"
         case "Profile", None:
             return f"profile {rest[:-1]} does not exist, and a missing profile denies"
-        case "HostEndpoint", None:
+        case "HostEndpoint" | "WorkloadEndpoint", None:
             return f"no policy and no profile allows it: the default deny of {policy}"
         case "Profile", _:
             return f"profile {rest[:-1]}, rule {rule}"

@@ -13,6 +13,8 @@
 
     settings, node's labels, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
+Local workloads take the way of the governing endpoints, and end in `host`: no driver enforces anything for them.
+
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
 """
@@ -39,6 +41,7 @@ from tortie.model.desired import (
 )
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import Failsafes
+from tortie.model.host import Host
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
@@ -67,6 +70,7 @@ class Engine:
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
+        self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
         self._kernel_timeouts: Mapping[str, float] = {}
@@ -88,6 +92,7 @@ class Engine:
         self._settings_problems: list[str] = []
         self._addresses: HostAddresses | None = None
         self._resolution = Resolution({})
+        self._governing: dict[str, HostEndpoint] = {}
         self._arranged: dict[str, Tiers] = {}
         self._listed: dict[str, tuple[Profile | MissingProfile, ...]] = {}
         self._states: dict[str, EndpointState] = {}
@@ -147,7 +152,10 @@ class Engine:
             self._is_resolution_stale = True
 
     def set_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
-        """A workload endpoint of any node, by namespace and name, as it is now: what rules may refer to."""
+        """A workload endpoint of any node, by namespace and name, as it is now.
+
+        Local ones are endpoints that policy selects, too. Their ids have a slash, as no name of a host endpoint has.
+        """
         if not _store(self._workload_endpoints, key, endpoint):
             return
         contributor = ("WorkloadEndpoint", *key)
@@ -156,6 +164,19 @@ class Engine:
         else:
             contribution = Contribution(frozenset(endpoint.nets), endpoint.ports)
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
+        self._set_local_workload("/".join(key), endpoint if endpoint and endpoint.node == self._node else None)
+
+    def _set_local_workload(self, name: str, endpoint: WorkloadEndpoint | None) -> None:
+        if not _store(self._local_workloads, name, endpoint):
+            return
+        self._is_listing_stale = self._is_resolution_stale = True
+        if endpoint is None:
+            self._selected.remove_item(name)
+            self._touched_endpoints.discard(name)
+            self._arranged.pop(name, None)
+        else:
+            self._selected.set_item(name, endpoint.labels, endpoint.profiles)
+            self._touched_endpoints.add(name)
 
     def set_network_set(self, key: tuple[str, str], network_set: NetworkSet | None) -> None:
         """A network set, by namespace (empty for the global kind) and name, as it is now."""
@@ -210,6 +231,30 @@ class Engine:
             failsafes=host.failsafes,
             addresses=self._addresses or HostAddresses(),
             tracking=host.tracking,
+        )
+
+    def host(self) -> Host:
+        """This node with everything that packets meet on it, as of the last flush: what drivers enforce, and the rest.
+
+        Because: drivers take what changed, and know no workloads; people ask about the whole.
+        """
+        desired, settings = self.desired(), self._host or HostSettings()
+        wildcard = self._resolution.wildcard if self._local_workloads else None
+        return Host(
+            endpoints=desired.endpoints,
+            workloads={
+                one.interface_name: self._workload_state(name, one)
+                for name, one in sorted(self._local_workloads.items(), reverse=True)
+                if name in self._arranged
+            },
+            wildcard=None if wildcard is None else self._state(Interface(name=WILDCARD, index=0), wildcard),
+            workload_prefixes=settings.interface_prefixes,
+            sets=desired.sets,
+            failsafes=desired.failsafes,
+            addresses=desired.addresses,
+            tracking=desired.tracking,
+            to_host=settings.to_host,
+            rejects=settings.rejects,
         )
 
     def statuses(self) -> tuple[EndpointStatus, ...]:
@@ -280,7 +325,9 @@ class Engine:
         self._resolution = resolve(self._local.values(), self._interfaces, self._host or HostSettings())
         governors = self._resolution.governors
         governing = {endpoint.name: endpoint for endpoint in governors.values()}
-        for name in {endpoint.name for endpoint in before.values()} - governing.keys():
+        if (wildcard := self._resolution.wildcard) is not None and self._local_workloads:
+            governing[wildcard.name] = wildcard  # for their interfaces, even where it governs none of the host's own
+        for name in self._governing.keys() - governing.keys():
             self._selected.remove_item(name)
             self._touched_endpoints.discard(name)
             del self._arranged[name]
@@ -288,6 +335,7 @@ class Engine:
             self._selected.set_item(name, endpoint.labels, endpoint.profiles)
             if name not in self._arranged:
                 self._touched_endpoints.add(name)
+        self._governing = governing
         return {
             name
             for name in before.keys() | governors.keys()
@@ -302,10 +350,8 @@ class Engine:
             return set()
         self._is_listing_stale = False
         before = self._listed
-        listed = {
-            endpoint.name: tuple(self._profile(name) for name in endpoint.profiles)
-            for endpoint in self._resolution.governors.values()
-        }
+        endpoints: Mapping[str, HostEndpoint | WorkloadEndpoint] = {**self._governing, **self._local_workloads}
+        listed = {name: tuple(map(self._profile, endpoint.profiles)) for name, endpoint in endpoints.items()}
         # Equal tuples stay the same one, so that comparing them again is cheap.
         self._listed = {name: before[name] if before.get(name) == found else found for name, found in listed.items()}
         active = _profiles_of(self._listed)
@@ -339,14 +385,25 @@ class Engine:
                 del self._states[name]
                 delta[name] = None
             else:
-                state, old = self._state(name, governor), self._states.get(name)
+                state, old = self._state(self._interfaces[name], governor), self._states.get(name)
                 if old is None or not _is_same(state, old):
                     self._states[name] = delta[name] = state
         return delta
 
-    def _state(self, interface: str, governor: HostEndpoint) -> EndpointState:
+    def _workload_state(self, name: str, endpoint: WorkloadEndpoint) -> EndpointState:
+        tiers = self._arranged[name]
+        interface = self._interfaces.get(endpoint.interface_name)
         return EndpointState(
-            interface=self._interfaces[interface],
+            interface=interface or Interface(name=endpoint.interface_name, index=0),
+            endpoint=name,
+            is_workload=True,
+            tiers={place: part for place, part in tiers.items() if place[0] is Stage.NORMAL},
+            profiles=self._listed[name],
+        )
+
+    def _state(self, interface: Interface, governor: HostEndpoint) -> EndpointState:
+        return EndpointState(
+            interface=interface,
             endpoint=governor.name,
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],

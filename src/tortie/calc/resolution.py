@@ -14,10 +14,14 @@ from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The endpoint of each governed interface, and a status for every endpoint of this node, by name."""
+    """The endpoint of each governed interface, and a status for every endpoint of this node, by name.
+
+    `wildcard`: the endpoint `*` that holds, which workload interfaces have in part even where it governs none.
+    """
 
     governors: Mapping[str, HostEndpoint]
     statuses: tuple[EndpointStatus, ...] = ()
+    wildcard: HostEndpoint | None = None
 
 
 def why_not(interface: Interface, settings: HostSettings) -> str | None:
@@ -65,7 +69,7 @@ def resolve(
         else:
             problem = _problem(endpoint, wanted[endpoint.name], governors, refused)
         statuses.append(EndpointStatus(endpoint.name, governed, problem))
-    return Resolution(dict(sorted(governors.items())), tuple(statuses))
+    return Resolution(dict(sorted(governors.items())), tuple(statuses), next(iter(wildcards), None))
 
 
 def _wants(

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tortie.model.conntrack import DEFAULT_TABLE_SIZE, Timeouts, TrackingSettings
 from tortie.model.failsafe import Failsafes
+from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings, InvalidPattern, applying, interface_pattern, overlaps
 
 Value = TypeVar("Value")
@@ -43,6 +44,8 @@ class HostSettings:
     interface_exclude: tuple[str, ...] = EXCLUDED_INTERFACES
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     may_use_xdp: bool = True
+    to_host: ToHost = ToHost.DROP
+    rejects: bool = False
 
     def excludes(self, interface: str) -> bool:
         """Whether an interface is excluded from being a host endpoint."""
@@ -88,6 +91,10 @@ def merge(levels: Sequence[FelixSettings], kernel: Mapping[str, float]) -> HostS
             drops_invalid=_first((level.drops_invalid for level in levels), host.tracking.drops_invalid),
         ),
         _first((level.may_use_xdp for level in levels), host.may_use_xdp),
+        _first((level.to_host for level in levels), host.to_host),
+        # Either deny action is enough, whatever the dataplane (semantics.md, row "Reject").
+        _first((level.iptables_rejects for level in levels), False)
+        or _first((level.nftables_rejects for level in levels), False),
     )
 
 

@@ -34,11 +34,14 @@ class HostEndpoint:
 class WorkloadEndpoint:
     """The end of a workload's wire, on any node: rules refer to its addresses and ports.
 
-    No policy is enforced for it here. Labels are all those that selectors see, but for what profiles give.
+    On its own node it is what policy judges at `interface_name`. Labels are all those that selectors see, but for what
+    profiles give.
     """
 
     name: str
     namespace: str
+    node: str
+    interface_name: str
     nets: tuple[Net, ...]
     labels: Mapping[str, str]
     profiles: tuple[str, ...] = ()

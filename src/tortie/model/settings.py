@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.failsafe import FailsafePort
+from tortie.model.host import ToHost
 from tortie.model.selector import Selector
 
 DEFAULT_NAME = "default"
@@ -83,6 +84,7 @@ class FelixSettings:
     `conntrack_timeouts` goes from the API's key to seconds, or to None for `Auto`; a key that is not there, or whose
     value nobody could read, has its built-in value. A `conntrack_size` of 0 or less stands for the built-in one.
     `problems`: what the level says and does not count as it was said.
+    `iptables_rejects`, `nftables_rejects`: the deny action of that filter is Reject.
     """
 
     name: str
@@ -96,6 +98,9 @@ class FelixSettings:
     conntrack_size: int | None = None
     drops_invalid: bool | None = None
     may_use_xdp: bool | None = None
+    to_host: ToHost | None = None
+    iptables_rejects: bool | None = None
+    nftables_rejects: bool | None = None
     problems: tuple[str, ...] = ()
 
     @property

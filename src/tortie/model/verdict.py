@@ -15,7 +15,7 @@ class Verdict(Enum):
 
 
 class Reason(Enum):
-    """Why. The names are those of `enum reason` in bpf/include/tortie/reasons.h in lower case; a test compares them."""
+    """Why. Those that programs count are `enum reason` in bpf/include/tortie/reasons.h; a test compares them."""
 
     NOT_IP = "not_ip"
     MALFORMED = "malformed"
@@ -38,6 +38,8 @@ class Reason(Enum):
     NO_PROFILE = "no_profile"
     DEFAULT_DENY = "default_deny"
     NO_ENDPOINT = "no_endpoint"
+    TO_HOST = "to_host"
+    UNKNOWN_WORKLOAD = "unknown_workload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class RuleRef:
     """One rule: index is 0-based within its direction.
 
     What decides without being a rule has a reference too, with the index END: the end of a tier (kind Tier), a profile
-    that does not exist (kind Profile), and the default deny of a host endpoint (kind HostEndpoint). Profiles are in no
-    tier.
+    that ends or does not exist (kind Profile), and the default deny of an endpoint (kind HostEndpoint or
+    WorkloadEndpoint). Profiles are in no tier.
     """
 
     tier: str
@@ -61,7 +63,7 @@ class RuleRef:
                 return Reason.TIER_END
             case "Profile":
                 return Reason.NO_PROFILE if self.index == END else Reason.PROFILE
-            case "HostEndpoint":
+            case "HostEndpoint" | "WorkloadEndpoint":
                 return Reason.DEFAULT_DENY
             case _:
                 return Reason.POLICY
@@ -81,14 +83,20 @@ def missing_profile(name: str) -> RuleRef:
     return RuleRef("", PolicyKey("Profile", "", name), END)
 
 
-def default_deny(endpoint: str) -> RuleRef:
-    """What a host endpoint does with a packet that no policy and no profile decided."""
-    return RuleRef("", PolicyKey("HostEndpoint", "", endpoint), END)
+def default_deny(endpoint: str, *, is_workload: bool = False) -> RuleRef:
+    """What an endpoint does with a packet that no policy and no profile decided. A workload's name has a namespace."""
+    if not is_workload:
+        return RuleRef("", PolicyKey("HostEndpoint", "", endpoint), END)
+    namespace, _, name = endpoint.rpartition("/")
+    return RuleRef("", PolicyKey("WorkloadEndpoint", namespace, name), END)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A rule that was met, and what it did: log, pass, allow, deny, or unknown for want of ports."""
+    """A rule that was met, and what it did: log, pass, allow or deny.
+
+    For people who ask for everything also: "no match", and the end of a tier or profile that lets go, "continue".
+    """
 
     rule: RuleRef
     outcome: str

@@ -83,6 +83,11 @@ def _said(node: Node | None, *keys: str) -> str | None:
     return _word(node) or None
 
 
+def decode_node(node: Node, problems: Problems) -> list[Resource]:
+    """The resources of a document that stands inside another one; what is wrong with them is noted."""
+    return list(_read_root(node, problems))
+
+
 def encode(resource: Resource) -> bytes:
     """The resource as canonical JSON: sorted keys, no blanks, without its resource version."""
     import msgspec  # who only reads does without

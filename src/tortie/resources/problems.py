@@ -99,6 +99,12 @@ CODES: dict[str, str] = {
     "TT1906": "a resourceVersion in a document to create",
     "TT1907": "a resource that is not for people to write",
     "TT1908": "a patch that cannot be applied",
+    "TT1970": "a test file that is no PolicyTest",
+    "TT1971": "a packet of a test that contradicts itself or its host",
+    "TT1972": "an interface that the host of a test does not have",
+    "TT1973": "a packet of a test that names none before it",
+    "TT1974": "resources of a test that cannot be read",
+    "TT1975": "a host of a test that contradicts itself",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 

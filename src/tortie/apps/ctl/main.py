@@ -34,6 +34,7 @@ COMMANDS = {
     "schema": "Print schemas of documents, for editors and Kubernetes.",
     "selector": "Try label selectors.",
     "status": "Show what is enforced on this host, and what is not.",
+    "test": "Try packets on policy: unit tests in files.",
     "trace": "Explain what happens to a packet.",
     "validate": "Check documents without touching anything.",
     "version": "Show the versions of this command and of the agent.",

@@ -21,7 +21,7 @@ REASON_BASE: int = lib.REASON_BASE
 """Counters from here on are results."""
 _NEVER_COUNTED = (
     *(Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY),
-    Reason.NO_ENDPOINT,
+    *(Reason.NO_ENDPOINT, Reason.TO_HOST, Reason.UNKNOWN_WORKLOAD),
 )
 REASONS: Mapping[Reason, int] = {
     reason: getattr(lib, f"REASON_{reason.name}") for reason in Reason if reason not in _NEVER_COUNTED

@@ -54,20 +54,22 @@ XDP_ENABLED = Parameter(
     is_used=True,
 )
 
+TO_HOST = Parameter(
+    "DefaultEndpointToHostAction",
+    word("Drop", "Accept", "Return", ignore_case=True, may_be_empty=True),
+    "Drop",
+    "What becomes of packets from a workload to its host once its policy has allowed them.",
+    is_fatal=True,
+    may_be_none=False,
+)
+
 PARAMETERS: tuple[Parameter[object], ...] = (
     INTERFACE_PREFIX,
     INTERFACE_EXCLUDE,
     Parameter("InterfaceRefreshInterval", SECONDS, "90", "How often interfaces are looked for again; 0: never."),
     FAILSAFE_INBOUND,
     FAILSAFE_OUTBOUND,
-    Parameter(
-        "DefaultEndpointToHostAction",
-        word("Drop", "Accept", "Return", ignore_case=True, may_be_empty=True),
-        "Drop",
-        "What becomes of packets from a workload to its host once its policy has allowed them.",
-        is_fatal=True,
-        may_be_none=False,
-    ),
+    TO_HOST,
     Parameter(
         "ChainInsertMode",
         word("Insert", "Append", ignore_case=True, may_be_empty=True),

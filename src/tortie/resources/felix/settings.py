@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings
 from tortie.resources.felix.ebpf import CONNECTION_TIMEOUTS
 from tortie.resources.felix.host import (
@@ -10,11 +11,13 @@ from tortie.resources.felix.host import (
     FAILSAFE_OUTBOUND,
     INTERFACE_EXCLUDE,
     INTERFACE_PREFIX,
+    TO_HOST,
     XDP_ENABLED,
 )
 from tortie.resources.felix.levels import Level, read
 from tortie.resources.felix.maps import CONNTRACK_SIZE
 from tortie.resources.felix.parameter import Parameter
+from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY
 from tortie.resources.lowering import Meaningless
 
 V = TypeVar("V")
@@ -36,7 +39,7 @@ def settings_of(level: Level) -> FelixSettings:
         return reading.value
 
     scope = level.scope
-    is_disabled = say(DISABLE_INVALID_CHECK)
+    is_disabled, to_host = say(DISABLE_INVALID_CHECK), say(TO_HOST)
     return FelixSettings(
         name=scope.name if scope else level.source,
         node_selector=scope.node_selector if scope else None,
@@ -49,5 +52,12 @@ def settings_of(level: Level) -> FelixSettings:
         conntrack_size=say(CONNTRACK_SIZE),
         drops_invalid=None if is_disabled is None else not is_disabled,
         may_use_xdp=say(XDP_ENABLED),
+        to_host=ToHost(to_host) if to_host else None,
+        iptables_rejects=_rejects(say(IPTABLES_DENY)),
+        nftables_rejects=_rejects(say(NFTABLES_DENY)),
         problems=tuple(problems),
     )
+
+
+def _rejects(action: str | None) -> bool | None:
+    return action == "Reject" if action else None

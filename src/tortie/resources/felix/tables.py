@@ -8,7 +8,21 @@ _ALLOW = word("Accept", "Return", ignore_case=True, may_be_empty=True)
 _DENY = word("Drop", "Reject", ignore_case=True, may_be_empty=True)
 
 
-def _verdicts(tables: str) -> tuple[Parameter[object], ...]:
+def _deny_action(tables: str) -> Parameter[str]:
+    return Parameter(
+        f"{tables}FilterDenyAction",
+        _DENY,
+        "Drop",
+        f"What becomes of a denied packet in {tables.lower()}: dropped silently, or answered.",
+        is_fatal=True,
+        may_be_none=False,
+    )
+
+
+IPTABLES_DENY, NFTABLES_DENY = _deny_action("Iptables"), _deny_action("Nftables")
+
+
+def _verdicts(tables: str, deny: Parameter[str]) -> tuple[Parameter[object], ...]:
     return (
         Parameter(
             f"{tables}FilterAllowAction",
@@ -18,14 +32,7 @@ def _verdicts(tables: str) -> tuple[Parameter[object], ...]:
             is_fatal=True,
             may_be_none=False,
         ),
-        Parameter(
-            f"{tables}FilterDenyAction",
-            _DENY,
-            "Drop",
-            f"What becomes of a denied packet in {tables.lower()}: dropped silently, or answered.",
-            is_fatal=True,
-            may_be_none=False,
-        ),
+        deny,
         Parameter(
             f"{tables}MangleAllowAction",
             _ALLOW,
@@ -48,7 +55,7 @@ def _verdicts(tables: str) -> tuple[Parameter[object], ...]:
 PARAMETERS: tuple[Parameter[object], ...] = (
     Parameter("IpsetsRefreshInterval", SECONDS, "90", "How often IP sets are checked; 0: never."),
     Parameter("IptablesBackend", word("Auto", "Legacy", "NFT"), "Auto", "Which flavour of iptables is used."),
-    *_verdicts("Iptables"),
+    *_verdicts("Iptables", IPTABLES_DENY),
     Parameter(
         "IptablesLockProbeIntervalMillis",
         MILLISECONDS,
@@ -82,7 +89,7 @@ PARAMETERS: tuple[Parameter[object], ...] = (
         key="nftablesMode",
         stored="Auto",
     ),
-    *_verdicts("Nftables"),
+    *_verdicts("Nftables", NFTABLES_DENY),
     Parameter("NftablesRefreshInterval", SIGNED_SECONDS, "180", "How often the tables are checked; 0: never."),
     Parameter(
         "NFTablesFlowTableOffload",

@@ -171,6 +171,8 @@ def _lower(resource: Resource) -> WorkloadEndpoint:
     return WorkloadEndpoint(
         name=resource.name,
         namespace=resource.namespace,
+        node=shape.node,
+        interface_name=shape.interface_name,
         nets=nets,
         labels=labels,
         profiles=shape.profiles,

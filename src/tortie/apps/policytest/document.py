@@ -1,0 +1,129 @@
+"""A file to a PolicyTest: every problem of it with place, found, expected and remedy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from tortie.apps.answers import ProblemAnswer, SourceText
+from tortie.apps.ctl.files import read_files
+from tortie.apps.decoding import problem_answer, read_sources, settled
+from tortie.apps.failure import Failure
+from tortie.apps.policytest.fields import TEST
+from tortie.resources.codec import Reading, decode_node
+from tortie.resources.document import read_documents
+from tortie.resources.fields import Json, Missing, describe, read_object
+from tortie.resources.kind import Resource
+from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
+from tortie.resources.problems import Place, Problems
+from tortie.store.protocol import Key
+
+Spec = dict[str, Json]
+
+
+class Unloadable(Exception):
+    """A file that cannot be loaded; every problem of it."""
+
+    def __init__(self, problems: list[ProblemAnswer]) -> None:
+        super().__init__("\n".join(each["text"] for each in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class PacketSpec:
+    """A packet as the file has it. `line` is where it stands there."""
+
+    fields: Spec
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """A file that could be read. `texts`: what its resources were read from, to find the lines of rules again."""
+
+    source: str
+    host: Spec
+    host_node: Mapping
+    resources: tuple[Resource, ...]
+    packets: tuple[PacketSpec, ...]
+    packet_nodes: tuple[Mapping, ...]
+    texts: tuple[SourceText, ...]
+
+
+def read_test(file: SourceText) -> PolicyTest:
+    """The test in the file. Raises: Unloadable."""
+    source = file["source"]
+    documents = list(read_documents(file["text"].encode("utf-8", "surrogateescape"), source))
+    problems = documents[0].problems if documents else Problems(source)
+    root = documents[0].root if documents else None
+    if not isinstance(root, Mapping) or len(documents) != 1:
+        if not problems:
+            at = root or Scalar(1, 1, None, "")
+            found = f"{len(documents)} documents" if len(documents) != 1 else describe(at)
+            expected = "one document of apiVersion tortie.io/v1 and kind PolicyTest"
+            message, remedy = "no test of policy", "write one PolicyTest for each file; resources go below `resources`"
+            problems.add("TT1970", at, "", message, found=found, expected=expected, remedy=remedy)
+        raise Unloadable([problem_answer(one) for one in problems.listed()])
+    return _read(root, problems, file)
+
+
+def unreadable(name: str, error: Failure) -> ProblemAnswer:
+    """The problem of a file that could not even be read."""
+    problems = Problems(name)
+    problems.add("TT1974", Place(0, 0), "", error.message.removeprefix(f"{name}: "))
+    return problem_answer(problems.listed()[0])
+
+
+def _read(root: Mapping, problems: Problems, file: SourceText) -> PolicyTest:
+    outside = Mapping(root.line, root.column, {key: one for key, one in root.entries.items() if key != "resources"})
+    spec = read_object(outside, "", problems, TEST)
+    inline = tuple(_resources(root.get("resources"), problems))
+    texts: list[SourceText] = []
+    if isinstance(spec, dict) and (names := cast(list[str], spec.get("files", []))):
+        texts = _read_files(names, root.get("files") or root, problems)
+    first: dict[Key, Resource] = {}
+    read = Reading(file["source"], root.line, None, None, () if problems else inline, tuple(problems.listed()))
+    readings = [settled(read, "", first), *read_sources(texts, first=first)]
+    wrong = [problem_answer(problem) for reading in readings for problem in reading.problems]
+    if wrong or isinstance(spec, Missing):
+        raise Unloadable(wrong)
+    host_node, packets = root.get("host"), root.get("packets")
+    assert isinstance(host_node, Mapping) and isinstance(packets, Sequence)
+    nodes = tuple(node for node in packets.items if isinstance(node, Mapping))
+    return PolicyTest(
+        source=file["source"],
+        host=cast(Spec, spec["host"]),
+        host_node=host_node,
+        resources=tuple(resource for reading in readings for resource in reading.resources),
+        packets=tuple(
+            PacketSpec(cast(Spec, one), node.line)
+            for one, node in zip(cast(list[Json], spec["packets"]), nodes, strict=True)
+        ),
+        packet_nodes=nodes,
+        texts=(file, *texts),
+    )
+
+
+def _resources(node: Node | None, problems: Problems) -> Iterator[Resource]:
+    """The inline documents."""
+    if node is None:
+        return
+    if not isinstance(node, Sequence):
+        expected, remedy = "a list of documents", "write - before each document"
+        problems.add("TT1103", node, "resources", "wrong type", found=describe(node), expected=expected, remedy=remedy)
+        return
+    for item in node.items:
+        for resource in decode_node(item, problems):
+            yield replace(resource, source=problems.source)
+
+
+def _read_files(names: list[str], node: Node, problems: Problems) -> list[SourceText]:
+    """The texts of files and folders, seen from the folder of the test; what cannot be read is a problem."""
+    folder = Path() if problems.source == "stdin" else Path(problems.source).parent
+    texts: list[SourceText] = []
+    for name in names:
+        try:
+            texts += read_files([str(folder / name)], recursive=True)
+        except Failure as error:
+            problems.add("TT1974", node, "files", "a file that cannot be read", found=error.message)
+    return texts

@@ -1,0 +1,198 @@
+"""What came of tests: as text for people, as JSON, and as JUnit's XML."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+from xml.sax.saxutils import quoteattr
+
+from tortie.apps.answers import ProblemAnswer
+from tortie.apps.packets import describe
+from tortie.apps.policytest.origins import Origins
+from tortie.apps.policytest.running import Judged, Ran, complaints
+from tortie.apps.sentences import because, place, shown_index
+from tortie.model.passage import Visit, Way, pass_through
+from tortie.model.verdict import Reason, Step
+
+
+class PacketAnswer(TypedDict):
+    """One packet. `tracked` is null unless it is allowed."""
+
+    index: int
+    passed: bool
+    verdict: str
+    tracked: bool | None
+    reason: str
+    rule: str | None
+    programs: NotRequired["ProgramsAnswer"]
+
+
+class ProgramsAnswer(TypedDict):
+    """What the compiled program did; `unsupported` says why none was asked."""
+
+    verdict: str | None
+    tracked: bool | None
+    unsupported: str | None
+
+
+class FileAnswer(TypedDict):
+    """One file; one with an error has no packets."""
+
+    file: str
+    error: NotRequired[str]
+    packets: list[PacketAnswer]
+    warnings: NotRequired[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one file: it ran, or it could not be loaded."""
+
+    source: str
+    ran: Ran | None
+    problems: list[ProblemAnswer]
+
+    @property
+    def failed(self) -> int:
+        """How many packets were not as expected."""
+        return sum(bool(complaints(one)) for one in self.ran.judged) if self.ran is not None else 0
+
+
+def answer(outcome: Outcome) -> FileAnswer:
+    """As JSON."""
+    if outcome.ran is None:
+        error = "\n".join(each["text"] for each in outcome.problems)
+        return {"file": outcome.source, "error": error, "packets": []}
+    packets = [_packet_answer(number, one) for number, one in enumerate(outcome.ran.judged)]
+    found: FileAnswer = {"file": outcome.source, "packets": packets}
+    if outcome.ran.world.warnings:
+        found["warnings"] = [*outcome.ran.world.warnings]
+    return found
+
+
+def _packet_answer(number: int, one: Judged) -> PacketAnswer:
+    found: PacketAnswer = {
+        "index": number,
+        "passed": not complaints(one),
+        "verdict": one.verdict,
+        "tracked": one.is_tracked,
+        "reason": one.passage.reason.value,
+        "rule": one.rule,
+    }
+    if one.programs is not None:
+        verdict, is_tracked, unsupported = one.programs
+        found["programs"] = {"verdict": verdict, "tracked": is_tracked, "unsupported": unsupported or None}
+    return found
+
+
+def text(outcome: Outcome) -> Iterator[str]:
+    """Lines for people: what failed, with the way of the packet."""
+    ran = outcome.ran
+    if ran is None:
+        yield f"ERROR {outcome.source}: cannot be loaded"
+        yield from (f"  {each['text']}" for each in outcome.problems)
+        return
+    total, failed = len(ran.judged), outcome.failed
+    count = f"{total} packet" if total == 1 else f"{total} packets"
+    yield f"FAIL {outcome.source}: {failed} of {count}" if failed else f"ok   {outcome.source}: {count}"
+    yield from _unsupported(ran)
+    if not failed:
+        return
+    origins = Origins(ran.test.texts)
+    for number, one in enumerate(ran.judged):
+        if wrong := complaints(one):
+            yield f"  packet {number} ({outcome.source}:{one.probe.spec.line}): {_described(one)}"
+            yield from (f"    {each}" for each in wrong)
+            yield from (f"    {line}" for line in trace(ran, one, origins))
+
+
+def _unsupported(ran: Ran) -> Iterator[str]:
+    """How many packets no program was asked about, and why."""
+    found = Counter(one.programs.unsupported for one in ran.judged if one.programs and one.programs.unsupported)
+    yield from (f"  unsupported by the programs: {number}, because {why}" for why, number in found.items())
+
+
+def _described(one: Judged) -> str:
+    named = one.probe.spec.fields.get("name")
+    what = f"{describe(one.probe.packet)}   {_way(one.probe.way)}, {one.relation.value}"
+    return f"{named}: {what}" if named else what
+
+
+def _way(way: Way) -> str:
+    if way.arrives is None:
+        return f"egress {way.leaves}"
+    return f"ingress {way.arrives}" if way.leaves is None else f"forward {way.arrives} to {way.leaves}"
+
+
+def trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
+    """Every stage, tier, policy and rule that was considered, with the line of the document that it stands in."""
+    told = pass_through(one.probe.packet, one.probe.way, ran.world.host, one.relation, tells_all=True)
+    for visit in told.visits:
+        whose = visit.endpoint.endpoint if visit.endpoint is not None else "no endpoint"
+        kind = "workload" if visit.endpoint is not None and visit.endpoint.is_workload else visit.trace.stage.value
+        yield f"{kind} {visit.direction.value} at {visit.interface}, {whose}"
+        steps = visit.trace.steps
+        yield from (f"  {_step(step, visit, origins)}" for step in steps)
+        if visit.trace.rule is None:
+            is_silent = visit.trace.reason is Reason.NO_MATCH
+            reason = "no rule decides" if is_silent else because(visit.trace.reason, None, one.probe.packet)
+            yield f"  {visit.trace.verdict.value}: {reason}"
+    if not told.visits:
+        yield because(told.reason, None, one.probe.packet)
+
+
+def _step(step: Step, visit: Visit, origins: Origins) -> str:
+    rule = step.rule
+    if rule.index < 0 and step.outcome == "continue":
+        what = f"end of tier {rule.tier}" if rule.policy.kind == "Tier" else f"end of profile {rule.policy.name}"
+    else:
+        what = place(rule.tier, str(rule.policy), shown_index(rule))
+    where = origins.line(rule, visit.direction)
+    return f"{what} ({where}): {step.outcome}" if where else f"{what}: {step.outcome}"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """One line about all files."""
+    packets = sum(len(one.ran.judged) for one in outcomes if one.ran is not None)
+    failed, broken = sum(one.failed for one in outcomes), sum(one.ran is None for one in outcomes)
+    words = [f"{packets - failed} passed", f"{failed} failed"]
+    if broken:
+        words.append(f"{broken} of {len(outcomes)} files could not be loaded")
+    return ", ".join(words)
+
+
+def junit(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Lines of XML: a suite for each file, a case for each packet."""
+    yield '<?xml version="1.0" encoding="UTF-8"?>'
+    yield "<testsuites>"
+    for outcome in outcomes:
+        yield from _suite(outcome)
+    yield "</testsuites>"
+
+
+def _suite(outcome: Outcome) -> Iterator[str]:
+    name = _attribute(outcome.source)
+    if outcome.ran is None:
+        message = _attribute("\n".join(each["text"] for each in outcome.problems))
+        yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
+        yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
+        yield "  </testsuite>"
+        return
+    judged = outcome.ran.judged
+    yield f'  <testsuite name={name} tests="{len(judged)}" failures="{outcome.failed}" errors="0">'
+    origins = Origins(outcome.ran.test.texts)
+    for number, one in enumerate(judged):
+        case = f"<testcase classname={name} name={_attribute(f'{number}: {_described(one)}')}"
+        wrong = complaints(one)
+        if not wrong:
+            yield f"    {case}/>"
+            continue
+        lines = "\n".join([*wrong, *trace(outcome.ran, one, origins)])
+        yield f"    {case}><failure message={_attribute(lines)}/></testcase>"
+    yield "  </testsuite>"
+
+
+def _attribute(value: str) -> str:
+    """Quoted for XML, without the characters that XML forbids."""
+    clean = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
+    return quoteattr(clean.encode("utf-8", "replace").decode())

@@ -1,0 +1,173 @@
+"""The packets of a test through the evaluator, one after another, and what was expected of each.
+
+The connection table is empty for each packet but for the entry of the packet that it names. A packet leaves an entry
+where it was allowed, is tracked, and opens a flow or belongs to one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tortie.apps.decoding import problem_answer
+from tortie.apps.policytest.document import PolicyTest, Unloadable
+from tortie.apps.policytest.packets import Probe, read_packets
+from tortie.apps.policytest.world import World, build
+from tortie.model.conntrack import ConnectionTable, Relation, can_open
+from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, SYN, Direction, Packet
+from tortie.model.passage import Passage, pass_through
+from tortie.model.verdict import RuleRef, Verdict
+from tortie.resources.problems import Problems
+
+UNSUPPORTED = "unsupported"
+
+
+class ProgramAnswer(NamedTuple):
+    """What the compiled program did, or why none was asked. `is_tracked` None unless it is allowed."""
+
+    verdict: str | None
+    is_tracked: bool | None
+    unsupported: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A packet with what became of it. `entry` opens the flow that it leaves in the table.
+
+    `programs` None: the programs are not part of the test. `is_of_programs`: they are all of it, and what they were not
+    asked is neither as expected nor otherwise.
+    """
+
+    probe: Probe
+    relation: Relation
+    passage: Passage
+    entry: Packet | None
+    programs: ProgramAnswer | None = None
+    is_of_programs: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """As tests call it: allow, deny or reject; unsupported where no program was asked."""
+        if self.programs is not None and self.is_of_programs:
+            return self.programs.verdict or UNSUPPORTED
+        return "reject" if self.passage.is_rejected else self.passage.verdict.value
+
+    @property
+    def is_tracked(self) -> bool | None:
+        """None unless it is allowed."""
+        if self.programs is not None and self.is_of_programs:
+            return self.programs.is_tracked
+        return self.passage.is_tracked if self.passage.verdict is Verdict.ALLOW else None
+
+    @property
+    def rule(self) -> str | None:
+        """What decided, as tests call it; None where a reason alone did."""
+        decided = self.passage.decided
+        return rule_name(decided.trace.rule) if decided is not None and decided.trace.rule is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A test that was run."""
+
+    test: PolicyTest
+    world: World
+    judged: tuple[Judged, ...]
+
+
+def run(test: PolicyTest) -> Ran:
+    """Raises: Unloadable."""
+    world = build(test)
+    problems = Problems(test.source)
+    probes = read_packets(test, world, problems)
+    if problems:
+        raise Unloadable([problem_answer(one) for one in problems.listed()])
+    judged: list[Judged] = []
+    for probe in probes:
+        judged.append(_judge(probe, judged, world))
+    return Ran(test, world, tuple(judged))
+
+
+def _judge(probe: Probe, earlier: Sequence[Judged], world: World) -> Judged:
+    named = None if probe.named is None else earlier[probe.named]
+    relation = _relation(probe, named)
+    passage = pass_through(probe.packet, probe.way, world.host, relation)
+    return Judged(probe, relation, passage, _entry(probe.packet, relation, passage, named))
+
+
+def _relation(probe: Probe, named: Judged | None) -> Relation:
+    state = probe.spec.fields.get("state")
+    if state is not None:
+        return Relation(str(state).lower())
+    table = ConnectionTable()
+    if named is not None and named.entry is not None:
+        table.follow(named.entry, Direction.INGRESS, "", 0.0)
+    return table.relation(probe.packet)
+
+
+def _entry(packet: Packet, relation: Relation, passage: Passage, named: Judged | None) -> Packet | None:
+    if passage.verdict is Verdict.DENY or not passage.is_tracked:
+        return None
+    match relation:
+        case Relation.NEW:
+            return packet if can_open(packet) else None
+        case Relation.ESTABLISHED:
+            return named.entry if named is not None and named.entry is not None else _opener(packet)
+        case _:
+            return None
+
+
+def _opener(packet: Packet) -> Packet:
+    """A packet that opens the flow which this one is said to belong to."""
+    if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_REPLIES[packet.protocol]:
+        asked = ICMP_REQUESTS[packet.protocol][ICMP_REPLIES[packet.protocol].index(packet.icmp_type)]
+        return replace(packet, source=packet.destination, destination=packet.source, icmp_type=asked)
+    return replace(packet, tcp_flags=SYN, is_sctp_init=True)
+
+
+def complaints(one: Judged) -> list[str]:
+    """What was expected and is not so; the programs are expected to do what the evaluator says."""
+    return [*_unmet(one), *_disagreement(one)]
+
+
+def _disagreement(one: Judged) -> list[str]:
+    programs = one.programs
+    if programs is None or one.is_of_programs or programs.unsupported or programs[:2] == (one.verdict, one.is_tracked):
+        return []
+    tracked = {None: "", True: ", tracked", False: ", untracked"}
+    mine, theirs = one.verdict + tracked[one.is_tracked], f"{programs.verdict}{tracked[programs.is_tracked]}"
+    return [f"the compiled program says {theirs}, and the evaluator {mine}: please report it"]
+
+
+def _unmet(one: Judged) -> list[str]:
+    fields = one.probe.spec.fields
+    found: list[str] = []
+    if one.verdict == UNSUPPORTED:
+        return found
+    if (wanted := fields.get("expect")) not in (None, one.verdict):
+        found.append(f"expected {wanted}, got {one.verdict}")
+    if (tracked := fields.get("tracked")) not in (None, one.is_tracked):
+        got = {None: "it is not allowed at all", True: "it is tracked", False: "it is not tracked"}[one.is_tracked]
+        found.append(f"expected it to be {'tracked' if tracked else 'untracked'}, but {got}")
+    if (rule := fields.get("rule")) is not None and not _names(str(rule), one.rule):
+        found.append(f"expected {rule} to decide, but {one.rule or one.passage.reason.value} did")
+    return found
+
+
+def _names(expected: str, rule: str | None) -> bool:
+    """Whether the expectation is the rule, or the policy or profile that it stands in."""
+    return rule is not None and expected in (rule, rule.rpartition("/")[0])
+
+
+def rule_name(rule: RuleRef) -> str:
+    """`policy/0`, `namespace/policy/0`, `profile name/0`; `tier name`, `profile name` and `endpoint name` for ends."""
+    key = rule.policy
+    name = f"{key.namespace}/{key.name}" if key.namespace else key.name
+    match key.kind:
+        case "Tier":
+            return f"tier {name}"
+        case "HostEndpoint" | "WorkloadEndpoint":
+            return f"endpoint {name}"
+        case "Profile":
+            return f"profile {name}" if rule.index < 0 else f"profile {name}/{rule.index}"
+        case _:
+            return f"{name}/{rule.index}"

@@ -1,0 +1,114 @@
+"""The four classes of policy at one endpoint, each as a function of one packet.
+
+    untracked   failsafes and their replies ─▶ tiers ─▶ continue
+    pre-DNAT    known connections ─▶ failsafes ─▶ invalid? ─▶ tiers ─▶ continue
+    forward     known connections ─▶ invalid? ─▶ open without policy ─▶ tiers, which deny at their end ─▶ allow
+    normal      known connections ─▶ failsafes ─▶ invalid? ─▶ tiers, profiles, default deny
+
+To continue means that the stage has nothing to say. In which order a packet meets the classes of which endpoints is
+told in `passage.py`. A relation of None is that of a packet that untracked policy allowed: it has no connection state
+at all, and is judged by the rules alone.
+
+Source: reference semantics.md, which wins; dataplane-policy.md A.1, A.6, A.7.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tortie.model.conntrack import Relation
+from tortie.model.desired import EndpointState, MissingProfile, TierPolicies
+from tortie.model.packet import Direction, Packet
+from tortie.model.policy import PolicyKey, Stage, TierAction
+from tortie.model.rule import Rule
+from tortie.model.verdict import END, Reason, RuleRef, Trace, Verdict, default_deny, missing_profile, tier_end
+from tortie.model.walk import Given, Group, reasoned, walk
+
+
+def untracked(packet: Packet, direction: Direction, endpoint: EndpointState, given: Given) -> Trace:
+    """The untracked stage. Allow and Deny are final here, the end of a tier continues with the next."""
+    if given.failsafes.protect(packet, direction):
+        return reasoned(Verdict.CONTINUE, Reason.FAILSAFE, Stage.UNTRACKED)
+    return walk(packet, _tiers(endpoint, Stage.UNTRACKED, direction), Stage.UNTRACKED, given)
+
+
+def pre_dnat(packet: Packet, endpoint: EndpointState, relation: Relation | None, given: Given) -> Trace:
+    """The pre-DNAT stage of what arrives, for an endpoint with such policy; the others have no such stage."""
+    if known := _known(relation):
+        return reasoned(Verdict.CONTINUE, known, Stage.PRE_DNAT)
+    if given.failsafes.opens(packet, Direction.INGRESS):
+        return reasoned(Verdict.CONTINUE, Reason.FAILSAFE, Stage.PRE_DNAT)
+    if relation is Relation.INVALID and given.drops_invalid:
+        return reasoned(Verdict.DENY, Reason.INVALID, Stage.PRE_DNAT)
+    return walk(packet, _tiers(endpoint, Stage.PRE_DNAT, Direction.INGRESS), Stage.PRE_DNAT, given)
+
+
+def forward(
+    packet: Packet, direction: Direction, endpoint: EndpointState, relation: Relation | None, given: Given
+) -> Trace:
+    """The forward stage, which always decides: what policy does not deny passes, and there are no failsafes."""
+    if known := _known(relation):
+        return reasoned(Verdict.ALLOW, known, Stage.FORWARD)
+    if relation is Relation.INVALID and given.drops_invalid:
+        return reasoned(Verdict.DENY, Reason.INVALID, Stage.FORWARD)
+    found = walk(packet, _tiers(endpoint, Stage.FORWARD, direction, may_deny=True), Stage.FORWARD, given)
+    if found.verdict is not Verdict.CONTINUE:
+        return found
+    return reasoned(Verdict.ALLOW, Reason.FORWARDED, Stage.FORWARD, steps=found.steps)
+
+
+def normal(
+    packet: Packet, direction: Direction, endpoint: EndpointState, relation: Relation | None, given: Given
+) -> Trace:
+    """The normal stage, which always decides. A workload's endpoint has no failsafes: they are the host's."""
+    if known := _known(relation):
+        return reasoned(Verdict.ALLOW, known, Stage.NORMAL)
+    if not endpoint.is_workload and given.failsafes.opens(packet, direction):
+        return reasoned(Verdict.ALLOW, Reason.FAILSAFE, Stage.NORMAL)
+    if relation is Relation.INVALID and given.drops_invalid:
+        return reasoned(Verdict.DENY, Reason.INVALID, Stage.NORMAL)
+    return walk(packet, normal_groups(endpoint, direction), Stage.NORMAL, given)
+
+
+def normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]:
+    """The normal class: tiers, then each profile, and at last what denies everything."""
+    groups = _tiers(endpoint, Stage.NORMAL, direction, may_deny=True)
+    for profile in endpoint.profiles:
+        if isinstance(profile, MissingProfile):
+            groups.append(Group(missing_profile(profile.name), denies=True))
+        else:
+            key = PolicyKey("Profile", "", profile.name)
+            rules = profile.ingress if direction is Direction.INGRESS else profile.egress
+            groups.append(Group(RuleRef("", key, END), _numbered("", key, rules)))
+    groups.append(Group(default_deny(endpoint.endpoint, is_workload=endpoint.is_workload), denies=True))
+    return groups
+
+
+def _tiers(endpoint: EndpointState, stage: Stage, direction: Direction, *, may_deny: bool = False) -> list[Group]:
+    """The stage's tiers. Where they may not deny, every tier counts as one whose default action is Pass."""
+    return [
+        Group(
+            tier_end(group.tier.name),
+            _rules(group, direction),
+            may_deny and group.tier.default_action is TierAction.DENY,
+        )
+        for group in endpoint.stage(stage, direction)
+    ]
+
+
+def _rules(group: TierPolicies, direction: Direction) -> Iterator[tuple[RuleRef, Rule]]:
+    for policy in group.policies:
+        yield from _numbered(group.tier.name, policy.key, policy.rules(direction))
+
+
+def _numbered(tier: str, key: PolicyKey, rules: Iterable[Rule]) -> Iterator[tuple[RuleRef, Rule]]:
+    return ((RuleRef(tier, key, index), rule) for index, rule in enumerate(rules))
+
+
+def _known(relation: Relation | None) -> Reason | None:
+    """Why a packet is exempt from tracked policy; None for one that is not."""
+    match relation:
+        case Relation.ESTABLISHED:
+            return Reason.ESTABLISHED
+        case Relation.RELATED:
+            return Reason.RELATED
+        case _:
+            return None

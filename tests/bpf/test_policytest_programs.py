@@ -1,0 +1,55 @@
+"""The compiled programs on the tests of policy that a person can read: where they are asked, the evaluator is right."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tortie.apps.policytest.document import read_test
+from tortie.apps.policytest.programs import ask
+from tortie.apps.policytest.report import Outcome, answer, text
+from tortie.apps.policytest.running import Ran, complaints, run
+from tortie.dataplane.ebpf.driver import BPFFS
+
+ROOT = Path(__file__).parent.parent.parent
+READABLE = sorted(ROOT.glob("tests/golden/policy/*.yaml"))
+
+pytestmark = pytest.mark.root
+
+
+def ran(name: str) -> Ran:
+    path = ROOT / "tests/golden/policy" / name
+    return run(read_test({"source": name, "text": path.read_text("utf-8")}))
+
+
+@pytest.mark.parametrize("path", READABLE, ids=lambda path: path.stem)
+def test_the_programs_agree_with_the_evaluator_wherever_they_are_asked(path: Path) -> None:
+    found = Outcome(path.name, ask(ran(path.name), alone=False), [])
+    assert found.failed == 0, "\n".join(text(found))
+
+
+def test_what_the_host_itself_meets_is_asked_of_the_programs() -> None:
+    for name, most in (("tcp-flags.yaml", 1), ("matches.yaml", 1), ("order.yaml", 0), ("normal.yaml", 1)):
+        judged = ask(ran(name), alone=False).judged
+        assert sum(bool(one.programs and one.programs.unsupported) for one in judged) == most, name
+
+
+def test_programs_alone_are_held_to_the_expectations_and_what_they_lack_is_unsupported() -> None:
+    found = answer(Outcome("t", ask(ran("forward.yaml"), alone=True), []))
+    verdicts = [packet["verdict"] for packet in found["packets"]]
+    assert verdicts == ["unsupported"] * 8 + ["deny"] * 3
+    assert all(packet["passed"] for packet in found["packets"])
+
+
+def test_a_program_that_says_something_else_fails_the_packet() -> None:
+    (one, *_) = ask(ran("order.yaml"), alone=False).judged
+    assert one.programs is not None and complaints(one) == []
+    wrong = replace(one, programs=one.programs._replace(verdict="allow", is_tracked=True))
+    assert complaints(wrong) == ["the compiled program says allow, tracked, and the evaluator deny: please report it"]
+    alone = replace(wrong, is_of_programs=True)
+    assert complaints(alone)[0] == "expected deny, got allow"
+
+
+def test_a_trial_leaves_nothing_behind() -> None:
+    ask(ran("order.yaml"), alone=False)
+    assert list(BPFFS.glob("trial-*")) == []
