@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.documents import ENDPOINT, PAIR, network_set, policy_in, tier
-from tortie.apps import deleting, initial, service, writing
+from tortie.apps import decoding, deleting, initial, service, writing
 from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
@@ -122,6 +122,56 @@ def test_a_dry_run_of_a_delete_deletes_nothing() -> None:
     assert actions(write(store, Verb.DELETE, PAIR, dry_run=True)) == ["deleted", "deleted"]
     assert "gnp" not in refused(Code.NOT_FOUND, Verb.DELETE, store, network_set("x"), dry_run=True).message
     assert before == run_now(store.list())
+
+
+NODE = """
+{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: n1}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: n1-eth0}, spec: {node: n1, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: n2-eth0}, spec: {node: n2, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: rack}, spec: {node: n1, peerIP: 192.0.2.1}}
+---
+{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: node.n1}, spec: {}}
+---
+{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pool}, spec: {cidr: 10.0.0.0/16}}
+---
+{apiVersion: projectcalico.org/v3, kind: BlockAffinity, metadata: {name: a},
+ spec: {state: confirmed, node: n1, type: host, cidr: 10.0.1.0/26}}
+---
+{apiVersion: projectcalico.org/v3, kind: BlockAffinity, metadata: {name: b},
+ spec: {state: confirmed, node: n2, type: host, cidr: 10.1.0.0/26}}
+---
+{apiVersion: projectcalico.org/v3, kind: BlockAffinity, metadata: {name: c},
+ spec: {state: confirmed, node: n1, type: virtual, cidr: 10.0.2.0/26}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "gone"),
+    [
+        (
+            "Node",
+            "n1",
+            {"Node(n1)", "BlockAffinity(a)", "BGPPeer(rack)", "HostEndpoint(n1-eth0)", "FelixConfiguration(node.n1)"},
+        ),
+        ("IPPool", "pool", {"IPPool(pool)", "BlockAffinity(a)", "BlockAffinity(c)"}),
+    ],
+)
+def test_what_is_nothing_without_a_resource_goes_with_it_and_is_told(kind: str, name: str, gone: set[str]) -> None:
+    store = MemoryStore()
+    resources, _ = codec.decode_text(NODE, "node")
+    run_now(
+        store.commit([Put(decoding.key_of(one), codec.encode(one), 0) for one in resources])
+    )  # address management writes some
+    before = {str(entry.key) for entry in run_now(store.list())[0]}
+    document = f"{{apiVersion: projectcalico.org/v3, kind: {kind}, metadata: {{name: {name}}}, spec: {{}}}}"
+    if kind == "IPPool":
+        document = document.replace("spec: {}", "spec: {cidr: 10.0.0.0/16}")
+    answer = write(store, Verb.DELETE, document)
+    assert {f"{one['kind']}({one['name']})" for one in answer["changes"]} == gone
+    assert before - {str(entry.key) for entry in run_now(store.list())[0]} == gone
 
 
 def test_empty_files_are_refused_unless_they_may_be() -> None:

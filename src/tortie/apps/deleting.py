@@ -1,9 +1,10 @@
-"""Delete: all that is asked for or nothing, and never a tier from under its policies."""
+"""Delete: all that is asked for or nothing, with what goes with it; never a tier from under its policies."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tortie.apps.answers import Change, WriteAnswer
+from tortie.apps.cascading import dependants
 from tortie.apps.decoding import invalid, key_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.initial import BUILT_IN_TIERS
@@ -12,7 +13,7 @@ from tortie.apps.stored import TIER, is_tiered, stored, stored_body, tier_of
 from tortie.apps.writing import change_of, not_found, out_of_date, refusals, why_unwritable, write_answer
 from tortie.resources.kind import Kind, Resource
 from tortie.resources.kinds import KINDS
-from tortie.store.protocol import Delete, Key, Store
+from tortie.store.protocol import Delete, Entry, Key, Store
 
 
 class Wanted(NamedTuple):
@@ -40,9 +41,11 @@ def wanted_by_document(resources: Sequence[Resource]) -> list[Wanted]:
 
 
 async def delete(store: Store, wanted: Sequence[Wanted], options: WriteOptions) -> WriteAnswer:
-    """Remove them. Raises: Failure NOT_FOUND naming every one that is not there, CONFLICT; StoreError."""
-    writes: list[Delete] = []
+    """Remove them, and what goes with them. Raises: Failure NOT_FOUND naming every one that is not there, CONFLICT;
+    StoreError."""
+    writes: dict[Key, Delete] = {}
     changes: list[Change] = []
+    gone: list[Entry] = []
     missing: list[Key] = []
     for key, version in wanted:
         old = await stored(store, key)
@@ -52,13 +55,18 @@ async def delete(store: Store, wanted: Sequence[Wanted], options: WriteOptions) 
             continue
         if version is not None and version != str(old.revision):
             raise out_of_date(key, version, old.revision)
-        writes.append(Delete(key, old.revision if version is not None else None))
+        writes[key] = Delete(key, old.revision if version is not None else None)
         changes.append(change_of(key, "deleted", old, None, options))
+        gone.append(old)
     if missing and not options.skip:
         raise _not_there(missing)
-    await _check_tiers(store, {write.key for write in writes})
+    for one in [one for old in gone for one in await dependants(store, old)]:
+        if one.key not in writes:
+            writes[one.key] = Delete(one.key)
+            changes.append(change_of(one.key, "deleted", one, None, options))
+    await _check_tiers(store, {*writes})
     is_written = bool(writes) and not options.dry_run
-    revision = await store.commit(writes) if is_written else (await store.list(TIER))[1]
+    revision = await store.commit([*writes.values()]) if is_written else (await store.list(TIER))[1]
     return write_answer(revision, changes, is_dry_run=options.dry_run)
 
 
