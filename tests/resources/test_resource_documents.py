@@ -190,6 +190,31 @@ def test_documents_that_are_no_resource_are_refused(text: str, code: str) -> Non
     assert code in [problem.code for problem in decode_text(text, "f.yaml")[1]]
 
 
+def test_a_remark_behind_a_separator_is_passed_over() -> None:
+    plain = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: a}\nspec: {nets: []}"
+    found, problems = decode_text(f"--- the first one\n{plain}\n--- and: the second\n\n# so\n{plain}", "f.yaml")
+    assert (len(found), problems) == (2, [])
+    found, problems = decode_text(f"--- {{kind: Tier}}\n{plain}", "f.yaml")
+    assert found == []
+    assert problems  # a value on that line is none
+    found, problems = decode_text("--- nothing follows\n", "f.yaml")
+    assert [problem.message for problem in problems] == ["not a resource"]
+
+
+@pytest.mark.parametrize(
+    ("order", "remedy"), [("1:30", ""), ("2001-01-01", ""), ('"10"', "remove the quotes"), ('"ten"', "")]
+)
+def test_quotes_are_to_be_removed_where_a_number_is_in_them(order: str, remedy: str) -> None:
+    text = f"{{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {{name: a}}, spec: {{order: {order}}}}}"
+    (problem,) = decode_text(text, "f.yaml")[1]
+    assert problem.remedy == remedy
+
+
+def test_an_empty_item_of_an_array_is_told_apart_from_an_empty_document() -> None:
+    (problem,) = decode_text("- -", "f.yaml")[1]
+    assert problem.message == "an empty item"
+
+
 def test_anchors_and_merge_keys_work() -> None:
     text = HEAD + "spec: {<<: {nets: &n [10.0.0.0/8]}}\n"
     assert read(text).spec == {"nets": ["10.0.0.0/8"]}

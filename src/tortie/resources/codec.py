@@ -169,7 +169,10 @@ def _read_root(root: Node, problems: Problems) -> Iterator[Resource]:
         case Sequence():
             for index, item in enumerate(root.items):
                 with problems.inside(f"[{index}]"):
-                    yield from _read_root(item, problems)
+                    if isinstance(item, Scalar) and item.value is None:
+                        problems.add("TT1011", item, "", "an empty item", remedy="remove it")
+                    else:
+                        yield from _read_root(item, problems)
         case Mapping():
             yield from _read_mapping(root, problems)
         case Scalar(value=None):

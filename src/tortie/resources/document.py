@@ -27,6 +27,8 @@ MAX_DEPTH = 100
 
 _PROLOGUE = re.compile(r"(?:[^\S\n]*+(?:[#%][^\n]*+)?+\n)*+[^\S\n]*+(?:[#%][^\n]*+)?+\Z")
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+# Text behind a separator, unless it is how a value on that line would begin (YAML 1.2 section 7.3): a remark.
+_REMARK = re.compile(r"---[ \t]+(?![-#{\[|>&*!\"'%@`])(\S[^\n]*)\n(?=(?:[ \t]*(?:#.*)?\n)*[ \t]*[^\s#])")
 _ALONE = re.compile(r"---[ \t]*(#.*)?\r?\n(?!\Z)")
 # What YAML 1.2 section 5.1 calls printable, tab, CR and LF.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -62,12 +64,18 @@ def read_documents(text: str | bytes, source: str) -> Iterator[Document]:
         separators, start = chain([] if start is None else [start], separators), 0
     line = text.count("\n", 0, start)
     for end in chain(separators, [len(text)]):
-        chunk = text[start:end]
+        chunk = _without_remark(text[start:end])
         problems = Problems(source)
         first = line + 2 if _ALONE.match(chunk) else line + 1
         yield Document(_read_chunk(chunk, line, problems), problems, first)
         line += chunk.count("\n")
         start = end
+
+
+def _without_remark(chunk: str) -> str:
+    """The text of a document, blanks in the place of a remark behind its `---`. Source: reference cli.md section 4."""
+    remark = _REMARK.match(chunk)
+    return chunk if remark is None else f"---{' ' * (remark.end(1) - 3)}{chunk[remark.end(1) :]}"
 
 
 def _decode(data: bytes, problems: Problems) -> str | None:

@@ -10,6 +10,7 @@ from tortie.model.names import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from tortie.resources.fields import ABSENT, BAD, Decoder, Json, Missing, decoder, describe, refuse_type, suggest
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Place, Problems, shorten
+from tortie.resources.scalars import NotFinite, Value, resolve
 
 PROTOCOLS = {"TCP": TCP, "UDP": UDP, "ICMP": ICMP, "ICMPv6": ICMPV6, "SCTP": SCTP, "UDPLite": UDPLITE}
 # Source: RFC 2474, RFC 2597, RFC 3246.
@@ -169,11 +170,22 @@ def flag(node: Node, path: str, problems: Problems) -> Json | Missing:
     return boolean(node, path, problems) or ABSENT
 
 
+def _plain(text: str) -> Value:
+    """What the text would be without quotes."""
+    try:
+        return resolve(text)
+    except NotFinite:
+        return None
+
+
 @decoder(type="number")
 def number(node: Node, path: str, problems: Problems) -> Json | Missing:
     """A finite number; whole ones as integers, so that equal documents have equal text."""
     if not isinstance(node, Scalar) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
-        remedy = "remove the quotes" if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+        is_quoted = (
+            isinstance(node, Scalar) and isinstance(node.value, str) and isinstance(_plain(node.text), int | float)
+        )
+        remedy = "remove the quotes" if is_quoted else ""
         return refuse_type(node, path, problems, "a number", remedy)
     value = node.value
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
