@@ -132,6 +132,18 @@ def test_an_unquoted_dotted_as_number_is_refused_with_the_remedy() -> None:
     assert (problem.code, problem.remedy) == ("TT1103", 'quote it: "1.10"')
 
 
+# ---- a pool that is only an address
+
+
+@pytest.mark.parametrize(
+    ("address", "pool"), [("1.2.3.4", "1.2.3.0/26"), ("fd00::1234", "fd00::1200/122"), ("10.0.0.0", "10.0.0.0/26")]
+)
+def test_the_network_that_is_proposed_for_an_address_is_one_that_a_pool_can_have(address: str, pool: str) -> None:
+    (problem,) = refuse(document("IPPool", {"cidr": address}))
+    assert (problem.code, problem.remedy) == ("TT1106", f"write {pool}")
+    read(document("IPPool", {"cidr": pool}))
+
+
 # ---- vectors of resources.md section 13 that no field's case has
 
 

@@ -13,7 +13,7 @@ from tortie.resources.kubernetes import (
 )
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems
-from tortie.resources.rules import MAX_RULES, is_named
+from tortie.resources.rules import is_named
 from tortie.resources.values import INT_OR_STRING, enum, integer, port
 
 _nets = net(strict=False, may_be_address=False)
@@ -120,7 +120,7 @@ def _rule(peers: str, doc: str) -> Field:
             "ports": Field(list_of(_ports), "Destination ports, any of these; everything if absent."),
         }
     )
-    return Field(list_of(rule, limit=MAX_RULES), doc)
+    return Field(list_of(rule), doc)
 
 
 FIELDS: Fields = {

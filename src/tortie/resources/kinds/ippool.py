@@ -126,7 +126,12 @@ KIND = Kind(
     short_names=("ipp", "ipps", "pool", "pools"),
     fields={
         "cidr": Field(
-            net(strict=True, may_be_address=False, may_be_mapped=False),
+            net(
+                strict=True,
+                may_be_address=False,
+                may_be_mapped=False,
+                lengths={version: usual for version, (_, _, usual) in BLOCK_SIZES.items()},
+            ),
             "The network, of either IP version. It cannot be changed later.",
             is_required=True,
         ),
