@@ -1,6 +1,7 @@
 """Regular expressions: what RE2 takes, where Python's own matcher differs, and that bad ones are told in a sentence."""
 
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -111,8 +112,6 @@ def test_the_reason_names_the_part(text: str, reason: str) -> None:
 @pytest.mark.parametrize("text", ["(" * 200_000, "[" * 200_000, "a{1}" * 100_000, r"\Qa\E" * 100_000, "[[:" * 100_000])
 def test_any_text_is_read_in_linear_time(text: str) -> None:
     began = time.process_time()
-    try:
+    with suppress(InvalidExpression):
         check_expression(text)
-    except InvalidExpression:
-        pass
     assert time.process_time() - began < 2

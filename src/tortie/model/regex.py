@@ -17,7 +17,22 @@ _SEVERAL = r"\\(?:[dDsSwW]|[pP](?:[CLMNPSZ]|\{\^?[A-Z][A-Za-z_]*\}))"
 _ESCAPED = re.compile(rf"{_CHARACTER}|{_SEVERAL}|\\[AbBz]")
 _IN_CLASS = re.compile(rf"{_CHARACTER}|[^\\]", re.DOTALL)
 _SEVERAL_IN_CLASS = re.compile(rf"{_SEVERAL}|\[:\^?(?P<posix>[^:\[\]]*):\]")
-_POSIX = ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit"]
+_POSIX = [
+    "alnum",
+    "alpha",
+    "ascii",
+    "blank",
+    "cntrl",
+    "digit",
+    "graph",
+    "lower",
+    "print",
+    "punct",
+    "space",
+    "upper",
+    "word",
+    "xdigit",
+]
 
 
 class InvalidExpression(ValueError):
