@@ -1,5 +1,6 @@
 """What describe says of each sort of resource."""
 
+import asyncio
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
 from tortie.apps import service
 from tortie.apps.answers import DescriptionAnswer, EnforcedAnswer
 from tortie.apps.ctl.local import run_now
-from tortie.apps.describing import describe
+from tortie.apps.describing import AT_ONCE, describe, no_turn
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb
 from tortie.store.memory import MemoryStore
@@ -35,7 +36,7 @@ WORLD = (
 def described(word: str, name: str, enforced: EnforcedAnswer | None = None) -> DescriptionAnswer:
     store = MemoryStore()
     run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": "\n---\n".join(WORLD)}]))
-    (one,) = run_now(describe(store, find_kind(word), GetQuery(name=(name,)), enforced))["items"]
+    (one,) = run_now(describe(store, find_kind(word), GetQuery(name=(name,)), enforced, no_turn))["items"]
     return one
 
 
@@ -98,5 +99,29 @@ def test_lint_warns_in_a_description_too() -> None:
     store = MemoryStore()
     one_sided = PAIR[: PAIR.index("  egress:")]
     run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": one_sided}]))
-    (one,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None))["items"]
+    (one,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None, no_turn))["items"]
     assert one["warnings"][0].startswith("doNotTrack policy 'redis' allows ingress but has no egress rule")
+
+
+def test_others_have_their_turn_while_many_documents_are_read() -> None:
+    store = MemoryStore()
+    sets = [network_set(f"set-{number}") for number in range(10 * AT_ONCE)]
+    run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": "\n---\n".join([*sets, POLICY])}]))
+
+    async def turns() -> int:
+        """How often somebody else ran while one policy was described."""
+        count, is_over = 0, False
+
+        async def other() -> None:
+            nonlocal count
+            while not is_over:
+                count += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        await describe(store, find_kind("gnp"), GetQuery(), None, lambda: asyncio.sleep(0))
+        is_over = True
+        await task
+        return count
+
+    assert asyncio.run(turns()) >= 10

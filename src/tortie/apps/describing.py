@@ -3,7 +3,7 @@
 Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
@@ -22,6 +22,14 @@ from tortie.store.protocol import Entry, Store
 
 Relation = tuple[str, list[str]]
 """A title, and what stands under it."""
+Turn = Callable[[], Awaitable[None]]
+"""Lets others have their turn: an agent has more to do than to describe thousands of documents."""
+AT_ONCE = 100
+"""Documents that are read without a turn of others: some 10 ms."""
+
+
+async def no_turn() -> None:
+    """The turn of a process that nobody else waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +51,18 @@ class _World:
         return {**inherited, **endpoint.labels}
 
 
-async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
+async def describe(
+    store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None, turn: Turn
+) -> DescribeAnswer:
     """The resources that the query asks for, each with its relations; `enforced`: what an agent says, if one does.
 
     Raises: Failure USAGE; StoreError.
     """
     found = await find(store, kind, query)
-    world = _world((await store.list())[0])
+    world = await _world((await store.list())[0], turn)
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
+        await turn()
         place = f"{resource.source}:{resource.line}: warning: "
         warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
         relations: list[Relation] = []
@@ -74,9 +85,11 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
     return {"kind": kind.name, "items": items, "missing": found.missing, "damaged": found.damaged}
 
 
-def _world(entries: Iterable[Entry]) -> _World:
+async def _world(entries: Iterable[Entry], turn: Turn) -> _World:
     world = _World()
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number % AT_ONCE == 0:
+            await turn()
         try:
             value = lower(decode_stored(entry.value))
         except InvalidDocument:

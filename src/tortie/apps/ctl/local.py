@@ -76,10 +76,10 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).describe(kind, query)
-        from tortie.apps.describing import describe
+        from tortie.apps.describing import describe, no_turn
 
         found = find_kind(kind)
-        return self._on_store(lambda store: describe(store, found, query, None))
+        return self._on_store(lambda store: describe(store, found, query, None, no_turn))
 
     def revision(self, after: int) -> int:
         """The file's revision, as soon as it is beyond that one."""
