@@ -174,7 +174,9 @@ KIND = Kind(
         spec_law(f"!spec.cidr.contains(':') || {_NOT_IPIP}", _NO_IPIP),
         spec_law(
             f"!has(spec.blockSize) || spec.blockSize == 0 || (spec.cidr.contains(':') ? {_within(6)} : {_within(4)})",
-            "blockSize is {} to {} for IPv4, {} to {} for IPv6".format(*BLOCK_SIZES[4][:2], *BLOCK_SIZES[6][:2]),
+            "number out of range: blockSize is {} to {} for IPv4, {} to {} for IPv6".format(
+                *BLOCK_SIZES[4][:2], *BLOCK_SIZES[6][:2]
+            ),
         ),
         spec_law(
             "!has(spec.namespaceSelector) || spec.namespaceSelector == '' "
