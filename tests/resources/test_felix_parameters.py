@@ -219,6 +219,11 @@ def test_timeouts_that_nobody_can_read_are_told_and_the_others_hold() -> None:
     assert not found.is_fatal
 
 
+@pytest.mark.parametrize("field", ["natOutgoingAddress", "deviceRouteSourceAddress", "deviceRouteSourceAddressIPv6"])
+def test_an_address_of_a_document_is_not_written_in_the_other_version(field: str) -> None:
+    assert codes(document("FelixConfiguration", {field: "::ffff:10.0.0.1"}, "default")) == ["TT1106"]
+
+
 @pytest.mark.parametrize("text", ["100us", "1h5ns", ".5s", "5.s", "+5s", "-5s", "1s0", "00", ""])
 def test_times_of_documents_are_plain_except_three(text: str) -> None:
     signed = {"dataplaneWatchdogTimeout", "localSubnetL2ReachabilityRefreshInterval", "nftablesRefreshInterval"}

@@ -232,17 +232,20 @@ def _address(version: int) -> Syntax[str]:
 
     def is_one(text: str) -> bool:
         try:
-            # An IPv4 address that is written as an IPv6 one is not what the IPv6 field takes.
             return "/" not in text and parse_address(text)[0] == version
         except InvalidAddress:
             return False
+
+    def is_plain(text: str) -> bool:
+        # Fields take no IPv4 address that is written as an IPv6 one (resources.md section 2).
+        return is_one(text) and (":" in text) == (version == 6)
 
     def read(text: str) -> str:
         if not is_one(text):
             raise unreadable(text, f"not {expected}")
         return text
 
-    return Syntax(expected, read, pattern("TT1106", is_one, expected, may_be_empty=True), zero="", flatten=plain(str))
+    return Syntax(expected, read, pattern("TT1106", is_plain, expected, may_be_empty=True), zero="", flatten=plain(str))
 
 
 def _read_regex(text: str) -> str:
