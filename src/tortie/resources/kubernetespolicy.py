@@ -5,7 +5,7 @@ Source: reference resources.md section 8.4; Kubernetes API reference, NetworkPol
 """
 
 from tortie.model.address import WIDTH, parse_net
-from tortie.resources.addresses import net, net_identity
+from tortie.resources.addresses import net
 from tortie.resources.fields import ABSENT, BAD, Field, Fields, Json, Law, Missing, Scope, decoder, list_of, object_of
 from tortie.resources.kubernetes import (
     check_exactly_one,
@@ -40,7 +40,7 @@ def _is_within(inner: str, outer: str) -> bool:
 _block = object_of(
     {
         "cidr": Field(_nets, "The network; host bits count for nothing.", is_required=True),
-        "except": Field(list_of(_nets, identity=net_identity), "Parts of the network that do not belong to the peer."),
+        "except": Field(list_of(_nets), "Parts of the network that do not belong to the peer."),
     },
     _check_block,
 )
@@ -130,7 +130,7 @@ FIELDS: Fields = {
     "ingress": _rule("from", "What may come to the pods; nothing else may where the policy governs ingress."),
     "egress": _rule("to", "Where the pods may send to; nowhere else where the policy governs egress."),
     "policyTypes": Field(
-        list_of(enum("Ingress", "Egress"), limit=2, identity=lambda value: value),
+        list_of(enum("Ingress", "Egress"), limit=2),
         "The directions that the policy governs; by default Ingress, and Egress if it has egress rules.",
     ),
 }
