@@ -23,13 +23,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
+from tortie.calc.inforce import SettingsInForce
 from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
 from tortie.calc.resolution import Resolution, resolve
-from tortie.calc.settings import HostSettings, levels, merge
-from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import (
     Delta,
     DesiredState,
@@ -40,7 +39,6 @@ from tortie.model.desired import (
     PolicyStatus,
 )
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
-from tortie.model.failsafe import Failsafes
 from tortie.model.host import Host
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
@@ -60,20 +58,18 @@ class Engine:
     """
 
     def __init__(self, node: str, told: Sequence[FelixSettings] = ()) -> None:
-        self._node, self._told = node, tuple(told)
+        self._node = node
         self._is_in_sync = False
         self._policies: Kept[PolicyKey, Policy] = Kept()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
-        self._settings: dict[str, FelixSettings] = {}
-        self._node_labels: Mapping[str, str] | None = None
+        self._settings = SettingsInForce(node, told)
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
         self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
-        self._kernel_timeouts: Mapping[str, float] = {}
 
         self._selected: LabelIndex[PolicyKey, str] = LabelIndex(self._match_changed, self._match_changed)
         self._members = SetMembers()
@@ -83,13 +79,10 @@ class Engine:
         self._touched_policies: set[PolicyKey] = set()
         self._touched_endpoints: set[str] = set()
         self._is_resolution_stale = True
-        self._is_settings_stale = True
         self._is_addresses_stale = True
         self._is_listing_stale = True
 
         # What the last flush left.
-        self._host: HostSettings | None = None
-        self._settings_problems: list[str] = []
         self._addresses: HostAddresses | None = None
         self._resolution = Resolution({})
         self._governing: dict[str, HostEndpoint] = {}
@@ -123,20 +116,16 @@ class Engine:
 
     def set_settings(self, name: str, settings: FelixSettings | None) -> None:
         """A settings document as it is now."""
-        if _store(self._settings, name, settings):
-            self._is_settings_stale = True
+        self._settings.set_document(name, settings)
 
     def set_node(self, name: str, labels: Mapping[str, str] | None) -> None:
         """The labels of a node as they are now; settings may select nodes by them."""
-        if name == self._node and labels != self._node_labels:
-            self._node_labels = None if labels is None else dict(labels)
-            self._is_settings_stale = True
+        if name == self._node:
+            self._settings.set_labels(labels)
 
     def set_kernel_timeouts(self, values: Mapping[str, float]) -> None:
         """What the kernel's own connection tracking has, for timeouts that are `Auto`: seconds by KERNEL_TIMEOUTS."""
-        if values != self._kernel_timeouts:
-            self._kernel_timeouts = dict(values)
-            self._is_settings_stale = True
+        self._settings.set_kernel(values)
 
     def set_host_endpoint(self, name: str, endpoint: HostEndpoint | None) -> None:
         """A host endpoint of any node as it is now."""
@@ -206,7 +195,8 @@ class Engine:
         """
         if not self._is_in_sync:
             return Delta()
-        failsafes, tracking = self._flush_settings()
+        settings = self._settings.flush()
+        self._is_resolution_stale |= settings.is_any
         addresses = self._flush_addresses()
         changed = self._flush_resolution()
         for key in sorted(self._touched_policies):
@@ -220,17 +210,23 @@ class Engine:
         self._profiles.flushed()
         self._touched_policies.clear()
         self._touched_endpoints.clear()
-        return Delta(endpoints=endpoints, sets=sets, failsafes=failsafes, addresses=addresses, tracking=tracking)
+        return Delta(
+            endpoints=endpoints,
+            sets=sets,
+            failsafes=settings.failsafes,
+            addresses=addresses,
+            tracking=settings.tracking,
+        )
 
     def desired(self) -> DesiredState:
         """The whole desired state as of the last flush: what all deltas so far add up to."""
-        host = self._host or HostSettings()
+        settings = self._settings.settled
         return DesiredState(
             endpoints=dict(sorted(self._states.items())),
             sets=self._members.flushed(),
-            failsafes=host.failsafes,
+            failsafes=settings.failsafes,
             addresses=self._addresses or HostAddresses(),
-            tracking=host.tracking,
+            tracking=settings.tracking,
         )
 
     def host(self) -> Host:
@@ -238,7 +234,7 @@ class Engine:
 
         Because: drivers take what changed, and know no workloads; people ask about the whole.
         """
-        desired, settings = self.desired(), self._host or HostSettings()
+        desired, settings = self.desired(), self._settings.settled
         wildcard = self._resolution.wildcard if self._local_workloads else None
         return Host(
             endpoints=desired.endpoints,
@@ -281,25 +277,11 @@ class Engine:
 
     def settings_problems(self) -> tuple[str, ...]:
         """What the settings for this node say and does not count as it was said, as of the last flush."""
-        return (*(problem for one in self._told for problem in one.problems), *self._settings_problems)
+        return self._settings.problems
 
     def _match_changed(self, key: PolicyKey, endpoint: str) -> None:
         self._touched_policies.add(key)
         self._touched_endpoints.add(endpoint)
-
-    def _flush_settings(self) -> tuple[Failsafes | None, TrackingSettings | None]:
-        if not self._is_settings_stale:
-            return None, None
-        self._is_settings_stale = False
-        found, self._settings_problems = levels(self._settings, self._node, self._node_labels)
-        old, host = self._host, merge([*self._told, *found], self._kernel_timeouts)
-        if host == old:
-            return None, None
-        self._host = host
-        self._is_resolution_stale = True
-        failsafes = None if old is not None and host.failsafes == old.failsafes else host.failsafes
-        tracking = None if old is not None and host.tracking == old.tracking else host.tracking
-        return failsafes, tracking
 
     def _flush_addresses(self) -> HostAddresses | None:
         if not self._is_addresses_stale:
@@ -322,7 +304,7 @@ class Engine:
         self._is_resolution_stale = False
         self._is_listing_stale = True
         before = self._resolution.governors
-        self._resolution = resolve(self._local.values(), self._interfaces, self._host or HostSettings())
+        self._resolution = resolve(self._local.values(), self._interfaces, self._settings.settled)
         governors = self._resolution.governors
         governing = {endpoint.name: endpoint for endpoint in governors.values()}
         if (wildcard := self._resolution.wildcard) is not None and self._local_workloads:
@@ -341,7 +323,7 @@ class Engine:
             for name in before.keys() | governors.keys()
             if before.get(name) is not governors.get(name)
             or self._states[name].interface != self._interfaces.get(name)
-            or self._states[name].may_use_xdp != self._may_use_xdp
+            or self._states[name].may_use_xdp != self._settings.settled.may_use_xdp
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -358,10 +340,6 @@ class Engine:
         for name in sorted(_profiles_of(before) | active):
             self._active_sets.hold(profile_key(name), active.get(name))
         return {name for name, found in self._listed.items() if found is not before.get(name)}
-
-    @property
-    def _may_use_xdp(self) -> bool:
-        return self._host is None or self._host.may_use_xdp
 
     def _profile(self, name: str) -> Profile | MissingProfile:
         return BUILT_IN_PROFILES.get(name) or self._profiles.get(name) or MissingProfile(name)
@@ -408,7 +386,7 @@ class Engine:
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],
             profiles=self._listed[governor.name],
-            may_use_xdp=self._may_use_xdp,
+            may_use_xdp=self._settings.settled.may_use_xdp,
         )
 
 
