@@ -78,7 +78,8 @@ def is_rich(events: list[Event], world: World) -> bool:
     """Whether there are events of every kind, deletions too, and what they end in shows something of each."""
     outcome = expected(world)
     others = {"network_set", "node", "policy", "profile", "settings", "tier", "workload_endpoint"}
-    kinds = {"host_endpoint", "interface", "kernel_timeouts"} | others
+    derived = {"implied_profile", "pod", "service_slice"}
+    kinds = {"host_endpoint", "interface", "kernel_timeouts"} | others | derived
     return (
         {slot[0] for slot, _ in events} == kinds == {slot[0] for slot, value in events if value is None}
         and bool(outcome.endpoints and outcome.sets)

@@ -7,6 +7,7 @@
              (rules) ──│──────────────────────────────────────────────────┐         │          │
                        ▼                                                  ▼         ▼          ▼
     all endpoints, network sets ──▶ label index of sets ◀── sources of what is active     order, with tiers
+    slices of services ───────────▶ (services by name)           │                             │
                                           │                                                    │
                                           ▼                                                    ▼
                                      SetChange                              EndpointState, with its profiles
@@ -14,6 +15,7 @@
     settings, node's labels, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
 Local workloads take the way of the governing endpoints, and end in `host`: no driver enforces anything for them.
+Pods are workload endpoints, namespaces and service accounts are profiles, where no document of ours says otherwise.
 
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
@@ -28,6 +30,7 @@ from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
+from tortie.calc.overlay import Overlay
 from tortie.calc.resolution import Resolution, resolve
 from tortie.model.desired import (
     Delta,
@@ -38,7 +41,7 @@ from tortie.model.desired import (
     MissingProfile,
     PolicyStatus,
 )
-from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, ServiceSlice, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
@@ -63,10 +66,13 @@ class Engine:
         self._policies: Kept[PolicyKey, Policy] = Kept()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
+        self._said_profiles: Overlay[str, Profile] = Overlay()
         self._settings = SettingsInForce(node, told)
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
+        self._said_workloads: Overlay[tuple[str, str], WorkloadEndpoint] = Overlay()
+        self._pods: dict[tuple[str, str], WorkloadEndpoint] = {}
         self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
@@ -108,6 +114,13 @@ class Engine:
 
     def set_profile(self, name: str, profile: Profile | None) -> None:
         """A profile as it is now; endpoints that list it inherit its labels."""
+        self._put_profile(name, self._said_profiles.give(name, profile))
+
+    def set_implied_profile(self, name: str, profile: Profile | None) -> None:
+        """What a Namespace or ServiceAccount is as a profile; a document of that name is stronger."""
+        self._put_profile(name, self._said_profiles.imply(name, profile))
+
+    def _put_profile(self, name: str, profile: Profile | None) -> None:
         if name not in BUILT_IN_PROFILES and self._profiles.set(name, profile):
             self._is_listing_stale = True
             labels = profile.labels_to_apply if profile else None
@@ -145,6 +158,24 @@ class Engine:
 
         Local ones are endpoints that policy selects, too. Their ids have a slash, as no name of a host endpoint has.
         """
+        self._put_workload_endpoint(key, self._said_workloads.give(key, endpoint))
+
+    def set_pod(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
+        """The endpoint of a pod, by the pod's namespace and name, as it is now; a document of its name is stronger.
+
+        None: the pod is gone, or has no endpoint.
+        """
+        before = self._pods.get(key)
+        if not _store(self._pods, key, endpoint):
+            return
+        if before is not None and (endpoint is None or endpoint.name != before.name):
+            place = (before.namespace, before.name)
+            self._put_workload_endpoint(place, self._said_workloads.imply(place, None))
+        if endpoint is not None:
+            place = (endpoint.namespace, endpoint.name)
+            self._put_workload_endpoint(place, self._said_workloads.imply(place, endpoint))
+
+    def _put_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         if not _store(self._workload_endpoints, key, endpoint):
             return
         contributor = ("WorkloadEndpoint", *key)
@@ -178,6 +209,10 @@ class Engine:
             return
         labels, parents = of_network_set(namespace, network_set.labels)
         self._members.set_contributor(contributor, labels, parents, Contribution(frozenset(network_set.nets)))
+
+    def set_service_slice(self, key: tuple[str, str], part: ServiceSlice | None) -> None:
+        """A part of what is behind a Service, by namespace and name of the part, as it is now."""
+        self._members.set_slice(key, part)
 
     def set_interface(self, name: str, interface: Interface | None) -> None:
         """An interface of this host as it is now."""
