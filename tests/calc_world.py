@@ -390,9 +390,7 @@ def _profiles(world: Mapping[Slot, Value]) -> dict[str, Profile]:
     layers = (*_of(world, "implied_profile"), *_of(world, "profile"))
     known = {str(key): value for key, value in layers if isinstance(value, Profile)}
     everything = (Rule(Action.ALLOW),)
-    return known | {
-        "projectcalico-default-allow": Profile("projectcalico-default-allow", {}, everything, everything)
-    }
+    return known | {"projectcalico-default-allow": Profile("projectcalico-default-allow", {}, everything, everything)}
 
 
 def _labels_of(world: Mapping[Slot, Value], own: Mapping[str, str], parents: tuple[str, ...]) -> dict[str, str]:
