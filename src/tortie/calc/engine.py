@@ -288,6 +288,10 @@ class Engine:
             rejects=settings.rejects,
         )
 
+    def local_workloads(self) -> tuple[WorkloadEndpoint, ...]:
+        """The workload endpoints of this node, as of the last change."""
+        return tuple(one for _, one in sorted(self._local_workloads.items()))
+
     def statuses(self) -> tuple[EndpointStatus, ...]:
         """What became of each host endpoint of this node, by name, as of the last flush."""
         return self._resolution.statuses
