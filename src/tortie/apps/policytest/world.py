@@ -10,15 +10,16 @@ from tortie.apps.decoding import key_of, problem_answer, problem_at
 from tortie.apps.policytest.document import PolicyTest, Spec, Unloadable
 from tortie.apps.policytest.network import LOOPBACK, read_network, specs, wires
 from tortie.apps.policytest.warnings import missing, overlaid
+from tortie.apps.stored import is_tiered, tier_of
 from tortie.calc import Engine
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import Interface, NamedPort, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.names import NAMESPACE_LABEL
-from tortie.model.policy import DEFAULT_TIER
 from tortie.resources.codec import encode
 from tortie.resources.kind import Resource
+from tortie.resources.kinds import KINDS
 from tortie.resources.problems import Problems
 
 
@@ -112,5 +113,5 @@ def _without_tier(resources: Iterable[Resource]) -> list[ProblemAnswer]:
             problem_at(one, "TT1903", "spec.tier", f"tier {tier!r} does not exist", "create it in the same test")
         )
         for one in listed
-        if "Policy" in one.kind and (tier := str(one.spec.get("tier", DEFAULT_TIER))) not in tiers
+        if is_tiered(KINDS[one.kind]) and (tier := tier_of(one.body)) not in tiers
     ]
