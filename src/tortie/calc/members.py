@@ -109,7 +109,7 @@ class SetMembers:
         self._contributions: dict[Contributor, Contribution] = {}
         self._changed: set[str] = set()
         self._index: LabelIndex[str, Contributor] = LabelIndex(self._match_started, self._match_stopped)
-        self._services = ServiceIndex(self._contribution_changed)
+        self._services = ServiceIndex(self._service_changed)
 
     def set_parent(self, name: str, labels: Mapping[str, str] | None) -> None:
         """Labels that contributors inherit from a profile."""
@@ -123,8 +123,11 @@ class SetMembers:
         self._contributions[contributor] = contribution
         if before is not None and before != contribution:
             for set_id in self._index.keys(contributor):
-                source = self._sets[set_id].source
-                self._contribution_changed(set_id, before.members(source), contribution.members(source))
+                active = self._sets[set_id]
+                old, new = before.members(active.source), contribution.members(active.source)
+                active.add(new - old)
+                active.withdraw(old - new)
+                self._changed.add(set_id)
         self._index.set_item(contributor, labels, parents)
 
     def remove_contributor(self, contributor: Contributor) -> None:
@@ -195,10 +198,10 @@ class SetMembers:
                 active.built = AddressSet(m for m in members if isinstance(m, Net))
         return active.built
 
-    def _contribution_changed(self, set_id: str, before: Set[Member], now: Set[Member]) -> None:
+    def _service_changed(self, set_id: str, gained: Set[Member], lost: Set[Member]) -> None:
         active = self._sets[set_id]
-        active.add(now - before)
-        active.withdraw(before - now)
+        active.add(gained)
+        active.withdraw(lost)
         self._changed.add(set_id)
 
     def _match_started(self, set_id: str, contributor: Contributor) -> None:

@@ -14,7 +14,7 @@ from tortie.model.ipset import Member, PortMember, ServiceSet
 Key = tuple[str, str]
 """Namespace and name: of a Service, or of a slice."""
 Changed = Callable[[str, Set[Member], Set[Member]], None]
-"""Told of a set id and what one slice contributes to that set, before and now."""
+"""Told of a set id, and what one slice contributes to that set more than before, and what not any more."""
 
 NOTHING: frozenset[Member] = frozenset()
 
@@ -44,14 +44,15 @@ class ServiceIndex:
             self._behind.setdefault(_service(value), {})[key] = value
         for service in {_service(one) for one in (before, value) if one is not None}:
             for set_id, source in self._active.get(service, {}).items():
-                self._changed(set_id, members(before, source), members(value, source))
+                old, new = members(before, source), members(value, source)
+                self._changed(set_id, new - old, old - new)
 
     def activate(self, source: ServiceSet) -> None:
         """Something refers to the set from now on: every slice contributes to it."""
         service = (source.namespace, source.name)
         self._active.setdefault(service, {})[source.set_id] = source
         for one in self._behind.get(service, {}).values():
-            self._changed(source.set_id, NOTHING, members(one, source))
+            self._changed(source.set_id, members(one, source), NOTHING)
 
     def deactivate(self, source: ServiceSet) -> None:
         """Nothing refers to the set any more; of its members nothing is told."""
