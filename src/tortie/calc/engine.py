@@ -297,7 +297,9 @@ class Engine:
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
+        """Policies with remarks or in a tier that has vanished; active ones that are enforced in part, or name a
+        Service of which no endpoint is known.
+        """
         found = []
         for key in sorted(self._policies):
             policy = self._policies[key]
@@ -312,6 +314,10 @@ class Engine:
                 )
             if Stage.FORWARD in policy.stages and self._selected.items(key):
                 found.append(PolicyStatus(key, NO_FORWARD_HALF))
+        for key, service in self._active_sets.empty_services():
+            found.append(
+                PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
+            )
         return tuple(found)
 
     def settings_problems(self) -> tuple[str, ...]:

@@ -185,6 +185,10 @@ class SetMembers:
         self._changed.clear()
         return changes
 
+    def is_empty(self, source: SetSource) -> bool:
+        """Whether the set, which something refers to, had no member at the last flush."""
+        return not any(True for _ in self._sets[source.set_id].flushed())
+
     def flushed(self) -> dict[str, IPSet]:
         """Every set as of the last flush."""
         return {set_id: self._build(active) for set_id, active in sorted(self._sets.items()) if active.is_known}
