@@ -32,4 +32,4 @@ class Overlay(Generic[Key, Value]):
             table.pop(key, None)
         else:
             table[key] = value
-        return self._given.get(key) or self._implied.get(key)
+        return self._given[key] if key in self._given else self._implied.get(key)
