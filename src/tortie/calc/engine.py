@@ -30,7 +30,7 @@ from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
-from tortie.calc.overlay import Overlay
+from tortie.calc.overlay import Overlay, Workloads
 from tortie.calc.resolution import Resolution, resolve
 from tortie.model.desired import (
     Delta,
@@ -71,8 +71,7 @@ class Engine:
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
-        self._said_workloads: Overlay[tuple[str, str], WorkloadEndpoint] = Overlay()
-        self._pods: dict[tuple[str, str], WorkloadEndpoint] = {}
+        self._workloads = Workloads()
         self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
@@ -158,22 +157,15 @@ class Engine:
 
         Local ones are endpoints that policy selects, too. Their ids have a slash, as no name of a host endpoint has.
         """
-        self._put_workload_endpoint(key, self._said_workloads.give(key, endpoint))
+        self._put_workload_endpoint(key, self._workloads.give(key, endpoint))
 
     def set_pod(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         """The endpoint of a pod, by the pod's namespace and name, as it is now; a document of its name is stronger.
 
         None: the pod is gone, or has no endpoint.
         """
-        before = self._pods.get(key)
-        if not _store(self._pods, key, endpoint):
-            return
-        if before is not None and (endpoint is None or endpoint.name != before.name):
-            place = (before.namespace, before.name)
-            self._put_workload_endpoint(place, self._said_workloads.imply(place, None))
-        if endpoint is not None:
-            place = (endpoint.namespace, endpoint.name)
-            self._put_workload_endpoint(place, self._said_workloads.imply(place, endpoint))
+        for place, one in self._workloads.set_pod(key, endpoint):
+            self._put_workload_endpoint(place, one)
 
     def _put_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         if not _store(self._workload_endpoints, key, endpoint):
