@@ -263,7 +263,7 @@ def _of_pod(node: str, pod: str) -> str:
 def _pod(rng: Random) -> Event:
     """A pod, which keeps its name where it starts anew on another node."""
     namespace, pod, node = rng.choice(("n", "m")), rng.choice(("a", "b")), rng.choice((NODE, "other"))
-    value = _endpoint(rng, (namespace, _of_pod(node, pod)), node)
+    value = replace(_endpoint(rng, (namespace, _of_pod(node, pod)), node), interface_name=str(rng.randrange(3)))
     return ("pod", (namespace, pod)), value
 
 
@@ -423,8 +423,11 @@ def _state(
 
 def _workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:
     """Workload endpoints of documents, and those of pods of which there is no document."""
+    prefixes = _setting(world, "interface_prefixes", ("cali",))
+    assert isinstance(prefixes, tuple)
     pods = [one for _, one in _of(world, "pod") if isinstance(one, WorkloadEndpoint)]
-    found = {(one.namespace, one.name): one for one in pods}
+    wired = [replace(one, interface_name=f"{prefixes[0]}{one.interface_name}") for one in pods]
+    found = {(one.namespace, one.name): one for one in wired}
     given = [one for _, one in _of(world, "workload_endpoint") if isinstance(one, WorkloadEndpoint)]
     return [*(found | {(one.namespace, one.name): one for one in given}).values()]
 

@@ -157,6 +157,26 @@ class TestInterfaces:
         ]
         assert [(way.arrives, way.leaves) for way in ways] == [("eth1", "eth0"), (None, "eth0"), (None, "lo")]
 
+    def test_pods_of_the_node_have_interfaces_that_settings_and_their_names_tell(self) -> None:
+        resources = (
+            RESOURCES
+            + """\
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: web, namespace: shop}
+  spec: {nodeName: me}
+  status: {podIP: 10.65.0.2}
+- apiVersion: projectcalico.org/v3
+  kind: FelixConfiguration
+  metadata: {name: default}
+  spec: {interfacePrefix: "tap,cali"}
+"""
+        )
+        packet = "direction: forward, in: eth0, proto: tcp, src: 192.0.2.99, dst: 10.65.0.2, dport: 80"
+        assert [one.probe.way.leaves for one in ran(packet, resources=resources).judged] == ["tap551b05c3e54"]
+        plain = resources[: resources.index("- apiVersion: projectcalico.org/v3\n  kind: Felix")]
+        assert [one.probe.way.leaves for one in ran(packet, resources=plain).judged] == ["cali551b05c3e54"]
+
     def test_the_node_is_the_one_that_all_endpoints_name(self) -> None:
         assert verdicts(WEB, host=HOST.replace("  node: me\n", "")) == [("allow", True)]
 

@@ -51,7 +51,7 @@ def test_a_running_pod_is_a_workload_endpoint() -> None:
         name="node--1-k8s-web-eth0",
         namespace="shop",
         node="node-1",
-        interface_name="cali551b05c3e54",
+        interface_name="551b05c3e54",
         nets=nets("10.65.0.2", "fd00::2"),  # type: ignore[arg-type]
         labels={
             "app": "web",

@@ -162,7 +162,7 @@ class Engine:
     def set_pod(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         """The endpoint of a pod, by the pod's namespace and name, as it is now; a document of its name is stronger.
 
-        None: the pod is gone, or has no endpoint.
+        None: the pod is gone, or has no endpoint. Its interface lacks the prefix that settings say.
         """
         for place, one in self._workloads.set_pod(key, endpoint):
             self._put_workload_endpoint(place, one)
@@ -224,6 +224,8 @@ class Engine:
             return Delta()
         settings = self._settings.flush()
         self._is_resolution_stale |= settings.is_any
+        for place, one in self._workloads.set_prefixes(self._settings.settled.interface_prefixes):
+            self._put_workload_endpoint(place, one)
         addresses = self._flush_addresses()
         changed = self._flush_resolution()
         for key in sorted(self._touched_policies):
@@ -281,7 +283,7 @@ class Engine:
         )
 
     def local_workloads(self) -> tuple[WorkloadEndpoint, ...]:
-        """The workload endpoints of this node, as of the last change."""
+        """The workload endpoints of this node; interfaces of pods as of the last flush."""
         return tuple(one for _, one in sorted(self._local_workloads.items()))
 
     def statuses(self) -> tuple[EndpointStatus, ...]:

@@ -55,6 +55,8 @@ def build(test: PolicyTest) -> World:
         for resource in test.resources
         if (trouble := absorb(engine, key_of(resource), encode(resource)))
     ]
+    engine.in_sync()
+    engine.flush()  # what the interfaces of pods are called, the settings say
     routes += wires(engine.local_workloads(), interfaces, test)
     for interface in interfaces.values():
         engine.set_interface(interface.name, interface)
@@ -62,7 +64,6 @@ def build(test: PolicyTest) -> World:
         engine.set_workload_endpoint((endpoint.namespace, endpoint.name), endpoint)
     if wrong:
         raise Unloadable(wrong)
-    engine.in_sync()
     engine.flush()
     host = engine.host()
     forwards = any(packet.fields["direction"] == "forward" for packet in test.packets)

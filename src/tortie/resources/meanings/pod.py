@@ -17,8 +17,6 @@ from tortie.resources.meanings.ports import PortShape, named_ports
 from tortie.resources.meanings.workloadendpoint import labels_of
 
 ORCHESTRATOR, ENDPOINT = "k8s", "eth0"
-INTERFACE_PREFIX = "cali"
-"""How Calico's CNI plugin calls the host's ends of pods' wires, unless it is told otherwise."""
 _OVER = ("Succeeded", "Failed")
 
 
@@ -53,6 +51,8 @@ class _Status(msgspec.Struct, frozen=True):
 def lower(resource: Resource) -> WorkloadEndpoint | None:
     """The endpoint; None for a pod in the node's own network, without a node or address yet, or that is over.
 
+    Its interface lacks the prefix, which settings say: the calculation puts it in front.
+
     Raises: msgspec.ValidationError, InvalidAddress.
     """
     spec = msgspec.convert(resource.spec, _Spec)
@@ -68,7 +68,7 @@ def lower(resource: Resource) -> WorkloadEndpoint | None:
         name=workload_endpoint_name(spec.node_name, ORCHESTRATOR, resource.name, ENDPOINT),
         namespace=namespace,
         node=spec.node_name,
-        interface_name=f"{INTERFACE_PREFIX}{digest[:11]}",
+        interface_name=digest[:11],
         nets=nets,
         labels=labels_of(resource, ORCHESTRATOR, account),
         profiles=(namespace_profile(namespace), *([service_account_profile(namespace, account)] if account else [])),
