@@ -15,7 +15,7 @@ import pytest
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.driver import EbpfDriver
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError

@@ -31,7 +31,7 @@ from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.calc import Engine
 from tortie.dataplane.driver import ApplyReport
 from tortie.dataplane.ebpf.driver import EbpfDriver
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.netns import cookie
 from tortie.model.desired import Delta

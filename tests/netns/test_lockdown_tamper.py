@@ -23,7 +23,7 @@ from lockdown import (
     tcp_server,
     until,
 )
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Fragment, Packet

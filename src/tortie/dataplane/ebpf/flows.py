@@ -19,7 +19,9 @@ from struct import Struct
 from typing import NamedTuple
 
 from tortie.dataplane.driver import ConnectionStatus, TableFill
-from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, OBJECTS, SHARED_MAPS, SharedMap, TrackingPlan, clock_units
+from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, TrackingPlan, clock_units
+from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.programs import SHARED_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction

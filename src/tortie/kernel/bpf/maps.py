@@ -10,7 +10,8 @@ from tortie.kernel._bpf import ffi, lib
 from tortie.kernel.bpf.calls import checked, text
 
 # Source: linux/bpf.h, enum bpf_map_type and the flags of BPF_MAP_CREATE and BPF_MAP_UPDATE_ELEM.
-HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE, RINGBUF = 1, 2, 3, 5, 6, 9, 11, 27
+HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 3, 5, 6, 9, 11
+ARRAY_OF_MAPS, RINGBUF = 12, 27
 NO_PREALLOC, MMAPABLE = 1 << 0, 1 << 10
 ANY, NOEXIST, EXIST = 0, 1, 2
 
@@ -49,7 +50,17 @@ def possible_cpus() -> int:
 
 def create_map(map_type: int, name: str, *, key_size: int, value_size: int, max_entries: int, flags: int = 0) -> int:
     """Descriptor of a new map, which the caller closes."""
-    made = lib.tortie_map_create(map_type, name.encode(), key_size, value_size, max_entries, flags)
+    made = lib.tortie_map_create(map_type, name.encode(), key_size, value_size, max_entries, flags, -1)
+    return checked(made, f"create map {name}")
+
+
+def create_map_of_maps(name: str, *, max_entries: int, like: int) -> int:
+    """Descriptor of a new array whose elements are maps, or nothing; the caller closes it.
+
+    Those maps are arrays like the one that `like` describes: with the same sizes, flags and number of elements. An
+    update of an element returns when no program can be using the map that was there before (Linux waits for RCU).
+    """
+    made = lib.tortie_map_create(ARRAY_OF_MAPS, name.encode(), 4, 4, max_entries, 0, like)
     return checked(made, f"create map {name}")
 
 
@@ -191,13 +202,13 @@ def _within(entries: int, info: MapInfo) -> None:
         raise ValueError(f"map {info.name} is no array of at least {entries} elements")
 
 
-def map_view(fd: int, size: int) -> mmap.mmap:
+def map_view(fd: int, size: int, *, is_writable: bool = True) -> mmap.mmap:
     """The memory of a BPF_F_MMAPABLE array: what is stored there the next packet sees. Units: size in bytes.
 
     Elements lie `value_size` rounded up to 8 apart. Closing the view leaves the map as it is.
     """
     try:
-        return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if is_writable else 0))
     except OSError as error:
         checked(-(error.errno or errno.EIO), f"map the memory of {_named(fd)}", "it must be BPF_F_MMAPABLE, not frozen")
         raise

@@ -1,0 +1,76 @@
+"""Programs that no packet meets, with generations in lanes of their own: to ask what they would do.
+
+Nothing is attached. Without a connection table of the host's, the programs have a small one to themselves.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from functools import cache
+from struct import Struct
+
+from tortie.dataplane.ebpf.pages import OBJECTS, Pages
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits
+from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+
+_XDP, _SKB = Struct("=6I"), Struct("=36x2I148x")
+"""struct xdp_md; of struct __sk_buff the interface where the packet arrived (none: it was made here), and the one it
+is on. Source: linux/bpf.h."""
+
+
+class Rehearsal:
+    """See the module. Close it. Raises everywhere: KernelError."""
+
+    def __init__(self, traits: Traits, maps: Mapping[str, SharedMap] | None = None) -> None:
+        self._programs = Programs(traits)
+        self._programs.use(maps or {})
+        self._entered: dict[str, int] = {}
+
+    def put(self, pages: Pages) -> int:
+        """The lane that the pages are in from now on."""
+        lane = self._programs.new_lane()
+        self._programs.put(lane, pages)
+        return lane
+
+    def take_out(self, lane: int, pages: Pages) -> None:
+        """Let go of the pages in a lane."""
+        self._programs.free_lane(lane, (pages.size,))
+
+    def enter(self, door: str, lane: int, pages: Pages) -> int:
+        """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
+
+        Because: there is no root in front of it that would know the lane.
+        """
+        if self._entered.get(door) != lane:
+            offset, size = _scratch()
+            one = bytearray(-(-size // 8) * 8)
+            one[offset : offset + 4] = lane.to_bytes(4, "little")
+            scratch = self._programs.shared(f"scratch_{door}")
+            bpf.update(scratch, bytes(4), bytes(one) * bpf.possible_cpus())
+            self._entered[door] = lane
+        return self._programs.program(door, pages.size)
+
+    def run(self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int) -> bpf.TestRun:
+        """What the door's program does to a frame on that interface; at `egress`, one that this host made."""
+        fd = self.enter(door, lane, pages)
+        if door != "xdp":
+            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if door == "egress" else ifindex, ifindex))
+        try:
+            return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
+        except KernelError as error:
+            if error.code != errno.EINVAL:  # before Linux 5.14 it always arrives at the loopback device
+                raise
+            return bpf.test_run(fd, frame)
+
+    def close(self) -> None:
+        """Let go of programs and lanes."""
+        self._programs.close()
+
+
+@cache
+def _scratch() -> tuple[int, int]:
+    """Offset of the lane in struct scratch, and the struct's size."""
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        return obj.layout("scratch")["lane"][0], obj.value_size("scratch")
