@@ -92,7 +92,9 @@ class Classifiers:
             name = part.stage.value
             found |= {f"{name}.used": 1, f"{name}.base": part.first - REASON_BASE}
             found |= {f"{name}.{field}": value for field, value in part.classifier.config().items()}
-            found |= {f"{name}.at.{table}": places[part.prefix + table] for table in TABLES if part.prefix + table in places}
+            found |= {
+                f"{name}.at.{table}": places[part.prefix + table] for table in TABLES if part.prefix + table in places
+            }
         return found
 
     def sizes(self) -> dict[str, int]:

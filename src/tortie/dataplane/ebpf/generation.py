@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.classifiers import Classifiers
 from tortie.dataplane.ebpf.compile import Block, Members, digest
-from tortie.dataplane.ebpf.pages import Pages, arrange, encode_config
+from tortie.dataplane.ebpf.pages import Arrangement, Pages, arrange, encode_config
 from tortie.dataplane.ebpf.programs import SharedMap, object_digest
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
@@ -95,8 +95,7 @@ class Generation:
     def __init__(self, plan: Plan, *, backend: str = "auto") -> None:
         self.plan = plan
         self.classifiers = Classifiers(plan.stages, plan.members, backend=backend)
-        tables = {**self.classifiers.sizes(), **_failsafe_sizes(plan.failsafes)}
-        self._arranged = arrange(tables, self.classifiers.count)
+        self._arranged = arranged(plan, self.classifiers)
         self._view: mmap.mmap | None = None
         self.seal = Seal({})
         try:
@@ -113,25 +112,15 @@ class Generation:
 
     def _fill(self) -> None:
         """Write everything but the counters. Nobody can write frozen pages; those that members can be added to stay open."""
-        places = self._arranged.places
         self._view = self.pages.writable(self._arranged.end)
         with memoryview(self._view) as memory:
-            config = encode_config({**describe(self.plan, self.classifiers, places), **self._own_fields()})
-            memory[: len(config)] = config
-            fill(memory, places, self.plan, self.classifiers)
+            write(memory, self.plan, self.classifiers, self._arranged, self.pages.id)
             if self.classifiers.can_change:
                 self.seal = Seal({"tables": memory[: self._arranged.counters]})
         if not self.classifiers.can_change:
             self._view.close()
             self._view = None
             bpf.freeze(self.pages.fd)
-
-    def _own_fields(self) -> dict[str, int | bytes]:
-        return {
-            "generation": self.pages.id,
-            "counters": self._arranged.counters,
-            "counters_stride": self._arranged.stride,
-        }
 
     def read_counters(self) -> Sequence[int]:
         """Packets by counter number, added up over the CPUs."""
@@ -147,18 +136,24 @@ class Generation:
         self.pages.close()
 
 
-def fill(memory: memoryview, places: Mapping[str, int], plan: Plan, classifiers: Classifiers) -> None:
-    """Write the tables of a plan where they belong."""
+def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:
+    """Where everything of the plan's generation is."""
+    ports, nets = failsafe_tables(plan.failsafes)
+    failsafes = {"fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
+    return arrange({**classifiers.sizes(), **failsafes}, classifiers.count)
+
+
+def write(memory: memoryview, plan: Plan, classifiers: Classifiers, at: Arrangement, pages_id: int) -> None:
+    """Fill the pages of that id: everything but the counters."""
+    places = at.places
+    own = {"generation": pages_id, "counters": at.counters, "counters_stride": at.stride}
+    config = encode_config({**describe(plan, classifiers, places), **own})
+    memory[: len(config)] = config
     for name, size in classifiers.sizes().items():
         classifiers.fill(name, memory[places[name] : places[name] + size])
     for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(plan.failsafes), strict=True):
         if data:
             memory[places[name] : places[name] + len(data)] = data
-
-
-def _failsafe_sizes(failsafes: Failsafes) -> dict[str, int]:
-    ports, nets = failsafe_tables(failsafes)
-    return {"fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
 
 
 def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) -> dict[str, int | bytes]:

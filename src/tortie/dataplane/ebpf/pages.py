@@ -99,11 +99,16 @@ class Pages:
         """Their memory from the beginning on."""
         return bpf.map_view(self.fd, size_bytes)
 
-    def read(self, start: int, end: int) -> bytes:
-        """What is in that memory."""
+    def memory(self, size_bytes: int) -> memoryview:
+        """So much of their memory, to look at: what is written there shows. Let go of it before they are closed."""
         if self._whole is None:
             self._whole = bpf.map_view(self.fd, self.size * PAGE, is_writable=False)
-        return self._whole[start:end]
+        return memoryview(self._whole)[:size_bytes]
+
+    def read(self, start: int, end: int) -> bytes:
+        """What is in that memory now."""
+        with self.memory(end) as memory:
+            return bytes(memory[start:end])
 
     def field(self, name: str) -> bytes:
         """A field of struct config."""

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from tortie.dataplane.ebpf.compile import digest
-from tortie.dataplane.ebpf.pages import OBJECTS, Pages, create_array
+from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
 from tortie.kernel import bpf
 
 DOORS = ("xdp", "tc", "egress")
@@ -67,6 +68,8 @@ class Programs:
         """Maps that programs share: `events`, `lanes<pages>`, `scratch_<door>`."""
         self._programs: dict[tuple[str, int], int] = {}
         self._lanes_in_use: set[int] = set()
+        self._lock = Lock()
+        """Programs of two doors are loaded side by side."""
 
     def use(self, maps: Mapping[str, SharedMap]) -> None:
         """Have programs on this connection table from now on; those loaded for another one are loaded anew."""
@@ -82,6 +85,18 @@ class Programs:
         if known is None:
             known = self._programs[door, size] = self._found(door, size) or self._loaded(door, size)
         return known
+
+    def size_of(self, door: str, program_id: int) -> int | None:
+        """The size of generations that a policy program in the kernel is for; None where it is none of ours."""
+        for size in SIZES:
+            known = self._programs.get((door, size))
+            if known is None and self._folder is not None and (self._folder / f"lanes{size}").exists():
+                known = self._found(door, size)
+                if known is not None:
+                    self._programs[door, size] = known
+            if known is not None and bpf.program_info(known).id == program_id:
+                return size
+        return None
 
     def _pin_name(self, door: str, size: int) -> str:
         ids = [self._maps[name].id for name in sorted(self._maps)]
@@ -121,9 +136,10 @@ class Programs:
 
     def shared(self, name: str) -> int:
         """Descriptor of a map that programs share: that of an earlier agent where it fits."""
-        known = self._shared.get(name)
-        if known is None:
-            known = self._shared[name] = self._left(name) or self._made(name)
+        with self._lock:
+            known = self._shared.get(name)
+            if known is None:
+                known = self._shared[name] = self._left(name) or self._made(name)
         return known
 
     def _made(self, name: str) -> int:
@@ -157,6 +173,28 @@ class Programs:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._folder / name).unlink(missing_ok=True)
         bpf.pin(fd, self._folder / name)
+
+    def log_records(self) -> list[bytes]:
+        """What programs wrote of packets that met Log rules, since the last call."""
+        events = self._shared.get("events")
+        if events is None:
+            return []
+        with bpf.RingBuffer(events) as ring:
+            return ring.consume()
+
+    def move(self, folder: Path) -> None:
+        """Have the pins in another folder from the next repair on."""
+        self._folder = folder
+
+    def repair(self) -> bool:
+        """Pin again what others unpinned; whether anything was."""
+        if self._folder is None:
+            return False
+        wanted = {**self._shared, **{self._pin_name(*key): fd for key, fd in self._programs.items()}}
+        gone = [name for name in wanted if not (self._folder / name).exists()]
+        for name in gone:
+            self._pin(name, wanted[name])
+        return bool(gone)
 
     # ---- lanes
 

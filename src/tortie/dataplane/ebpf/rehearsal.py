@@ -1,15 +1,19 @@
 """Programs that no packet meets, with generations in lanes of their own: to ask what they would do.
 
-Nothing is attached. Without a connection table of the host's, the programs have a small one to themselves.
+Nothing is attached. Unless they are given a connection table, the programs have a small one to themselves, which is empty
+again whenever a lane is left.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from struct import Struct
 
+from tortie.dataplane.ebpf.flows import empty, small_tables
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
 from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits
 from tortie.kernel import bpf
@@ -24,8 +28,9 @@ class Rehearsal:
     """See the module. Close it. Raises everywhere: KernelError."""
 
     def __init__(self, traits: Traits, maps: Mapping[str, SharedMap] | None = None) -> None:
+        self._own = {} if maps and FLOW_MAPS[0] in maps else small_tables()
         self._programs = Programs(traits)
-        self._programs.use(maps or {})
+        self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
 
     def put(self, pages: Pages) -> int:
@@ -34,9 +39,15 @@ class Rehearsal:
         self._programs.put(lane, pages)
         return lane
 
-    def take_out(self, lane: int, pages: Pages) -> None:
-        """Let go of the pages in a lane."""
-        self._programs.free_lane(lane, (pages.size,))
+    @contextmanager
+    def lane(self, pages: Pages) -> Iterator[int]:
+        """A lane that has the pages until the end of the block."""
+        lane = self.put(pages)
+        try:
+            yield lane
+        finally:
+            self._programs.free_lane(lane, (pages.size,))
+            empty(self._own)
 
     def enter(self, door: str, lane: int, pages: Pages) -> int:
         """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
@@ -67,6 +78,9 @@ class Rehearsal:
     def close(self) -> None:
         """Let go of programs and lanes."""
         self._programs.close()
+        for shared in self._own.values():
+            os.close(shared.fd)
+        self._own = {}
 
 
 @cache
