@@ -63,8 +63,4 @@ struct config {
 	struct classifier untracked, normal;
 };
 
-/* Only here so that the object's BTF, which user space reads, has the struct whole: clang leaves out what is behind
- * pointers. */
-const volatile struct config no_config = {};
-
 #endif

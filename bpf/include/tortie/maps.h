@@ -23,6 +23,15 @@ struct bucket4 { u64 entry[8]; };                   /* class + 1 << 32 | address
 struct bucket6 { u32 word[4]; u64 key[3][2]; };     /* word: 1 << 31 | length << 23 | class; 0 is empty */
 struct failsafe_net { u32 list, version; u32 net[4], mask[4], unused[6]; };
 
+/* Only here so that the object's BTF, which user space reads, has these whole: clang leaves out what is behind pointers. */
+const volatile struct {
+	struct config config;
+	struct block block;
+	struct bucket4 bucket4;
+	struct bucket6 bucket6;
+	struct failsafe_net failsafe_net;
+} records = {};
+
 /* All pages arrays that one `lanes` can hold have the same number of elements (the kernel then looks up inline): there
  * is one `lanes` and one copy of the programs for each size that is in use. User space gives both. */
 struct pages {

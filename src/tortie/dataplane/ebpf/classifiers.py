@@ -33,7 +33,6 @@ SPARE_COUNTERS = 64
 STAGES = (Stage.UNTRACKED, Stage.NORMAL)
 PREFIXES = {Stage.UNTRACKED: "", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
-STAGE_TABLES = tuple(prefix + table for prefix in PREFIXES.values() for table in TABLES)
 
 Tiers = Sequence[Sequence[Block]]
 Counts = Counter[RuleRef | Reason]

@@ -15,7 +15,7 @@ from struct import Struct
 
 from tortie.dataplane.ebpf.flows import empty, small_tables
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -32,12 +32,22 @@ class Rehearsal:
         self._programs = Programs(traits)
         self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
+        self._next_lane = 0
 
     def put(self, pages: Pages) -> int:
-        """The lane that the pages are in from now on."""
-        lane = self._programs.new_lane()
+        """The lane that the pages are in from now on.
+
+        Because: no number comes again soon, as first fragments are remembered by lane.
+        """
+        lane = self._next_lane
+        self._next_lane = (lane + 1) % LANES
         self._programs.put(lane, pages)
         return lane
+
+    def take_out(self, lane: int, pages: Pages) -> None:
+        """Let go of the pages in a lane."""
+        self._programs.take_out(lane, pages.size)
+        empty(self._own)
 
     @contextmanager
     def lane(self, pages: Pages) -> Iterator[int]:
@@ -46,8 +56,11 @@ class Rehearsal:
         try:
             yield lane
         finally:
-            self._programs.free_lane(lane, (pages.size,))
-            empty(self._own)
+            self.take_out(lane, pages)
+
+    def log_records(self) -> list[bytes]:
+        """What programs wrote of packets that met Log rules, since the last call."""
+        return self._programs.log_records()
 
     def enter(self, door: str, lane: int, pages: Pages) -> int:
         """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
