@@ -146,14 +146,14 @@ class Programs:
         if name.startswith("lanes"):
             like = create_array(int(name.removeprefix("lanes")))
             try:
-                made = bpf.create_map_of_maps("tortie_lanes", max_entries=LANES, like=like)
+                made = bpf.create_map_of_maps("lanes", max_entries=LANES, like=like)
             finally:
                 os.close(like)
         elif name == "events":
-            made = bpf.create_map(bpf.RINGBUF, "tortie_events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
+            made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
         else:
             size = _scratch_size()
-            made = bpf.create_map(bpf.PERCPU_ARRAY, "tortie_scratch", key_size=4, value_size=size, max_entries=1)
+            made = bpf.create_map(bpf.PERCPU_ARRAY, "scratch", key_size=4, value_size=size, max_entries=1)
         if self._folder is not None:
             self._pin(name, made)
         return made
