@@ -89,10 +89,28 @@ static __always_inline u32 find6(void *pages, u32 place, const struct dimension 
 
 /* Single addresses first, then a binary search over the prefix lengths in use: an entry of a middle length says "look
  * longer" and carries the best match so far (a marker), none says "look shorter". */
-static __always_inline u32 class6(void *pages, u32 place, const struct dimension *d, u32 *address, struct scratch *c)
+__noinline u32 class6(u32 is_normal, u32 is_destination)
 {
-	u64 high = (u64)address[0] << 32 | address[1], low = (u64)address[2] << 32 | address[3];
-	u32 best = d->default6, word;
+	struct scratch *c = scratch_get();
+	const struct classifier *stage;
+	const struct dimension *d;
+	struct generation g;
+	u32 *address, place;
+	void *pages;
+
+	if (!c || !generation_get(c, &g))
+		return 0;
+	pages = g.pages;
+	stage = is_normal ? &g.cfg->normal : &g.cfg->untracked;
+	d = is_destination ? &stage->destination : &stage->source;
+	place = is_destination ? stage->at.dst6 : stage->at.src6;
+	address = is_destination ? c->packet.destination : c->packet.source;
+	u64 high, low;
+	u32 best, word;
+
+	high = (u64)address[0] << 32 | address[1];
+	low = (u64)address[2] << 32 | address[3];
+	best = d->default6;
 
 	if (!d->table6)
 		return best;

@@ -150,12 +150,17 @@ __noinline int steps(context_t *ctx, u32 is_normal)
 	return MORE;
 }
 
-/* The first steps are inline, because they are all that most packets need and a call costs 6 ns. Only a later fragment
- * can need more steps than allowed (tables.c sees to it): dropped. */
-static __always_inline u32 walk(const struct generation g, const struct stage s, context_t *ctx, struct scratch *c)
+/* The walk. Only a later fragment can need more steps than allowed (tables.c sees to it): dropped. Global: verified once. */
+__noinline int walk(context_t *ctx, u32 is_normal)
 {
+	struct scratch *c = scratch_get();
+	struct generation g;
+	struct stage s;
 	int word;
 
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	s = is_normal ? NORMAL_STAGE(g) : UNTRACKED_STAGE(g);
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
@@ -168,7 +173,7 @@ static __always_inline u32 walk(const struct generation g, const struct stage s,
 			return word;
 	}
 	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < s.cfg->steps; done += CHUNK) {
-		word = steps(ctx, s.is_normal);
+		word = steps(ctx, is_normal);
 		if (word != MORE)
 			return word;
 	}
@@ -183,11 +188,11 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 
 	if (s.cfg->source.used)
 		source = p->version == 4 ? class4(s.pages, s.cfg->at.src4_hosts, s.cfg->at.src4_nets, &s.cfg->source, p->source[0])
-					 : class6(s.pages, s.cfg->at.src6, &s.cfg->source, p->source, c);
+					 : class6(s.is_normal, false);
 	if (s.cfg->destination.used)
 		destination = p->version == 4 ? class4(s.pages, s.cfg->at.dst4_hosts, s.cfg->at.dst4_nets, &s.cfg->destination,
 							      p->destination[0])
-					      : class6(s.pages, s.cfg->at.dst6, &s.cfg->destination, p->destination, c);
+					      : class6(s.is_normal, true);
 	if (s.cfg->services)
 		service = service_class(s, p);
 	if (s.cfg->sports)
@@ -198,7 +203,7 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 		c->service = service;
 		c->sport = sport;
 		forget();
-		return walk(g, s, ctx, c);
+		return walk(ctx, s.is_normal);
 	}
 	if (s.cfg->backend == BACKEND_FOLDED)
 		cell = get32(s.pages, s.cfg->at.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +
