@@ -183,6 +183,8 @@ class EbpfDriver:
                 self._finish_table()
         self._sets.forget_dropped(kept=self._intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
+        if self._is_first:
+            self._programs.sweep()
         self._is_first = False
         if not self._planes:  # nobody is left who would use it
             self._remove_shared()

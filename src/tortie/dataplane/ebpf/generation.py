@@ -111,7 +111,7 @@ class Generation:
         self.classifiers.settle()
 
     def _fill(self) -> None:
-        """Write everything but the counters. Nobody can write frozen pages; those that members can be added to stay open."""
+        """Write everything but the counters. Pages that no members are added to are frozen: nobody can write them."""
         self._view = self.pages.writable(self._arranged.end)
         with memoryview(self._view) as memory:
             write(memory, self.plan, self.classifiers, self._arranged, self.pages.id)

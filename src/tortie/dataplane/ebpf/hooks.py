@@ -6,8 +6,8 @@
     leaving    out link ─▶ tc_out ─────▶ out_slot ─▶ policy
 
 An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with
-clsact the filters stay by themselves), `lane-<number>` and `out_lane-<number>` (pins of the slots again, whose names say
-which lanes the roots enter). What a dead agent left there enforces on, and the next one takes it over.
+clsact the filters stay by themselves), `lane-<number>` and `out_lane-<number>` (the slots pinned again, under names
+that say which lanes the roots enter). What a dead agent left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class InterfacePlane:
         made = _make_all(wanted)
         try:
             has_moved = self._move(hooks, made, may_use_xdp=may_use_xdp)
+            self._flip(hooks, made)
             for direction in tuple(made):
-                self._flip(hooks, direction, made[direction])
                 self.lanes[direction].replace(made.pop(direction))
         finally:
             for running in made.values():
@@ -59,24 +59,24 @@ class InterfacePlane:
         has_renewed = [self._install(hooks, direction) for direction in plans]
         return has_moved or bool(wanted) or any(has_renewed)
 
-    def _flip(self, hooks: Hooks, direction: Direction, new: Running) -> None:
-        """Have packets find the new pages, and no others when this returns."""
-        if direction is Direction.EGRESS and not hooks.has_out:
-            hooks.lanes[direction] = self._programs.new_lane()
-            self._programs.put(hooks.lanes[direction], new.pages)
-            hooks.attach_out(self._programs.program("egress", new.pages.size))
-            return
-        old, lane = self._size_before(hooks, direction), hooks.lanes[direction]
-        program = self._programs.program(hooks.door(direction), new.pages.size)
-        self._programs.put(lane, new.pages)
-        if old != new.pages.size:
-            hooks.install(direction, program)
-            if old is not None:
-                self._programs.take_out(lane, old)
-
-    def _size_before(self, hooks: Hooks, direction: Direction) -> int | None:
-        running = self.lanes[direction].running
-        return None if running is None else running.pages.size
+    def _flip(self, hooks: Hooks, made: Mapping[Direction, Running]) -> None:
+        """Have packets find the new pages, all at once, and no others when this returns."""
+        if Direction.EGRESS in made and not hooks.has_out:
+            hooks.lanes.setdefault(Direction.EGRESS, self._programs.new_lane())
+        sizes = {direction: running.pages.size for direction, running in made.items()}
+        self._programs.load((hooks.door(direction), size) for direction, size in sizes.items())
+        self._programs.put({hooks.lanes[direction]: running.pages for direction, running in made.items()})
+        for direction, size in sizes.items():
+            before = self.lanes[direction].running
+            if before is not None and before.pages.size == size:
+                continue
+            program = self._programs.program(hooks.door(direction), size)
+            if direction is Direction.EGRESS and not hooks.has_out:
+                hooks.attach_out(program)
+            else:
+                hooks.install(direction, program)
+            if before is not None:
+                self._programs.take_out(hooks.lanes[direction], before.pages.size)
 
     def _install(self, hooks: Hooks, direction: Direction) -> bool:
         """Have the right program in the slot: it is another one where the connection table is another one."""
@@ -101,7 +101,7 @@ class InterfacePlane:
             return False
         running = self.lanes[Direction.INGRESS].running or made[Direction.INGRESS]
         if self.lanes[Direction.INGRESS].running is None:  # nobody knows what is in the lane: it may be nothing
-            self._programs.put(hooks.lanes[Direction.INGRESS], running.pages)
+            self._programs.put({hooks.lanes[Direction.INGRESS]: running.pages})
         return hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size))
 
     def place(self, index: int, folder: Path) -> None:
@@ -120,8 +120,9 @@ class InterfacePlane:
         made = _make_all(plans)
         lanes = {direction: self._programs.new_lane() for direction in made}
         try:
-            for direction, running in made.items():
-                self._programs.put(lanes[direction], running.pages)
+            doors = ("egress", "xdp" if may_use_xdp else "tc")
+            self._programs.load((door, made[_DIRECTIONS[door]].pages.size) for door in doors)
+            self._programs.put({lanes[direction]: running.pages for direction, running in made.items()})
 
             def load(door: str) -> int:
                 return self._programs.program(door, made[_DIRECTIONS[door]].pages.size)
@@ -129,7 +130,7 @@ class InterfacePlane:
             self.hooks = Hooks.attach(self._folder, index, self._programs, lanes, load, may_use_xdp=may_use_xdp)
         except BaseException:
             for direction, running in made.items():
-                self._programs.free_lane(lanes[direction], (running.pages.size,))
+                self._programs.free_lane(lanes[direction])
                 running.close()
             raise
         for direction, lane in self.lanes.items():
@@ -165,7 +166,7 @@ class InterfacePlane:
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
             number, pages = self.hooks.lanes[direction], running.pages
             if self._programs.pages_in(number, pages.size) != pages.id:
-                self._programs.put(number, pages)
+                self._programs.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.check():
                 repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
@@ -205,9 +206,8 @@ class InterfacePlane:
             lanes = self.hooks.lanes
             self.hooks.detach()
             self.hooks = None
-            for direction, number in lanes.items():
-                running = self.lanes[direction].running
-                self._programs.free_lane(number, () if running is None else (running.pages.size,))
+            for number in lanes.values():
+                self._programs.free_lane(number)
         for lane in self.lanes.values():
             lane.close()
 

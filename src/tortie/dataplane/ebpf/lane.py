@@ -114,10 +114,8 @@ class Running:
         reasons = [reason for reason in meaning if isinstance(reason, Reason)]
         rule: RuleRef | None = None if reasons or not met else met[-1]
         reason = rule.reason if rule is not None else reasons[0] if reasons else Reason.POLICY
-        if door == "xdp":
-            is_untracked = len(ran.data_out) > len(data)
-        else:
-            is_untracked = door == "tc" and any(ran.ctx_out[8:12])
+        has_metadata = door == "xdp" and len(ran.data_out) > len(data)
+        is_untracked = has_metadata or (door == "tc" and any(ran.ctx_out[8:12]))
         verdict = Verdict.DENY if ran.retval == _DROPPED[door] else Verdict.ALLOW
         return InstalledVerdict(verdict, reason, rule, is_tracked=not is_untracked)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,11 +87,19 @@ class Programs:
             known = self._programs[door, size] = self._found(door, size) or self._loaded(door, size)
         return known
 
+    def load(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """Have these programs, by door and pages, loaded side by side: verification takes a while, outside Python."""
+        missing = [one for one in dict.fromkeys(wanted) if one not in self._programs]
+        if missing:
+            with ThreadPoolExecutor(len(missing)) as pool:
+                for done in [pool.submit(self.program, *one) for one in missing]:
+                    done.result()
+
     def size_of(self, door: str, program_id: int) -> int | None:
         """The size of generations that a policy program in the kernel is for; None where it is none of ours."""
-        for size in SIZES:
+        for size in self._sizes():
             known = self._programs.get((door, size))
-            if known is None and self._folder is not None and (self._folder / f"lanes{size}").exists():
+            if known is None:
                 known = self._found(door, size)
                 if known is not None:
                     self._programs[door, size] = known
@@ -200,7 +209,8 @@ class Programs:
 
     def new_lane(self) -> int:
         """A number that no interface and direction has."""
-        lane = next(lane for lane in range(LANES) if lane not in self._lanes_in_use)
+        taken = self._lanes_in_use | self._pinned_lanes()
+        lane = next(lane for lane in range(LANES) if lane not in taken)
         self._lanes_in_use.add(lane)
         return lane
 
@@ -208,9 +218,17 @@ class Programs:
         """That number is in use: an earlier agent gave it."""
         self._lanes_in_use.add(lane)
 
-    def put(self, lane: int, pages: Pages) -> None:
+    def _pinned_lanes(self) -> set[int]:
+        """Numbers that the names of pins say, those of interfaces nobody has looked at yet included (hooks.py)."""
+        paths = self._folder.parent.glob("if*/*lane-*") if self._folder is not None else ()
+        return {int(number) for path in paths if (number := path.name.rpartition("-")[2]).isdigit()}
+
+    def put(self, lanes: Mapping[int, Pages]) -> None:
         """Let every packet from now on find these; returns when none can find those before any more."""
-        bpf.update(self.shared(f"lanes{pages.size}"), lane.to_bytes(4, "little"), pages.fd.to_bytes(4, "little"))
+        for size in {pages.size for pages in lanes.values()}:
+            keys = [lane.to_bytes(4, "little") for lane, pages in lanes.items() if pages.size == size]
+            values = [pages.fd.to_bytes(4, "little") for pages in lanes.values() if pages.size == size]
+            bpf.update_all(self.shared(f"lanes{size}"), keys, values)
 
     def pages_in(self, lane: int, size: int) -> int | None:
         """Id of the pages in a lane."""
@@ -221,11 +239,27 @@ class Programs:
         """Have nothing in the lane; returns when no packet can find what was there."""
         bpf.delete(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"))
 
-    def free_lane(self, lane: int, sizes: Iterable[int]) -> None:
+    def free_lane(self, lane: int) -> None:
         """Nobody uses the lane any more."""
-        for size in sizes:
+        for size in self._sizes():
             self.take_out(lane, size)
         self._lanes_in_use.discard(lane)
+
+    def sweep(self) -> None:
+        """Take out what is in lanes that nobody uses: an agent died before it attached anything to them."""
+        used = self._lanes_in_use | self._pinned_lanes()
+        for size in self._sizes():
+            for lane in range(LANES):
+                if lane not in used and self.pages_in(lane, size) is not None:
+                    self.take_out(lane, size)
+
+    def _sizes(self) -> list[int]:
+        """Sizes of generations for which there are lanes."""
+        return [
+            size
+            for size in SIZES
+            if f"lanes{size}" in self._shared or (self._folder is not None and (self._folder / f"lanes{size}").exists())
+        ]
 
     def _let_go_of_programs(self) -> None:
         for fd in self._programs.values():

@@ -1,7 +1,7 @@
 """Programs that no packet meets, with generations in lanes of their own: to ask what they would do.
 
-Nothing is attached. Unless they are given a connection table, the programs have a small one to themselves, which is empty
-again whenever a lane is left.
+Nothing is attached. Unless they are given a connection table, the programs have a small one to themselves, which is
+empty again whenever a lane is left.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Rehearsal:
         """
         lane = self._next_lane
         self._next_lane = (lane + 1) % LANES
-        self._programs.put(lane, pages)
+        self._programs.put({lane: pages})
         return lane
 
     def take_out(self, lane: int, pages: Pages) -> None:

@@ -59,6 +59,7 @@ from tortie.kernel.bpf.maps import (
     set_program,
     sum_counters,
     update,
+    update_all,
     update_batch,
 )
 from tortie.kernel.bpf.objectfile import XDP_HAS_FRAGS, ObjectFile
@@ -148,6 +149,7 @@ __all__ = [
     "test_run",
     "unmount_bpffs",
     "update",
+    "update_all",
     "update_batch",
     "xdp_query",
 ]

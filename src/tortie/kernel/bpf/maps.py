@@ -3,7 +3,7 @@
 import errno
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tortie.kernel._bpf import ffi, lib
@@ -97,6 +97,21 @@ _FULL = "the map is full"
 def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
     """Write many elements: keys one after another, values likewise."""
     checked(lib.tortie_map_update_batch(fd, keys, values, count), f"update {count} elements of {_named(fd)}")
+
+
+_ENOTSUPP = 524
+"""What Linux says of a kind of map that takes no batches; libc has no name for it."""
+
+
+def update_all(fd: int, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+    """Write these elements, in one call where that kind of map takes it: of an array of maps, Linux then waits once."""
+    if len(keys) > 1:
+        result = lib.tortie_map_update_batch(fd, b"".join(keys), b"".join(values), len(keys))
+        if result not in (-_ENOTSUPP, -errno.EINVAL):
+            checked(result, f"update {len(keys)} elements of {_named(fd)}")
+            return
+    for key, value in zip(keys, values, strict=True):
+        update(fd, key, value)
 
 
 def read_batches(fd: int, size: int = 4096) -> Iterator[tuple[memoryview, memoryview, int]]:
