@@ -16,7 +16,7 @@ from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.packet import Packet
-from tortie.model.verdict import Reason, RuleRef, Verdict
+from tortie.model.verdict import RuleRef, Verdict
 
 _DROPPED = {"xdp": 1, "tc": 2, "egress": 2}
 """What a door returns for a dropped packet."""
@@ -107,13 +107,9 @@ class Running:
         try:
             with rehearsal.lane(twin) as lane:
                 ran = rehearsal.run(door, lane, twin, data, ifindex)
-            meaning = self.classifiers.meaning(twin.counters(), self.index)
+            rule, reason = self.index.decided(self.classifiers.meaning(twin.counters(), self.index))
         finally:
             twin.close()
-        met = [rule for refs in self.index.refs.values() for rule in refs if rule in meaning]
-        reasons = [reason for reason in meaning if isinstance(reason, Reason)]
-        rule: RuleRef | None = None if reasons or not met else met[-1]
-        reason = rule.reason if rule is not None else reasons[0] if reasons else Reason.POLICY
         has_metadata = door == "xdp" and len(ran.data_out) > len(data)
         is_untracked = has_metadata or (door == "tc" and any(ran.ctx_out[8:12]))
         verdict = Verdict.DENY if ran.retval == _DROPPED[door] else Verdict.ALLOW
