@@ -43,7 +43,7 @@ class _Loaded(NamedTuple):
     """The generation of an endpoint and direction, what its rules are called, and the lane it is in."""
 
     generation: Generation
-    index: RuleIndex
+    rules: RuleIndex
     lane: int
 
 
