@@ -350,16 +350,3 @@ def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(shell: Shell) -> None:
-    shell("apply", "-f", shell.file(PAIR))
-    program = f"""
-import sys
-from tortie.apps.ctl.main import run
-assert run(["--datastore", {str(shell.datastore)!r}, "get", "gnp"]) == 0
-print(*sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "msgspec", "yaml", "socket", "hashlib", "tortie.model.selector", "tortie.model.policy"}
-    assert heavy & set(done.stdout.split()) == set()
