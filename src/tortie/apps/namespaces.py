@@ -10,12 +10,12 @@ from tortie.resources.kind import Body, Kind, Resource
 from tortie.resources.kinds import KINDS
 
 DEFAULT = "default"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"
 
 
 def check_namespace(namespace: str) -> None:
     """Raises: Failure USAGE for what cannot be the name of a namespace; empty: none is given."""
-    if namespace and not _NAME.match(namespace):
+    if namespace and not re.match(_NAME, namespace):
         text = (
             f"namespace {namespace[:60]!r} is none: use at most 63 of a-z, 0-9 and -, a letter or digit first and last"
         )

@@ -5,6 +5,7 @@ never weakened. Equal parts of different rules are one object, so that lowering 
 Source: reference selectors.md section 10, dataplane-policy.md B.1 to B.3, resources.md sections 5 and 6.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def in_namespace(namespace: str) -> Selector:
 
     Raises: Meaningless.
     """
-    if not SUBDOMAIN.match(namespace):
+    if not re.match(SUBDOMAIN, namespace):
         raise Meaningless(f"{namespace!r} is no namespace")
     return selector_of(Compare(NAMESPACE_LABEL, Operator.EQUAL, namespace))
 

@@ -29,9 +29,9 @@ from tortie.resources.problems import Problems
 from tortie.resources.values import enum, integer, name, pattern, port, protocol, selector, text
 
 MAX_PORTS, MAX_NETS, MAX_HTTP = 50, 256, 20
-_GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]*\Z")
-_NO_QUOTES = re.compile(r"[^'\"]+\Z")
+_GLOBAL_ALONE = r"[ \t]*global\([ \t]*\)[ \t]*\Z"
+_PATH = r"/[^? #]*\Z"
+_NO_QUOTES = r"[^'\"]+\Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class RuleContext:
 @decoder(**selector().schema)
 def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = selector()(node, path, problems)
-    if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
+    if isinstance(value, str) and "global(" in value and not re.match(_GLOBAL_ALONE, value):
         message = "global() cannot be combined with other selectors"
         problems.add("TT1202", node, path, message, found=describe(node), remedy="write global() alone")
         return BAD
