@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 from tortie.apps.failure import Code, Failure
@@ -54,4 +53,4 @@ def in_namespace(resource: Resource, given: str) -> Resource | tuple[str, str, s
         return "TT1904", text, "leave out --namespace, or correct the document"
     namespace = resource.namespace or given or DEFAULT
     metadata = {**cast(Body, resource.body["metadata"]), "namespace": namespace}
-    return replace(resource, namespace=namespace, body={**resource.body, "metadata": metadata})
+    return resource._replace(namespace=namespace, body={**resource.body, "metadata": metadata})

@@ -5,7 +5,7 @@ Source: reference resources.md sections 5 and 6.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tortie.model.names import Direction
 from tortie.resources.addresses import net, net_identity
@@ -34,8 +34,7 @@ _PATH = r"/[^? #]*\Z"
 _NO_QUOTES = r"[^'\"]+\Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleContext:
+class RuleContext(NamedTuple):
     """Where a rule stands: `services` and `http` have places where they may not be. Profiles have no such places.
 
     `is_namespaced`: the policy has a namespace, which a service has too if the rule does not say otherwise.

@@ -30,8 +30,17 @@ def on_file(shell: Shell) -> tuple[str, str]:
 
 
 def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(on_file: tuple[str, str]) -> None:
-    heavy = {"asyncio", "msgspec", "yaml", "socket", "hashlib", "tortie.model.selector", "tortie.model.policy"}
+    heavy = {"asyncio", "dataclasses", "msgspec", "yaml", "socket", "hashlib"}
+    heavy |= {"tortie.model.selector", "tortie.model.policy"}
     assert heavy & loaded(*on_file, "get", "gnp") == set()
+
+
+def test_get_from_a_file_compiles_no_form_of_a_value(on_file: tuple[str, str]) -> None:
+    found = "[(name, form) for name in sys.modules if name.startswith('tortie') for form in vars(sys.modules[name])"
+    found += ".values() if isinstance(form, re.Pattern)]"
+    assert run_python(f"import re; {MODULES.replace('*sys.modules', found)}", *on_file, "get", "gns").stdout.endswith(
+        "\n[]\n"
+    )
 
 
 @pytest.mark.parametrize("command", [("get", "gnp"), ("apply", "-f")])
