@@ -46,6 +46,11 @@ def test_a_file_that_does_not_exist_is_a_usage_error(shell: Shell) -> None:
     assert "No such file or directory" in err
 
 
+def test_an_empty_file_name_is_not_the_folder_that_one_is_in(shell: Shell) -> None:
+    code, _, err = shell("apply", "-f", "")
+    assert (code, "empty file name: No such file or directory" in err) == (2, True)
+
+
 def test_bytes_that_are_no_text_are_an_invalid_document(shell: Shell) -> None:
     path = shell.folder / "bad.yaml"
     path.write_bytes(b"kind: \xff\xfe\x00")

@@ -30,7 +30,7 @@ def on_file(shell: Shell) -> tuple[str, str]:
 
 
 def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(on_file: tuple[str, str]) -> None:
-    heavy = {"asyncio", "dataclasses", "msgspec", "yaml", "socket", "hashlib"}
+    heavy = {"asyncio", "dataclasses", "pathlib", "msgspec", "yaml", "socket", "hashlib"}
     heavy |= {"tortie.model.selector", "tortie.model.policy"}
     assert heavy & loaded(*on_file, "get", "gnp") == set()
 
