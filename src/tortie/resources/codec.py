@@ -88,9 +88,7 @@ def decode_node(node: Node, problems: Problems) -> list[Resource]:
 
 def encode(resource: Resource) -> bytes:
     """The resource as canonical JSON: sorted keys, no blanks, without its resource version."""
-    import msgspec  # who only reads does without
-
-    return msgspec.json.encode(resource.body, order="sorted")
+    return _encoder.encode(resource.body).encode()
 
 
 def _refuse(word: str) -> NoReturn:
@@ -102,6 +100,8 @@ def _finite(text: str) -> float:
     return number if isfinite(number) else _refuse(text)
 
 
+# Not msgspec, which is quicker with each document, and takes a command 8 ms to load.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 

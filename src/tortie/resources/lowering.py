@@ -18,9 +18,9 @@ from tortie.model.names import NAMESPACE_LABEL as NAMESPACE_LABEL
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Side
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, conjunction, parse_selector, selector_of
-from tortie.resources.rules import is_named, protocol_number
+from tortie.resources.rules import is_named
 from tortie.resources.shapes import EntityShape, IcmpShape, RuleShape, ServiceAccountsShape
-from tortie.resources.values import SUBDOMAIN
+from tortie.resources.values import SUBDOMAIN, protocol_number
 
 SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
 NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX = "pcns.", "pcsa."

@@ -37,6 +37,11 @@ INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernet
 """Bounds and patterns may stand beside it: each concerns the values of its own type."""
 
 
+def protocol_number(protocol: int | str | None) -> int | None:
+    """The number of a protocol that was validated."""
+    return PROTOCOLS[protocol] if isinstance(protocol, str) else protocol
+
+
 @decoder(type="string")
 def text(node: Node, path: str, problems: Problems) -> Json | Missing:
     """Any text."""

@@ -35,6 +35,10 @@ def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(on_file: tu
     assert heavy & loaded(*on_file, "get", "gnp") == set()
 
 
+def test_who_writes_loads_no_converter_to_types_that_only_agents_need(shell: Shell, on_file: tuple[str, str]) -> None:
+    assert {"msgspec", "pathlib", "asyncio", "socket"} & loaded(*on_file, "apply", "-f", shell.file(PAIR)) == set()
+
+
 def test_get_from_a_file_compiles_no_form_of_a_value(on_file: tuple[str, str]) -> None:
     found = "[(name, form) for name in sys.modules if name.startswith('tortie') for form in vars(sys.modules[name])"
     found += ".values() if isinstance(form, re.Pattern)]"
