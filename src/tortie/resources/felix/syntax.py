@@ -37,7 +37,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 # Source: Go's language specification, "Integer literals"; documents and files hold them with a sign too.
 _INTEGER = r"([-+]?)(0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9](?:_?[0-9])*)\Z"
 _LONGEST_INTEGER = 128
-_DECIMAL = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z")
+_DECIMAL = r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z"
 LONGEST_REGEX = 1024
 
 
@@ -171,7 +171,7 @@ def _read_mask(text: str) -> int:
 
 
 def _read_decimal(text: str) -> float:
-    if not _DECIMAL.match(text) or not math.isfinite(value := float(text)):
+    if not re.match(_DECIMAL, text) or not math.isfinite(value := float(text)):
         raise unreadable(text, "no plain number")
     return value
 
@@ -191,7 +191,7 @@ def _time(unit: str, scale: int, *, may_be_negative: bool = False) -> Syntax[flo
         duration(may_be_negative=may_be_negative, is_plain=not may_be_negative),
         zero=0,
         flatten=lambda value: _flat(value, scale),
-        show=lambda text: f"{text}{unit}" if _DECIMAL.match(text) else text,
+        show=lambda text: f"{text}{unit}" if re.match(_DECIMAL, text) else text,
     )
 
 
@@ -224,7 +224,7 @@ def words(field: Decoder = optional_text, form: str = "text") -> Syntax[str]:
 
 def matching(form: str, expected: str) -> Decoder:
     """Decoder of text of that form; empty text counts as absent."""
-    return pattern("TT1116", re.compile(form), expected, may_be_empty=True)
+    return pattern("TT1116", form, expected, may_be_empty=True)
 
 
 def _address(version: int) -> Syntax[str]:
