@@ -218,12 +218,13 @@ def environment() -> dict[str, str]:
 
 async def commit(store: SqliteStore, documents: Sequence[Document]) -> int:
     """The moment in ns just after the commit of these documents returned."""
-    writes = [_write(document) for document in documents]
+    writes = [put(document) for document in documents]
     await store.commit(writes)
     return time.monotonic_ns()
 
 
-def _write(document: Document) -> Put:
+def put(document: Document) -> Put:
+    """The write that stores the document."""
     resource = decode_stored(json.dumps(document).encode())
     return Put(Key(resource.kind, resource.namespace, resource.name), encode(resource))
 

@@ -1,0 +1,157 @@
+"""The calculation of one node alone, in a process of its own: the question as an argument, the answer on standard output.
+
+    datastore ─▶ list ─▶ decode, lower ─▶ Engine ─▶ first delta ─▶ changes, each with its delta
+
+Every change begins with the bytes of a document and ends with the delta, as in the agent; no driver takes it.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bench.lab import put
+from fleet import EVERYWHERE, Document, Fleet
+from tortie.apps.absorb import absorb
+from tortie.calc import Engine
+from tortie.model.address import Net
+from tortie.model.endpoint import Interface
+from tortie.resources.codec import decode_stored, lower
+from tortie.store.protocol import Entry
+from tortie.store.sqlite import SqliteStore
+
+NODE = 0
+
+
+def main() -> None:
+    """Measure what the first argument asks, as JSON, and print the answer, as JSON."""
+    asked = json.loads(sys.argv[1])
+    fleet, count = Fleet(**asked["fleet"]), int(asked["changes"])
+    before = memory_mb("VmRSS")
+    engine = Engine(f"node-{NODE}")
+    answer: dict[str, Any] = _first(engine, fleet, Path(asked["datastore"]))
+    answer["memory_mb"] = memory_mb("VmRSS") - before
+    answer["members"] = sum(len(found.members) for found in engine.desired().sets.values())
+    answer["changes"] = {name: [*_timed(engine, changes(fleet, count))] for name, changes in CHANGES.items()}
+    print(json.dumps(answer))
+
+
+def _first(engine: Engine, fleet: Fleet, datastore: Path) -> dict[str, float]:
+    """Seconds of the first view, and of decoding and lowering alone."""
+    entries = asyncio.run(_list(datastore))
+    return {"lower_s": _seconds(lambda: _lower(entries)), "view_s": _seconds(lambda: _view(engine, fleet, entries))}
+
+
+async def _list(path: Path) -> list[Entry]:
+    store = SqliteStore.open(path, create=False)
+    try:
+        return [*(await store.list())[0]]
+    finally:
+        await store.close()
+
+
+def _lower(entries: list[Entry]) -> None:
+    for entry in entries:
+        lower(decode_stored(entry.value))
+
+
+def _view(engine: Engine, fleet: Fleet, entries: list[Entry]) -> None:
+    """From the documents to the first delta."""
+    for entry in entries:
+        problem = absorb(engine, entry.key, entry.value)
+        assert problem is None, problem
+    address = frozenset({Net(4, 0xC0000201, 24)})
+    engine.set_interface(fleet.uplink, Interface(name=fleet.uplink, index=2, addresses=address))
+    engine.in_sync()
+    delta = engine.flush()
+    assert delta.endpoints[fleet.uplink]
+    assert delta.sets
+
+
+def _timed(engine: Engine, changes: Iterator[Document]) -> Iterator[float]:
+    """Milliseconds of each change, from bytes to delta."""
+    for document in changes:
+        write = put(document)
+        started = time.perf_counter()
+        problem = absorb(engine, write.key, write.value)
+        engine.flush()
+        yield (time.perf_counter() - started) * 1e3
+        assert problem is None, problem
+
+
+def _labels(fleet: Fleet, count: int) -> Iterator[Document]:
+    """Endpoints of other nodes get another application each, which moves their addresses between sets."""
+    chance = Random(1)
+    for _ in range(count):
+        number = chance.randrange(fleet.on_node(NODE).stop, fleet.endpoints)
+        yield fleet.endpoint(number, application=chance.randrange(fleet.applications))
+
+
+def _local_labels(fleet: Fleet, count: int) -> Iterator[Document]:
+    """Endpoints of this node get another application each: other policies select them."""
+    chance = Random(2)
+    for _ in range(count):
+        number = chance.choice(fleet.on_node(NODE))
+        yield fleet.endpoint(number, application=chance.randrange(fleet.applications))
+
+
+def _nets(fleet: Fleet, count: int) -> Iterator[Document]:
+    """One more network in some set of a partner; few of them are active here."""
+    chance = Random(3)
+    for number in range(count):
+        yield fleet.network_set(
+            chance.randrange(fleet.feeds, fleet.sets), more=[f"192.0.{number >> 8}.{number & 255}/32"]
+        )
+
+
+def _feed_nets(fleet: Fleet, count: int) -> Iterator[Document]:
+    """One more network in a feed: its document is large, and every node has the set of all feeds."""
+    chance = Random(4)
+    for number in range(count):
+        yield fleet.network_set(chance.randrange(fleet.feeds), more=[f"192.0.{number >> 8}.{number & 255}/32"])
+
+
+def _policies(fleet: Fleet, count: int) -> Iterator[Document]:
+    """A rule of some policy gets another port; few of them are active here."""
+    chance = Random(5)
+    for number in range(count):
+        yield fleet.policy(chance.randrange(EVERYWHERE, fleet.policies), port=number + 1)
+
+
+def _policies_everywhere(fleet: Fleet, count: int) -> Iterator[Document]:
+    """A rule of a policy that selects every endpoint gets another port."""
+    for number in range(count):
+        yield fleet.policy(number % EVERYWHERE, port=number + 1)
+
+
+CHANGES: dict[str, Callable[[Fleet, int], Iterator[Document]]] = {
+    "label": _labels,
+    "label.here": _local_labels,
+    "net": _nets,
+    "net.feed": _feed_nets,
+    "policy": _policies,
+    "policy.everywhere": _policies_everywhere,
+}
+
+
+def memory_mb(field: str, pid: str = "self") -> float:
+    """A process's memory as the kernel tells it: VmRSS now, or VmHWM at most. 1 MB = 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024 / 1e6
+    raise LookupError(f"the kernel tells no {field} of {pid}")
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
