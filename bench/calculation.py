@@ -1,4 +1,4 @@
-"""The calculation of one node alone, in a process of its own: the question as an argument, the answer on standard output.
+"""The calculation of one node alone, in a process of its own: asked by an argument, it answers on standard output.
 
     datastore ─▶ list ─▶ decode, lower ─▶ Engine ─▶ first delta ─▶ changes, each with its delta
 

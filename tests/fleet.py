@@ -46,7 +46,7 @@ class Fleet:
     @property
     def applications(self) -> int:
         """How many there are."""
-        return max(4, self.policies // 4)
+        return max(4, self.policies // 2)
 
     @property
     def teams(self) -> int:
@@ -56,7 +56,7 @@ class Fleet:
     @property
     def partners(self) -> int:
         """Names that network sets have in common."""
-        return max(2, self.sets // 10)
+        return max(2, self.sets // 5)
 
     @property
     def feeds(self) -> int:
@@ -106,7 +106,12 @@ class Fleet:
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         profiles = [f"team-{first % self.teams}"]
         if number == self.on_node(index).start:
-            spec = {"node": node, "interfaceName": self.uplink, "expectedIPs": [address], "profiles": profiles}
+            spec: dict[str, Any] = {
+                "node": node,
+                "interfaceName": self.uplink,
+                "expectedIPs": [address],
+                "profiles": profiles,
+            }
             return _document("HostEndpoint", f"{node}-uplink", {**spec, "ports": ports}, labels)
         spec = {
             "orchestrator": "other",
@@ -154,7 +159,7 @@ class Fleet:
         if number < self.feeds:
             return FEED_NETS
         mean = (self.nets - self.feeds * FEED_NETS) / (self.sets - self.feeds)
-        return max(1, round(mean * SHARES[number % len(SHARES)]))
+        return max(1, round(mean * SHARES[(number + number // self.partners) % len(SHARES)]))
 
     # ---- policies
 
@@ -162,15 +167,16 @@ class Fleet:
         """A policy; `port`: another one in its first rule than at first."""
         chance = self._chance("policy", number)
         tier = "security" if number < EVERYWHERE else TIER_OF[number % len(TIER_OF)]
-        ingress = [self._rule(chance, is_egress=False) for _ in range(2 + chance.randrange(4))]
-        egress = [self._rule(chance, is_egress=True) for _ in range(1 + chance.randrange(3))]
+        application = number % self.applications
+        ingress = [self._rule(chance, application, is_egress=False) for _ in range(2 + chance.randrange(4))]
+        egress = [self._rule(chance, application, is_egress=True) for _ in range(1 + chance.randrange(3))]
         if number < EVERYWHERE:
             feed = {"selector": 'feed == "reputation"' if number == 0 else f'partner == "partner-{number}"'}
             ingress.insert(0, {"action": "Deny", "source": feed})
             egress.insert(0, {"action": "Deny", "destination": feed})
         changing = {"ports": [port or 1024 + number % 60_000]}
         ingress.insert(
-            0, {"action": "Allow", "protocol": "TCP", "source": _application(number), "destination": changing}
+            0, {"action": "Allow", "protocol": "TCP", "source": _application(application), "destination": changing}
         )
         spec: dict[str, Any] = {
             "tier": tier,
@@ -213,19 +219,17 @@ class Fleet:
             case _:
                 return f'app == "app-{app}"'
 
-    def _rule(self, chance: Random, *, is_egress: bool) -> Document:
-        """A rule that looks at the other end."""
+    def _rule(self, chance: Random, application: int, *, is_egress: bool) -> Document:
+        """A rule that looks at the other end, which the application has to do with: a neighbour, or its partners."""
         other = "destination" if is_egress else "source"
-        app = _application(chance.randrange(self.applications))
+        app = _application((application + chance.randrange(1, 6)) % self.applications)
+        partner = f'partner == "partner-{(2 * application + chance.randrange(2)) % self.partners}"'
         ports = sorted(chance.sample(range(1, 60_000), 1 + chance.randrange(4)))
         match chance.randrange(10):
             case 0:
-                partner = f'partner == "partner-{chance.randrange(self.partners)}"'
                 return _tcp("Allow", is_egress, {"selector": partner}, ports)
             case 1:
-                where = (
-                    f'partner == "partner-{chance.randrange(self.partners)}" && region == "{chance.choice(REGIONS)}"'
-                )
+                where = f'{partner} && region == "{chance.choice(REGIONS)}"'
                 return {"action": "Deny", other: {"selector": where}}
             case 2:
                 return _tcp("Allow", is_egress, {"nets": [_net4(chance, (16, 20, 24)) for _ in range(4)]}, ports)

@@ -40,6 +40,7 @@ from tortie.model.desired import (
 )
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
 from tortie.model.host import Host
+from tortie.model.nets import Nets
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
@@ -135,7 +136,7 @@ class Engine:
         if endpoint is None:
             self._members.remove_contributor(contributor)
         else:
-            contribution = Contribution(frozenset(endpoint.expected_ips), endpoint.ports)
+            contribution = Contribution(Nets(endpoint.expected_ips), endpoint.ports)
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
         if _store(self._local, name, endpoint if endpoint and endpoint.node == self._node else None):
             self._is_resolution_stale = True
@@ -151,7 +152,7 @@ class Engine:
         if endpoint is None:
             self._members.remove_contributor(contributor)
         else:
-            contribution = Contribution(frozenset(endpoint.nets), endpoint.ports)
+            contribution = Contribution(Nets(endpoint.nets), endpoint.ports)
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
         self._set_local_workload("/".join(key), endpoint if endpoint and endpoint.node == self._node else None)
 
@@ -177,7 +178,7 @@ class Engine:
             self._members.remove_contributor(contributor)
             return
         labels, parents = of_network_set(namespace, network_set.labels)
-        self._members.set_contributor(contributor, labels, parents, Contribution(frozenset(network_set.nets)))
+        self._members.set_contributor(contributor, labels, parents, Contribution(network_set.nets))
 
     def set_interface(self, name: str, interface: Interface | None) -> None:
         """An interface of this host as it is now."""

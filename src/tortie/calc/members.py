@@ -26,6 +26,7 @@ from tortie.model.ipset import (
     ServiceSet,
     SetSource,
 )
+from tortie.model.nets import Nets
 
 Contributor = tuple[str, str, str]
 """Kind, namespace and name of an endpoint or network set."""
@@ -35,14 +36,14 @@ Contributor = tuple[str, str, str]
 class Contribution:
     """What one contributor adds to the sets that match it. Network sets have no ports."""
 
-    nets: frozenset[Net]
+    nets: Nets
     ports: tuple[NamedPort, ...] = ()
 
     def members(self, source: SetSource) -> frozenset[Member]:
         """Its members of that set, given that the set's selector matches it."""
         match source:
             case SelectorSet():
-                return self.nets
+                return frozenset(self.nets)
             case NamedPortSet():
                 return frozenset(
                     PortMember(net.version, net.address, port.protocol, port.port)
@@ -54,6 +55,12 @@ class Contribution:
                 return frozenset()
             case _:
                 assert_never(source)
+
+    def beyond(self, other: "Contribution", source: SetSource) -> frozenset[Member]:
+        """Its members of that set that the other one lacks."""
+        if isinstance(source, SelectorSet):
+            return self.nets - other.nets
+        return self.members(source) - other.members(source)
 
 
 @dataclass(slots=True)
@@ -122,9 +129,8 @@ class SetMembers:
         if before is not None and before != contribution:
             for set_id in self._index.keys(contributor):
                 active = self._sets[set_id]
-                old, new = before.members(active.source), contribution.members(active.source)
-                active.add(new - old)
-                active.withdraw(old - new)
+                active.add(contribution.beyond(before, active.source))
+                active.withdraw(before.beyond(contribution, active.source))
                 self._changed.add(set_id)
         self._index.set_item(contributor, labels, parents)
 
