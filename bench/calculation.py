@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.lab import put
+from bench.lab import memory_mb, put
 from fleet import EVERYWHERE, Document, Fleet
 from tortie.apps.absorb import absorb
 from tortie.calc import Engine
@@ -136,15 +136,6 @@ CHANGES: dict[str, Callable[[Fleet, int], Iterator[Document]]] = {
     "policy": _policies,
     "policy.everywhere": _policies_everywhere,
 }
-
-
-def memory_mb(field: str, pid: str = "self") -> float:
-    """A process's memory as the kernel tells it: VmRSS now, or VmHWM at most. 1 MB = 10^6 bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024 / 1e6
-    raise LookupError(f"the kernel tells no {field} of {pid}")
 
 
 def _seconds(action: Callable[[], object]) -> float:
