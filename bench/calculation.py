@@ -6,16 +6,17 @@ Every change begins with the bytes of a document and ends with the delta, as in 
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from bench.lab import memory_mb, put
-from fleet import EVERYWHERE, Document, Fleet
+from fleet import Document, Fleet
+from fleet_changes import CHANGES, NODE
 from tortie.apps.absorb import absorb
 from tortie.calc import Engine
 from tortie.model.address import Net
@@ -23,8 +24,6 @@ from tortie.model.endpoint import Interface
 from tortie.resources.codec import decode_stored, lower
 from tortie.store.protocol import Entry
 from tortie.store.sqlite import SqliteStore
-
-NODE = 0
 
 
 def main() -> None:
@@ -35,6 +34,7 @@ def main() -> None:
     engine = Engine(f"node-{NODE}")
     answer: dict[str, Any] = _first(engine, fleet, Path(asked["datastore"]))
     answer["memory_mb"] = memory_mb("VmRSS") - before
+    gc.freeze()  # as the agent does
     answer["members"] = sum(len(found.members) for found in engine.desired().sets.values())
     answer["changes"] = {name: [*_timed(engine, changes(fleet, count))] for name, changes in CHANGES.items()}
     print(json.dumps(answer))
@@ -81,61 +81,6 @@ def _timed(engine: Engine, changes: Iterator[Document]) -> Iterator[float]:
         engine.flush()
         yield (time.perf_counter() - started) * 1e3
         assert problem is None, problem
-
-
-def _labels(fleet: Fleet, count: int) -> Iterator[Document]:
-    """Endpoints of other nodes get another application each, which moves their addresses between sets."""
-    chance = Random(1)
-    for _ in range(count):
-        number = chance.randrange(fleet.on_node(NODE).stop, fleet.endpoints)
-        yield fleet.endpoint(number, application=chance.randrange(fleet.applications))
-
-
-def _local_labels(fleet: Fleet, count: int) -> Iterator[Document]:
-    """Endpoints of this node get another application each: other policies select them."""
-    chance = Random(2)
-    for _ in range(count):
-        number = chance.choice(fleet.on_node(NODE))
-        yield fleet.endpoint(number, application=chance.randrange(fleet.applications))
-
-
-def _nets(fleet: Fleet, count: int) -> Iterator[Document]:
-    """One more network in some set of a partner; few of them are active here."""
-    chance = Random(3)
-    for number in range(count):
-        yield fleet.network_set(
-            chance.randrange(fleet.feeds, fleet.sets), more=[f"192.0.{number >> 8}.{number & 255}/32"]
-        )
-
-
-def _feed_nets(fleet: Fleet, count: int) -> Iterator[Document]:
-    """One more network in a feed: its document is large, and every node has the set of all feeds."""
-    chance = Random(4)
-    for number in range(count):
-        yield fleet.network_set(chance.randrange(fleet.feeds), more=[f"192.0.{number >> 8}.{number & 255}/32"])
-
-
-def _policies(fleet: Fleet, count: int) -> Iterator[Document]:
-    """A rule of some policy gets another port; few of them are active here."""
-    chance = Random(5)
-    for number in range(count):
-        yield fleet.policy(chance.randrange(EVERYWHERE, fleet.policies), port=number + 1)
-
-
-def _policies_everywhere(fleet: Fleet, count: int) -> Iterator[Document]:
-    """A rule of a policy that selects every endpoint gets another port."""
-    for number in range(count):
-        yield fleet.policy(number % EVERYWHERE, port=number + 1)
-
-
-CHANGES: dict[str, Callable[[Fleet, int], Iterator[Document]]] = {
-    "label": _labels,
-    "label.here": _local_labels,
-    "net": _nets,
-    "net.feed": _feed_nets,
-    "policy": _policies,
-    "policy.everywhere": _policies_everywhere,
-}
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -9,11 +9,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from bench.calculation import NODE
 from bench.figures import Figure, Unmeasured
 from bench.lab import Document, Lab, document, lab, put
 from bench.prober import HOST_PORT, Way
 from fleet import Fleet
+from fleet_changes import NODE
 from tortie.store.sqlite import SqliteStore
 
 START_S = 120.0

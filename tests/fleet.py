@@ -170,10 +170,10 @@ class Fleet:
         application = number % self.applications
         ingress = [self._rule(chance, application, is_egress=False) for _ in range(2 + chance.randrange(4))]
         egress = [self._rule(chance, application, is_egress=True) for _ in range(1 + chance.randrange(3))]
+        if number == 0:
+            return self._blocklist(port)
         if number < EVERYWHERE:
-            feed = {"selector": 'feed == "reputation"' if number == 0 else f'partner == "partner-{number}"'}
-            ingress.insert(0, {"action": "Deny", "source": feed})
-            egress.insert(0, {"action": "Deny", "destination": feed})
+            ingress.insert(0, {"action": "Deny", "source": {"selector": f'partner == "partner-{number}"'}})
         changing = {"ports": [port or 1024 + number % 60_000]}
         ingress.insert(
             0, {"action": "Allow", "protocol": "TCP", "source": _application(application), "destination": changing}
@@ -190,6 +190,23 @@ class Fleet:
         if number >= BY_ROLE and number % 20 == 18:
             return _document("NetworkPolicy", name, spec, namespace=f"ns-{number % self.teams}")
         return _document("GlobalNetworkPolicy", name, spec)
+
+    def _blocklist(self, port: int) -> Document:
+        """The first policy: all networks of the feeds are denied everywhere, before connections are looked at."""
+        to_port: Document = {"protocol": "UDP", "destination": {"ports": [port or 1023]}}
+        spec = {
+            "tier": "security",
+            "order": 0,
+            "selector": "all()",
+            "applyOnForward": True,
+            "doNotTrack": True,
+            "types": ["Ingress"],
+            "ingress": [
+                {"action": "Deny", **to_port},
+                {"action": "Deny", "source": {"selector": 'feed == "reputation"'}},
+            ],
+        }
+        return _document("GlobalNetworkPolicy", "security.policy-0", spec)
 
     def _selector(self, number: int, chance: Random) -> str:
         """What the policy applies to: mostly one application, in one way or another."""

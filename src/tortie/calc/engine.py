@@ -27,6 +27,7 @@ from tortie.calc.inforce import SettingsInForce
 from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
+from tortie.calc.notes import PolicyNotes
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
 from tortie.calc.resolution import Resolution, resolve
 from tortie.model.desired import (
@@ -62,6 +63,7 @@ class Engine:
         self._node = node
         self._is_in_sync = False
         self._policies: Kept[PolicyKey, Policy] = Kept()
+        self._notes = PolicyNotes()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
         self._settings = SettingsInForce(node, told)
@@ -93,8 +95,10 @@ class Engine:
 
     def set_policy(self, key: PolicyKey, policy: Policy | None) -> None:
         """A policy as it is now."""
+        before = self._policies.get(key)
         if not self._policies.set(key, policy):
             return
+        self._notes.replace(key, before, policy)
         self._touched_policies.add(key)
         if policy is None:
             self._selected.remove_selector(key)
@@ -223,12 +227,16 @@ class Engine:
         """The whole desired state as of the last flush: what all deltas so far add up to."""
         settings = self._settings.settled
         return DesiredState(
-            endpoints=dict(sorted(self._states.items())),
+            endpoints=self.endpoints(),
             sets=self._members.flushed(),
             failsafes=settings.failsafes,
             addresses=self._addresses or HostAddresses(),
             tracking=settings.tracking,
         )
+
+    def endpoints(self) -> Mapping[str, EndpointState]:
+        """The desired state's endpoints alone: who needs no members does not wait until they are gathered."""
+        return dict(sorted(self._states.items()))
 
     def host(self) -> Host:
         """This node with everything that packets meet on it, as of the last flush: what drivers enforce, and the rest.
@@ -261,7 +269,8 @@ class Engine:
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
         """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
         found = []
-        for key in sorted(self._policies):
+        here = {key for name in self._arranged for key in self._selected.keys(name)}
+        for key in sorted(here | self._notes.noted(self._tiers)):
             policy = self._policies[key]
             found += [PolicyStatus(key, remark) for remark in policy.remarks]
             if tier_named(policy.tier, self._tiers)[1]:

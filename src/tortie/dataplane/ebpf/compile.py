@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,7 +20,7 @@ from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf._tables import ffi, lib
 from tortie.dataplane.ebpf.terms import Atom, NetsAtom, SetAtom, Spans, Term, terms
 from tortie.model.address import Net
-from tortie.model.ipset import IPSet, PortSet
+from tortie.model.ipset import AddressSet, IPSet, PortSet
 from tortie.model.rule import Action, Rule
 
 if TYPE_CHECKING:
@@ -152,6 +153,46 @@ def members_of(atom: SetAtom, members: IPSet) -> Members:
         chosen = set(members.members)
     nets = [(net, 0) for net in sorted(chosen)]
     return Members(_nets4(nets), _nets6(nets))
+
+
+FEW = 64
+"""Members that are put into their places among those of a large set, instead of sorting all again."""
+
+
+def members_after(known: AddressSet, records: Members, members: AddressSet) -> Members | None:
+    """The records of those members, made from those of known ones; None where too many differ."""
+    added, removed = members.members - known.members, known.members - members.members
+    if len(added) + len(removed) > FEW:
+        return None
+    return Members(_moved(records.nets4, 4, added, removed), _moved(records.nets6, 6, added, removed))
+
+
+def _moved(records: bytes, version: int, added: Iterable[Net], removed: Iterable[Net]) -> bytes:
+    size, write, key = _RECORDS[version]
+    found = bytearray(records)
+
+    def place(net: Net) -> tuple[int, bytes]:
+        """Where the record of the net is, or has to be, and the record."""
+        record = write([(net, 0)])
+        count = len(found) // size
+        return size * bisect_left(range(count), key(record), key=lambda at: key(found, at * size)), record
+
+    for net in removed:
+        if net.version == version:
+            at, _ = place(net)
+            del found[at : at + size]
+    for net in added:
+        if net.version == version:
+            at, record = place(net)
+            found[at:at] = record
+    return bytes(found)
+
+
+_RECORDS = {
+    4: (12, _nets4, Struct("=2I").unpack_from),
+    6: (24, _nets6, Struct("=3Q").unpack_from),
+}
+"""By IP version: the size of a record, how it is written, and what records are sorted by."""
 
 
 class Outcome(NamedTuple):
