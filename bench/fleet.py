@@ -13,9 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import fleethost
 from bench.figures import Figure, Unmeasured
 from bench.lab import environment, folder, put
 from fleet import Fleet
+from fleet_changes import TOUCHES_MORE
 from tortie.store.sqlite import SqliteStore
 
 LARGE = Fleet()
@@ -24,15 +26,12 @@ QUICK = Fleet(nodes=50, endpoints=1_000, policies=200, sets=500, nets=100_000)
 QUICK_TENTH = Fleet(nodes=5, endpoints=100, policies=100, sets=50, nets=50_000)
 
 
-def measure(large: Fleet, small: Fleet, changes: int) -> Sequence[Figure]:
-    """Every figure of the fleet. Raises: Unmeasured."""
+def measure(large: Fleet, small: Fleet, changes: int, starts: int, seen: int) -> Sequence[Figure]:
+    """Every figure of the fleet: of the calculation, and of agents that start so often, and of whose changes so many of
+    each kind are seen. Raises: Unmeasured."""
     with folder() as place:
-        found = {name: _calculate(place / f"{name}.db", fleet, changes) for name, fleet in _named(large, small)}
-    return _calculation(large, found["large"], found["small"])
-
-
-def _named(large: Fleet, small: Fleet) -> Sequence[tuple[str, Fleet]]:
-    return ("small", small), ("large", large)
+        little, much = (_calculate(place / f"{fleet.nodes}.db", fleet, changes) for fleet in (small, large))
+    return [*_calculation(large, much, little), *fleethost.measure(large, starts, seen)]
 
 
 def _calculate(datastore: Path, fleet: Fleet, changes: int) -> dict[str, Any]:
@@ -66,12 +65,13 @@ def _calculation(fleet: Fleet, large: dict[str, Any], small: dict[str, Any]) -> 
         ),
     ]
     for name, taken in large["changes"].items():
-        ratio = median(taken) / median(small["changes"][name])
         figures += [
-            Figure(f"fleet.change.{name}", "ms", tuple(taken), note="document to delta"),
+            Figure(f"fleet.change.{name}", "ms", tuple(taken), note="one document to the delta"),
             Figure(f"fleet.change.{name}.p99", "ms", (percentile(taken, 99),)),
-            Figure(f"fleet.change.{name}.ratio", "x", (ratio,), note="to a fleet ten times smaller"),
         ]
+        if name not in TOUCHES_MORE:
+            ratio = median(taken) / median(small["changes"][name])
+            figures.append(Figure(f"fleet.change.{name}.ratio", "x", (ratio,), note="to a fleet ten times smaller"))
     return figures
 
 

@@ -61,6 +61,8 @@ CHANGES: Mapping[str, Changes] = {
     "policy": policies,
     "policy.everywhere": policies_everywhere,
 }
+TOUCHES_MORE = frozenset({"label.here"})
+"""What touches more in a larger fleet: there two endpoints of a node seldom have to do with the same sets."""
 
 
 def _host(number: int) -> str:

@@ -113,10 +113,13 @@ def _parse_plain(texts: Sequence[str]) -> set[int] | None:
     joined = "\n".join([text if "/" in text else f"{text}/32" for text in texts])
     if joined.translate(_NO_DIGITS) != "\n".join([".../"] * len(texts)):
         return None
-    # Three zeros before each make eight bytes of it: a key.
-    words = joined.replace("/", ".").replace("\n", ".0.0.0.").split(".")
+    words = joined.replace("/", ".").replace("\n", ".").split(".") if texts else []
     try:
-        keys = array("Q", bytes(map(_NUMBERS.__getitem__, ["0", "0", "0", *words] if texts else [])))
+        numbers = bytes(map(_NUMBERS.__getitem__, words))
+        packed = bytearray(8 * len(texts))  # of each key the last five bytes: address and length
+        for place in range(5):
+            packed[place + 3 :: 8] = numbers[place::5]
+        keys = array("Q", packed)
         if byteorder == "little":
             keys.byteswap()
         return {key & _MASKS[key & _LENGTH] for key in keys}
