@@ -98,8 +98,7 @@ class Pump:
         back_off = BackOff(0.2, 5.0)
         while True:
             try:
-                entries, revision = await self._store.list()
-                self._deliver(Snapshot(entries, revision))
+                revision = await self._read_all()
                 self.datastore_problem = None
                 back_off.succeeded()
                 async for batch in self._store.watch(revision):
@@ -110,6 +109,12 @@ class Pump:
                 self.datastore_problem = str(error)
                 log.warning("datastore: %s; the last state stays enforced", error)
                 await asyncio.sleep(back_off.failed())
+
+    async def _read_all(self) -> int:
+        """The revision of which all documents are on their way. Nobody keeps them: they are a copy of the datastore."""
+        entries, revision = await self._store.list()
+        self._deliver(Snapshot(entries, revision))
+        return revision
 
     async def _follow_interfaces(self) -> None:
         back_off = BackOff(0.2, 5.0)
