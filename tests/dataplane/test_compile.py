@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from bpf.policies import case_of, member_of, sets_of
 from bpf.untracked import plan_of
 from strategies import random_case
-from tortie.dataplane.ebpf.compile import FEW, Classifier, compile_rules, digest, members_after, members_of
+from tortie.dataplane.ebpf.compile import Classifier, compile_rules, digest
+from tortie.dataplane.ebpf.members import FEW, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.failsafe import Failsafes

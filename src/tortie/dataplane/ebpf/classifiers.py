@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.dataplane.ebpf._tables import lib
-from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members
+from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier
+from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage

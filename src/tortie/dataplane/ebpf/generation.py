@@ -20,7 +20,8 @@ from pathlib import Path
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.classifiers import STAGE_TABLES, Classifiers
-from tortie.dataplane.ebpf.compile import Block, Members, digest
+from tortie.dataplane.ebpf.compile import Block, digest
+from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf

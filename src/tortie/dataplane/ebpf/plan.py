@@ -7,8 +7,9 @@ long as the set is; so a change costs what it touches, and then the classifier's
 from collections.abc import Iterable, Mapping, Sequence
 
 from tortie.dataplane.ebpf.classifiers import RuleIndex
-from tortie.dataplane.ebpf.compile import Block, Members, compile_rules, members_after, members_of
+from tortie.dataplane.ebpf.compile import Block, compile_rules
 from tortie.dataplane.ebpf.generation import Plan, TrackingPlan
+from tortie.dataplane.ebpf.members import Members, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.failsafe import Failsafes
