@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.figures import Figure, Unmeasured
-from bench.lab import Document, Lab, document, lab, put
+from bench.lab import Document, Lab, commit, document, lab
 from bench.prober import HOST_PORT, Way
 from fleet import Fleet
 from fleet_changes import NODE
@@ -109,8 +109,7 @@ def _until(host: Lab, *, is_open: bool, write: Callable[[], int]) -> float:
 
 
 def _commit(store: SqliteStore, documents: Sequence[Document]) -> int:
-    asyncio.run(store.commit([put(one) for one in documents]))
-    return time.monotonic_ns()
+    return asyncio.run(commit(store, documents))
 
 
 def _endpoint(host: Lab, *, is_probed: bool) -> Document:
