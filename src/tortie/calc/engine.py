@@ -7,6 +7,7 @@
              (rules) ──│──────────────────────────────────────────────────┐         │          │
                        ▼                                                  ▼         ▼          ▼
     all endpoints, network sets ──▶ label index of sets ◀── sources of what is active     order, with tiers
+    slices of services ───────────▶ (services by name)           │                             │
                                           │                                                    │
                                           ▼                                                    ▼
                                      SetChange                              EndpointState, with its profiles
@@ -14,6 +15,7 @@
     settings, node's labels, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
 Local workloads take the way of the governing endpoints, and end in `host`: no driver enforces anything for them.
+Pods are workload endpoints, namespaces and service accounts are profiles, where no document of ours says otherwise.
 
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
@@ -29,6 +31,7 @@ from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.notes import PolicyNotes
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
+from tortie.calc.overlay import Overlay, Workloads
 from tortie.calc.resolution import Resolution, resolve
 from tortie.model.desired import (
     Delta,
@@ -39,7 +42,7 @@ from tortie.model.desired import (
     MissingProfile,
     PolicyStatus,
 )
-from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, ServiceSlice, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.nets import Nets
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
@@ -66,10 +69,12 @@ class Engine:
         self._notes = PolicyNotes()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
+        self._said_profiles: Overlay[str, Profile] = Overlay()
         self._settings = SettingsInForce(node, told)
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
+        self._workloads = Workloads()
         self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
@@ -113,6 +118,13 @@ class Engine:
 
     def set_profile(self, name: str, profile: Profile | None) -> None:
         """A profile as it is now; endpoints that list it inherit its labels."""
+        self._put_profile(name, self._said_profiles.give(name, profile))
+
+    def set_implied_profile(self, name: str, profile: Profile | None) -> None:
+        """What a Namespace or ServiceAccount is as a profile; a document of that name is stronger."""
+        self._put_profile(name, self._said_profiles.imply(name, profile))
+
+    def _put_profile(self, name: str, profile: Profile | None) -> None:
         if name not in BUILT_IN_PROFILES and self._profiles.set(name, profile):
             self._is_listing_stale = True
             labels = profile.labels_to_apply if profile else None
@@ -150,6 +162,17 @@ class Engine:
 
         Local ones are endpoints that policy selects, too. Their ids have a slash, as no name of a host endpoint has.
         """
+        self._put_workload_endpoint(key, self._workloads.give(key, endpoint))
+
+    def set_pod(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
+        """The endpoint of a pod, by the pod's namespace and name, as it is now; a document of its name is stronger.
+
+        None: the pod is gone, or has no endpoint. Its interface lacks the prefix that settings say.
+        """
+        for place, one in self._workloads.set_pod(key, endpoint):
+            self._put_workload_endpoint(place, one)
+
+    def _put_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         if not _store(self._workload_endpoints, key, endpoint):
             return
         contributor = ("WorkloadEndpoint", *key)
@@ -184,6 +207,10 @@ class Engine:
         labels, parents = of_network_set(namespace, network_set.labels)
         self._members.set_contributor(contributor, labels, parents, Contribution(network_set.nets))
 
+    def set_service_slice(self, key: tuple[str, str], part: ServiceSlice | None) -> None:
+        """A part of what is behind a Service, by namespace and name of the part, as it is now."""
+        self._members.set_slice(key, part)
+
     def set_interface(self, name: str, interface: Interface | None) -> None:
         """An interface of this host as it is now."""
         if _store(self._interfaces, name, interface):
@@ -202,6 +229,8 @@ class Engine:
             return Delta()
         settings = self._settings.flush()
         self._is_resolution_stale |= settings.is_any
+        for place, one in self._workloads.set_prefixes(self._settings.settled.interface_prefixes):
+            self._put_workload_endpoint(place, one)
         addresses = self._flush_addresses()
         changed = self._flush_resolution()
         for key in sorted(self._touched_policies):
@@ -262,12 +291,18 @@ class Engine:
             rejects=settings.rejects,
         )
 
+    def local_workloads(self) -> tuple[WorkloadEndpoint, ...]:
+        """The workload endpoints of this node; interfaces of pods as of the last flush."""
+        return tuple(one for _, one in sorted(self._local_workloads.items()))
+
     def statuses(self) -> tuple[EndpointStatus, ...]:
         """What became of each host endpoint of this node, by name, as of the last flush."""
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
+        """Policies with remarks or in a tier that has vanished; active ones that are enforced in part, or name a
+        Service of which no endpoint is known.
+        """
         found = []
         here = {key for name in self._arranged for key in self._selected.keys(name)}
         for key in sorted(here | self._notes.noted(self._tiers)):
@@ -283,6 +318,10 @@ class Engine:
                 )
             if Stage.FORWARD in policy.stages and self._selected.items(key):
                 found.append(PolicyStatus(key, NO_FORWARD_HALF))
+        for key, service in self._active_sets.empty_services():
+            found.append(
+                PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
+            )
         return tuple(found)
 
     def settings_problems(self) -> tuple[str, ...]:
