@@ -110,7 +110,7 @@ async def _committed(
 
 async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options: WriteOptions) -> _Plan:
     plan = _Plan(verb, options)
-    initial = await missing_documents(store)
+    initial = await missing_documents(store) if resources else {}
     plan.writes.update(initial)
     tiers = {key.name for key in (*initial, *map(key_of, resources)) if key.kind == TIER}
     for resource in resources:

@@ -37,7 +37,7 @@ def test_a_wrong_document_gives_exit_code_3_and_every_place(shell: Shell) -> Non
     assert f"{path}:1:1" in err
     assert "did you mean apiVersion?" in err
     assert f"{path}:15:" in err
-    assert shell("get", "hep")[1].count("\n") == 2
+    assert shell("get", "hep")[0] == 7  # nothing was stored, not even a datastore
 
 
 def test_a_file_that_does_not_exist_is_a_usage_error(shell: Shell) -> None:
@@ -73,11 +73,33 @@ def test_standard_input_is_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -
     assert shell("apply", "-f", "-")[0] == 0
 
 
-def test_a_dry_run_makes_no_file(shell: Shell) -> None:
-    code, out, _ = shell("apply", "--dry-run", "-f", shell.file(PAIR))
-    assert code == 0
-    assert "nothing was written" in out
-    assert not shell.datastore.exists()
+@pytest.mark.parametrize(
+    ("command", "text", "code"),
+    [
+        (["apply", "--dry-run"], PAIR, 0),
+        (["apply", "--dry-run=client"], PAIR, 0),
+        (["diff"], PAIR, 1),
+        (["apply"], PAIR.replace("order:", "ordr:"), 3),
+        (["create"], POLICY.replace("order: 9", "tier: none"), 3),
+        (["replace"], PAIR, 5),
+        (["apply", "--skip-empty"], "", 0),
+        (["get", "--skip-empty"], "", 0),
+        (["config", "explain"], PAIR, 0),
+    ],
+)
+def test_what_stores_nothing_makes_no_datastore(shell: Shell, command: list[str], text: str, code: int) -> None:
+    assert shell(*command, "-f", shell.file(text))[0] == code
+    assert not shell.datastore.parent.exists()
+
+
+def test_an_empty_file_becomes_a_datastore_by_the_first_write_and_not_before(shell: Shell) -> None:
+    shell.datastore.parent.mkdir()
+    shell.datastore.touch()
+    assert shell("get", "hep")[0] == 7
+    assert shell("diff", "-f", shell.file(PAIR))[0] == 1
+    assert shell.datastore.stat().st_size == 0
+    assert shell("apply", "-f", shell.file(PAIR))[0] == 0
+    assert shell("get", "hep")[0] == 0
 
 
 def test_apply_answers_in_json_when_asked(shell: Shell) -> None:
