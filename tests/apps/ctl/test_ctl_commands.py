@@ -68,6 +68,35 @@ def test_an_empty_file_is_refused(shell: Shell) -> None:
     assert "no resources specified in file" in err
 
 
+@pytest.mark.parametrize("command", [["apply"], ["delete"], ["validate"], ["diff"], ["get"]])
+def test_a_file_without_a_name_is_not_this_folder(shell: Shell, command: list[str]) -> None:
+    """`-f "$FILE"` with a variable that is not set."""
+    code, _, err = shell(*command, "-f", "")
+    assert code == 2
+    assert "a variable that is not set?" in err
+
+
+@pytest.mark.parametrize("option", ["--datastore", "--socket", "--node"])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_target_without_a_name_is_not_the_default_one(
+    capsys: pytest.CaptureFixture[str], option: str, is_before: bool
+) -> None:
+    assert run([option, "", "get", "hep"] if is_before else ["get", "hep", option, ""]) == 2
+    assert f"{option} without a value" in capsys.readouterr().err
+
+
+def test_what_is_no_file_in_a_folder_is_named_and_not_waited_for(shell: Shell) -> None:
+    folder = shell.folder / "policies"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    code, _, err = shell("validate", "-f", str(folder))
+    assert code == 2
+    assert f"{folder}/pipe.yaml: is no regular file" in err
+    (folder / "pipe.yaml").unlink()
+    (folder / "gone.yaml").symlink_to("nowhere")
+    assert f"{folder}/gone.yaml: No such file" in shell("validate", "-f", str(folder))[2]
+
+
 def test_standard_input_is_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(network_set("a").encode())))
     assert shell("apply", "-f", "-")[0] == 0
@@ -361,6 +390,60 @@ def test_output_that_cannot_be_written_is_a_failure_and_says_so(shell: Shell) ->
         os.close(full)
     assert (done.returncode, "No space left" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "told"),
+    [
+        (">&-", "explain-schema gnp", 1, b"tortie: standard output: Bad file descriptor"),
+        (">/dev/full", "schema json", 1, b"tortie: standard output: No space left on device"),
+        ("2>&-", "get nokind", 2, b""),
+        ("2>/dev/full", "get nokind", 2, b""),
+        ("<&-", "validate -f -", 2, b"tortie: stdin: Bad file descriptor"),
+        ("<&- >&- 2>&-", "explain-schema gnp", 1, b""),
+    ],
+)
+def test_a_closed_or_full_stream_is_told_where_somebody_listens(
+    closed: str, arguments: str, code: int, told: bytes
+) -> None:
+    done = subprocess.run(["sh", "-c", f"{TORTIE} {arguments} {closed}"], capture_output=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(told)
+    assert b"Traceback" not in done.stderr
+    assert b"internal error" not in done.stderr
+
+
+def test_output_is_utf_8_whatever_the_locale_says(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(POLICY.replace("redis-host", "日本語")))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [TORTIE, "--datastore", shell.datastore, "get", "gnp", "-o", "wide"]
+    done = subprocess.run(words, capture_output=True, check=True, env=environment)
+    assert 'hep == "日本語"' in done.stdout.decode()
+
+
+def test_columns_stand_below_each_other_whatever_their_characters_are(shell: Shell) -> None:
+    texts = ["plain", "日本語", "e\u0301t\u00e9", "\x1b[31m", "two\nlines", "😀"]
+    policies = [
+        json.dumps(
+            {
+                "apiVersion": "projectcalico.org/v3",
+                "kind": "GlobalNetworkPolicy",
+                "metadata": {"name": f"p{number}"},
+                "spec": {"selector": f"role == '{text}'"},
+            },
+            ensure_ascii=False,
+        )
+        for number, text in enumerate(texts)
+    ]
+    assert shell("apply", "-f", shell.file("\n---\n".join(policies)))[0] == 0
+    _, out, _ = shell("get", "gnp", "-o", "custom-columns=SELECTOR,NAME")
+    _, *rows, _ = out.removesuffix("\n").split("\n")
+    taken = ["role == 'plain'", "role == '日本語'", "role == 'e\u0301t\u00e9'", r"role == '\x1b[31m'"]
+    taken += [r"role == 'two\nlines'", "role == '😀'"]
+    columns = [15, 16, 13, 18, 20, 12]
+    assert [row[: len(text)] for row, text in zip(rows, taken, strict=True)] == taken
+    blanks = [len(row[len(text) :]) - len(row[len(text) :].lstrip()) for row, text in zip(rows, taken, strict=True)]
+    assert [column + blank for column, blank in zip(columns, blanks, strict=True)] == [23] * 6
 
 
 def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:

@@ -75,7 +75,7 @@ def labels(shell: Shell) -> object:
         (("label", "hep", "node2-eth0", "x"), 2, "invalid label x; write key=value, or key- to remove it"),
         (("label", "hep", "node2-eth0", "x=y", "--remove"), 2, "invalid label x=y; give keys alone to --remove"),
         (("label", "hep", "node2-eth0", "x=y", "x=z"), 2, "invalid label x=z; give each key once"),
-        (("label", "hep", "node2-eth0", "=y"), 2, "invalid label =y"),
+        (("label", "hep", "node2-eth0", "=y"), 2, "invalid label '=y': it has no key"),
         (("label", "hep", "node2-eth0", "x=ä"), 3, "TT1113"),
         (("label", "hep", "nope", "x=y"), 5, "HostEndpoint(nope)"),
         (("label", "hep", "node2-eth0"), 2, "Missing argument"),
@@ -127,6 +127,22 @@ def test_a_patch_file_and_a_json_patch_change_what_they_say(filled: Shell) -> No
     operations = '[{"op": "test", "path": "/spec/order", "value": 77}, {"op": "remove", "path": "/spec/order"}]'
     assert filled("patch", "gnp", "redis", "--type=json", "-p", operations)[0] == 0
     assert "order" not in json.loads(filled("get", "gnp", "redis", "-o", "json")[1])["spec"]
+
+
+@pytest.mark.parametrize("text", ["日本語", "😀", "\x1b[31m\u202e"])
+def test_any_text_survives_a_change_beside_it(either: Shell, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(network_set("any", "10.0.0.0/8"))
+    document["metadata"]["annotations"] = {"note": text}
+    either("apply", "-f", either.file(json.dumps(document, ensure_ascii=False)))
+    assert either("label", "gns", "any", "a=b")[0] == 0
+    assert either("patch", "gns", "any", "-p", "{spec: {nets: [10.1.0.0/16]}}")[0] == 0
+    monkeypatch.setenv("EDITOR", "sed -i s/10.1.0.0/10.2.0.0/")
+    assert either("edit", "gns", "any")[0] == 0
+    stored = json.loads(either("get", "gns", "any", "-o", "json")[1])
+    assert (stored["metadata"]["annotations"]["note"], stored["spec"]["nets"]) == (text, ["10.2.0.0/16"])
+    _, out, _ = either("get", "gns", "any", "-o", "yaml")
+    assert either("replace", "-f", either.file(out))[1].startswith("GlobalNetworkSet(any) unchanged")
+    assert out.replace("\n", "").isprintable()
 
 
 def test_several_labels_are_changed_at_once(filled: Shell) -> None:

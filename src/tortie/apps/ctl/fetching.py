@@ -39,4 +39,5 @@ def fetch(kind: str, names: list[str], namespace: str) -> Fetched:
 
 def as_file(document: Document, source: str) -> SourceText:
     """The document as a file of that name."""
-    return {"source": source, "text": json.dumps(document, indent=2)}
+    # Not escaped: YAML readers do not join the two halves that JSON makes of some characters.
+    return {"source": source, "text": json.dumps(document, indent=2, ensure_ascii=False)}

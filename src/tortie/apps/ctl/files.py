@@ -30,23 +30,29 @@ def read_files(names: Sequence[str], *, recursive: bool, may_be_empty: bool = Fa
 
 
 def _contents(name: str, recursive: bool, limit: int, may_be_empty: bool) -> Iterator[tuple[str, bytes]]:
-    if name == "-":
-        yield "stdin", sys.stdin.buffer.read(limit + 1)
-        return
-    path = Path(name)
+    if not name:
+        raise Failure(Code.USAGE, "a file without a name (a variable that is not set?); give -f FILE or -f -")
+    path = one = Path(name)
     try:
+        if name == "-":
+            yield "stdin", sys.stdin.buffer.read(limit + 1)
+            return
         found = list(_folder(path, recursive)) if path.is_dir() else [path]
         if not found and not may_be_empty:
             raise Failure(
                 Code.INVALID, f"no resources specified in directory {name}; its .yaml, .yml and .json files are read"
             )
         for one in found:
+            if one is not path and one.exists() and not one.is_file():
+                raise Failure(Code.USAGE, f"{one}: is no regular file; move it out of the folder")
             with one.open("rb") as stream:
                 yield str(one), stream.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
+        where = "stdin" if name == "-" else one
         raise Failure(
-            Code.USAGE, f"{name}: {reason}; give a readable file, a folder, or - for standard input"
+            Code.USAGE,
+            f"{where}: {reason}; give a readable file, a folder, or - for standard input",
         ) from None
 
 

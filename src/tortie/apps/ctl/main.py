@@ -100,7 +100,7 @@ def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str
     """
     # Environment and options before the command; those after it are put over them by `options.with_target`.
     given = {"datastore": datastore, "socket": socket, "node": node}
-    ctx.obj = {name: value for name, value in given.items() if value}
+    ctx.obj = {name: value for name, value in given.items() if value is not None}
 
 
 def main() -> NoReturn:
@@ -109,16 +109,38 @@ def main() -> NoReturn:
     Because: the interpreter takes 10 ms of a command's 60 to take itself apart, which the kernel does in one. What a
     command opened it has closed by then; only what was printed is still to be written.
     """
+    _prepare_streams()
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
         code = 1  # the reader went away (`| head`): nobody is left to tell
     except OSError as error:
-        code = _failed(Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there"))
+        code = _failed(_unwritten(error))
     with suppress(BrokenPipeError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _prepare_streams() -> None:
+    """See that the standard streams are there and take any text, whatever the shell and the locale say.
+
+    Because: a stream that was closed (`>&-`) would leave its number to the next file that is opened. Output fails as
+    soon as it is written, input as soon as it is read, and nobody hears what goes to a closed stderr.
+    """
+    wrong_way = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
+    for name, flags in wrong_way.items():
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, flags)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _unwritten(error: OSError) -> Failure:
+    """The failure of who cannot print; nothing more is tried there, so that this can be said on stderr."""
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    return Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there")
 
 
 def run(arguments: list[str]) -> int:
@@ -154,7 +176,8 @@ def _usage(error: click.ClickException) -> int:
 def _failed(error: Failure) -> int:
     from tortie.apps.ctl.show import failure
 
-    failure(error)
+    with suppress(OSError):  # nobody reads stderr: the exit code has to do
+        failure(error)
     return error.code.exit_code
 
 
@@ -169,6 +192,8 @@ def _understood(error: Exception) -> Failure:
             return failure_of(error)
         case KernelError():
             return Failure(Code.FAILED, str(error))
+        case OSError(filename=None):  # of files the name is known, and who opens them has told of it
+            return _unwritten(error)
     if os.environ.get("TORTIE_DEBUG"):
         raise error
     text = f"internal error: {type(error).__name__}: {error}; please report it (TORTIE_DEBUG=1 shows the traceback)"

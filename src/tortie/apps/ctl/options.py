@@ -33,6 +33,10 @@ def with_target(command: F) -> F:
 def choice() -> Choice:
     """What the user said, before and after the command and in the environment."""
     given: dict[str, str | None] = click.get_current_context().ensure_object(dict)
+    for name, value in given.items():
+        if not value:
+            text = f"--{name} without a value (a variable that is not set?); leave it out, or say which"
+            raise click.UsageError(text)
     return Choice(datastore=given.get("datastore"), socket=given.get("socket"), node=given.get("node"))
 
 

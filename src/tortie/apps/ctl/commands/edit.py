@@ -1,12 +1,10 @@
 """`tortie edit`."""
 
-import json
-
 import click
 
-from tortie.apps.answers import Document, SourceText
+from tortie.apps.answers import Document
 from tortie.apps.ctl.completing import kind_words, resource_names
-from tortie.apps.ctl.fetching import fetch
+from tortie.apps.ctl.fetching import as_file, fetch
 from tortie.apps.ctl.options import WritingCommand, with_writing, writing
 from tortie.apps.ctl.show import out
 from tortie.apps.ctl.writes import ask, show_written
@@ -33,7 +31,7 @@ def command(kind: str, resources: tuple[str, ...]) -> int:
     said = writing()
 
     def write(documents: list[Document], source: str) -> int:
-        files: list[SourceText] = [{"source": source, "text": json.dumps(one, indent=2)} for one in documents]
+        files = [as_file(one, source) for one in documents]
         return show_written(ask(Verb.REPLACE, files, said), "edited", said)
 
     code = edit(fetch(kind, list(resources), said.namespace), write, run_editor)

@@ -65,7 +65,9 @@ def command(
             raise click.UsageError("--watch follows kinds and names; leave out -f")
         asked = list(_asked_by_files(names, form, which))
         if not asked:
-            out("No resources specified")
+            err("No resources specified")
+            if form.name in ("json", "yaml"):
+                out("[]")
             return 0
     else:
         asked = _asked(kinds, resources, form, which)

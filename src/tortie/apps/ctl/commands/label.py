@@ -58,7 +58,9 @@ def _wanted(labels: tuple[str, ...], *, remove: bool) -> dict[str, str | None]:
         else:
             remedy = "give keys alone to --remove" if remove else "write key=value, or key- to remove it"
             raise click.UsageError(f"invalid label {text[:80]}; {remedy}")
-        if not key or key in wanted:
+        if not key:
+            raise click.UsageError(f"invalid label {text[:80]!r}: it has no key; write key=value, or key- to remove it")
+        if key in wanted:
             raise click.UsageError(f"invalid label {text[:80]}; give each key once")
         wanted[key] = found
     return wanted
