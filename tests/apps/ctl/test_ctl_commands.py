@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
 from apps.shell import Shell
-from tortie.apps.ctl import target, wire
-from tortie.apps.ctl.main import COMMANDS, run
+from tortie.apps.ctl import foreign, target, wire
+from tortie.apps.ctl.main import COMMANDS, cli, run
+from tortie.apps.version import VERSION
 
 TORTIE = Path(sys.executable).with_name("tortie")
 
@@ -240,6 +242,14 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
     ("arguments", "hint"),
     [
         (("aply",), "did you mean 'apply'?"),
+        (("ipam", "show"), "no such command 'ipam'; addresses are not given out by tortie"),
+        (("help", "aply"), "no such command 'aply'; see tortie help"),
+        (("get", "hep", "--selectr", "a"), "no such option '--selectr'; did you mean --selector?"),
+        (("get", "hep", "--sort-by=x"), "no such option '--sort-by'; use -o json with a program such as jq, or sort"),
+        (("--allow-version-mismatch", "get", "hep"), "leave it out: versions are not compared; see tortie --help"),
+        (("apply", "policy.yaml"), "documents are given with -f policy.yaml"),
+        (("apply", "-f", "x", "--dry-run", "client"), "write --dry-run=client"),
+        (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish; see tortie completion --help"),
         (("get", "gnpp"), "did you mean gnp?"),
         (("get", "hep", "-o", "xml"), "'xml'"),
         (("get", "hep", ""), "may not be empty"),
@@ -265,6 +275,36 @@ def test_a_usage_error_gives_exit_code_2_and_a_hint(shell: Shell, arguments: tup
     code, out, err = shell(*arguments)
     assert (code, out) == (2, "")
     assert hint in err
+
+
+def test_a_usage_error_does_not_repeat_a_whole_document(shell: Shell) -> None:
+    for arguments in (("apply", "x" * 100_000), ("--" + "x" * 100_000,), ("apply", "--dry-run=" + "x" * 100_000)):
+        code, _, err = shell(*arguments)
+        assert code == 2
+        assert len(err) < 600
+
+
+def test_words_of_other_tools_are_none_of_ours() -> None:
+    context = click.Context(cli)
+    ours: set[str] = set()
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        ours.update(*(param.opts for param in command.params))
+    assert not foreign.COMMANDS.keys() & COMMANDS.keys()
+    assert foreign.OPTIONS.keys() & ours == {"--overwrite"}  # label has it, apply and patch do not
+    assert not any(text.endswith(".") for text in [*foreign.COMMANDS.values(), *foreign.OPTIONS.values()])
+
+
+def test_help_shows_what_the_option_shows(shell: Shell) -> None:
+    assert shell("help") == shell("--help")
+    assert shell("help", "get") == shell("get", "--help")
+    assert shell("help", "selector", "test") == shell("selector", "test", "--help")
+    assert shell("help", "get", "gnp")[0] == 2
+
+
+def test_the_version_is_an_option_too(shell: Shell) -> None:
+    assert shell("--version") == (0, f"tortie {VERSION}\n", "")
 
 
 def test_trace_works_from_a_file_alone(shell: Shell) -> None:

@@ -63,7 +63,7 @@ def labels(shell: Shell) -> object:
         (("patch", "gnp", "redis"), 2, "give either -p PATCH or --patch-file FILE"),
         (("patch", "gnp", "redis", "--patch-file", "/nonexistent"), 2, "/nonexistent: No such file or directory"),
         (("patch", "gnp", "redis", "-p", "{}", "-t", "burn"), 2, "'burn'"),
-        (("patch", "gnp"), 2, "Missing argument"),
+        (("patch", "gnp"), 2, "patch what? give KIND and NAME"),
         # label
         (("label", "hep", "node2-eth0", "a=b"), 0, "Successfully set label a on HostEndpoint node2-eth0"),
         (("label", "hep", "node2-eth0", "hep=redis-host"), 0, "Successfully updated label hep on HostEndpoint"),
@@ -78,7 +78,7 @@ def labels(shell: Shell) -> object:
         (("label", "hep", "node2-eth0", "=y"), 2, "invalid label '=y': it has no key"),
         (("label", "hep", "node2-eth0", "x=ä"), 3, "TT1113"),
         (("label", "hep", "nope", "x=y"), 5, "HostEndpoint(nope)"),
-        (("label", "hep", "node2-eth0"), 2, "Missing argument"),
+        (("label", "hep", "node2-eth0"), 2, "which label? give KEY=VALUE"),
         # delete
         (("delete", "gnp", "redis"), 0, "Successfully deleted 1 'GlobalNetworkPolicy' resource(s)"),
         (("delete", "gnp", "redis", "nope"), 5, "GlobalNetworkPolicy(nope); nothing was changed: correct the name, or"),
@@ -88,7 +88,7 @@ def labels(shell: Shell) -> object:
         (("delete", "hep", "node2-eth0", "-n", "x"), 2, "HostEndpoint is not namespaced"),
         # edit
         (("edit", "gnp", "nope"), 5, "GlobalNetworkPolicy(nope)"),
-        (("edit", "gnp"), 2, "Missing argument"),
+        (("edit", "gnp"), 2, "edit which gnp? give at least one NAME"),
         # describe
         (("describe", "gnp", "redis"), 0, "Selects: HostEndpoint(node2-eth0)"),
         (("describe", "gnp"), 0, "GlobalNetworkPolicy redis\n"),
@@ -96,6 +96,23 @@ def labels(shell: Shell) -> object:
         (("describe", "hep", "node2-eth0", "nope"), 5, "resource does not exist: HostEndpoint(nope)"),
         (("describe", "hepp"), 2, "did you mean"),
         (("describe", "hep", "-l", "hep=x"), 0, "There is no HostEndpoint"),
+        (("describe", "hep", "nope"), 5, "resource does not exist: HostEndpoint(nope)"),
+        # KIND/NAME
+        (("describe", "gnp/redis"), 0, "Selects: HostEndpoint(node2-eth0)"),
+        (("describe", "gnp/redis", "tier/default"), 2, "describe takes one KIND at a time"),
+        (("patch", "gnp/redis", "-p", "{spec: {order: 3}}"), 0, "Successfully patched 1 'GlobalNetworkPolicy' res"),
+        (("patch", "gnp", "redis", "nope", "-p", "{}"), 2, "patch changes one resource; give one NAME"),
+        (("label", "hep/node2-eth0", "a.b/c=d"), 0, "Successfully set label a.b/c on HostEndpoint node2-eth0"),
+        (("label", "hep", "node2-eth0", "a.b/c=d"), 0, "Successfully set label a.b/c on HostEndpoint node2-eth0"),
+        (("label", "hep/node2-eth0"), 2, "which label?"),
+        (("label", "hep"), 2, "label what? give KIND and NAME"),
+        (("edit", "gnp/nope"), 5, "GlobalNetworkPolicy(nope)"),
+        (("delete", "gnp/redis"), 0, "Successfully deleted 1 'GlobalNetworkPolicy' resource(s)"),
+        (("delete", "gnp/redis", "hep/node2-eth0"), 2, "delete takes one KIND at a time"),
+        (("delete", "gnp,hep", "redis"), 2, "delete takes one KIND at a time"),
+        (("delete", "gnp/"), 2, "resource name may not be empty"),
+        (("delete", "gnp", ""), 2, "resource name may not be empty"),
+        (("delete", "gnp"), 2, "give KIND and at least one NAME"),
         # diff
         (("diff", "-f", "PAIR"), 0, ""),
         (("diff", "-f", "SET"), 1, "+++ given/GlobalNetworkSet(s)"),

@@ -3,8 +3,6 @@
 import json
 from typing import NamedTuple
 
-import click
-
 from tortie.apps.answers import Document, SourceText
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
@@ -26,8 +24,6 @@ class Fetched(NamedTuple):
 
 def fetch(kind: str, names: list[str], namespace: str) -> Fetched:
     """The resources of these names. Raises: Failure NOT_FOUND for those that are not there."""
-    if not all(names):
-        raise click.UsageError("resource name may not be empty")
     answer = choose(choice()).get(kind, GetQuery(name=tuple(names), namespace=namespace))
     if answer["missing"]:
         missing = ", ".join(f"{answer['kind']}({name})" for name in answer["missing"])
