@@ -174,7 +174,7 @@ def test_a_missing_resource_gives_exit_code_5_beside_those_found(shell: Shell) -
     code, out, err = shell("get", "gnp", "redis", "nope")
     assert code == 5
     assert "redis" in out
-    assert err == "tortie: resource does not exist: GlobalNetworkPolicy(nope)\n"
+    assert err == "tortie: resource does not exist: GlobalNetworkPolicy(nope); see tortie get globalnetworkpolicy\n"
     assert shell("delete", "gnp", "nope")[0] == 5
     assert shell("delete", "-s", "gnp", "nope")[0] == 0
 

@@ -170,7 +170,10 @@ def test_a_watch_of_names_has_every_form_and_waits_for_what_is_not_there_yet(fil
     while expected[1] not in watch.line():
         assert watch.process.poll() is None
     code, _, err = watch.interrupt()
-    assert (code, err) == (0, "tortie: resource does not exist: GlobalNetworkSet(later)\n")
+    assert (code, err) == (
+        0,
+        "tortie: resource does not exist: GlobalNetworkSet(later); see tortie get globalnetworkset\n",
+    )
 
 
 def test_a_watch_of_several_kinds_prints_a_heading_where_the_kind_changes(filled: Shell) -> None:

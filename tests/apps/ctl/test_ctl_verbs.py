@@ -193,7 +193,7 @@ def test_a_dry_run_changes_nothing_wherever_it_stands(
         assert (code, err) == (0, "")
         assert "(dry run)" in out
         assert "Dry run: 1 '" in out or "Dry run: 2 resource(s)" in out
-        judge = "no datastore was asked" if how.endswith("client") else "nothing was written"
+        judge = "checked by itself, without what is stored" if how.endswith("client") else "nothing was written"
         assert judge in out
     assert filled("get", "hep,gnp,gns,tier", "-o", "json")[1] == before
 

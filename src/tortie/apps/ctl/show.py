@@ -97,7 +97,7 @@ def written(answer: WriteAnswer, done: str, said: Writing, where: str, success: 
     for change in answer["changes"]:
         out(f"{named(change)} {change['action']}{' (dry run)' if answer['is_dry_run'] else ''}")
     if answer["is_dry_run"]:
-        judge = "the documents are valid; no datastore was asked" if said.dry_run == "client" else "nothing was written"
+        judge = "checked by itself, without what is stored" if said.dry_run == "client" else "nothing was written"
         out(f"Dry run: {_resources(answer['changes'])} would be {done}; {judge}")
         return 0
     for line in success or [f"Successfully {done} {_resources(answer['changes'])}"]:

@@ -6,12 +6,12 @@ import click
 
 from tortie.apps.answers import GetAnswer
 from tortie.apps.ctl.completing import kind_words, one_of, resource_names
+from tortie.apps.ctl.fetching import told
 from tortie.apps.ctl.forms import FORMS, Form, exported, parse_form, show_answers
 from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
-from tortie.apps.ctl.show import err, out
+from tortie.apps.ctl.show import out
 from tortie.apps.ctl.target import choose
 from tortie.apps.ctl.words import asked
-from tortie.apps.failure import Code
 from tortie.apps.requests import GetQuery
 
 Question = tuple[str, GetQuery]
@@ -77,7 +77,7 @@ def command(
     answers = [target.get(kind, query) for kind, query in questions]
     shown = [exported(one) for one in answers] if export and is_named else answers
     show_answers(shown, form, is_named=is_named, has_headings=not no_headers)
-    return _complaints(answers)
+    return told(answers)
 
 
 def _asked(kinds: str | None, resources: tuple[str, ...], form: Form, which: dict[str, object]) -> list[Question]:
@@ -125,18 +125,6 @@ def _watch(questions: list[Question], form: Form, *, has_headings: bool) -> int:
     def read() -> list[GetAnswer]:
         return [target.get(kind, query) for kind, query in questions]
 
-    _complaints(read())
+    told(read())
     follow(read, target.revision, shower(form, has_headings=has_headings))
     return 0  # ^C is how a watch ends
-
-
-def _complaints(answers: Sequence[GetAnswer]) -> int:
-    """Print what was not found or is damaged; the exit code."""
-    for answer in answers:
-        for name in answer["missing"]:
-            err(f"tortie: resource does not exist: {answer['kind']}({name})")
-        for name, why in answer["damaged"].items():
-            err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
-    if any(answer["damaged"] for answer in answers):
-        return Code.FAILED.exit_code
-    return Code.NOT_FOUND.exit_code if any(answer["missing"] for answer in answers) else 0
