@@ -15,6 +15,7 @@ from tortie.apps.ctl.commands.completion import SHELLS, VARIABLE
 from tortie.apps.ctl.forms import FORMS
 from tortie.apps.ctl.main import COMMANDS, cli, run
 from tortie.apps.ctl.manual import pages
+from tortie.resources.felix import PARAMETERS
 from tortie.resources.kinds import KINDS
 
 IN_SHOP = """\
@@ -107,6 +108,10 @@ def test_files_are_completed_wherever_a_file_is_asked_for(name: str) -> None:
         if param.metavar and {"FILE", "DIR", "PATH"} & {*re.findall(r"\w+", param.metavar)}:
             (item,) = param.shell_complete(context, "x")
             assert (item.value, item.type) == ("x", "file"), param.name
+
+
+def test_every_parameter_is_offered_once(complete) -> None:
+    assert complete("config explain ") == [one.name for one in PARAMETERS]
 
 
 def test_every_kind_is_offered(complete) -> None:

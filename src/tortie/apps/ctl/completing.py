@@ -68,10 +68,11 @@ def parameters(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     """Parameters of an agent that begin so, by name or by field; where none does, whatever the case of the letters."""
     from tortie.resources.felix import PARAMETERS
 
-    words = [(word, one.doc) for one in PARAMETERS for word in (one.name, one.field) if word]
-    found = [each for each in words if each[0].startswith(incomplete)]
-    found = found or [each for each in words if each[0].lower().startswith(incomplete.lower())]
-    return [CompletionItem(word, help=doc) for word, doc in dict(found if incomplete else words[::2]).items()]
+    if not incomplete:
+        return [CompletionItem(one.name, help=one.doc) for one in PARAMETERS]
+    words = [CompletionItem(word, help=one.doc) for one in PARAMETERS for word in (one.name, one.field) if word]
+    found = [each for each in words if each.value.startswith(incomplete)]
+    return found or [each for each in words if each.value.lower().startswith(incomplete.lower())]
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

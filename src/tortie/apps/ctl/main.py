@@ -4,15 +4,19 @@ Nothing heavy is imported here: a command on an agent's socket needs click, sock
 """
 
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from tortie.apps.failure import Code, Failure
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
@@ -44,6 +48,7 @@ COMMANDS = {
 
 PATH = click.Path(readable=False)
 """A name that shells complete with those of files; whether it can be read is told by who reads it."""
+STDOUT, STDERR = 1, 2
 LONGEST = 400
 """Characters of a usage error."""
 
@@ -156,7 +161,7 @@ def main() -> NoReturn:
         code = 1  # the reader went away (`| head`): nobody is left to tell
     except OSError as error:
         code = _failed(_unwritten(error))
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         sys.stderr.flush()
     os._exit(code)
 
@@ -167,13 +172,33 @@ def _prepare_streams() -> None:
     Because: a stream that was closed (`>&-`) would leave its number to the next file that is opened. Output fails as
     soon as it is written, input as soon as it is read, and nobody hears what goes to a closed stderr.
     """
-    wrong_way = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
-    for name, flags in wrong_way.items():
-        if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, flags)
-            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY))
+    if sys.stdout is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stderr is None:
+        os.open(os.devnull, os.O_WRONLY)
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            io.BufferedWriter(_Output(descriptor, "wb", closefd=False)),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=descriptor == STDERR or os.isatty(descriptor),
+        )
+        for descriptor in (STDOUT, STDERR)
+    )
+
+
+class _Output(io.FileIO):
+    """A stream whose failures can be told from all others by their file name."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """How much was written. Raises: OSError."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self.fileno()
+            raise
 
 
 def _unwritten(error: OSError) -> Failure:
@@ -252,7 +277,7 @@ def _understood(error: Exception) -> Failure:
             return failure_of(error)
         case KernelError():
             return Failure(Code.FAILED, str(error))
-        case OSError(filename=None):  # of files the name is known, and who opens them has told of it
+        case OSError(filename=1):
             return _unwritten(error)
     if os.environ.get("TORTIE_DEBUG"):
         raise error
