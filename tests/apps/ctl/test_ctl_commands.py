@@ -1,11 +1,13 @@
 """Commands on a datastore file, in this process: output and exit codes."""
 
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import pytest
@@ -185,6 +187,49 @@ def test_a_conflict_gives_exit_code_6(shell: Shell) -> None:
     code, _, err = shell("apply", "-f", shell.file(stale))
     assert code == 6
     assert "is out of date (latest: 1)" in err
+
+
+# Root may read everything, unless it has given that up.
+ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] * (os.geteuid() == 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["get hep", "apply -f FILE", "diff -f FILE", "status", "counters", "config explain", "delete hep node2-eth0"],
+)
+def test_a_folder_that_others_own_is_told_and_the_way_in(tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o000)
+    (tmp_path / "doc.yaml").write_text(PAIR)
+    words = command.replace("FILE", str(tmp_path / "doc.yaml")).split()
+    done = subprocess.run(
+        [*ORDINARY, TORTIE, "--datastore", folder / "state.db", *words], capture_output=True, text=True, check=False
+    )
+    folder.chmod(0o700)
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr.endswith(
+        "closed/state.db: Permission denied: run as root, or name another file with --datastore\n"
+    )
+
+
+def test_a_folder_below_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o000)
+    words = [*ORDINARY, TORTIE, "validate", "-R", "-f", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    (tmp_path / "closed").chmod(0o700)
+    assert done.returncode == 2
+    assert f"{tmp_path}/closed: Permission denied" in done.stderr
+
+
+def test_an_agent_that_only_root_may_ask_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(wire, "_connect", refuse)
+    assert run(["status"]) == 7
+    assert "only root may speak to the agent: use sudo" in capsys.readouterr().err
 
 
 def test_a_datastore_that_is_not_there_or_none_gives_exit_code_7(shell: Shell) -> None:

@@ -49,7 +49,7 @@ def _contents(name: str, recursive: bool, limit: int, may_be_empty: bool) -> Ite
                 yield str(one), stream.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        where = "stdin" if name == "-" else one
+        where = "stdin" if name == "-" else getattr(error, "filename", None) or one
         raise Failure(
             Code.USAGE,
             f"{where}: {reason}; give a readable file, a folder, or - for standard input",

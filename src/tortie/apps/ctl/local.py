@@ -200,7 +200,12 @@ class FileTarget:
     def _serving(self) -> list[Serving]:
         """The agents that serve this file now, by node. A beacon without a living holder means nothing."""
         found = []
-        for path in sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json")):
+        try:
+            beacons = sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json"))
+        except OSError as error:
+            remedy = "run as root, or name another file with --datastore"
+            raise Failure(Code.UNREACHABLE, f"{self.path}: {error.strerror}: {remedy}") from None
+        for path in beacons:
             if is_held(path):
                 try:
                     one = json.loads(path.read_bytes())
