@@ -1,14 +1,10 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
-import json
-import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tortie.apps import service
-from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
@@ -23,8 +19,8 @@ from tortie.apps.answers import (
     TraceQuery,
     WriteAnswer,
 )
+from tortie.apps.beacons import Serving, serving
 from tortie.apps.ctl.remote import SocketTarget
-from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
@@ -34,13 +30,6 @@ from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
 
 _Answer = TypeVar("_Answer")
-
-
-class Serving(NamedTuple):
-    """An agent that watches the file."""
-
-    node: str
-    socket: str
 
 
 class FileTarget:
@@ -164,7 +153,7 @@ class FileTarget:
         established = options.established
         if established == "keep" or options.dry_run:
             return
-        agents = self._serving()
+        agents = serving(self.path)
         text = f"--established={established} is the work of an agent, and a datastore file is not asked through one"
         if agents:
             sockets = " or ".join(f"--socket {one.socket} (node {one.node})" for one in agents)
@@ -186,7 +175,7 @@ class FileTarget:
             return answer
         committed = time.monotonic()
         enforced: list[EnforcedAnswer] = []
-        for one in self._serving():
+        for one in serving(self.path):
             try:
                 outcome = SocketTarget(one.socket).enforced(answer["revision"])
             except Failure as failure:
@@ -197,26 +186,9 @@ class FileTarget:
             enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
         return {**answer, "enforced": enforced}
 
-    def _serving(self) -> list[Serving]:
-        """The agents that serve this file now, by node. A beacon without a living holder means nothing."""
-        found = []
-        try:
-            beacons = sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json"))
-        except OSError as error:
-            remedy = "run as root, or name another file with --datastore"
-            raise Failure(Code.UNREACHABLE, f"{self.path}: {error.strerror}: {remedy}") from None
-        for path in beacons:
-            if is_held(path):
-                try:
-                    one = json.loads(path.read_bytes())
-                    found.append(Serving(str(one["node"]), str(one["socket"])))
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # an agent that is just starting, or ending
-        return sorted(found)
-
     def _the_agent(self) -> Serving | None:
         """The one agent to ask: the only one, or the one for this node."""
-        found = self._serving()
+        found = serving(self.path)
         mine = [one for one in found if one.node == self._node] if len(found) > 1 else found
         if len(mine) == 1 or not found:
             return mine[0] if mine else None

@@ -4,19 +4,14 @@ Nothing heavy is imported here: a command on an agent's socket needs click, sock
 """
 
 import importlib
-import io
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from tortie.apps.failure import Code, Failure
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
@@ -48,7 +43,6 @@ COMMANDS = {
 
 PATH = click.Path(readable=False)
 """A name that shells complete with those of files; whether it can be read is told by who reads it."""
-STDOUT, STDERR = 1, 2
 LONGEST = 400
 """Characters of a usage error."""
 
@@ -147,61 +141,7 @@ def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str
     ctx.obj = {name: value for name, value in given.items() if value is not None}
 
 
-def main() -> NoReturn:
-    """Run the command of this process's arguments, and exit with its code (reference ux.md section D).
-
-    Because: the interpreter takes 10 ms of a command's 60 to take itself apart, which the kernel does in one. What a
-    command opened it has closed by then; only what was printed is still to be written.
-    """
-    _prepare_streams()
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = 1  # the reader went away (`| head`): nobody is left to tell
-    except OSError as error:
-        code = _failed(_unwritten(error))
-    with suppress(OSError):
-        sys.stderr.flush()
-    os._exit(code)
-
-
-def _prepare_streams() -> None:
-    """See that the standard streams are there and take any text, whatever the shell and the locale say.
-
-    Because: a stream that was closed (`>&-`) would leave its number to the next file that is opened. Output fails as
-    soon as it is written, input as soon as it is read, and nobody hears what goes to a closed stderr.
-    """
-    if sys.stdin is None:
-        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY))
-    if sys.stdout is None:
-        os.open(os.devnull, os.O_RDONLY)
-    if sys.stderr is None:
-        os.open(os.devnull, os.O_WRONLY)
-    sys.stdout, sys.stderr = (
-        io.TextIOWrapper(
-            io.BufferedWriter(_Output(descriptor, "wb", closefd=False)),
-            encoding="utf-8",
-            errors="backslashreplace",
-            line_buffering=descriptor == STDERR or os.isatty(descriptor),
-        )
-        for descriptor in (STDOUT, STDERR)
-    )
-
-
-class _Output(io.FileIO):
-    """A stream whose failures can be told from all others by their file name."""
-
-    def write(self, data: "ReadableBuffer", /) -> int:
-        """How much was written. Raises: OSError."""
-        try:
-            return super().write(data)
-        except OSError as error:
-            error.filename = self.fileno()
-            raise
-
-
-def _unwritten(error: OSError) -> Failure:
+def unwritten(error: OSError) -> Failure:
     """The failure of who cannot print; nothing more is tried there, so that this can be said on stderr."""
     sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     return Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there")
@@ -218,11 +158,11 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _usage(error)
     except Failure as error:
-        return _failed(error)
+        return failed(error)
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _failed(_understood(error))
+        return failed(_understood(error))
     return code if isinstance(code, int) else 0
 
 
@@ -237,7 +177,7 @@ def _usage(error: click.ClickException) -> int:
     hint = ""
     if context is not None and not text.endswith("?") and "see " not in text:
         hint = f"; see {context.command_path} --help"
-    return _failed(Failure(Code.USAGE, text + hint))
+    return failed(Failure(Code.USAGE, text + hint))
 
 
 def _told_otherwise(error: click.ClickException) -> str | None:
@@ -258,7 +198,8 @@ def _told_otherwise(error: click.ClickException) -> str | None:
     return f"{text.rstrip('.')}; documents are given with -f {word}" if word and has_files else None
 
 
-def _failed(error: Failure) -> int:
+def failed(error: Failure) -> int:
+    """Print why; the exit code."""
     from tortie.apps.ctl.show import failure
 
     with suppress(OSError):  # nobody reads stderr: the exit code has to do
@@ -277,8 +218,8 @@ def _understood(error: Exception) -> Failure:
             return failure_of(error)
         case KernelError():
             return Failure(Code.FAILED, str(error))
-        case OSError(filename=1):
-            return _unwritten(error)
+        case OSError(filename=1):  # standard output, see process.py
+            return unwritten(error)
     if os.environ.get("TORTIE_DEBUG"):
         raise error
     text = f"internal error: {type(error).__name__}: {error}; please report it (TORTIE_DEBUG=1 shows the traceback)"

@@ -53,7 +53,8 @@ def command(
 ) -> int:
     """Show all resources of a KIND, those of these NAMEs, or those that documents name.
 
-    KIND/NAME, which is what -o name prints, says the same as KIND NAME, here and in every other command. With --watch and -o json, one line of JSON for each event.
+    KIND/NAME, which is what -o name prints, says the same as KIND NAME, here and in every other command. With --watch
+    and -o json, one line of JSON for each event.
 
     \b
     Examples:
