@@ -95,6 +95,19 @@ def test_what_the_agent_says_is_among_the_warnings() -> None:
     assert described("hep", "node2-eth0", enforced)["warnings"] == ["this host has no interface eth0"]
 
 
+def test_a_policy_among_many_is_shown_with_its_neighbours() -> None:
+    store = MemoryStore()
+    names = [f"p{number:02}" for number in range(40)]
+    documents = "\n---\n".join([tier("t"), *(policy_in("t", name) for name in names)])
+    run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": documents}]))
+    found = run_now(describe(store, find_kind("gnp"), GetQuery(), None))["items"]
+    places = [each["relations"][1] for each in found]
+    assert [each["title"] for each in places[:2]] == ["Order in tier t, 1 of 40", "Order in tier t, 2 of 40"]
+    assert places[0]["things"] == [f"GlobalNetworkPolicy({name})" for name in names[:10]]
+    assert places[20]["things"] == [f"GlobalNetworkPolicy({name})" for name in names[11:30]]
+    assert places[39]["things"] == [f"GlobalNetworkPolicy({name})" for name in names[30:]]
+
+
 def test_lint_warns_in_a_description_too() -> None:
     store = MemoryStore()
     one_sided = PAIR[: PAIR.index("  egress:")]
