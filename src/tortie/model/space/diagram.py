@@ -232,3 +232,17 @@ def intervals(node: Node) -> Iterator[tuple[int, int, Diagram]]:
         if child is not NOTHING:
             yield first, bound, child
         first = bound + 1
+
+
+def regions(diagram: Diagram) -> int:
+    """How many ways lead from the top to a value: regions that do not overlap and are looked at one by one."""
+    known: dict[Diagram, int] = {}
+
+    def count(one: Diagram) -> int:
+        if isinstance(one, Leaf):
+            return int(one is not NOTHING)
+        if one not in known:
+            known[one] = sum(count(child) for child in one.children)
+        return known[one]
+
+    return count(diagram)

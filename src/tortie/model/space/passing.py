@@ -20,8 +20,20 @@ from tortie.model.host import Host, ToHost
 from tortie.model.packet import Direction, Packet, Side
 from tortie.model.passage import ANSWERED, Way
 from tortie.model.policy import Stage
+from tortie.model.rule import Rule
 from tortie.model.space.deciding import Decision, walk_all
-from tortie.model.space.diagram import NOTHING, Diagram, Diagrams, Leaf, below, otherwise, value_of, within, without
+from tortie.model.space.diagram import (
+    NOTHING,
+    Diagram,
+    Diagrams,
+    Leaf,
+    below,
+    otherwise,
+    regions,
+    value_of,
+    within,
+    without,
+)
 from tortie.model.space.packetspace import PacketSpace
 from tortie.model.space.space import Space
 from tortie.model.stages import KNOWN, stage_groups
@@ -67,19 +79,27 @@ class Outcomes:
         kept = ground.diagrams.relabel(self.diagram, lambda value: value if wanted(cast(Fate, value)) else None)
         return self.packets.everything & Space(ground, kept)
 
+    def regions(self, meant: Space) -> int:
+        """Into how many regions without overlap the space falls, each with one fate."""
+        return regions(self.packets.ground.diagrams.merge(within, self.diagram, meant.diagram))
+
     def fates(self) -> list[Fate]:
         """Every fate that some packet has."""
         return [cast(Fate, one.value) for one in below(self.diagram) if isinstance(one, Leaf)]
 
 
 class Crossing:
-    """One way through a host. `nets`: networks that will be asked about beside those of policy, either side."""
+    """One way through a host.
 
-    def __init__(self, host: Host, way: Way, nets: Iterable[Sequence[Net]] = ()) -> None:
+    `rules`, `nets`: what will be asked about beside policy itself; networks on either side.
+    """
+
+    def __init__(self, host: Host, way: Way, rules: Iterable[Rule] = (), nets: Iterable[Sequence[Net]] = ()) -> None:
         self._host, self._way = host, way
         entries = (*host.failsafes.inbound, *host.failsafes.outbound)
-        rules = (rule for endpoint in self._endpoints() for rule in endpoint.rules())
-        self.packets = PacketSpace(host.sets, rules, [*nets, *((entry.net,) for entry in entries if entry.net)])
+        met = (rule for endpoint in self._endpoints() for rule in endpoint.rules())
+        named = [*nets, *((entry.net,) for entry in entries if entry.net)]
+        self.packets = PacketSpace(host.sets, [*rules, *met], named)
         self._diagrams = self.packets.ground.diagrams
 
     def outcomes(self, relation: Relation) -> Outcomes:
