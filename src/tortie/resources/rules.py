@@ -38,7 +38,7 @@ def rules_of(context: RuleContext) -> Decoder:
 
 def packets_of(more: Fields) -> Decoder:
     """Decoder of an object that says which packets are meant, in the words of rules; `more`: what else it says."""
-    context = RuleContext(Direction.EGRESS, is_profile=True)
+    context = RuleContext(direction=Direction.EGRESS, is_profile=True)
     return _with_matches(context, {**more, **match_fields(context)}, ())
 
 

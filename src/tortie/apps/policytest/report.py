@@ -182,10 +182,7 @@ def junit(outcomes: Sequence[Outcome]) -> Iterator[str]:
 def _suite(outcome: Outcome) -> Iterator[str]:
     name = attribute(outcome.source)
     if outcome.ran is None:
-        message = attribute("\n".join(each["text"] for each in outcome.problems))
-        yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
-        yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
-        yield "  </testsuite>"
+        yield from broken_suite(name, attribute("\n".join(each["text"] for each in outcome.problems)))
         return
     judged = outcome.ran.judged
     yield f'  <testsuite name={name} tests="{len(judged)}" failures="{outcome.failed}" errors="0">'
@@ -198,6 +195,13 @@ def _suite(outcome: Outcome) -> Iterator[str]:
             continue
         lines = "\n".join([*wrong, *_trace(outcome.ran, one, origins)])
         yield f"    {case}><failure message={attribute(lines)}/></testcase>"
+    yield "  </testsuite>"
+
+
+def broken_suite(name: str, message: str) -> Iterator[str]:
+    """The suite of a file that cannot be loaded; both quoted."""
+    yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
+    yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
     yield "  </testsuite>"
 
 
