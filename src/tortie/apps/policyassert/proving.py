@@ -86,9 +86,9 @@ class Prover:
                 if not meant:
                     continue
                 is_empty = False
-                outcomes = crossing.outcomes(relation)
-                regions += outcomes.regions(meant)
-                wrong = meant & outcomes.where(lambda fate: fate.verdict is not assertion.expects)
+                outcomes = crossing.outcomes(relation, meant)
+                regions += outcomes.regions
+                wrong = outcomes.where(lambda fate: fate.verdict is not assertion.expects)
                 if (packet := wrong.sample()) is not None:
                     counter = self._checked(assertion, _fitting(packet, relation), way, relation)
                     return Proof(assertion, regions, ways, counter)

@@ -190,13 +190,21 @@ class Diagrams:
         """The intervals of both, and what they lead to, along both at once."""
         bounds: list[int] = []
         children: list[Diagram] = []
-        mine = theirs = 0
-        while mine < len(one.bounds):
-            children.append(self.merge(how, one.children[mine], other.children[theirs]))
-            my_bound, their_bound = one.bounds[mine], other.bounds[theirs]
-            bounds.append(min(my_bound, their_bound))
-            mine += my_bound <= their_bound
-            theirs += their_bound <= my_bound
+        mine, theirs, merge = 0, 0, self.merge
+        my_bounds, my_children, their_bounds, their_children = one.bounds, one.children, other.bounds, other.children
+        last: Diagram | None = None
+        while mine < len(my_bounds):
+            child = merge(how, my_children[mine], their_children[theirs])
+            my_bound, their_bound = my_bounds[mine], their_bounds[theirs]
+            bound = my_bound if my_bound < their_bound else their_bound
+            if child is last:
+                bounds[-1] = bound
+            else:
+                bounds.append(bound)
+                children.append(child)
+                last = child
+            mine += my_bound == bound
+            theirs += their_bound == bound
         return bounds, children
 
 
