@@ -13,6 +13,7 @@ from tortie.apps.policytest.origins import Origins
 from tortie.apps.policytest.report import trace
 from tortie.apps.policytest.running import rule_name
 from tortie.apps.policytest.world import build
+from tortie.model.packet import Fragment
 from tortie.resources.fields import Scope, join
 from tortie.resources.problems import Problems
 
@@ -80,7 +81,7 @@ def _counter(direction: str, counter: CounterExample, origins: Origins) -> Count
     passage = counter.passage
     rule = passage.decided.trace.rule if passage.decided is not None else None
     return {
-        "packet": describe(counter.packet),
+        "packet": describe(counter.packet) + (", later fragment" if counter.packet.fragment is Fragment.LATER else ""),
         "direction": direction,
         "arrives": counter.way.arrives,
         "leaves": counter.way.leaves,
