@@ -16,6 +16,9 @@ from tortie.store.protocol import Store
 SHUTDOWN_S = 0.3
 """What a request under way gets when the agent is told to stop."""
 
+TURNS = 4
+"""Of the loop, until a connection that was accepted is made: two, and some to spare."""
+
 LINGER_S = 0.5
 """How long the rest of a body that nobody wants is read, so that the client gets to see the answer."""
 
@@ -38,5 +41,16 @@ async def answering(store: Store, pump: Pump, status: Status, listener: socket.s
     try:
         yield
     finally:
+        await _finish_accepting(listener)
         accepting.close()
         await runner.cleanup()
+
+
+async def _finish_accepting(listener: socket.socket) -> None:
+    """Accept nobody else, and let the connections that were accepted be made.
+
+    Because: asyncio (3.11) forgets to close a socket that it accepted in the turn before its server was closed.
+    """
+    asyncio.get_running_loop().remove_reader(listener)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
