@@ -28,6 +28,7 @@ COMMANDS = {
     "explain-schema": "Show what can be written in documents.",
     "get": "Show resources.",
     "label": "Set or remove labels of a resource.",
+    "lint": "Find what is valid and hardly means what was meant.",
     "man": "Write the manual pages into a folder.",
     "patch": "Change some fields of a resource.",
     "replace": "Replace resources that exist.",

@@ -29,6 +29,12 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def to_yaml(value: object) -> str:
-    """The value as one YAML document, keys sorted."""
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=2**20)
+def to_yaml(value: object, *, is_sorted: bool = True) -> str:
+    """The value as one YAML document, keys sorted or as they come."""
+    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=is_sorted, width=2**20)
+
+
+def to_flow(value: object) -> str:
+    """The value in braces and brackets, on one line, keys as they come."""
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=2**20)
+    return text.rstrip("\n")

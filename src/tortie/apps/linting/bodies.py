@@ -1,0 +1,33 @@
+"""Specifications as documents have them, for checks that need no model."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from tortie.resources.fields import Json
+from tortie.resources.kind import Body, Resource
+
+POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy")
+"""Kinds of enforced policy whose rules are written one by one."""
+TIERED = (*POLICIES, "StagedGlobalNetworkPolicy", "StagedNetworkPolicy")
+"""Kinds that name their tier."""
+OTHER = {"ingress": "egress", "egress": "ingress"}
+
+
+def is_set(resource: Resource, flag: str) -> bool:
+    """Whether it is an enforced policy with that flag."""
+    return resource.kind == "GlobalNetworkPolicy" and resource.spec.get(flag) is True
+
+
+def rules(spec: Mapping[str, Json], side: str) -> Sequence[Body]:
+    """The rules of that direction."""
+    return cast(list[Body], spec.get(side) or [])
+
+
+def entity(rule: Body, side: str) -> Body:
+    """What the rule says about `source` or `destination`."""
+    return cast(Body, rule.get(side) or {})
+
+
+def allows(spec: Mapping[str, Json], side: str) -> bool:
+    """Whether some rule of that direction allows something."""
+    return any(rule.get("action") == "Allow" for rule in rules(spec, side))

@@ -1,0 +1,37 @@
+"""`applyOnForward` where it has no effect: the forward class is one of host endpoints, and the policy selects none."""
+
+from collections.abc import Iterator
+
+from tortie.apps.linting.bodies import is_set
+from tortie.apps.linting.changes import Replace
+from tortie.apps.linting.check import Check
+from tortie.apps.linting.documents import Documents
+from tortie.apps.linting.finding import Fix, Suspicion
+from tortie.apps.linting.subject import Subject
+
+_WORKLOADS_ONLY = ("namespaceSelector", "serviceAccountSelector")
+_WAY = ("spec", "applyOnForward")
+
+
+def _look(documents: Documents) -> Iterator[Suspicion]:
+    for subject in documents.subjects:
+        flags = [key for key in ("doNotTrack", "preDNAT") if is_set(subject.resource, key)]
+        if flags or not is_set(subject.resource, "applyOnForward"):
+            continue  # beside these flags it has to be there, and the forward class is not meant
+        if named := next((key for key in _WORKLOADS_ONLY if subject.resource.spec.get(key)), None):
+            yield Suspicion(
+                subject=subject,
+                way=_WAY,
+                found="applyOnForward has no effect",
+                why=f"the policy applies to workloads alone, because of its {named}, "
+                "and only host endpoints have policy on what is forwarded",
+                remedy="remove it, or select the host endpoints that the packets are forwarded through",
+                fix=_fix(subject),
+            )
+
+
+def _fix(subject: Subject) -> Fix | None:
+    return Fix("sets it to false", (Replace(_WAY, False),)) if subject.part(_WAY) is not None else None
+
+
+CHECK = Check[Documents]("TT2006", "applyOnForward that has no effect", _look)

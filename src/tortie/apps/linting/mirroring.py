@@ -1,0 +1,50 @@
+"""The rule that lets the replies out: what a rule says of packets, said of their answers.
+
+Source and destination change places, and with them nets, selectors and ports: a server's answers come from its port. An
+ICMP request's answer has a type of its own. What tells packets by more than that has no mirror.
+"""
+
+from copy import deepcopy
+from typing import cast
+
+from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6
+from tortie.resources.fields import Json
+from tortie.resources.kind import Body
+from tortie.resources.rules import protocol_number
+
+_SIDES = (("source", "destination"), ("destination", "source"))
+_ICMP = (ICMP, ICMPV6)
+
+
+def mirrored(rule: Body) -> Body | None:
+    """The rule for the answers; None where it cannot be written: services, http, ICMP types that have no answer."""
+    if "http" in rule or "notICMP" in rule or any("services" in _mapping(rule.get(side)) for side, _ in _SIDES):
+        return None
+    found: Body = {
+        key: deepcopy(rule[key]) for key in ("action", "ipVersion", "protocol", "notProtocol") if key in rule
+    }
+    if "icmp" in rule:
+        answer = _answer(rule)
+        if answer is None:
+            return None
+        found["icmp"] = answer
+    for side, other in _SIDES:
+        if other in rule:
+            found[side] = deepcopy(rule[other])
+    return found
+
+
+def _mapping(value: Json | None) -> Body:
+    return value if isinstance(value, dict) else {}
+
+
+def _answer(rule: Body) -> Body | None:
+    """What `icmp` says of the answer to such a request, or of the request that such a reply answers."""
+    protocol = protocol_number(cast("int | str | None", rule.get("protocol")))
+    said = _mapping(rule["icmp"])
+    if protocol not in _ICMP or "code" in said:
+        return None
+    for ours, theirs in ((ICMP_REQUESTS, ICMP_REPLIES), (ICMP_REPLIES, ICMP_REQUESTS)):
+        if said.get("type") in ours[protocol]:
+            return {"type": theirs[protocol][ours[protocol].index(cast(int, said["type"]))]}
+    return None
