@@ -99,4 +99,4 @@ def test_lint_warns_in_a_description_too() -> None:
     one_sided = PAIR[: PAIR.index("  egress:")]
     run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": one_sided}]))
     (one,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None))["items"]
-    assert one["warnings"][0].startswith("doNotTrack policy 'redis' allows ingress but has no egress rule")
+    assert one["warnings"][0].startswith("doNotTrack policy allows ingress but has no egress rule")

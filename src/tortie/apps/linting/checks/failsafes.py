@@ -103,4 +103,4 @@ def _suspicion(subject: Subject, where: tuple[Direction, int, int], port: str, r
     )
 
 
-CHECK = Check[World]("TT2009", "a rule about a failsafe port", _look)
+CHECK: Check[World] = Check("TT2009", "a rule about a failsafe port", _look)

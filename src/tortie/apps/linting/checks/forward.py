@@ -34,4 +34,4 @@ def _fix(subject: Subject) -> Fix | None:
     return Fix("sets it to false", (Replace(_WAY, False),)) if subject.part(_WAY) is not None else None
 
 
-CHECK = Check[Documents]("TT2006", "applyOnForward that has no effect", _look)
+CHECK: Check[Documents] = Check("TT2006", "applyOnForward that has no effect", _look)

@@ -50,4 +50,4 @@ def _is_followed(world: World, enforced: Enforced, direction: Direction) -> bool
     )
 
 
-CHECK = Check[World]("TT2010", "a policy that only logs, and denies", _look)
+CHECK: Check[World] = Check("TT2010", "a policy that only logs, and denies", _look)

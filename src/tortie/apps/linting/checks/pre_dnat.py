@@ -37,4 +37,4 @@ def _names(rule: Body, side: str) -> bool:
     return any(entity(rule, side).get(key) for key in ADDRESSES)
 
 
-CHECK = Check[Documents]("TT2005", "a pre-DNAT rule that allows every destination", _look)
+CHECK: Check[Documents] = Check("TT2005", "a pre-DNAT rule that allows every destination", _look)

@@ -31,4 +31,4 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
                 )
 
 
-CHECK = Check[Documents]("TT2016", "a profile that is not there", _look)
+CHECK: Check[Documents] = Check("TT2016", "a profile that is not there", _look)

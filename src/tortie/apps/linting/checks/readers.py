@@ -105,4 +105,4 @@ def _number(subject: Subject, way: Way, text: str, value: int) -> Suspicion | No
     return None
 
 
-CHECK = Check[Documents]("TT2011", "a value that readers of YAML take for different things", _look)
+CHECK: Check[Documents] = Check("TT2011", "a value that readers of YAML take for different things", _look)

@@ -57,7 +57,7 @@ def _suspicion(subject: Subject, side: str, other: str) -> Suspicion:
     return Suspicion(
         subject=subject,
         way=("spec", side, index),
-        found=f"doNotTrack policy allows {side} but has no {other} rule",
+        found=f"doNotTrack policy allows {side} but has no {other} rule that allows the replies",
         why="without connection tracking replies are not recognised, and are dropped",
         remedy=f"add the mirrored rule to its {other}",
         fix=_fix(subject, side, other),
@@ -89,4 +89,4 @@ def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-CHECK = Check[Documents]("TT2004", "an untracked policy that lets no replies through", _look)
+CHECK: Check[Documents] = Check("TT2004", "an untracked policy that lets no replies through", _look)

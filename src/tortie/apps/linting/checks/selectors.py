@@ -145,4 +145,4 @@ def _remedy(world: World, selector: Selector, labels: list[object]) -> str:
     return "; ".join(found) if found else "correct it, or bring what it is meant to match"
 
 
-CHECK = Check[World]("TT2003", "a selector that matches nothing", _look)
+CHECK: Check[World] = Check("TT2003", "a selector that matches nothing", _look)

@@ -45,4 +45,4 @@ def _way(saying: Saying) -> Way:
     return ("metadata", "annotations", key) if kind == "annotation" else ("spec", saying.place.removeprefix("spec."))
 
 
-CHECK = Check[Documents]("TT2015", "a setting that does not count as it is said", _look)
+CHECK: Check[Documents] = Check("TT2015", "a setting that does not count as it is said", _look)

@@ -20,4 +20,4 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
             )
 
 
-CHECK = Check[Documents]("TT2013", "a staged policy, which is not enforced", _look, is_notice=True)
+CHECK: Check[Documents] = Check("TT2013", "a staged policy, which is not enforced", _look, is_notice=True)

@@ -28,4 +28,4 @@ def _look(world: World) -> Iterator[Suspicion]:
             )
 
 
-CHECK = Check[World]("TT2008", "a policy in a tier that is not there", _look)
+CHECK: Check[World] = Check("TT2008", "a policy in a tier that is not there", _look)

@@ -30,4 +30,4 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
             )
 
 
-CHECK = Check[Documents]("TT2014", "a rule that cannot be converted", _look)
+CHECK: Check[Documents] = Check("TT2014", "a rule that cannot be converted", _look)

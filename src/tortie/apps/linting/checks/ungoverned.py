@@ -26,4 +26,4 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
                 )
 
 
-CHECK = Check[Documents]("TT2012", "rules in a direction that the policy does not govern", _look)
+CHECK: Check[Documents] = Check("TT2012", "rules in a direction that the policy does not govern", _look)
