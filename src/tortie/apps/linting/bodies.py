@@ -11,6 +11,7 @@ POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy")
 TIERED = (*POLICIES, "StagedGlobalNetworkPolicy", "StagedNetworkPolicy")
 """Kinds that name their tier."""
 OTHER = {"ingress": "egress", "egress": "ingress"}
+TYPES = {"ingress": "Ingress", "egress": "Egress"}
 
 
 def is_set(resource: Resource, flag: str) -> bool:
@@ -31,3 +32,9 @@ def entity(rule: Body, side: str) -> Body:
 def allows(spec: Mapping[str, Json], side: str) -> bool:
     """Whether some rule of that direction allows something."""
     return any(rule.get("action") == "Allow" for rule in rules(spec, side))
+
+
+def governs(spec: Mapping[str, Json], side: str) -> bool:
+    """Whether the policy governs that direction."""
+    types = spec.get("types")
+    return not isinstance(types, list) or TYPES[side] in types

@@ -1,19 +1,27 @@
-"""The rule that lets the replies out: what a rule says of packets, said of their answers.
+"""The rule that lets the replies through: what a rule says of packets, said of their answers.
 
 Source and destination change places, and with them nets, selectors and ports: a server's answers come from its port. An
 ICMP request's answer has a type of its own. What tells packets by more than that has no mirror.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import cast
 
+from tortie.apps.linting.bodies import OTHER, TYPES, governs, rules
+from tortie.apps.linting.changes import Append, Change, Insert
+from tortie.apps.linting.finding import Fix
+from tortie.apps.linting.subject import Subject
 from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6
 from tortie.resources.fields import Json
 from tortie.resources.kind import Body
+from tortie.resources.nodes import Sequence as SequenceNode
+from tortie.resources.plain import Plain
 from tortie.resources.rules import protocol_number
 
 _SIDES = (("source", "destination"), ("destination", "source"))
 _ICMP = (ICMP, ICMPV6)
+_ENDING = ("Deny", "Pass")
 
 
 def mirrored(rule: Body) -> Body | None:
@@ -32,6 +40,29 @@ def mirrored(rule: Body) -> Body | None:
         if other in rule:
             found[side] = deepcopy(rule[other])
     return found
+
+
+def return_fix(subject: Subject, side: str, allowing: Sequence[Body]) -> Fix | None:
+    """The fix that adds the mirrors of these rules of that direction to the other one; None where that is not safe.
+
+    Rules that are there already could decide before those that would be added, so that these are read first: where one
+    denies or passes, its author has to say which of them counts.
+    """
+    other, spec = OTHER[side], subject.resource.spec
+    mirrors = [mirror for rule in allowing if (mirror := mirrored(rule)) is not None]
+    there = rules(spec, other)
+    if subject.node is None or len(mirrors) < len(allowing) or any(rule["action"] in _ENDING for rule in there):
+        return None
+    new = [cast(Plain, mirror) for mirror in mirrors if mirror not in there]
+    changes: list[Change] = []
+    if isinstance(subject.part(("spec", other)), SequenceNode):
+        changes += [Append(("spec", other), mirror) for mirror in new]
+    else:
+        changes.append(Insert(("spec",), side, other, new))
+    types = subject.part(("spec", "types"))
+    if isinstance(types, SequenceNode) and types.items and not governs(spec, other):
+        changes.append(Append(("spec", "types"), TYPES[other]))
+    return Fix("adds it", tuple(changes))
 
 
 def _mapping(value: Json | None) -> Body:

@@ -12,7 +12,9 @@ from tortie.apps.linting.check import Check
 from tortie.apps.linting.companies import companies
 from tortie.apps.linting.finding import Suspicion
 from tortie.apps.linting.reaching import Rules
-from tortie.apps.linting.world import Enforced, World
+from tortie.apps.linting.subject import Subject
+from tortie.apps.linting.world import World
+from tortie.apps.packets import describe
 from tortie.calc.order import policy_rank
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Policy, PolicyKey
@@ -30,7 +32,7 @@ class _Tie:
 
 
 def _look(world: World) -> Iterator[Suspicion]:
-    own = {one.policy.key: one for one in world.policies if one.has_own_rules}
+    own = {one.policy.key: one.subject for one in world.policies if one.subject is not None and one.has_own_rules}
     told: set[PolicyKey] = set()
     for together in companies(world):
         for tier in together.tiers:
@@ -39,7 +41,7 @@ def _look(world: World) -> Iterator[Suspicion]:
                     if policy.key in own:
                         if policy.key not in told:
                             told.add(policy.key)
-                            yield _suspicion(own[policy.key], other, tie)
+                            yield _suspicion(own[policy.key], policy, other, tie)
                         break
 
 
@@ -94,16 +96,14 @@ def _decides(rules: Rules, policy: Policy, direction: Direction) -> _Decides:
     return _Decides(allows, denies)
 
 
-def _suspicion(enforced: Enforced, other: Policy, tie: _Tie) -> Suspicion:
-    order = enforced.policy.order
-    assert enforced.subject is not None
-    place = "before" if enforced.policy is tie.first else "after"
-    same = "has no order either" if order is None else f"has order {order:g} too"
+def _suspicion(subject: Subject, policy: Policy, other: Policy, tie: _Tie) -> Suspicion:
+    place = "before" if policy is tie.first else "after"
+    same = "has no order either" if policy.order is None else f"has order {policy.order:g} too"
     return Suspicion(
-        subject=enforced.subject,
+        subject=subject,
         way=("spec", "order"),
         found=f"is asked {place} {other.key}, which {same}, because of its name alone",
-        why=f"one of them allows what the other one denies, such as {tie.packet}",
+        why=f"one of them allows what the other one denies, such as {describe(tie.packet)}",
         remedy="give one of them another order",
     )
 
