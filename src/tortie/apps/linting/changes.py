@@ -27,10 +27,10 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Another item at the end of a list."""
+    """More items at the end of a list."""
 
     way: Way
-    value: Plain
+    values: tuple[Plain, ...]
 
 
 Change = Replace | Insert | Append
@@ -64,7 +64,7 @@ def _here(value: Plain, change: Change) -> Plain:
         case Insert() if isinstance(value, dict) and change.key not in value:
             return {**value, change.key: change.value}
         case Append() if isinstance(value, list):
-            return [*value, change.value]
+            return [*value, *change.values]
         case Insert() | Append():
             raise LookupError("nothing can be put there")
         case _:

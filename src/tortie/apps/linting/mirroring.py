@@ -55,13 +55,15 @@ def return_fix(subject: Subject, side: str, allowing: Sequence[Body]) -> Fix | N
         return None
     new = [cast(Plain, mirror) for mirror in mirrors if mirror not in there]
     changes: list[Change] = []
-    if isinstance(subject.part(("spec", other)), SequenceNode):
-        changes += [Append(("spec", other), mirror) for mirror in new]
+    if not new:
+        pass  # they are there, in a direction that the policy does not govern
+    elif isinstance(subject.part(("spec", other)), SequenceNode):
+        changes.append(Append(("spec", other), tuple(new)))
     else:
         changes.append(Insert(("spec",), side, other, new))
     types = subject.part(("spec", "types"))
     if isinstance(types, SequenceNode) and types.items and not governs(spec, other):
-        changes.append(Append(("spec", "types"), TYPES[other]))
+        changes.append(Append(("spec", "types"), (TYPES[other],)))
     return Fix("adds it", tuple(changes))
 
 

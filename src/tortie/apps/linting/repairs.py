@@ -11,7 +11,6 @@ from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.policies import NEEDS_FORWARD
 from tortie.resources.problems import Problem
 
-_TEXTS = ("labels", "annotations")
 _FORWARD = "applyOnForward"
 
 
@@ -42,8 +41,8 @@ def _fix(problem: Problem, way: Way, node: Node) -> Fix | None:
     match problem.code:
         case "TT1107" if problem.remedy.startswith("quote it"):
             return Fix("quotes it", (Replace(way, node.text),))
-        case "TT1103" if way[-3:-1] in [("metadata", key) for key in _TEXTS] and node.value is not None:
-            return Fix("quotes it", (Replace(way, node.text),)) if node.verbatim == 0 else None
+        case "TT1103" if problem.remedy.startswith("quote it") and node.verbatim == 0 and node.value is not None:
+            return Fix("quotes it", (Replace(way, node.text),))
         case "TT1316" if problem.message == NEEDS_FORWARD and way[-1] == _FORWARD:
             return Fix("sets it to true", (Replace(way, True),))
         case "TT1316" if problem.message == NEEDS_FORWARD:

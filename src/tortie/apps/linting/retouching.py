@@ -157,15 +157,19 @@ class _Sheet:
             return self._append_in_brackets(node, change)
         self._require_first(node)
         last = self._last_line(node.line, node.column - 1, may_begin_here=True)
-        lines = _item_lines(change.value, in_brackets=bool(node.items) and self._is_flow(node.items[0]))
+        in_brackets = bool(node.items) and self._is_flow(node.items[0])
+        lines = (line for each in change.values for line in _item_lines(each, in_brackets=in_brackets))
         return self._behind(last, [" " * (node.column - 1) + line for line in lines])
 
     def _append_in_brackets(self, node: ListNode, change: Append) -> Edit:
         close = self._end_of(node) - 1
         first = node.items[0] if node.items else None
         quotes_all = isinstance(first, Scalar) and first.verbatim == 1
-        is_word = isinstance(change.value, str) and not quotes_all
-        piece = str(change.value) if is_word else json.dumps(change.value, ensure_ascii=False)
+        pieces = (
+            each if isinstance(each, str) and not quotes_all else json.dumps(each, ensure_ascii=False)
+            for each in change.values
+        )
+        piece = ", ".join(pieces)
         before = self._text[:close].rstrip()
         return Edit(len(before), len(before), f", {piece}" if node.items else piece)
 

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from tortie.apps.linting.bodies import OTHER, rules
 from tortie.apps.linting.check import Check
-from tortie.apps.linting.checks.return_rule import one_sided
+from tortie.apps.linting.checks.return_rule import lacking
 from tortie.apps.linting.finding import Suspicion
 from tortie.apps.linting.mirroring import return_fix
 from tortie.apps.linting.reaching import Rules
@@ -29,7 +29,7 @@ def _look(world: World) -> Iterator[Suspicion]:
     untracked = [one.policy for one in world.policies if one.policy.do_not_track]
     for enforced in world.policies:
         subject = enforced.subject
-        if subject is None or not enforced.policy.do_not_track or one_sided(subject.resource) is not None:
+        if subject is None or not enforced.policy.do_not_track or lacking(subject.resource, world.resources):
             continue
         for direction in Direction:
             yield from _unanswered(enforced, direction, [one for one in untracked if _may_share(one, enforced.policy)])

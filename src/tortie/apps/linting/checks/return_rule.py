@@ -15,7 +15,7 @@ from tortie.apps.linting.subject import Subject
 from tortie.resources.kind import Body, Resource
 
 
-def one_sided(resource: Resource) -> str | None:
+def _one_sided(resource: Resource) -> str | None:
     """The direction in which untracked policy allows something while it allows nothing in the other one."""
     if is_set(resource, "doNotTrack"):
         for side, other in OTHER.items():
@@ -31,9 +31,14 @@ def _lets(resource: Resource, side: str) -> bool:
 
 def _look(documents: Documents) -> Iterator[Suspicion]:
     for subject in documents.subjects:
-        side = one_sided(subject.resource)
-        if side is not None and not _has_return(subject.resource, OTHER[side], documents.resources):
+        if side := lacking(subject.resource, documents.resources):
             yield _suspicion(subject, side, OTHER[side])
+
+
+def lacking(resource: Resource, resources: Sequence[Resource]) -> str | None:
+    """The direction in which untracked policy allows something while nobody's allows anything in the other one."""
+    side = _one_sided(resource)
+    return None if side is None or _has_return(resource, OTHER[side], resources) else side
 
 
 def _has_return(resource: Resource, other: str, resources: Sequence[Resource]) -> bool:

@@ -1,4 +1,4 @@
-"""The golden cases of lint: documents, what is said of them, and the documents after `--fix`. Run it to write them anew.
+"""The golden cases of lint: documents, what is said of them, and the documents after `--fix`. Run it to write them.
 
 tests/golden/lint/<case>/documents.yaml     as their author wrote them
                          findings.txt       what `tortie lint` says
