@@ -8,9 +8,10 @@ matter.
 Of later fragments, whose ports nobody sees, nothing is claimed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tortie.apps.linting.growing import Growing
 from tortie.model.matches import Match, PortMatch, SetMatch
 from tortie.model.rule import Action, Rule
 from tortie.model.space import PacketSpace, Space
@@ -37,27 +38,29 @@ def _is_about_sets(match: Match) -> bool:
 
 
 class Rules:
-    """The packets of some rules."""
+    """The packets of some rules, which are told apart by their identity: to compare them would cost more."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._parts = {rule: parted(rule) for rule in rules}
+        self._rules = [*rules]
+        self._parts = {id(rule): parted(rule) for rule in self._rules}
         self.packets = PacketSpace({}, [part.plain for part in self._parts.values()])
-        self._spaces: dict[Rule, Space] = {}
+        self._spaces: dict[int, Space] = {}
 
     def most(self, rule: Rule) -> Space:
         """Every packet that the rule may hold for."""
-        plain = self._parts[rule].plain
-        if plain not in self._spaces:
-            self._spaces[plain] = self.packets.rule(plain).surely - self.packets.later_fragments
-        return self._spaces[plain]
+        found = self._spaces.get(id(rule))
+        if found is None:
+            plain = self._parts[id(rule)].plain
+            found = self._spaces[id(rule)] = self.packets.rule(plain).surely - self.packets.later_fragments
+        return found
 
     def least(self, rule: Rule) -> Space:
         """The packets that the rule holds for, whatever the sets hold."""
-        return self.packets.nothing if self._parts[rule].about_sets else self.most(rule)
+        return self.packets.nothing if self.about_sets(rule) else self.most(rule)
 
     def about_sets(self, rule: Rule) -> frozenset[Match]:
         """What the rule says about sets."""
-        return self._parts[rule].about_sets
+        return self._parts[id(rule)].about_sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,77 +84,78 @@ class Unreached:
     ends: tuple[str, ...] = ()
 
 
-def unreached(tiers: Sequence[Asked]) -> list[Unreached]:
-    """The rules of these tiers, asked in this order, that no packet reaches."""
-    rules = Rules(rule for tier in tiers for _, rule in tier.rules)
-    found: list[Unreached] = []
-    gone = rules.packets.nothing
-    for number, tier in enumerate(tiers):
-        walk = _Walk(rules, gone)
-        for index, (ref, rule) in enumerate(tier.rules):
-            if walk.is_reached(rule):
-                walk.pass_by(rule)
-            elif rules.most(rule):
-                found.append(_blamed(rules, tiers[: number + 1], index))
+def unreached(
+    tiers: Sequence[Asked], met: Container[RuleRef] = (), told: Container[RuleRef] = ()
+) -> Iterator[Unreached]:
+    """The rules of these tiers, asked in this order, that no packet reaches.
+
+    `met`: rules that nobody needs to know this of; `told`: those whose reasons are known.
+    """
+    walk = _Walk(Rules(rule for tier in tiers for _, rule in tier.rules))
+    for tier in tiers:
+        for ref, rule in tier.rules:
+            if ref in met or walk.is_reached(rule):
+                walk.pass_by(ref, rule)
             else:
-                found.append(Unreached(ref))
-        gone = walk.after(denies=tier.denies)
-    return found
-
-
-def _blamed(rules: Rules, tiers: Sequence[Asked], index: int) -> Unreached:
-    """Why nothing reaches the rule of that index of the last tier."""
-    *others, own = tiers
-    ref, rule = own.rules[index]
-    most, about = rules.most(rule), rules.about_sets(rule)
-    before = [(one, each) for tier in others for one, each in tier.rules if each.action in (Action.ALLOW, Action.DENY)]
-    takers = [(one, each) for one, each in before if not rules.about_sets(each)]
-    takers += [
-        (one, each)
-        for one, each in own.rules[:index]
-        if each.action is not Action.LOG and rules.about_sets(each) <= about
-    ]
-    left, by = most, []
-    for one, each in takers:
-        if rules.most(each) & left:
-            by.append(one)
-            left = left - rules.most(each)
-    return Unreached(ref, tuple(by), tuple(tier.tier for tier in others if tier.denies) if left else ())
+                yield Unreached(ref) if ref in told else walk.blamed(ref, rule)
+        walk.end(tier)
 
 
 class _Walk:
-    """What surely does not come to the next rule of a tier; `gone`: what earlier tiers decided."""
+    """What surely does not come to the next rule.
 
-    def __init__(self, rules: Rules, gone: Space) -> None:
+    `decided`: by rules of earlier tiers, and of this one for later tiers; `ended`: by the ends of tiers. `taken`: by
+    rules of this tier, by what they say about sets.
+    """
+
+    def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._gone = gone
-        self._taken = gone  # by what says nothing about sets
-        self._taken_about: dict[frozenset[Match], Space] = {}
-        self._may_pass = rules.packets.nothing
+        self._decided: list[Growing[RuleRef]] = []
+        self._ended: list[tuple[str, Space]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._deciding: Growing[RuleRef] = Growing()
+        self._may_pass: Growing[RuleRef] = Growing()
+        self._taken: dict[frozenset[Match], Growing[RuleRef]] = {}
 
     def is_reached(self, rule: Rule) -> bool:
         """Whether a packet may come to the rule and meet it."""
-        left = self._rules.most(rule) - self._taken
-        about = self._rules.about_sets(rule)
-        for others, taken in self._taken_about.items():
-            if left and others <= about:
-                left = left - taken
+        left = self._rules.most(rule)
+        for taken in self._takers(rule):
+            left = taken.taken_from(left)
+        for _, ended in self._ended:
+            left = left - ended if left else left
         return bool(left)
 
-    def pass_by(self, rule: Rule) -> None:
+    def pass_by(self, ref: RuleRef, rule: Rule) -> None:
         """The rule is asked, and what it decides does not come to the next one."""
         if rule.action is Action.LOG:
             return
-        most, about = self._rules.most(rule), self._rules.about_sets(rule)
-        if about:
-            self._taken_about[about] = self._taken_about.get(about, self._rules.packets.nothing) | most
-        else:
-            self._taken = self._taken | most
+        most = self._rules.most(rule)
+        self._taken.setdefault(self._rules.about_sets(rule), Growing()).add(most, ref)
         if rule.action is Action.PASS:
-            self._may_pass = self._may_pass | most
+            self._may_pass.add(most, ref)
         else:
-            self._gone = self._gone | (self._rules.least(rule) - self._may_pass)
+            self._deciding.add(self._may_pass.taken_from(self._rules.least(rule)), ref)
 
-    def after(self, *, denies: bool) -> Space:
-        """What surely does not come to the next tier."""
-        return self._gone | (self._rules.packets.everything - self._may_pass) if denies else self._gone
+    def end(self, tier: Asked) -> None:
+        """The tier is over."""
+        if tier.denies:
+            self._ended.append((tier.tier, self._may_pass.taken_from(self._rules.packets.everything)))
+        self._decided.append(self._deciding)
+        self._begin()
+
+    def blamed(self, ref: RuleRef, rule: Rule) -> Unreached:
+        """Why nothing reaches the rule."""
+        left, by = self._rules.most(rule), []
+        for taken in self._takers(rule):
+            left, takers = taken.blame(left)
+            by += takers
+        return Unreached(ref, tuple(by), tuple(tier for tier, _ in self._ended) if left else ())
+
+    def _takers(self, rule: Rule) -> Iterator[Growing[RuleRef]]:
+        """What takes packets of the rule before it, in order."""
+        yield from self._decided
+        about = self._rules.about_sets(rule)
+        yield from (taken for others, taken in self._taken.items() if others <= about)

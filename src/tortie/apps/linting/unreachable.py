@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from tortie.apps.linting.companies import Together, companies
 from tortie.apps.linting.reaching import Asked, Unreached, unreached
@@ -30,12 +29,6 @@ class NeverMet:
     ends: tuple[str, ...]
 
 
-class _Place(NamedTuple):
-    policy: PolicyKey
-    direction: Direction
-    number: int
-
-
 @lru_cache(maxsize=1)
 def never_met(world: World) -> tuple[NeverMet, ...]:
     """Every rule that is unreached wherever its policy is met; found once for each world."""
@@ -43,24 +36,20 @@ def never_met(world: World) -> tuple[NeverMet, ...]:
 
 
 def _never_met(world: World) -> Iterator[NeverMet]:
-    everywhere: dict[_Place, Unreached] = {}
-    reached: set[_Place] = set()
+    unmet: dict[Direction, dict[RuleRef, Unreached]] = {direction: {} for direction in Direction}
+    met: dict[Direction, set[RuleRef]] = {direction: set() for direction in Direction}
     for together in companies(world):
-        here = {one.ref: one for one in unreached([_asked(tier, together) for tier in together.tiers])}
-        for tier in together.tiers:
-            for policy in tier.policies:
-                for index in range(len(policy.rules(together.direction))):
-                    place = _Place(policy.key, together.direction, index)
-                    if found := here.get(RuleRef(tier.tier.name, policy.key, index)):
-                        everywhere.setdefault(place, found)
-                    else:
-                        reached.add(place)
-    subjects = {one.policy.key: one for one in world.policies if one.has_own_rules}
-    for place, found in everywhere.items():
-        enforced = subjects.get(place.policy)
-        if enforced is not None and enforced.subject is not None and place not in reached:
-            by = tuple(_named(ref, place.policy, place.direction) for ref in found.by)
-            yield NeverMet(enforced.subject, place.direction, place.number, by, found.ends)
+        told, others = unmet[together.direction], met[together.direction]
+        tiers = [_asked(tier, together) for tier in together.tiers]
+        here = {one.ref: one for one in unreached(tiers, others, told)}
+        others.update(ref for tier in tiers for ref, _ in tier.rules if ref not in here)
+        told.update({ref: one for ref, one in here.items() if ref not in told})
+    subjects = {one.policy.key: one.subject for one in world.policies if one.subject is not None and one.has_own_rules}
+    for direction in Direction:
+        for ref, found in unmet[direction].items():
+            if ref not in met[direction] and (subject := subjects.get(ref.policy)):
+                by = tuple(_named(each, ref.policy, direction) for each in found.by)
+                yield NeverMet(subject, direction, ref.index, by, found.ends)
 
 
 def _asked(group: TierPolicies, together: Together) -> Asked:

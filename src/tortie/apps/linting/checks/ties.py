@@ -11,6 +11,7 @@ from itertools import groupby
 from tortie.apps.linting.check import Check
 from tortie.apps.linting.companies import companies
 from tortie.apps.linting.finding import Suspicion
+from tortie.apps.linting.growing import Growing
 from tortie.apps.linting.reaching import Rules
 from tortie.apps.linting.subject import Subject
 from tortie.apps.linting.world import World
@@ -62,17 +63,20 @@ def _differing(before: Sequence[Policy], tied: Sequence[Policy], direction: Dire
     earlier = (rule for policy in before for rule in policy.rules(direction) if rule.action is not Action.LOG)
     decided = packets.union(rules.most(rule) for rule in earlier)
     seen: list[tuple[Policy, _Decides]] = []
-    allowed = denied = packets.nothing
+    allowed: Growing[PolicyKey] = Growing()
+    denied: Growing[PolicyKey] = Growing()
     for policy in tied:
         mine = _decides(rules, policy, direction)
-        if ((mine.allows & denied) | (mine.denies & allowed)) - decided:
+        shared = (*denied.shared_with(mine.allows), *allowed.shared_with(mine.denies))
+        if any(space - decided for space in shared):
             for other, theirs in seen:
                 difference = ((mine.allows & theirs.denies) | (mine.denies & theirs.allows)) - decided
                 if packet := difference.sample():
                     yield _Tie(other, policy, packet)
                     break
         seen.append((policy, mine))
-        allowed, denied = allowed | mine.allows, denied | mine.denies
+        allowed.add(mine.allows, policy.key)
+        denied.add(mine.denies, policy.key)
 
 
 @dataclass(frozen=True, slots=True)
