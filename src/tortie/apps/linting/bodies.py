@@ -10,6 +10,8 @@ POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy")
 """Kinds of enforced policy whose rules are written one by one."""
 TIERED = (*POLICIES, "StagedGlobalNetworkPolicy", "StagedNetworkPolicy")
 """Kinds that name their tier."""
+WORKLOADS_ONLY = ("namespaceSelector", "serviceAccountSelector")
+"""Fields that no host endpoint fulfils."""
 OTHER = {"ingress": "egress", "egress": "ingress"}
 TYPES = {"ingress": "Ingress", "egress": "Egress"}
 
@@ -38,3 +40,22 @@ def governs(spec: Mapping[str, Json], side: str) -> bool:
     """Whether the policy governs that direction."""
     types = spec.get("types")
     return not isinstance(types, list) or TYPES[side] in types
+
+
+def lets(resource: Resource, side: str) -> bool:
+    """Whether the policy allows something in that direction, which it governs."""
+    return allows(resource.spec, side) and governs(resource.spec, side)
+
+
+def one_sided(resource: Resource) -> str | None:
+    """The direction in which untracked policy allows something while it allows nothing in the other one."""
+    if is_set(resource, "doNotTrack"):
+        for side, other in OTHER.items():
+            if allows(resource.spec, side) and not lets(resource, other):
+                return side
+    return None
+
+
+def is_for_workloads(resource: Resource) -> str | None:
+    """The field because of which the policy applies to workloads alone."""
+    return next((key for key in WORKLOADS_ONLY if resource.spec.get(key)), None)

@@ -6,7 +6,7 @@ A check is loaded only where a document gives it something to look at, so that a
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tortie.apps.linting.bodies import is_set
+from tortie.apps.linting.bodies import is_for_workloads, is_set, one_sided
 from tortie.resources.kind import API_VERSION, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Store
@@ -22,7 +22,7 @@ CONCERNS: tuple[tuple[str, Callable[[Resource], bool]], ...] = (
     ("staged", lambda one: KINDS[one.kind].is_staged),
     ("unconverted", lambda one: KINDS[one.kind].api_version != API_VERSION),
     ("pre_dnat", lambda one: is_set(one, "preDNAT")),
-    ("forward", lambda one: is_set(one, "applyOnForward") and not is_set(one, "doNotTrack")),
+    ("forward", lambda one: is_set(one, "applyOnForward") and is_for_workloads(one) is not None),
 )
 """Checks by their files, and the documents that they look at."""
 
@@ -33,7 +33,7 @@ async def warnings(store: Store, resources: Sequence[Resource]) -> "list[Finding
     for module, concerns in CONCERNS:
         if concerned := [one for one in resources if concerns(one)]:
             found += _findings(module, concerned, ())
-    if any(is_set(one, "doNotTrack") for one in resources):
+    if any(one_sided(one) for one in resources):
         found += await _without_return(store, resources)
     return found
 
@@ -42,14 +42,15 @@ async def _without_return(store: Store, resources: Sequence[Resource]) -> "list[
     """Untracked policies without a way back; what is stored is read only where the documents themselves have none."""
     untracked = [one for one in resources if is_set(one, "doNotTrack")]
     found = _findings("return_rule", untracked, ())
-    return _findings("return_rule", untracked, await _stored_untracked(store, untracked)) if found else []
+    return _findings("return_rule", untracked, await _stored_untracked(store, resources)) if found else []
 
 
 async def _stored_untracked(store: Store, new: Sequence[Resource]) -> list[Resource]:
+    """The untracked policies that are stored, without those that are about to be others."""
     from tortie.resources.codec import decode_stored
     from tortie.resources.problems import InvalidDocument
 
-    given = {one.name for one in new}
+    given = {one.name for one in new if one.kind == POLICY}
     company = []
     entries, _ = await store.list(POLICY, holding=UNTRACKED)
     for entry in entries:

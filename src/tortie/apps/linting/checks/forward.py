@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from tortie.apps.linting.bodies import is_set
+from tortie.apps.linting.bodies import is_for_workloads, is_set
 from tortie.apps.linting.changes import Replace
 from tortie.apps.linting.check import Check
 from tortie.apps.linting.documents import Documents
 from tortie.apps.linting.finding import Fix, Suspicion
 from tortie.apps.linting.subject import Subject
 
-_WORKLOADS_ONLY = ("namespaceSelector", "serviceAccountSelector")
 _WAY = ("spec", "applyOnForward")
 
 
@@ -18,7 +17,7 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
         flags = [key for key in ("doNotTrack", "preDNAT") if is_set(subject.resource, key)]
         if flags or not is_set(subject.resource, "applyOnForward"):
             continue  # beside these flags it has to be there, and the forward class is not meant
-        if named := next((key for key in _WORKLOADS_ONLY if subject.resource.spec.get(key)), None):
+        if named := is_for_workloads(subject.resource):
             yield Suspicion(
                 subject=subject,
                 way=_WAY,

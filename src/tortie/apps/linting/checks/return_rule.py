@@ -6,27 +6,13 @@ judged by untracked policy of the other direction, and if nothing there allows i
 
 from collections.abc import Iterator, Sequence
 
-from tortie.apps.linting.bodies import OTHER, allows, governs, is_set, rules
+from tortie.apps.linting.bodies import OTHER, is_set, lets, one_sided, rules
 from tortie.apps.linting.check import Check
 from tortie.apps.linting.documents import Documents
 from tortie.apps.linting.finding import Fix, Suspicion
 from tortie.apps.linting.scopes import may_share
 from tortie.apps.linting.subject import Subject
 from tortie.resources.kind import Body, Resource
-
-
-def _one_sided(resource: Resource) -> str | None:
-    """The direction in which untracked policy allows something while it allows nothing in the other one."""
-    if is_set(resource, "doNotTrack"):
-        for side, other in OTHER.items():
-            if allows(resource.spec, side) and not _lets(resource, other):
-                return side
-    return None
-
-
-def _lets(resource: Resource, side: str) -> bool:
-    """Whether the policy allows something in that direction, which it governs."""
-    return allows(resource.spec, side) and governs(resource.spec, side)
 
 
 def _look(documents: Documents) -> Iterator[Suspicion]:
@@ -37,14 +23,14 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
 
 def lacking(resource: Resource, resources: Sequence[Resource]) -> str | None:
     """The direction in which untracked policy allows something while nobody's allows anything in the other one."""
-    side = _one_sided(resource)
+    side = one_sided(resource)
     return None if side is None or _has_return(resource, OTHER[side], resources) else side
 
 
 def _has_return(resource: Resource, other: str, resources: Sequence[Resource]) -> bool:
     """Whether another untracked policy that may hold for the same endpoints allows something in that direction."""
     return any(
-        is_set(one, "doNotTrack") and _lets(one, other) and may_share(one, resource)
+        is_set(one, "doNotTrack") and lets(one, other) and may_share(one, resource)
         for one in resources
         if one is not resource
     )
