@@ -20,9 +20,10 @@ from tortie.resources.kind import Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Store
 
-SELECTED = ("HostEndpoint", "WorkloadEndpoint", "NetworkSet", "GlobalNetworkSet")
+SELECTED = ("HostEndpoint", "WorkloadEndpoint", "Pod", "NetworkSet", "GlobalNetworkSet")
 """Kinds whose documents selectors match, in the order in which they are shown."""
-PARENT = "Profile"
+PARENTS = ("Namespace", "ServiceAccount", "Profile")
+"""Kinds whose documents give labels to others, the strongest last."""
 
 
 def parsed(expression: str) -> Selector:
@@ -38,7 +39,7 @@ async def select_stored(store: Store, expression: str) -> SelectorAnswer:
     selector = parsed(expression)
     resources: list[Resource] = []
     damaged: dict[str, str] = {}
-    for kind in (*SELECTED, PARENT):
+    for kind in (*SELECTED, *PARENTS):
         entries, _ = await store.list(kind)
         for entry in entries:
             try:
@@ -50,13 +51,12 @@ async def select_stored(store: Store, expression: str) -> SelectorAnswer:
 
 
 def select(resources: Iterable[Resource], selector: Selector) -> SelectorAnswer:
-    """The answer for these documents; others than endpoints, sets and profiles count for nothing."""
+    """The answer for these documents; others than endpoints, sets and what gives them labels count for nothing."""
     found: list[_Labelled] = []
     inherited: dict[str, Mapping[str, str]] = {}
     damaged: dict[str, str] = {}
-    for resource in resources:
-        if resource.kind not in (*SELECTED, PARENT):
-            continue
+    listed = [one for one in resources if one.kind in (*SELECTED, *PARENTS)]
+    for resource in sorted(listed, key=lambda one: PARENTS.index(one.kind) if one.kind in PARENTS else -1):
         try:
             value = lower(resource)
         except InvalidDocument as error:
@@ -69,6 +69,8 @@ def select(resources: Iterable[Resource], selector: Selector) -> SelectorAnswer:
                 found.append(_Labelled(resource, *of_network_set(value.namespace, value.labels)))
             case Profile():
                 inherited[value.name] = value.labels_to_apply
+            case None:
+                continue  # a pod without an address of its own
             case _:
                 raise AssertionError(f"{resource} is nothing that selectors match")
     found.sort(key=lambda one: (SELECTED.index(one.resource.kind), one.resource.namespace, one.resource.name))
