@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from apps.lintcases import CASES, fixed, read, said, source_of
+from apps.seeds import seeds
 from tortie.apps.answers import SourceText
 from tortie.apps.decoding import decode_files
 from tortie.apps.linting.checks import every_check
+from tortie.apps.linting.fixing import fix
 from tortie.apps.linting.running import Company, lint
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -106,3 +108,27 @@ def test_rules_are_not_hidden_by_a_policy_that_is_not_enforced() -> None:
     second = POLICY.replace("name: p", "name: q").replace("ingress: [{action: Allow", "ingress: [{action: Deny")
     assert codes(first, second) == []
     assert codes(POLICY, second.replace("ingress", "order: 2000, ingress")) != []
+
+
+def test_documents_of_every_kind_can_be_linted() -> None:
+    files = [SourceText(source=f"{kind}.json", text=text) for kind, text in seeds().items()]
+    report = lint(files)
+    assert len(report.pages) == len(files)
+    assert fix(files, report, Company()).refused == ()
+
+
+def test_a_namespace_gives_labels_to_what_is_in_it() -> None:
+    pod = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+spec: {nodeName: node1}
+status: {phase: Running, podIP: 10.1.0.5}
+"""
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n"
+    account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: shop}\n"
+    policy = POLICY.replace("selector: a == 'x'", "namespaceSelector: team == 'b'")
+    assert codes(policy, pod, namespace, account) == ["TT2003"]
+    assert codes(policy.replace("'b'", "'a'"), pod, namespace, account) == []
+    assert codes(policy, pod, account) == []
+    assert codes(policy, namespace) == []

@@ -4,20 +4,19 @@ import json
 
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
+from tortie.apps.hits import called
 from tortie.apps.linting.running import Company
 from tortie.apps.requests import GetQuery
+from tortie.apps.selecting import PARENTS, SELECTED
 from tortie.resources.codec import decode_stored
 from tortie.resources.kind import Resource
 from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 
 LOOKED_AT = (
+    *SELECTED,
+    *PARENTS,
     "Tier",
-    "Profile",
-    "HostEndpoint",
-    "WorkloadEndpoint",
-    "GlobalNetworkSet",
-    "NetworkSet",
     "GlobalNetworkPolicy",
     "NetworkPolicy",
     "KubernetesNetworkPolicy",
@@ -39,5 +38,5 @@ def stored_company() -> tuple[Company, dict[str, str]]:
             try:
                 found.append(decode_stored(json.dumps(item).encode()))
             except InvalidDocument as error:
-                damaged[f"{kind}"] = str(error)
+                damaged[f"{kind}({called(item)})"] = str(error)
     return Company(tuple(found), is_live=True), damaged

@@ -66,7 +66,17 @@ def fixables(report: Report) -> Iterator[Fixable]:
 
 
 def fix(files: Sequence[SourceText], report: Report, company: Company) -> Fixed:
-    """The files after every fix that holds."""
+    """The files after every fix that holds; a document that becomes valid is looked at again."""
+    done: dict[tuple[str, str, int, str], Fixable] = {}
+    while True:
+        found = _fix_once(files, report, company)
+        if all(one.identity in done for one in found.done):
+            return Fixed(found.files, tuple(done.values()), found.refused, found.report)
+        done |= {one.identity: one for one in found.done}
+        files, report = found.files, found.report
+
+
+def _fix_once(files: Sequence[SourceText], report: Report, company: Company) -> Fixed:
     wanted = tuple(fixables(report))
     refused: list[Refusal] = []
     while True:

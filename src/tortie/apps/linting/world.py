@@ -5,7 +5,7 @@ What can be known is the one rule behind every finding that looks beyond its own
 - The files are the whole world of what they bring. Where they bring an endpoint, all endpoints, network sets, tiers and
   policies are there, and a selector that matches none of them matches nothing. Where they bring a tier, all tiers are.
 - What they do not bring is unknown, and nothing is said that depends on it: files without endpoints may be about any.
-- Workloads are brought by WorkloadEndpoints only: what can only be about workloads waits for one of those.
+- Workloads are brought by WorkloadEndpoints and Pods only: what can only be about workloads waits for one of those.
 - With the stored documents as company (`is_live`), everything is there.
 """
 
@@ -15,6 +15,7 @@ from functools import cached_property
 
 from tortie.apps.linting.documents import Documents
 from tortie.apps.linting.subject import Subject
+from tortie.apps.selecting import PARENTS
 from tortie.calc.inheritance import effective, of_network_set
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import Net
@@ -148,7 +149,11 @@ class World(Documents):
 
     @cached_property
     def _inherited(self) -> Mapping[str, Mapping[str, str]]:
-        return {one.name: one.labels_to_apply for one in self._values if isinstance(one, Profile)}
+        parents = sorted(
+            (one for one in self.resources if one.kind in PARENTS), key=lambda one: PARENTS.index(one.kind)
+        )
+        values = (self._lowered[id(one)] for one in parents)
+        return {one.name: one.labels_to_apply for one in values if isinstance(one, Profile)}
 
     @cached_property
     def _selectable(

@@ -9,6 +9,8 @@ from tortie.model.names import DEFAULT_ALLOW
 from tortie.resources.fields import suggest
 
 _ENDPOINTS = ("HostEndpoint", "WorkloadEndpoint")
+_IMPLIED = ("kns.", "ksa.")
+"""How profiles are called that stand for namespaces and service accounts of Kubernetes, which are managed there."""
 
 
 def _look(documents: Documents) -> Iterator[Suspicion]:
@@ -20,7 +22,7 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
         if subject.resource.kind not in _ENDPOINTS or not isinstance(listed, list):
             continue
         for index, profile in enumerate(map(str, listed)):
-            if profile not in known:
+            if profile not in known and not profile.startswith(_IMPLIED):
                 where = "stored or in the files" if documents.is_live else "in the files"
                 yield Suspicion(
                     subject=subject,
