@@ -1,9 +1,11 @@
 """`--fix` on documents in many styles: the finding goes, and nothing else changes."""
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -15,7 +17,12 @@ from tortie.apps.linting.fixing import fix
 from tortie.apps.linting.mirroring import mirrored
 from tortie.apps.linting.retouching import Unsafe, retouched
 from tortie.apps.linting.running import Company, Report, lint
+from tortie.model.address import Net
+from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet
+from tortie.model.packet import Direction, Packet
+from tortie.resources.lowering import Place, lower_rule
 from tortie.resources.plain import read_plain_documents
+from tortie.resources.shapes import RuleShape
 
 RETURN = {"TT2004", "TT2017"}
 Document = dict[str, Any]
@@ -221,6 +228,49 @@ def test_a_mirror_of_a_mirror_is_the_rule() -> None:
         there = mirrored(one)
         assert there is not None
         assert mirrored(there) == one
+
+
+PACKET_PORTS = (80, 6379, 7005, 40000)
+ADDRESSES = (0x0A010203, 0xC0000205, 0xC0000281, 0xCB007109)
+
+
+def test_the_mirror_holds_for_the_answers_to_what_the_rule_holds_for_and_no_others() -> None:
+    """Of any rule, and of every packet about it."""
+    rng = Random(5)
+    held = 0
+    for _ in range(1_500):
+        one = rule(rng)
+        there = mirrored(one)
+        assert there is not None
+        asked, answered = (
+            lower_rule(msgspec.convert(each, RuleShape), Place(Direction.INGRESS)) for each in (one, there)
+        )
+        sets: dict[str, IPSet] = {}
+        for source in asked.set_sources():
+            if isinstance(source, NamedPortSet):
+                sets[source.set_id] = PortSet([PortMember(4, ADDRESSES[0], source.protocol or 6, 6379)])
+            else:
+                sets[source.set_id] = AddressSet([Net(4, ADDRESSES[0], 32), Net(4, ADDRESSES[1], 32)])
+        for _ in range(20):
+            source_port, destination_port = rng.choice(PACKET_PORTS), rng.choice(PACKET_PORTS)
+            packet = Packet(
+                version=4,
+                protocol=rng.choice((6, 17, 132)),
+                source=rng.choice(ADDRESSES),
+                destination=rng.choice(ADDRESSES),
+                source_port=source_port,
+                destination_port=destination_port,
+            )
+            answer = replace(
+                packet,
+                source=packet.destination,
+                destination=packet.source,
+                source_port=destination_port,
+                destination_port=source_port,
+            )
+            held += asked.holds(packet, sets) is True
+            assert answered.holds(answer, sets) == asked.holds(packet, sets)
+    assert held > 500
 
 
 @pytest.mark.parametrize(

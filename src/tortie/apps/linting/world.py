@@ -19,7 +19,7 @@ from tortie.apps.selecting import PARENTS
 from tortie.calc.inheritance import effective, of_network_set
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import Net
-from tortie.model.endpoint import HostEndpoint, NamedPort, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.names import DEFAULT_ALLOW
 from tortie.model.packet import Direction
@@ -52,7 +52,6 @@ class Labelled:
     name: str
     labels: Mapping[str, str]
     nets: tuple[Net, ...]
-    ports: tuple[NamedPort, ...]
     endpoint: HostEndpoint | WorkloadEndpoint | None
 
 
@@ -102,11 +101,11 @@ class World(Documents):
             labels = effective(own, profiles, self._inherited)
             match value:
                 case HostEndpoint():
-                    found.append(Labelled(name, labels, value.expected_ips, value.ports, value))
+                    found.append(Labelled(name, labels, value.expected_ips, value))
                 case WorkloadEndpoint():
-                    found.append(Labelled(name, labels, value.nets, value.ports, value))
+                    found.append(Labelled(name, labels, value.nets, value))
                 case NetworkSet():
-                    found.append(Labelled(name, labels, value.nets, (), None))
+                    found.append(Labelled(name, labels, value.nets, None))
         return tuple(found)
 
     @cached_property
