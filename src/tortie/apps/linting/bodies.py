@@ -11,7 +11,7 @@ POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy")
 TIERED = (*POLICIES, "StagedGlobalNetworkPolicy", "StagedNetworkPolicy")
 """Kinds that name their tier."""
 WORKLOADS_ONLY = ("namespaceSelector", "serviceAccountSelector")
-"""Fields that no host endpoint fulfils."""
+"""Fields about what only workloads have: a namespace, a service account."""
 OTHER = {"ingress": "egress", "egress": "ingress"}
 TYPES = {"ingress": "Ingress", "egress": "Egress"}
 
@@ -57,5 +57,5 @@ def one_sided(resource: Resource) -> str | None:
 
 
 def is_for_workloads(resource: Resource) -> str | None:
-    """The field because of which the policy applies to workloads alone."""
+    """The field that looks at what only workloads have."""
     return next((key for key in WORKLOADS_ONLY if resource.spec.get(key)), None)

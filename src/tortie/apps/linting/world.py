@@ -137,6 +137,13 @@ class World(Documents):
         """Those that packets of that direction go to."""
         return self.failsafes.inbound if direction is Direction.INGRESS else self.failsafes.outbound
 
+    def says_failsafes(self, direction: Direction) -> bool:
+        """Whether a document says which they are."""
+        said = (one for one in self._values if isinstance(one, FelixSettings))
+        if direction is Direction.INGRESS:
+            return any(one.failsafe_inbound is not None for one in said)
+        return any(one.failsafe_outbound is not None for one in said)
+
     @cached_property
     def _lowered(self) -> "Mapping[int, Lowered | None]":
         """The model's value of each resource, by its identity; None for one that means nothing, or is damaged."""

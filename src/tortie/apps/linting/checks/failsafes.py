@@ -5,8 +5,9 @@ forward class and of workloads, which have no failsafes: a policy that may be ab
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from tortie.apps.linting.bodies import POLICIES
+from tortie.apps.linting.bodies import POLICIES, entity, rules
 from tortie.apps.linting.check import Check
 from tortie.apps.linting.finding import Suspicion
 from tortie.apps.linting.subject import Subject
@@ -14,11 +15,20 @@ from tortie.apps.linting.world import Enforced, World
 from tortie.model.address import Net
 from tortie.model.endpoint import WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort
-from tortie.model.matches import NetMatch, PortMatch, ProtocolMatch
-from tortie.model.packet import Direction, Side
+from tortie.model.matches import NetMatch, ProtocolMatch
+from tortie.model.packet import SCTP, TCP, UDP, Direction, Side
 from tortie.model.rule import Action, Rule
 
-_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
+_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+_SKIPPED, _PASSED = "such packets skip this stage and stay tracked", "such packets pass before any policy is asked"
+
+
+class _Place(NamedTuple):
+    """Where a rule stands."""
+
+    subject: Subject
+    direction: Direction
+    number: int
 
 
 def _look(world: World) -> Iterator[Suspicion]:
@@ -26,11 +36,11 @@ def _look(world: World) -> Iterator[Suspicion]:
         subject = enforced.subject
         if subject is None or subject.resource.kind not in POLICIES or not _is_of_hosts_alone(world, enforced):
             continue
-        is_early = enforced.policy.do_not_track or enforced.policy.pre_dnat
+        then = _SKIPPED if enforced.policy.do_not_track or enforced.policy.pre_dnat else _PASSED
         for direction in Direction:
             for index, rule in enumerate(enforced.policy.rules(direction)):
                 if rule.action is Action.DENY or (rule.action is Action.ALLOW and enforced.policy.do_not_track):
-                    yield from _of_rule(world, subject, direction, index, rule, is_early=is_early)
+                    yield from _of_rule(world, _Place(subject, direction, index), rule, then)
 
 
 def _is_of_hosts_alone(world: World, enforced: Enforced) -> bool:
@@ -44,27 +54,28 @@ def _is_of_hosts_alone(world: World, enforced: Enforced) -> bool:
     return bool(selected) and not any(isinstance(one.endpoint, WorkloadEndpoint) for one in selected)
 
 
-def _of_rule(
-    world: World, subject: Subject, direction: Direction, index: int, rule: Rule, *, is_early: bool
-) -> Iterator[Suspicion]:
-    remote = Side.SOURCE if direction is Direction.INGRESS else Side.DESTINATION
-    protocol = next((one.protocol for one in rule.matches if isinstance(one, ProtocolMatch) and not one.negated), None)
-    nets = next((one.nets for one in rule.matches if isinstance(one, NetMatch) and one.side is remote), None)
-    ports = next(
-        (
-            one
-            for one in rule.matches
-            if isinstance(one, PortMatch) and one.side is Side.DESTINATION and not one.negated
-        ),
-        None,
-    )
-    if protocol is None or ports is None:
+def _of_rule(world: World, place: _Place, rule: Rule, then: str) -> Iterator[Suspicion]:
+    remote = Side.SOURCE if place.direction is Direction.INGRESS else Side.DESTINATION
+    protocol = nets = None
+    for match in rule.matches:
+        if isinstance(match, ProtocolMatch) and not match.negated:
+            protocol = match.protocol
+        elif isinstance(match, NetMatch) and match.side is remote and not match.negated:
+            nets = match.nets
+    if protocol not in _NAMES:
         return
-    written = subject.resource.spec.get(direction.value)
-    numbers = _written_ports(written, index)
-    for position, port in numbers:
-        if any(_covers(entry, protocol, port, nets) for entry in world.failsafe_ports(direction)):
-            yield _suspicion(subject, (direction, index, position), f"{_NAMES[protocol]}/{port}", rule, is_early)
+    parameter = f"failsafe{'Inbound' if remote is Side.SOURCE else 'Outbound'}HostPorts"
+    for position, port in _written_ports(place):
+        if any(_covers(entry, protocol, port, nets) for entry in world.failsafe_ports(place.direction)):
+            by_default = "" if world.says_failsafes(place.direction) else " by default"
+            yield Suspicion(
+                subject=place.subject,
+                way=("spec", place.direction.value, place.number, "destination", "ports", position),
+                found=f"{rule.action.value} of {_NAMES[protocol]}/{port}, which is a failsafe port{by_default}",
+                why=then,
+                remedy=f"remove it from the rule, or from {parameter} of FelixConfiguration, "
+                "where the way in may depend on it",
+            )
 
 
 def _covers(entry: FailsafePort, protocol: int, port: int, nets: tuple[Net, ...] | None) -> bool:
@@ -80,27 +91,11 @@ def _covers(entry: FailsafePort, protocol: int, port: int, nets: tuple[Net, ...]
     )
 
 
-def _written_ports(written: object, index: int) -> list[tuple[int, int]]:
+def _written_ports(place: _Place) -> list[tuple[int, int]]:
     """The destination ports that are written one by one, with their places in the list."""
-    rule = written[index] if isinstance(written, list) else {}
-    destination = rule.get("destination") if isinstance(rule, dict) else {}
-    ports = destination.get("ports") if isinstance(destination, dict) else []
-    return [(place, port) for place, port in enumerate(ports or ()) if isinstance(port, int)]
-
-
-def _suspicion(subject: Subject, where: tuple[Direction, int, int], port: str, rule: Rule, is_early: bool) -> Suspicion:
-    direction, index, position = where
-    parameter = "failsafeInboundHostPorts" if direction is Direction.INGRESS else "failsafeOutboundHostPorts"
-    then = (
-        "such packets skip this stage and stay tracked" if is_early else "such packets pass before any policy is asked"
-    )
-    return Suspicion(
-        subject=subject,
-        way=("spec", direction.value, index, "destination", "ports", position),
-        found=f"{rule.action.value} of {port}, which is a failsafe port",
-        why=then,
-        remedy=f"remove it from the rule, or from {parameter} of FelixConfiguration, where the way in may depend on it",
-    )
+    rule = rules(place.subject.resource.spec, place.direction.value)[place.number]
+    ports = entity(rule, "destination").get("ports")
+    return [(at, port) for at, port in enumerate(ports if isinstance(ports, list) else ()) if isinstance(port, int)]
 
 
 CHECK: Check[World] = Check("TT2009", "a rule about a failsafe port", _look)

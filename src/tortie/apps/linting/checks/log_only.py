@@ -33,7 +33,7 @@ def _look(world: World) -> Iterator[Suspicion]:
                 yield Suspicion(
                     subject=subject,
                     way=("spec", direction.value),
-                    found=f"only logs {direction.value}, and no other policy of tier {policy.tier} decides it",
+                    found=f"only logs {direction.value}, and no other policy here decides it in tier {policy.tier}",
                     why="Log decides nothing, and the end of the tier denies everything that the policy applies to",
                     remedy="add an Allow, Pass or Deny rule behind the Log, whichever is meant",
                 )
