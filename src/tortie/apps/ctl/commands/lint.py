@@ -36,10 +36,8 @@ def command(names: tuple[str, ...], recursive: bool, fix: bool, diff: bool, live
 
     \b
     Examples:
-      tortie lint policies/ -R
-      tortie lint policy.yaml --diff
+      tortie lint policies/ -R --live
       tortie lint policy.yaml --fix
-      tortie lint policies/ -R --live -o github
     """
     from tortie.apps.linting.running import Company, lint
 

@@ -4,7 +4,7 @@ A policy that selects nothing judges no packet, and a rule whose selector matche
 selector that contradicts itself, and of others only where all that it could match is known (`world.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tortie.apps.linting.bodies import POLICIES, entity
 from tortie.apps.linting.check import Check
@@ -13,7 +13,7 @@ from tortie.apps.linting.scopes import is_satisfiable
 from tortie.apps.linting.subject import Subject, Way
 from tortie.apps.linting.world import Enforced, World
 from tortie.apps.selecting import hints
-from tortie.model.ipset import NamedPortSet, SelectorSet, SetSource
+from tortie.model.ipset import SelectorSet
 from tortie.model.matches import PortMatch, SetMatch
 from tortie.model.packet import Direction, Side
 from tortie.model.rule import Rule
@@ -41,42 +41,38 @@ def _of_policy(world: World, enforced: Enforced, subject: Subject) -> Iterator[S
     then = "the policy applies to nothing"
     if not is_satisfiable(selector):
         yield _contradiction(subject, way, selector, then)
-    elif _is_known(world, enforced, selector) and not any(selector.matches(one.labels) for one in world.endpoints):
+    elif _knows_endpoints(world, enforced) and not any(selector.matches(one.labels) for one in world.endpoints):
         count = len(world.endpoints)
         yield Suspicion(
             subject=subject,
             way=way,
             found=f"{selector} matches none of {count} endpoint{'' if count == 1 else 's'}",
             why=then,
-            remedy=_remedy(world, selector, [one.labels for one in world.endpoints]),
+            remedy=_remedy(selector, [one.labels for one in world.endpoints]),
         )
 
 
 def _of_rule(world: World, subject: Subject, where: tuple[str, int], rule: Rule) -> Iterator[Suspicion]:
     told: set[Side] = set()
-    for side, source, negated in _sources(rule):
+    for side, selector, negated in _peers(rule):
         if side in told:
             continue
-        selector = source.selector
         way = _first_of(subject, ("spec", *where, side.value), _RULE_FIELDS)
         then = "nothing is excluded" if negated else "the rule holds for no packet"
         if not is_satisfiable(selector):
             found: Suspicion | None = _contradiction(subject, way, selector, then)
         else:
-            found = _of_source(world, subject, way, source, then)
+            found = _of_peers(world, subject, way, selector, then)
         if found is not None:
             told.add(side)
             yield found
 
 
-def _of_source(world: World, subject: Subject, way: Way, source: SetSource, then: str) -> Suspicion | None:
-    if not isinstance(source, SelectorSet | NamedPortSet):
-        return None
-    selector = source.selector
-    if not (_needs_workloads_known(world, subject, way) and world.knows_labels):
+def _of_peers(world: World, subject: Subject, way: Way, selector: Selector, then: str) -> Suspicion | None:
+    if not (_knows_peers(world, subject, way) and world.knows_labels):
         return None
     matched = world.selected(selector)
-    if matched and any(one.nets for one in matched):
+    if any(one.nets for one in matched):
         return None
     if matched:
         names = ", ".join(one.name for one in matched[:3])
@@ -85,27 +81,27 @@ def _of_source(world: World, subject: Subject, way: Way, source: SetSource, then
             way=way,
             found=f"{selector} matches {names}{', ...' if len(matched) > 3 else ''}, of which no address is known",
             why=then,
-            remedy="add expectedIPs to the endpoints",
+            remedy="give it addresses: expectedIPs of an endpoint, nets of a set",
         )
     return Suspicion(
         subject=subject,
         way=way,
         found=f"{selector} matches none of {len(world.labelled)} endpoints and network sets",
         why=then,
-        remedy=_remedy(world, selector, [one.labels for one in world.labelled]),
+        remedy=_remedy(selector, [one.labels for one in world.labelled]),
     )
 
 
-def _sources(rule: Rule) -> Iterator[tuple[Side, SelectorSet | NamedPortSet, bool]]:
-    """What the rule looks up by selectors, and whether it is excluded."""
+def _peers(rule: Rule) -> Iterator[tuple[Side, Selector, bool]]:
+    """The selectors by which the rule finds its peers, and whether these are excluded."""
     for match in rule.matches:
         if isinstance(match, SetMatch) and isinstance(match.source, SelectorSet):
-            yield match.side, match.source, match.negated
+            yield match.side, match.source.selector, match.negated
         elif isinstance(match, PortMatch) and not match.ranges and not match.negated:
-            yield from ((match.side, source, False) for source in match.named if len(match.named) == 1)
+            yield from ((match.side, source.selector, False) for source in match.named[:1])  # they share one
 
 
-def _is_known(world: World, enforced: Enforced, selector: Selector) -> bool:
+def _knows_endpoints(world: World, enforced: Enforced) -> bool:
     """Whether every endpoint that the policy could apply to is here, with all its labels."""
     policy = enforced.policy
     spec = enforced.subject.resource.spec if enforced.subject else {}
@@ -113,7 +109,7 @@ def _is_known(world: World, enforced: Enforced, selector: Selector) -> bool:
     return world.knows_labels and (world.knows_workloads if is_of_workloads else world.knows_endpoints)
 
 
-def _needs_workloads_known(world: World, subject: Subject, way: Way) -> bool:
+def _knows_peers(world: World, subject: Subject, way: Way) -> bool:
     """Whether everything that the side of the rule could match is here."""
     resource = subject.resource
     _, direction, index, side, *_ = way
@@ -139,8 +135,8 @@ def _contradiction(subject: Subject, way: Way, selector: Selector, then: str) ->
     )
 
 
-def _remedy(world: World, selector: Selector, labels: list[object]) -> str:
-    known = {key: "" for held in labels if isinstance(held, dict) for key in held}
+def _remedy(selector: Selector, labels: Iterable[Mapping[str, str]]) -> str:
+    known = {key: "" for held in labels for key in held}
     found = hints(selector, known)
     return "; ".join(found) if found else "correct it, or bring what it is meant to match"
 
