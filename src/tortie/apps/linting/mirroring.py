@@ -17,7 +17,7 @@ from tortie.resources.fields import Json
 from tortie.resources.kind import Body
 from tortie.resources.nodes import Sequence as SequenceNode
 from tortie.resources.plain import Plain
-from tortie.resources.rules import protocol_number
+from tortie.resources.values import protocol_number
 
 _SIDES = (("source", "destination"), ("destination", "source"))
 _ICMP = (ICMP, ICMPV6)

@@ -1,7 +1,6 @@
 """Rules of Kubernetes' policies that have no counterpart here, and so never allow what they are meant to allow."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tortie.apps.linting.check import Check
 from tortie.apps.linting.documents import Documents
@@ -17,7 +16,7 @@ def _look(documents: Documents) -> Iterator[Suspicion]:
         resource = subject.resource
         if KINDS[resource.kind].api_version == API_VERSION:
             continue
-        policy = lower(replace(resource, namespace=resource.namespace or "default"))
+        policy = lower(resource._replace(namespace=resource.namespace or "default"))
         for remark in policy.remarks if isinstance(policy, Policy) else ():
             what, _, then = remark.partition(": ")
             yield Suspicion(
