@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
+from judging import first_verdict
 from strategies import Case, random_packet
 from tortie.apps.absorb import absorb
 from tortie.apps.decoding import decode_files, key_of
 from tortie.apps.linting.finding import Finding
 from tortie.apps.linting.running import lint
 from tortie.calc import Engine
-from tortie.model.conntrack import Relation
 from tortie.model.desired import DesiredState
 from tortie.model.endpoint import Interface
-from tortie.model.evaluate import evaluate
-from tortie.model.packet import Direction, Fragment, Packet
-from tortie.model.verdict import Verdict
+from tortie.model.packet import Direction, Fragment
 from tortie.resources.codec import encode
 
 Document = dict[str, Any]
@@ -106,20 +104,6 @@ def without(found: list[Document], findings: list[Finding]) -> list[Document]:
     return left
 
 
-def verdict(packet: Packet, direction: Direction, state: DesiredState, name: str) -> tuple[Verdict, bool]:
-    found = evaluate(
-        packet,
-        direction,
-        state.endpoints[name],
-        state.sets,
-        state.failsafes,
-        relation=Relation.NEW,
-        is_for_host=True,
-        drops_invalid=False,
-    )
-    return found.verdict, found.is_tracked
-
-
 @pytest.mark.parametrize("chunk", range(8))
 def test_what_lint_calls_unreached_changes_no_verdict_of_any_endpoint(chunk: int) -> None:
     taken = 0
@@ -139,5 +123,9 @@ def test_what_lint_calls_unreached_changes_no_verdict_of_any_endpoint(chunk: int
                 for _ in range(30):
                     packet = random_packet(rng, case, direction=direction)
                     if packet.fragment is not Fragment.LATER:
-                        assert verdict(packet, direction, after, name) == verdict(packet, direction, before, name)
+                        was, left = (
+                            first_verdict(packet, direction, one.endpoints[name], one.sets, one.failsafes)
+                            for one in (before, after)
+                        )
+                        assert left == was
     assert taken > 20

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from judging import first_verdict
 from strategies import Case, Sets, random_case, random_normal_case, random_packet
 from tortie.apps.linting.reaching import Asked, unreached
-from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, TierPolicies
-from tortie.model.evaluate import evaluate
 from tortie.model.ipset import IPSet
-from tortie.model.packet import Direction, Fragment, Packet
+from tortie.model.packet import Direction, Fragment
 from tortie.model.policy import Policy, Stage, TierAction
-from tortie.model.verdict import RuleRef, Verdict
+from tortie.model.verdict import RuleRef
 
 
 def asked(case: Case, stage: Stage, direction: Direction) -> list[Asked]:
@@ -62,20 +61,6 @@ def with_other_members(rng: Random, case: Case) -> Mapping[str, IPSet]:
     return pool.sets
 
 
-def verdict(packet: Packet, direction: Direction, endpoint: EndpointState, case: Case) -> tuple[Verdict, bool]:
-    found = evaluate(
-        packet,
-        direction,
-        endpoint,
-        case.sets,
-        case.failsafes,
-        relation=Relation.NEW,
-        is_for_host=True,
-        drops_invalid=False,
-    )
-    return found.verdict, found.is_tracked
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([Stage.UNTRACKED, Stage.NORMAL]))
 def test_a_rule_that_is_unreached_changes_no_verdict(seed: int, stage: Stage) -> None:
@@ -89,7 +74,11 @@ def test_a_rule_that_is_unreached_changes_no_verdict(seed: int, stage: Stage) ->
             for _ in range(40):
                 packet = random_packet(rng, held, direction=direction)
                 if packet.fragment is not Fragment.LATER:
-                    assert verdict(packet, direction, bare, held) == verdict(packet, direction, case.endpoint, held)
+                    was, left = (
+                        first_verdict(packet, direction, endpoint, held.sets, held.failsafes)
+                        for endpoint in (case.endpoint, bare)
+                    )
+                    assert left == was
 
 
 @pytest.mark.parametrize("stage", [Stage.UNTRACKED, Stage.NORMAL])
