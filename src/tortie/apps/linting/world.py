@@ -18,7 +18,6 @@ from tortie.apps.linting.subject import Subject
 from tortie.apps.selecting import PARENTS
 from tortie.calc.inheritance import effective, of_network_set
 from tortie.calc.order import BUILT_IN_TIERS
-from tortie.model.address import Net
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.names import DEFAULT_ALLOW
@@ -51,7 +50,7 @@ class Labelled:
 
     name: str
     labels: Mapping[str, str]
-    nets: tuple[Net, ...]
+    has_address: bool
     endpoint: HostEndpoint | WorkloadEndpoint | None
 
 
@@ -101,11 +100,11 @@ class World(Documents):
             labels = effective(own, profiles, self._inherited)
             match value:
                 case HostEndpoint():
-                    found.append(Labelled(name, labels, value.expected_ips, value))
+                    found.append(Labelled(name, labels, bool(value.expected_ips), value))
                 case WorkloadEndpoint():
-                    found.append(Labelled(name, labels, value.nets, value))
+                    found.append(Labelled(name, labels, bool(value.nets), value))
                 case NetworkSet():
-                    found.append(Labelled(name, labels, value.nets, None))
+                    found.append(Labelled(name, labels, bool(value.nets), None))
         return tuple(found)
 
     @cached_property

@@ -72,7 +72,7 @@ def _of_peers(world: World, subject: Subject, way: Way, selector: Selector, then
     if not (_knows_peers(world, subject, way) and world.knows_labels):
         return None
     matched = world.selected(selector)
-    if any(one.nets for one in matched):
+    if any(one.has_address for one in matched):
         return None
     if matched:
         names = ", ".join(one.name for one in matched[:3])
