@@ -204,6 +204,14 @@ def test_a_policy_with_http_is_refused_by_name_rather_than_weakened() -> None:
     assert value.reason_refused == "http matches need a layer-7 proxy; no packet dataplane enforces them"
 
 
+def test_a_profile_with_http_is_refused_by_name_and_its_labels_stay() -> None:
+    spec = {"ingress": [{"action": "Allow", "http": {"methods": ["GET"]}}], "labelsToApply": {"a": "b"}}
+    value = lowered(document("Profile", spec))
+    assert isinstance(value, Profile)
+    assert value.labels_to_apply == {"a": "b"}
+    assert value.reason_refused == "http matches need a layer-7 proxy; no packet dataplane enforces them"
+
+
 def test_host_endpoints_are_lowered_whole() -> None:
     spec = {
         "node": "n",

@@ -3,7 +3,7 @@
 Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
@@ -20,19 +20,31 @@ from tortie.resources.kind import Kind, Lowered, Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Entry, Store
 
+NEIGHBOURS = 9
+"""Policies that are named before and behind one in its tier."""
+
 Relation = tuple[str, list[str]]
 """A title, and what stands under it."""
+Turn = Callable[[], Awaitable[None]]
+"""Lets others have their turn: an agent has more to do than to describe thousands of documents."""
+AT_ONCE = 100
+"""Documents that are read without a turn of others: some 10 ms."""
+
+
+async def no_turn() -> None:
+    """The turn of a process that nobody else waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """Every document that means something to packets."""
+    """Every document that means something to packets. `orders`: by tier, its policies in order."""
 
     endpoints: list[HostEndpoint] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
     profiles: dict[str, Profile] = field(default_factory=dict)
     sets: list[NetworkSet] = field(default_factory=list)
     tiers: dict[str, Tier] = field(default_factory=dict)
+    orders: dict[str, list[str]] = field(default_factory=dict)
 
     def labels(self, endpoint: HostEndpoint) -> Mapping[str, str]:
         """Its labels; those that it lacks come from its profiles, the first one first."""
@@ -43,15 +55,18 @@ class _World:
         return {**inherited, **endpoint.labels}
 
 
-async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
+async def describe(
+    store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None, turn: Turn
+) -> DescribeAnswer:
     """The resources that the query asks for, each with its relations; `enforced`: what an agent says, if one does.
 
     Raises: Failure USAGE; StoreError.
     """
     found = await find(store, kind, query)
-    world = _world((await store.list())[0])
+    world = await _world((await store.list())[0], turn)
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
+        await turn()
         warnings = [finding.about for finding in await findings(store, [resource])]
         relations: list[Relation] = []
         try:
@@ -73,9 +88,11 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
     return {"kind": kind.name, "items": items, "missing": found.missing, "damaged": found.damaged}
 
 
-def _world(entries: Iterable[Entry]) -> _World:
+async def _world(entries: Iterable[Entry], turn: Turn) -> _World:
     world = _World()
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number % AT_ONCE == 0:
+            await turn()
         try:
             value = lower(decode_stored(entry.value))
         except InvalidDocument:
@@ -93,6 +110,8 @@ def _world(entries: Iterable[Entry]) -> _World:
                 world.tiers[value.name] = value
             case _:
                 pass
+    for policy in sorted(world.policies, key=policy_rank):
+        world.orders.setdefault(policy.tier, []).append(str(policy.key))
     return world
 
 
@@ -103,8 +122,7 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
                 "Selects",
                 [_endpoint(one) for one in world.endpoints if value.selector.matches(world.labels(one))],
             )
-            company = [one for one in world.policies if one.tier == value.tier]
-            yield f"Order in tier {value.tier}", _in_order(company)
+            yield _place(world.orders[value.tier], value)
             yield "Its rules select", [*_selected_by_rules(world, value)]
         case HostEndpoint():
             labels = world.labels(value)
@@ -128,7 +146,7 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
                 ],
             )
         case Tier():
-            yield "Policies, in order", _in_order(one for one in world.policies if one.tier == value.name)
+            yield "Policies, in order", world.orders.get(value.name, [])
         case Profile():
             yield "Listed by", [_endpoint(one) for one in world.endpoints if value.name in one.profiles]
         case _:
@@ -139,8 +157,11 @@ def _endpoint(endpoint: HostEndpoint) -> str:
     return f"HostEndpoint({endpoint.name})"
 
 
-def _in_order(policies: Iterable[Policy]) -> list[str]:
-    return [str(one.key) for one in sorted(policies, key=policy_rank)]
+def _place(names: list[str], policy: Policy) -> Relation:
+    """The policy among those that packets meet before and behind it; of many, those that are near."""
+    title, at = f"Order in tier {policy.tier}", names.index(str(policy.key))
+    near = names[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
+    return (title if near == names else f"{title}, {at + 1} of {len(names)}"), near
 
 
 def _governing(policies: list[Policy], world: _World) -> list[str]:

@@ -92,9 +92,10 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Fallback rules and labels per endpoint (normal class only)."""
+    """Fallback rules and labels per endpoint (normal class only). `reason_refused`: as of a policy."""
 
     name: str
     labels_to_apply: Mapping[str, str] = field(default_factory=dict)
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
+    reason_refused: str | None = None

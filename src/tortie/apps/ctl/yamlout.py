@@ -30,11 +30,22 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(value: object, *, is_sorted: bool = True) -> str:
-    """The value as one YAML document, keys sorted or as they come."""
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=is_sorted, width=2**20)
+    """The value as one YAML document, keys sorted or as they come; without what a terminal would obey."""
+    return _dumped(value, is_flow=False, is_sorted=is_sorted)
 
 
 def to_flow(value: object) -> str:
     """The value in braces and brackets, on one line, keys as they come."""
-    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=2**20)
-    return text.rstrip("\n")
+    return _dumped(value, is_flow=True, is_sorted=False).rstrip("\n")
+
+
+def _dumped(value: object, *, is_flow: bool, is_sorted: bool) -> str:
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=is_flow, sort_keys=is_sorted, width=2**20, allow_unicode=True
+    )
+    # What is beyond ASCII stands between double quotes, where it can be escaped.
+    return text if text.isascii() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"

@@ -37,6 +37,9 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
                     ] = None
                 elif policy.reason_refused:
                     found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
+    for profile in state.profiles:
+        if isinstance(profile, Profile) and profile.reason_refused:
+            found[f"Profile({profile.name}): {profile.reason_refused}"] = None
     if not state.interface.has_ethernet:
         found[
             f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
