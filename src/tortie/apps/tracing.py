@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from tortie.apps.absorb import absorb
 from tortie.apps.answers import InstalledAnswer, StepAnswer, TraceAnswer, TraceQuery
-from tortie.apps.decoding import decode_files, key_of
+from tortie.apps.decoding import decode_files
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hints import forgotten_request
+from tortie.apps.imagining import imagined
 from tortie.apps.packets import describe, parse_packet
 from tortie.apps.sentences import because, shown_index
-from tortie.calc import Engine
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.address import WIDTH, Net
 from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
@@ -20,7 +19,6 @@ from tortie.model.packet import TCP, Direction, Packet
 from tortie.model.policy import Stage
 from tortie.model.settings import FelixSettings
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
-from tortie.resources.codec import encode
 from tortie.store.protocol import Entry
 
 KNOWN = (Reason.ESTABLISHED, Reason.RELATED)
@@ -159,11 +157,6 @@ def imagine(
     An interface that the host does not have is imagined, with the packet's local address on it. `told`: settings that
     an agent there has beside documents.
     """
-    engine = Engine(node, told)
-    for entry in stored:
-        absorb(engine, entry.key, entry.value)
-    for resource in decode_files(query["files"]):
-        absorb(engine, key_of(resource), encode(resource))
     packet, direction = question(query)
     known = {interface.name: interface for interface in interfaces}
     if query["interface"] not in known:
@@ -171,8 +164,4 @@ def imagine(
         net = Net(packet.version, local, WIDTH[packet.version])
         index = max((one.index for one in interfaces), default=0) + 1
         known[query["interface"]] = Interface(name=query["interface"], index=index, addresses=frozenset({net}))
-    for interface in known.values():
-        engine.set_interface(interface.name, interface)
-    engine.in_sync()
-    engine.flush()
-    return engine.desired()
+    return imagined(node, stored, decode_files(query["files"]), known.values(), told=told).desired()

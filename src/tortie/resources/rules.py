@@ -10,7 +10,9 @@ from tortie.model.names import ICMP, ICMPV6, PORTED, TCP, Direction
 from tortie.resources.fields import (
     BAD,
     Decoder,
+    Fields,
     Json,
+    Law,
     Missing,
     Scope,
     decoder,
@@ -20,7 +22,7 @@ from tortie.resources.fields import (
 )
 from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
-from tortie.resources.rulefields import RuleContext, rule_fields, rule_laws
+from tortie.resources.rulefields import RuleContext, match_fields, rule_fields, rule_laws
 from tortie.resources.values import protocol_number
 
 if TYPE_CHECKING:
@@ -63,9 +65,19 @@ MAX_RULES = 1024
 
 def rules_of(context: RuleContext) -> Decoder:
     """Decoder of the list of rules of one direction."""
-    fields = rule_fields(context)
+    return list_of(_with_matches(context, rule_fields(context), rule_laws(context)), limit=MAX_RULES)
 
-    @decoder(**object_schema(fields, rule_laws(context)))
+
+def packets_of(more: Fields) -> Decoder:
+    """Decoder of an object that says which packets are meant, in the words of rules; `more`: what else it says."""
+    context = RuleContext(direction=Direction.EGRESS, is_profile=True)
+    return _with_matches(context, {**more, **match_fields(context)}, ())
+
+
+def _with_matches(context: RuleContext, fields: Fields, laws: tuple[Law, ...]) -> Decoder:
+    """Decoder of an object with the matches of a rule, and with what has to hold between them."""
+
+    @decoder(**object_schema(fields, laws))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         rule = read_object(node, path, problems, fields)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):
@@ -73,7 +85,7 @@ def rules_of(context: RuleContext) -> Decoder:
         _RuleCheck(Scope(node, path, problems), cast("Rule", rule), context).run()
         return rule
 
-    return list_of(decode, limit=MAX_RULES)
+    return decode
 
 
 def is_named(port: int | str) -> bool:

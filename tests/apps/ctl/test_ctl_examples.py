@@ -86,7 +86,8 @@ def folder(tmp_path: Path) -> Path:
         (here / name).write_text(stored)
     (here / "felixconfig.yaml").write_text(json.dumps(FELIX))
     (here / "examples").symlink_to(ROOT / "examples")
-    (here / "tests").symlink_to(ROOT / "examples" / "tests")
+    for name in ("tests", "assertions"):
+        (here / name).symlink_to(ROOT / "examples" / name)
     kubectl = here / "bin" / "kubectl"
     kubectl.write_text("#!/bin/sh\n[ \"$*\" = 'apply -f -' ] && grep -c CustomResourceDefinition > count\n")
     kubectl.chmod(0o755)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
+from tortie.apps.answers import AssertQuery, ConfigQuery, SourceText, TraceQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import WriteOptions, from_parameters
 from tortie.dataplane.driver import Established
@@ -86,6 +86,12 @@ def trace_query(found: dict[str, object]) -> TraceQuery:
             }
         case _:
             raise Failure(Code.USAGE, "expected source, destination, protocol, interface and direction, all text")
+
+
+def assert_query(found: dict[str, object]) -> AssertQuery:
+    """The assertions that a JSON object holds."""
+    (file,) = _source_texts([found.get("file")])
+    return {"file": file, "files": _source_texts(found.get("files") or [])}
 
 
 def config_query(found: dict[str, object]) -> ConfigQuery:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from tortie.apps import service
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -112,6 +114,22 @@ class FileTarget:
         told = settings_told(told_here())
         answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query, told), query)
         return answer
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host: from the agent that serves this file, else from its documents."""
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).prove(query)
+        if is_unmade(self.path):
+            text = f"{query['file']['source']}: it describes no host, no agent answers, and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; add host, or give --datastore PATH")
+        from tortie.apps.agent.interfaces import KernelInterfaces
+        from tortie.apps.policyassert.live import answer_live
+        from tortie.apps.told import settings_told, told_here
+
+        stored = self._on_store(lambda store: store.list())[0]
+        told = settings_told(told_here())
+        return answer_live(self._node, stored, KernelInterfaces().read(), query, told)
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""

@@ -3,6 +3,8 @@
 from typing import cast
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -69,6 +71,10 @@ class SocketTarget:
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
         return cast(TraceAnswer, request(self.path, "POST", "/v1/trace", query))
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about the agent's host."""
+        return cast(AssertionsAnswer, request(self.path, "POST", "/v1/assert", query))
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

@@ -4,6 +4,8 @@ import os
 from typing import NamedTuple, Protocol
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -50,6 +52,9 @@ class Target(Protocol):
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host."""
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

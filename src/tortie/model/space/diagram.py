@@ -6,7 +6,7 @@
 On each way down fields come in one order, and a field that does not matter is not there. Equal nodes are one object, so
 that equality is identity and every pair of nodes is merged once. What is made here lives as long as its `Diagrams`.
 
-Source: docs/decisions/0012-sets-of-packets.md.
+Source: docs/decisions/0013-sets-of-packets.md.
 """
 
 from bisect import bisect_left
@@ -190,13 +190,21 @@ class Diagrams:
         """The intervals of both, and what they lead to, along both at once."""
         bounds: list[int] = []
         children: list[Diagram] = []
-        mine = theirs = 0
-        while mine < len(one.bounds):
-            children.append(self.merge(how, one.children[mine], other.children[theirs]))
-            my_bound, their_bound = one.bounds[mine], other.bounds[theirs]
-            bounds.append(min(my_bound, their_bound))
-            mine += my_bound <= their_bound
-            theirs += their_bound <= my_bound
+        mine, theirs, merge = 0, 0, self.merge
+        my_bounds, my_children, their_bounds, their_children = one.bounds, one.children, other.bounds, other.children
+        last: Diagram | None = None
+        while mine < len(my_bounds):
+            child = merge(how, my_children[mine], their_children[theirs])
+            my_bound, their_bound = my_bounds[mine], their_bounds[theirs]
+            bound = my_bound if my_bound < their_bound else their_bound
+            if child is last:
+                bounds[-1] = bound
+            else:
+                bounds.append(bound)
+                children.append(child)
+                last = child
+            mine += my_bound == bound
+            theirs += their_bound == bound
         return bounds, children
 
 
@@ -232,3 +240,17 @@ def intervals(node: Node) -> Iterator[tuple[int, int, Diagram]]:
         if child is not NOTHING:
             yield first, bound, child
         first = bound + 1
+
+
+def regions(diagram: Diagram) -> int:
+    """How many ways lead from the top to a value: regions that do not overlap and are looked at one by one."""
+    known: dict[Diagram, int] = {}
+
+    def count(one: Diagram) -> int:
+        if isinstance(one, Leaf):
+            return int(one is not NOTHING)
+        if one not in known:
+            known[one] = sum(count(child) for child in one.children)
+        return known[one]
+
+    return count(diagram)

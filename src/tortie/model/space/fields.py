@@ -8,19 +8,17 @@ value of an address is the number of its class.
 from collections.abc import Mapping
 from enum import IntEnum
 
+from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import Fragment, Packet, Side
 from tortie.model.space.addresses import AddressClasses
 from tortie.model.space.diagram import Diagrams
-
-NEIGHBOUR_HOP_LIMIT = 255
-"""What genuine neighbour discovery has (RFC 4861 6.1): the only hop limit that policy can tell from others."""
 
 
 class Field(IntEnum):
     """In the order in which diagrams ask for them.
 
     Because: addresses have classes, so that they are few, and few rules are left below a pair of them; with ports first
-    a rule with a wide range is met again below every port that another rule names. Measured in decision 12.
+    a rule with a wide range is met again below every port that another rule names. Measured in decision 13.
     """
 
     IS_LATER = 0
