@@ -42,6 +42,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "cli.apply.file": (AtMost(100),),
     "cli.validate": (AtMost(150),),
     "cli.validate.1000": (AtMost(2_000),),
+    "cli.lint.1000": (AtMost(5_000),),
     "store.load.10000": (AtMost(10_000),),
     "store.list.10000": (AtMost(2_000),),
     "cli.apply.file.10000": (Ratio("cli.apply.file", 1.2),),

@@ -100,7 +100,7 @@ def test_a_policy_among_many_is_shown_with_its_neighbours() -> None:
     names = [f"p{number:02}" for number in range(40)]
     documents = "\n---\n".join([tier("t"), *(policy_in("t", name) for name in names)])
     run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": documents}]))
-    found = run_now(describe(store, find_kind("gnp"), GetQuery(), None))["items"]
+    found = run_now(describe(store, find_kind("gnp"), GetQuery(), None, no_turn))["items"]
     places = [each["relations"][1] for each in found]
     assert [each["title"] for each in places[:2]] == ["Order in tier t, 1 of 40", "Order in tier t, 2 of 40"]
     assert places[0]["things"] == [f"GlobalNetworkPolicy({name})" for name in names[:10]]
@@ -113,7 +113,7 @@ def test_lint_warns_in_a_description_too() -> None:
     one_sided = PAIR[: PAIR.index("  egress:")]
     run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": one_sided}]))
     (one,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None, no_turn))["items"]
-    assert one["warnings"][0].startswith("doNotTrack policy 'redis' allows ingress but has no egress rule")
+    assert one["warnings"][0].startswith("doNotTrack policy allows ingress but has no egress rule")
 
 
 def test_others_have_their_turn_while_many_documents_are_read() -> None:

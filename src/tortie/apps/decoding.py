@@ -41,10 +41,15 @@ def read_sources(
         found = [*read_text(file["text"].encode("utf-8", "surrogateescape"), source)]
         readings += [settled(one, namespace, first) for one in found]
         if not found and needs_documents:
-            message, remedy = "no resources specified in file", "write at least one document"
-            empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
-            readings.append(Reading(source, 1, None, None, (), (empty,)))
+            readings.append(without_documents(source))
     return readings
+
+
+def without_documents(source: str) -> Reading:
+    """What stands for a file in which there is no document, and has the problem that there is none."""
+    message, remedy = "no resources specified in file", "write at least one document"
+    empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
+    return Reading(source, 1, None, None, (), (empty,))
 
 
 def settled(reading: Reading, namespace: str, first: dict[Key, Resource]) -> Reading:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
-from tortie.apps.lint import lint
+from tortie.apps.linting.warnings import warnings as findings
 from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
 from tortie.calc.order import arrange, policy_rank
@@ -67,8 +67,7 @@ async def describe(
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
         await turn()
-        place = f"{resource.source}:{resource.line}: warning: "
-        warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
+        warnings = [finding.about for finding in await findings(store, [resource])]
         relations: list[Relation] = []
         try:
             lowered = lower(resource)

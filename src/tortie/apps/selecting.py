@@ -84,7 +84,7 @@ def select(resources: Iterable[Resource], selector: Selector) -> SelectorAnswer:
         "id": selector.unique_id,
         "matches": matches,
         "others": [one for one in answers if one["why_not"]],
-        "hints": [] if matches else _hints(selector, known),
+        "hints": [] if matches else hints(selector, known),
         "damaged": damaged,
     }
 
@@ -120,7 +120,7 @@ def _label(
     return {"value": value, "profile": source}
 
 
-def _hints(selector: Selector, known: Mapping[str, str]) -> list[str]:
+def hints(selector: Selector, known: Mapping[str, str]) -> list[str]:
     """Labels that nothing has although the selector names them, with the one that was probably meant."""
     return [
         f"nothing has a label {key!r}; {hint}"

@@ -15,7 +15,7 @@ from tortie.apps.decoding import invalid, key_of, problem_at
 from tortie.apps.failure import Code, Failure
 from tortie.apps.fitting import misfits
 from tortie.apps.initial import missing_documents, new_identity
-from tortie.apps.lint import lint
+from tortie.apps.linting.warnings import warnings
 from tortie.apps.requests import Verb, WriteOptions
 from tortie.apps.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
 from tortie.resources.codec import encode
@@ -70,9 +70,9 @@ async def write(store: Store, verb: Verb, resources: Sequence[Resource], options
 
     Raises: Failure INVALID, CONFLICT or NOT_FOUND; StoreError.
     """
-    warnings = await lint(store, resources)
+    told = [finding.warning for finding in await warnings(store, resources)]
     plan, revision = await _committed(store, verb, resources, options)
-    return write_answer(revision, plan.changes, is_dry_run=options.dry_run, warnings=warnings)
+    return write_answer(revision, plan.changes, is_dry_run=options.dry_run, warnings=told)
 
 
 def write_answer(

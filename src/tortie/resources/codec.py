@@ -41,16 +41,21 @@ class Reading(NamedTuple):
 
 def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
     """Every document of the text in its order. A text of which the problems fill screens is not read to its end."""
+    return (reading for reading, _ in read_trees(text, source))
+
+
+def read_trees(text: str | bytes, source: str) -> Iterator[tuple[Reading, Node | None]]:
+    """The same, each beside the tree that it was read from, for who asks where something stands; None: it has none."""
     from tortie.resources.document import read_documents  # loads the YAML library, which no other command needs
 
     listed = 0
     for document in read_documents(text, source):
         if listed >= MAX_LISTED:
-            yield _unread(source, document.line)
+            yield _unread(source, document.line), None
             return
         root = document.root
         found = [] if root is None else [*_read_root(root, document.problems)]
-        yield Reading(
+        reading = Reading(
             source=source,
             line=root.line if isinstance(root, Mapping | Sequence) else document.line,
             kind=_said(root, "kind"),
@@ -58,7 +63,21 @@ def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
             resources=() if document.problems else tuple(each._replace(source=source) for each in found),
             problems=tuple(document.problems.listed()),
         )
-        listed += len(document.problems.listed())
+        yield reading, root
+        listed += len(reading.problems)
+
+
+def resource_nodes(root: Node) -> Iterator[tuple[tuple[str | int, ...], Mapping]]:
+    """Where each resource of a document stands, in the order in which they are read: the way to it, and its node."""
+    if isinstance(root, Sequence):
+        for index, item in enumerate(root.items):
+            yield from (((index, *way), node) for way, node in resource_nodes(item))
+    elif isinstance(root, Mapping):
+        items = root.get("items")
+        if _word(root.get("kind")).endswith("List") and isinstance(items, Sequence):
+            yield from ((("items", *way), node) for way, node in resource_nodes(items))
+        else:
+            yield (), root
 
 
 def _unread(source: str, line: int) -> Reading:

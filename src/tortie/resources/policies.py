@@ -100,7 +100,7 @@ def staged(fields: Fields) -> Fields:
 _BOTH = "preDNAT and doNotTrack cannot both be true"
 _NO_EGRESS = "preDNAT policy cannot have any egress rules"
 _NO_EGRESS_TYPE = "preDNAT policy cannot have 'Egress' type"
-_NEEDS_FORWARD = "applyOnForward must be true if either preDNAT or doNotTrack is true"
+NEEDS_FORWARD = "applyOnForward must be true if either preDNAT or doNotTrack is true"
 _DELETION = "Spec fields, except Tier, should all be zero-value if stagedAction is Delete"
 
 
@@ -113,7 +113,7 @@ GLOBAL_LAWS = (
     spec_law(f"!({_is_set('doNotTrack')} && {_is_set('preDNAT')})", _BOTH),
     spec_law(f"!({_is_set('preDNAT')} && has(spec.egress) && size(spec.egress) > 0)", _NO_EGRESS),
     spec_law(f"!({_is_set('preDNAT')} && has(spec.types) && 'Egress' in spec.types)", _NO_EGRESS_TYPE),
-    spec_law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", _NEEDS_FORWARD),
+    spec_law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", NEEDS_FORWARD),
 )
 _SELECTORS = ("selector", "serviceAccountSelector")
 _GLOBAL_PARTS = [_is_set(key) for key in ("doNotTrack", "preDNAT", "applyOnForward")]
@@ -173,7 +173,7 @@ def _check_flags(scope: Scope, draft: Draft) -> None:
             scope.report("TT1316", ("types",), _NO_EGRESS_TYPE, remedy="write types: [Ingress]")
     if (untracked or pre_dnat) and spec.get("applyOnForward") is not True and not scope.concern("applyOnForward"):
         key = "applyOnForward" if scope.has("applyOnForward") else "doNotTrack" if untracked else "preDNAT"
-        scope.report("TT1316", (key,), _NEEDS_FORWARD, remedy="add applyOnForward: true")
+        scope.report("TT1316", (key,), NEEDS_FORWARD, remedy="add applyOnForward: true")
 
 
 # ---- tables

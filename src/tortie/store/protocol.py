@@ -88,8 +88,13 @@ class Store(Protocol):
     async def get(self, key: Key) -> Entry:
         """The newest version. Raises: NotFound, Unavailable."""
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        """All documents (of a kind, in a namespace), sorted by key, and the store's revision they are of."""
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        """All documents (of a kind, in a namespace), sorted by key, and the store's revision they are of.
+
+        `holding`: only those whose bytes have these among them, for who wants few of many.
+        """
 
     async def commit(self, writes: Sequence[Write]) -> int:
         """The new revision; every write or none. A write that changes nothing makes no event and keeps its revision.

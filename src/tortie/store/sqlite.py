@@ -26,7 +26,8 @@ _BATCHES_PER_READ = 256
 
 _DOCUMENTS = """
 SELECT kind, namespace, name, value, revision FROM document JOIN log USING (kind, namespace, name, seq)
-WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) ORDER BY kind, namespace, name
+WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) AND (?3 IS NULL OR instr(value, ?3))
+ORDER BY kind, namespace, name
 """
 _DOCUMENT = """
 SELECT log.value, log.revision FROM document JOIN log USING (seq)
@@ -91,13 +92,18 @@ class SqliteStore:
             raise NotFound(f"{key} does not exist")
         return entry
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        """All documents (of a kind, in a namespace), sorted by key, and their revision. Raises: Unavailable."""
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        """All documents (of a kind, in a namespace, with these bytes), sorted by key, and their revision.
+
+        Raises: Unavailable.
+        """
         with self._transaction("DEFERRED"):
             _, revision = self._span()
             if not _is_text(kind or "", namespace or ""):
                 return (), revision
-            return _entries(self._connection.execute(_DOCUMENTS, (kind, namespace))), revision
+            return _entries(self._connection.execute(_DOCUMENTS, (kind, namespace, holding))), revision
 
     async def commit(self, writes: Sequence[Write]) -> int:
         """The new revision, safe on disk; every write or none. Raises: Conflict, NotFound, Unavailable."""

@@ -22,9 +22,11 @@ class UnmadeStore:
             raise NotFound(f"{key} does not exist")
         return await self._made.get(key)
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
         """All documents and their revision. Raises: Unavailable."""
-        return ((), 0) if self._made is None else await self._made.list(kind, namespace)
+        return ((), 0) if self._made is None else await self._made.list(kind, namespace, holding=holding)
 
     async def commit(self, writes: Sequence[Write]) -> int:
         """The new revision. Whoever made the file meanwhile has the first one: Raises: Conflict, Unavailable."""

@@ -219,10 +219,12 @@ class Broken(MemoryStore):
         self.error: Exception | None = None
         self.errors: list[Exception] = []
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
         if self.error is not None:
             raise self.error
-        return await super().list(kind, namespace)
+        return await super().list(kind, namespace, holding=holding)
 
     async def watch(self, revision: int) -> AsyncIterator[Batch]:  # type: ignore[override]
         async for batch in super().watch(revision):

@@ -30,6 +30,7 @@ COMMANDS = {
     "get": "Show resources.",
     "help": "Show the help of a command.",
     "label": "Set or remove labels of a resource.",
+    "lint": "Find what is valid and hardly means what was meant.",
     "man": "Write the manual pages into a folder.",
     "patch": "Change some fields of a resource.",
     "replace": "Replace resources that exist.",

@@ -29,10 +29,19 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def to_yaml(value: object) -> str:
-    """The value as one YAML document, keys sorted; text as it is, but for what a terminal would obey."""
+def to_yaml(value: object, *, is_sorted: bool = True) -> str:
+    """The value as one YAML document, keys sorted or as they come; without what a terminal would obey."""
+    return _dumped(value, is_flow=False, is_sorted=is_sorted)
+
+
+def to_flow(value: object) -> str:
+    """The value in braces and brackets, on one line, keys as they come."""
+    return _dumped(value, is_flow=True, is_sorted=False).rstrip("\n")
+
+
+def _dumped(value: object, *, is_flow: bool, is_sorted: bool) -> str:
     text: str = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=2**20, allow_unicode=True
+        value, Dumper=_Dumper, default_flow_style=is_flow, sort_keys=is_sorted, width=2**20, allow_unicode=True
     )
     # What is beyond ASCII stands between double quotes, where it can be escaped.
     return text if text.isascii() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)

@@ -39,7 +39,7 @@ def command(names: tuple[str, ...], recursive: bool, skip_empty: bool, namespace
         case "json":
             out_json(reports.documents(readings))
         case "sarif":
-            out_json(reports.sarif(readings))
+            out_json(reports.sarif(problems))
         case "github":
             for problem in problems:
                 out(reports.annotation(problem))
