@@ -98,3 +98,7 @@ class Profile:
     labels_to_apply: Mapping[str, str] = field(default_factory=dict)
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
+
+    def rules(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules of that direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress

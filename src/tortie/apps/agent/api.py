@@ -23,7 +23,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -33,23 +33,33 @@ from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
-from tortie.apps.answers import ConfigAnswer, EnforcedAnswer, RevisionAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.answers import (
+    ConfigAnswer,
+    EnforcedAnswer,
+    RevisionAnswer,
+    SourceText,
+    TraceAnswer,
+    VersionAnswer,
+    WriteAnswer,
+)
 from tortie.apps.describing import describe
 from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
+from tortie.apps.hostview import Documents, HostView, Scene, gather
+from tortie.apps.installed import compare, place_asked, why_not_asked
 from tortie.apps.kinds import find_kind
+from tortie.apps.origins import POLICY_KINDS, Origins
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
+from tortie.apps.revisions import Wanted, stored, stored_revisions
 from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
 from tortie.apps.told import settings_told
-from tortie.apps.tracing import compare, imagine, question, trace
+from tortie.apps.tracing import answer_of, question, trace, trace_documents
 from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
-from tortie.model.packet import Direction
-from tortie.model.policy import Stage
-from tortie.store.protocol import Gone, Store, StoreError
+from tortie.store.protocol import Gone, Key, Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
 
@@ -159,23 +169,49 @@ class Api:
     async def trace(self, request: web.Request) -> TraceAnswer:
         """A packet's verdict, and the installed program's."""
         query = asking.trace_query(await asking.json_object(request))
-        if query["files"]:
-            entries, _ = await self._store.list()
-            told = settings_told(self._status.levels)
-            desired = imagine(self._status.settings.node, entries, list(self._pump.interfaces.values()), query, told)
-            answer, _ = trace(desired, query)
-            return {**answer, "installed_note": "the documents of -f are not installed"}
-        interface = query["interface"]
-        if interface not in self._pump.interfaces:
-            known = ", ".join(sorted(self._pump.interfaces)) or "none"
-            raise Failure(Code.USAGE, f"interface {interface!r} does not exist here; there are: {known}")
-        answer, found = trace(self._pump.engine.desired(), query)
-        packet, direction = question(query)
-        if direction is Direction.EGRESS and found.stage is Stage.UNTRACKED:
-            note = "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists"
+        asked, wanted = question(query), Wanted(query["revision"], query["at"])
+        if query["files"] or not wanted.is_newest:
+            documents = await self._documents(wanted, query["files"])
+            # A thread, because the documents of a large fleet take seconds, and nobody else should wait for them.
+            answer = await asyncio.to_thread(trace_documents, documents, self._scene(), asked)
+            note = "the documents of -f are not installed" if query["files"] else "an older revision is not installed"
             return {**answer, "installed_note": note}
+        staged: TraceAnswer | None = None
+        if self._pump.staged():
+            documents = await self._documents(Wanted(), [])
+            staged = await asyncio.to_thread(trace_documents, documents, self._scene(), asked)
+        revisions = await stored_revisions(self._store, POLICY_KINDS)
+        # From here on nothing waits, so that the driver enforces what is evaluated.
+        traced = trace(self._view(revisions), asked)
+        answer = answer_of(traced)
+        if staged is not None:
+            answer["staged"] = staged["staged"]
+        if note := why_not_asked(traced):
+            return {**answer, "installed_note": note}
+        interface, direction = place_asked(traced)
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
+        return compare(answer, traced, self._pump.driver.probe(interface, direction, asked.packet), refused)
+
+    def _view(self, revisions: Mapping[Key, int]) -> HostView:
+        """This host as it is."""
+        return HostView(
+            node=self._status.settings.node,
+            host=self._pump.engine.host(),
+            interfaces=self._pump.interfaces,
+            toward=self._pump.toward,
+            origins=Origins((), revisions),
+            revision=self._pump.revision,
+        )
+
+    def _scene(self) -> Scene:
+        """This host for documents that are not in force."""
+        return Scene(self._status.settings.node, list(self._pump.interfaces.values()), self._pump.toward)
+
+    async def _documents(self, wanted: Wanted, files: Sequence[SourceText]) -> Documents:
+        found = await stored(self._store, wanted)
+        notes = found.notes if wanted.is_newest else (*found.notes, "interfaces and routes are those of now")
+        told = settings_told(self._status.levels)
+        return gather(found.entries, files, told=told, revision=found.revision, notes=notes)
 
     async def config(self, request: web.Request) -> ConfigAnswer:
         """Where parameters get their values from."""

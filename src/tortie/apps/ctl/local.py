@@ -4,8 +4,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
@@ -29,8 +30,12 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.store.protocol import Entry, Gone, Store
+from tortie.store.protocol import Gone, Store
 from tortie.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from tortie.apps.hostview import Documents, Scene
+    from tortie.apps.revisions import Wanted
 
 _Answer = TypeVar("_Answer")
 
@@ -43,10 +48,10 @@ class Serving(NamedTuple):
 
 
 class FileTarget:
-    """A datastore file, and the agents that serve it."""
+    """A datastore file, and the agents that serve it. A node that is not given is the one that runs the command."""
 
-    def __init__(self, path: str, node: str) -> None:
-        self.path, self._node = path, node
+    def __init__(self, path: str, node: str, *, is_node_given: bool = True) -> None:
+        self.path, self._node, self._is_node_given = path, node, is_node_given
 
     def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
         """Do this with documents; a datastore that does not exist is made, but not by a delete or a dry run."""
@@ -114,22 +119,36 @@ class FileTarget:
         return self._asked().counters(everything=everything)
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
-        """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
-        from tortie.apps import tracing
-        from tortie.apps.told import settings_told, told_here
+        """A packet's verdict: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.revisions import Wanted
+        from tortie.apps.tracing import question, trace_documents
 
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).trace(query)
+        asked = question(query)
+        documents, scene = self._imagined(Wanted(query["revision"], query["at"]), query["files"])
+        return trace_documents(documents, scene, asked)
+
+    def _imagined(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, Scene]":
+        """What documents alone tell of a node: those of the file, if there is one, with the others laid over them."""
+        from tortie.apps.hostview import gather, imagined_scene, only_node
+        from tortie.apps.revisions import Stored, stored
+        from tortie.apps.told import settings_told, told_here
+
         exists = Path(self.path).exists()
-        if not exists and not query["files"]:
-            raise Failure(
-                Code.UNREACHABLE, f"no agent answers and {self.path} does not exist; give -f FILE or --datastore PATH"
-            )
-        stored: tuple[Entry, ...] = tuple(self._on_store(lambda store: store.list())[0]) if exists else ()
+        if not exists and (not files or not wanted.is_newest):
+            text = f"no agent answers and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
+        found = self._on_store(lambda store: stored(store, wanted)) if exists else Stored((), 0)
         told = settings_told(told_here())
-        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query, told), query)
-        return answer
+        revision = found.revision if exists else None
+        documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
+        node = self._node if self._is_node_given else only_node(documents) or self._node
+        if node != self._node:
+            notes = (*documents.notes, f"for node {node}, which all endpoints name")
+            documents = replace(documents, notes=notes)
+        return documents, imagined_scene(node, documents)
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""

@@ -76,4 +76,4 @@ def choose(choice: Choice) -> Target:
         return SocketTarget(choice.socket or SOCKET)
     from tortie.apps.ctl.local import FileTarget
 
-    return FileTarget(choice.datastore or DATASTORE, choice.node_name)
+    return FileTarget(choice.datastore or DATASTORE, choice.node_name, is_node_given=choice.node is not None)

@@ -7,8 +7,8 @@ from typing import NotRequired, TypedDict
 from xml.sax.saxutils import quoteattr
 
 from tortie.apps.answers import ProblemAnswer
+from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
-from tortie.apps.policytest.origins import Origins
 from tortie.apps.policytest.running import Judged, Ran, complaints
 from tortie.apps.sentences import because, place, shown_index
 from tortie.model.passage import Visit, Way, pass_through
