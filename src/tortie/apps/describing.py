@@ -3,15 +3,16 @@
 Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
+from tortie.apps.labelled import ENDPOINTS, PARENT, SELECTED, Things, things_of
 from tortie.apps.lint import lint
 from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
 from tortie.calc.order import arrange, policy_rank
-from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.ipset import NamedPortSet, SelectorSet
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.selector import Selector
@@ -28,19 +29,13 @@ Relation = tuple[str, list[str]]
 class _World:
     """Every document that means something to packets."""
 
-    endpoints: list[HostEndpoint] = field(default_factory=list)
-    policies: list[Policy] = field(default_factory=list)
-    profiles: dict[str, Profile] = field(default_factory=dict)
-    sets: list[NetworkSet] = field(default_factory=list)
-    tiers: dict[str, Tier] = field(default_factory=dict)
+    things: Things
+    policies: Sequence[Policy]
+    tiers: Mapping[str, Tier]
 
-    def labels(self, endpoint: HostEndpoint) -> Mapping[str, str]:
-        """Its labels; those that it lacks come from its profiles, the first one first."""
-        inherited: dict[str, str] = {}
-        for name in reversed(endpoint.profiles):
-            if profile := self.profiles.get(name):
-                inherited |= profile.labels_to_apply
-        return {**inherited, **endpoint.labels}
+    def labels(self, value: HostEndpoint | WorkloadEndpoint | NetworkSet) -> Mapping[str, str]:
+        """The labels that selectors see; its own alone, where it was not there yet when the others were read."""
+        return next((one.labels for one in self.things.labelled if one.value == value), value.labels)
 
 
 async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
@@ -75,39 +70,37 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
 
 
 def _world(entries: Iterable[Entry]) -> _World:
-    world = _World()
+    things: list[Resource] = []
+    policies: list[Policy] = []
+    tiers: dict[str, Tier] = {}
     for entry in entries:
         try:
-            value = lower(decode_stored(entry.value))
+            resource = decode_stored(entry.value)
+            if resource.kind in (*SELECTED, PARENT):
+                things.append(resource)
+                continue
+            value = lower(resource)
         except InvalidDocument:
             continue  # counts as absent here as it does for the agent
         match value:
-            case HostEndpoint():
-                world.endpoints.append(value)
             case Policy():
-                world.policies.append(value)
-            case Profile():
-                world.profiles[value.name] = value
-            case NetworkSet():
-                world.sets.append(value)
+                policies.append(value)
             case Tier():
-                world.tiers[value.name] = value
+                tiers[value.name] = value
             case _:
                 pass
-    return world
+    return _World(things_of(things), policies, tiers)
 
 
 def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
     match value:
         case Policy():
-            yield (
-                "Selects",
-                [_endpoint(one) for one in world.endpoints if value.selector.matches(world.labels(one))],
-            )
+            selected = world.things.selected(value.selector)
+            yield "Selects", [str(one) for one in selected if one.key.kind in ENDPOINTS]
             company = [one for one in world.policies if one.tier == value.tier]
             yield f"Order in tier {value.tier}", _in_order(company)
             yield "Its rules select", [*_selected_by_rules(world, value)]
-        case HostEndpoint():
+        case HostEndpoint() | WorkloadEndpoint():
             labels = world.labels(value)
             yield "Labels with those of profiles", [f"{key}={text}" for key, text in sorted(labels.items())]
             yield "Selected by", _governing([one for one in world.policies if one.selector.matches(labels)], world)
@@ -116,28 +109,20 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
                 [
                     name
                     for name in value.profiles
-                    if name not in world.profiles and name != "projectcalico-default-allow"
+                    if name not in world.things.inherited and name != "projectcalico-default-allow"
                 ],
             )
         case NetworkSet():
-            yield (
-                "Selected by rules of",
-                [
-                    str(one.key)
-                    for one in world.policies
-                    if any(each.matches(value.labels) for each in _rule_selectors(one))
-                ],
-            )
+            labels = world.labels(value)
+            choosing = (one for one in world.policies if any(each.matches(labels) for each in _rule_selectors(one)))
+            yield "Selected by rules of", [str(one.key) for one in choosing]
         case Tier():
             yield "Policies, in order", _in_order(one for one in world.policies if one.tier == value.name)
         case Profile():
-            yield "Listed by", [_endpoint(one) for one in world.endpoints if value.name in one.profiles]
+            endpoints = (one for one in world.things.labelled if one.key.kind in ENDPOINTS)
+            yield "Listed by", [str(one) for one in endpoints if value.name in one.parents]
         case _:
             return
-
-
-def _endpoint(endpoint: HostEndpoint) -> str:
-    return f"HostEndpoint({endpoint.name})"
 
 
 def _in_order(policies: Iterable[Policy]) -> list[str]:
@@ -165,12 +150,9 @@ def _rule_selectors(policy: Policy) -> Iterator[Selector]:
 def _selected_by_rules(world: _World, policy: Policy) -> Iterator[str]:
     """The endpoints and sets that the rules' selectors match."""
     selectors = list(dict.fromkeys(_rule_selectors(policy)))
-    for endpoint in world.endpoints:
-        if any(one.matches(world.labels(endpoint)) for one in selectors):
-            yield _endpoint(endpoint)
-    for each in world.sets:
-        if any(one.matches(each.labels) for one in selectors):
-            yield f"NetworkSet({each.namespace}/{each.name})" if each.namespace else f"GlobalNetworkSet({each.name})"
+    for one in world.things.labelled:
+        if any(selector.matches(one.labels) for selector in selectors):
+            yield str(one)
 
 
 def _enforced(resource: Resource, enforced: EnforcedAnswer) -> Iterator[Relation]:

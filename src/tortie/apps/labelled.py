@@ -1,0 +1,86 @@
+"""Endpoints and network sets of documents, with the labels that selectors see and where each of them is from.
+
+What a thing's labels are is the calculation's own rule (`calc.inheritance`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tortie.apps.answers import LabelAnswer
+from tortie.calc.inheritance import effective, of_network_set
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+from tortie.model.policy import Profile
+from tortie.model.selector import Selector
+from tortie.resources.codec import lower
+from tortie.resources.kind import Resource
+from tortie.resources.problems import InvalidDocument
+from tortie.store.protocol import Key
+
+ENDPOINTS = ("HostEndpoint", "WorkloadEndpoint")
+SELECTED = (*ENDPOINTS, "NetworkSet", "GlobalNetworkSet")
+"""Kinds whose documents selectors match, in the order in which they are shown."""
+PARENT = "Profile"
+
+Value = HostEndpoint | WorkloadEndpoint | NetworkSet
+
+
+class Labelled(NamedTuple):
+    """What a selector may match. `labels`: its own, and those that it inherits from `parents`."""
+
+    key: Key
+    value: Value
+    own: Mapping[str, str]
+    parents: tuple[str, ...]
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """Everything that selectors may match. `inherited`: labels by profile. `damaged`: document to why."""
+
+    labelled: tuple[Labelled, ...]
+    inherited: Mapping[str, Mapping[str, str]]
+    damaged: Mapping[str, str]
+
+    def selected(self, selector: Selector) -> list[Labelled]:
+        """What the selector matches, in order."""
+        return [one for one in self.labelled if selector.matches(one.labels)]
+
+    def label(self, one: Labelled, key: str) -> LabelAnswer:
+        """A label of the thing as JSON."""
+        source = None
+        if key not in one.own:
+            source = next(parent for parent in one.parents if key in self.inherited.get(parent, {}))
+        return {"value": one.labels[key], "profile": source}
+
+
+def things_of(resources: Iterable[Resource]) -> Things:
+    """Those of these documents; others than endpoints, sets and profiles count for nothing."""
+    found: list[tuple[Key, Value, Mapping[str, str], tuple[str, ...]]] = []
+    inherited: dict[str, Mapping[str, str]] = {}
+    damaged: dict[str, str] = {}
+    for resource in resources:
+        if resource.kind not in (*SELECTED, PARENT):
+            continue
+        key = Key(resource.kind, resource.namespace, resource.name)
+        try:
+            value = lower(resource)
+        except InvalidDocument as error:
+            damaged[str(resource)] = str(error)
+            continue
+        match value:
+            case HostEndpoint() | WorkloadEndpoint():
+                found.append((key, value, value.labels, value.profiles))
+            case NetworkSet():
+                found.append((key, value, *of_network_set(value.namespace, value.labels)))
+            case Profile():
+                inherited[value.name] = value.labels_to_apply
+            case _:
+                raise AssertionError(f"{resource} is nothing that selectors match")
+    found.sort(key=lambda one: (SELECTED.index(one[0].kind), one[0].namespace, one[0].name))
+    labelled = (Labelled(*one, effective(one[2], one[3], inherited)) for one in found)
+    return Things(tuple(labelled), inherited, damaged)
