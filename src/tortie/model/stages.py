@@ -27,7 +27,7 @@ def untracked(packet: Packet, direction: Direction, endpoint: EndpointState, giv
     """The untracked stage. Allow and Deny are final here, the end of a tier continues with the next."""
     if given.failsafes.protect(packet, direction):
         return reasoned(Verdict.CONTINUE, Reason.FAILSAFE, Stage.UNTRACKED)
-    return walk(packet, _tiers(endpoint, Stage.UNTRACKED, direction), Stage.UNTRACKED, given)
+    return walk(packet, stage_groups(endpoint, Stage.UNTRACKED, direction), Stage.UNTRACKED, given)
 
 
 def pre_dnat(packet: Packet, endpoint: EndpointState, relation: Relation | None, given: Given) -> Trace:
@@ -38,7 +38,7 @@ def pre_dnat(packet: Packet, endpoint: EndpointState, relation: Relation | None,
         return reasoned(Verdict.CONTINUE, Reason.FAILSAFE, Stage.PRE_DNAT)
     if relation is Relation.INVALID and given.drops_invalid:
         return reasoned(Verdict.DENY, Reason.INVALID, Stage.PRE_DNAT)
-    return walk(packet, _tiers(endpoint, Stage.PRE_DNAT, Direction.INGRESS), Stage.PRE_DNAT, given)
+    return walk(packet, stage_groups(endpoint, Stage.PRE_DNAT, Direction.INGRESS), Stage.PRE_DNAT, given)
 
 
 def forward(
@@ -49,7 +49,7 @@ def forward(
         return reasoned(Verdict.ALLOW, known, Stage.FORWARD)
     if relation is Relation.INVALID and given.drops_invalid:
         return reasoned(Verdict.DENY, Reason.INVALID, Stage.FORWARD)
-    found = walk(packet, _tiers(endpoint, Stage.FORWARD, direction, may_deny=True), Stage.FORWARD, given)
+    found = walk(packet, stage_groups(endpoint, Stage.FORWARD, direction), Stage.FORWARD, given)
     if found.verdict is not Verdict.CONTINUE:
         return found
     return reasoned(Verdict.ALLOW, Reason.FORWARDED, Stage.FORWARD, steps=found.steps)
@@ -65,7 +65,14 @@ def normal(
         return reasoned(Verdict.ALLOW, Reason.FAILSAFE, Stage.NORMAL)
     if relation is Relation.INVALID and given.drops_invalid:
         return reasoned(Verdict.DENY, Reason.INVALID, Stage.NORMAL)
-    return walk(packet, normal_groups(endpoint, direction), Stage.NORMAL, given)
+    return walk(packet, stage_groups(endpoint, Stage.NORMAL, direction), Stage.NORMAL, given)
+
+
+def stage_groups(endpoint: EndpointState, stage: Stage, direction: Direction) -> list[Group]:
+    """What the stage walks through, in order."""
+    if stage is Stage.NORMAL:
+        return normal_groups(endpoint, direction)
+    return _tiers(endpoint, stage, direction, may_deny=stage is Stage.FORWARD)
 
 
 def normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]:
