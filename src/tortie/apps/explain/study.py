@@ -6,7 +6,7 @@ The packets are first ones of connections (whole, and of ICMP those that ask), t
 to say. Exact over the whole header space; the meaning is that of `model/stages.py`, and a test compares the two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,8 +17,7 @@ from tortie.model.host import Host
 from tortie.model.packet import ICMP, ICMP_REQUESTS, ICMPV6, Direction, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
-from tortie.model.space import PacketSpace, Space
-from tortie.model.space.reach import RuleReach, reach
+from tortie.model.space import PacketSpace, RuleReach, Space, reach
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef, Verdict
 from tortie.model.walk import Group
@@ -34,15 +33,8 @@ class Path(Enum):
     TO_WORKLOAD = (Direction.INGRESS, (Stage.NORMAL,))
     FROM_WORKLOAD = (Direction.EGRESS, (Stage.NORMAL,))
 
-    @property
-    def direction(self) -> Direction:
-        """Towards the endpoint, or away from it."""
-        return self.value[0]
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The classes in order."""
-        return self.value[1]
+    def __init__(self, direction: Direction, stages: tuple[Stage, ...]) -> None:
+        self.direction, self.stages = direction, stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +107,10 @@ class _Study:
     uses: list[RuleUse] = field(default_factory=list)
 
     def run(self) -> Study:
-        walks = {stage: stage_groups(self.endpoint, stage, self.path.direction) for stage in self.path.stages}
-        walks = {stage: [_kept(group) for group in groups] for stage, groups in walks.items()}
-        packets = self._packet_space(walks.values())
-        base = self._base(packets)
-        left = base
+        direction = self.path.direction
+        walks = {stage: _kept(stage_groups(self.endpoint, stage, direction)) for stage in self.path.stages}
+        packets = self._packet_space(group for groups in walks.values() for group in groups)
+        left = self._base(packets)
         for stage, groups in walks.items():
             left = self._stage(stage, groups, left, packets)
         if left:
@@ -156,10 +147,10 @@ class _Study:
             found |= packets.failsafes(replies, port=Side.SOURCE, remote=remote)
         return found
 
-    def _packet_space(self, walks: object) -> PacketSpace:
-        rules = [rule for groups in walks for group in groups for _, rule in group.rules]  # type: ignore[attr-defined]
+    def _packet_space(self, groups: Iterable[Group]) -> PacketSpace:
+        rules = [rule for group in groups for _, rule in group.rules]
         failsafes = (*self.host.failsafes.inbound, *self.host.failsafes.outbound)
-        nets = [(entry.net,) for entry in failsafes if entry.net is not None]
+        nets: list[Sequence[Net]] = [(entry.net,) for entry in failsafes if entry.net is not None]
         if self.question.destinations is not None:
             nets.append(self.question.destinations)
         return PacketSpace(self.host.sets, rules, nets)
@@ -184,9 +175,9 @@ class _Study:
 _DECIDING = (Action.ALLOW, Action.DENY)
 
 
-def _kept(group: Group) -> Group:
-    """The group with its rules as a list: they are gone through more than once."""
-    return group._replace(rules=tuple(group.rules))
+def _kept(groups: Iterable[Group]) -> list[Group]:
+    """The groups with their rules as lists: they are gone through more than once."""
+    return [group._replace(rules=tuple(group.rules)) for group in groups]
 
 
 def _outcome(stage: Stage, one: RuleReach, asked: Space) -> Outcome:
