@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tortie.apps.answers import LabelAnswer
 from tortie.calc.inheritance import effective, of_network_set
-from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import HostEndpoint, NamedPort, NetworkSet, WorkloadEndpoint
 from tortie.model.policy import Profile
 from tortie.model.selector import Selector
 from tortie.resources.codec import lower
@@ -36,6 +36,11 @@ class Labelled(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.key)
+
+    @property
+    def ports(self) -> tuple[NamedPort, ...]:
+        """The ports that have names on it; a network set has none."""
+        return () if isinstance(self.value, NetworkSet) else self.value.ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ to say. Exact over the whole header space; the meaning is that of `model/stages.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from tortie.model.address import Net
 from tortie.model.desired import EndpointState
@@ -77,8 +78,9 @@ class RuleUse:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Every outcome in the order of the walk, and every rule in its place."""
+    """Every outcome in the order of the walk, and every rule in its place. `base`: the packets in question."""
 
+    base: Space
     outcomes: tuple[Outcome, ...]
     uses: tuple[RuleUse, ...]
 
@@ -97,6 +99,13 @@ def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -
     return _Study(endpoint, path, host, question).run()
 
 
+class _Left(NamedTuple):
+    """The packets in question, and those of them that come to a class."""
+
+    base: Space
+    left: Space
+
+
 @dataclass(slots=True)
 class _Study:
     endpoint: EndpointState
@@ -110,25 +119,27 @@ class _Study:
         direction = self.path.direction
         walks = {stage: _kept(stage_groups(self.endpoint, stage, direction)) for stage in self.path.stages}
         packets = self._packet_space(group for groups in walks.values() for group in groups)
-        left = self._base(packets)
+        base = left = self._base(packets)
         for stage, groups in walks.items():
-            left = self._stage(stage, groups, left, packets)
+            left = self._stage(stage, groups, _Left(base, left), packets)
         if left:
             self.outcomes.append(Outcome(Verdict.ALLOW, self.path.stages[-1], Reason.FORWARDED, left))
-        return Study(tuple(self.outcomes), tuple(self.uses))
+        return Study(base, tuple(self.outcomes), tuple(self.uses))
 
-    def _stage(self, stage: Stage, groups: Sequence[Group], left: Space, packets: PacketSpace) -> Space:
+    def _stage(self, stage: Stage, groups: Sequence[Group], coming: _Left, packets: PacketSpace) -> Space:
         """What no rule of the class decides. Failsafes let packets past a class, and in the normal one for good."""
-        exempt = left & self._exempt(stage, packets)
-        if exempt and stage is Stage.NORMAL:
-            self.outcomes.append(Outcome(Verdict.ALLOW, stage, Reason.FAILSAFE, exempt))
-        asked = left - exempt
+        taken: list[tuple[RuleRef | None, Space]] = [(one.rule, one.space) for one in self.outcomes]
+        exempt = coming.left & self._exempt(stage, packets)
+        if exempt:
+            taken.append((None, exempt))
+            if stage is Stage.NORMAL:
+                self.outcomes.append(Outcome(Verdict.ALLOW, stage, Reason.FAILSAFE, exempt))
+        asked = coming.left - exempt
         found = reach(groups, packets)
         decided = [_outcome(stage, one, asked) for one in found if one.rule.action in _DECIDING]
         self.outcomes += [one for one in decided if one.space]
-        taken: list[tuple[RuleRef | None, Space]] = [(None, exempt)] if exempt else []
         for one in found:
-            meets, holds = one.meets & asked, one.holds.surely & left
+            meets, holds = one.meets & asked, one.holds.surely & coming.base
             takers = () if meets else tuple(ref for ref, space in taken if space & holds)
             self.uses.append(RuleUse(one.ref, one.rule, stage, holds, meets, takers))
             if one.rule.action is not Action.LOG:

@@ -1,0 +1,172 @@
+"""Outcomes of a study as rows for people: networks, ports, and the names behind the sets that a rule refers to. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tortie.apps.conditions import field_of, set_name
+from tortie.apps.explain.answers import NetsAnswer, OutcomeAnswer, SelectionAnswer
+from tortie.apps.explain.study import Outcome, Study
+from tortie.apps.labelled import Things
+from tortie.apps.origins import Origins
+from tortie.apps.packets import protocol_name
+from tortie.apps.sentences import MEANING, place, shown_index
+from tortie.model.address import WIDTH, Net
+from tortie.model.host import Host
+from tortie.model.ipset import NamedPortSet, SelectorSet, SetSource
+from tortie.model.matches import PortMatch, SetMatch
+from tortie.model.packet import PORTED, Direction, Side
+from tortie.model.rule import Rule
+from tortie.model.space import Space
+from tortie.model.verdict import RuleRef
+
+MOST_NETS = 256
+"""Networks that an answer names; their number is always told."""
+Spans = tuple[tuple[int, int], ...]
+_EVERY_PORT = ((0, 65535),)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What rules of a host refer to, by the names of people, and where rules stand."""
+
+    host: Host
+    things: Things
+    origins: Origins
+
+    def selections(self, rule: Rule) -> list[SelectionAnswer]:
+        """What each set stands for that the rule refers to."""
+        found = []
+        for match in rule.matches:
+            sources: Iterable[SetSource] = ()
+            if isinstance(match, SetMatch):
+                sources = (match.source,)
+            elif isinstance(match, PortMatch):
+                sources = match.named
+            found += [self._selection(field_of(match), source) for source in sources]
+        return found
+
+    def _selection(self, field: str, source: SetSource) -> SelectionAnswer:
+        members = self.host.sets.get(source.set_id)
+        things: list[str] = []
+        match source:
+            case SelectorSet(selector):
+                things = [str(one) for one in self.things.selected(selector)]
+            case NamedPortSet(selector, _, name):
+                named = self.things.selected(selector)
+                things = [str(one) for one in named if name in (port.name for port in one.ports)]
+            case _:
+                pass
+        networks = None if members is None else len(members.members)
+        return {"field": field, "selector": set_name(source), "things": things, "networks": networks}
+
+    def called(self, ref: RuleRef) -> str:
+        """The rule or what decides without being one."""
+        return place(ref.tier, str(self.origins.named(ref.policy)), shown_index(ref))
+
+
+def rows_of(found: Study, direction: Direction, names: Names) -> list[OutcomeAnswer]:
+    """The outcomes in the order of the walk. `direction`: whose addresses people ask for: those of the other end."""
+    base = _Reached(found.base, direction)
+    reached = [_Reached(one.space, direction) for one in found.outcomes]
+    overlapping = _overlapping([one.remotes for one in reached])
+    rest = _rest(reached, base) if len(reached) > 1 and not any(overlapping) else None
+    rows = []
+    for number, (outcome, one) in enumerate(zip(found.outcomes, reached, strict=True)):
+        row = _row(outcome, direction, names)
+        rows.append({**row, **one.beside(base, is_rest=number == rest), "is_partial": overlapping[number]})
+    return cast(list[OutcomeAnswer], rows)
+
+
+class _Reached:
+    """A set of packets by its fields, each by itself."""
+
+    def __init__(self, space: Space, direction: Direction) -> None:
+        remote, near = Side.SOURCE, Side.DESTINATION
+        if direction is Direction.EGRESS:
+            remote, near = near, remote
+        self.remotes = tuple(net for version in (4, 6) for net in space.addresses(remote, version))
+        self.nears = tuple(net for version in (4, 6) for net in space.addresses(near, version))
+        self.protocols = space.protocols()
+        has_ports = all(first == last and first in PORTED for first, last in self.protocols)
+        self.ports = space.ports(Side.DESTINATION) if has_ports else None
+        self.source_ports = space.ports(Side.SOURCE) if has_ports else None
+
+    def beside(self, base: "_Reached", *, is_rest: bool) -> dict[str, object]:
+        """The fields of a row; what is as in the base does not matter."""
+        return {
+            "protocols": None if self.protocols == base.protocols else _shown_protocols(self.protocols),
+            "ports": _shown_spans(self.ports, base.ports),
+            "source_ports": _shown_spans(self.source_ports, base.source_ports),
+            "remotes": _nets(self.remotes, is_everyone=self.remotes == base.remotes, is_rest=is_rest),
+            "nears": None if self.nears == base.nears else _nets(self.nears),
+        }
+
+
+def _row(one: Outcome, direction: Direction, names: Names) -> dict[str, object]:
+    """What decides."""
+    ref = one.rule
+    return {
+        "verdict": one.verdict.value,
+        "stage": one.stage.value,
+        "is_tracked": one.is_tracked,
+        "reason": one.reason.value,
+        "because": names.called(ref) if ref is not None else MEANING.get(one.reason, one.reason.value),
+        "tier": "" if ref is None else ref.tier,
+        "policy": "" if ref is None else str(names.origins.named(ref.policy)),
+        "rule": None if ref is None else shown_index(ref),
+        "origin": "" if ref is None else names.origins.place(ref, direction),
+        "selections": [] if one.decider is None else names.selections(one.decider),
+    }
+
+
+def _nets(nets: Sequence[Net], *, is_everyone: bool = False, is_rest: bool = False) -> NetsAnswer:
+    """Networks as JSON, the first of them by name."""
+    shown = [_shown_net(net) for net in nets[:MOST_NETS]]
+    return {"nets": shown, "count": len(nets), "is_everyone": is_everyone, "is_rest": is_rest}
+
+
+def _shown_net(net: Net) -> str:
+    """A single address without its length."""
+    return str(net).removesuffix(f"/{WIDTH[net.version]}")
+
+
+def _shown_spans(spans: Spans | None, base: Spans | None) -> list[str] | None:
+    if spans is None or spans == (base or _EVERY_PORT):
+        return None
+    return [str(first) if first == last else f"{first}:{last}" for first, last in spans]
+
+
+def _shown_protocols(spans: Spans) -> list[str]:
+    """Names of protocols, or stretches of their numbers."""
+    return [protocol_name(first) if first == last else f"{first}:{last}" for first, last in spans]
+
+
+def _rest(reached: Sequence[_Reached], base: _Reached) -> int | None:
+    """The row that people call everyone else: the one with more than half of the addresses."""
+    sizes = [_size(one) for one in reached]
+    largest = max(range(len(sizes)), key=lambda number: sizes[number])
+    return largest if sizes[largest] > _size(base) / 2 and reached[largest].remotes != base.remotes else None
+
+
+def _size(one: _Reached) -> float:
+    """The share of all addresses, each IP version by itself."""
+    return sum(2.0**-net.length for net in one.remotes)
+
+
+def _overlapping(nets: Sequence[Sequence[Net]]) -> list[bool]:
+    """For each list of networks whether it has addresses that another one has too."""
+    stretches = sorted(
+        (net.version, net.address, net.address | (1 << WIDTH[net.version] - net.length) - 1, number)
+        for number, part in enumerate(nets)
+        for net in part
+    )
+    found = [False] * len(nets)
+    widest: dict[int, tuple[int, int]] = {}
+    for version, first, last, number in stretches:
+        end, owner = widest.get(version, (-1, number))
+        if first <= end and owner != number:
+            found[owner] = found[number] = True
+        if last > end:
+            widest[version] = (last, number)
+    return found
