@@ -12,7 +12,8 @@ at all, and is judged by the rules alone.
 Source: reference semantics.md, which wins; dataplane-policy.md A.1, A.6, A.7.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import assert_never
 
 from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, MissingProfile, TierPolicies
@@ -21,6 +22,12 @@ from tortie.model.policy import PolicyKey, Stage, TierAction
 from tortie.model.rule import Rule
 from tortie.model.verdict import END, Reason, RuleRef, Trace, Verdict, default_deny, missing_profile, tier_end
 from tortie.model.walk import Given, Group, reasoned, walk
+
+KNOWN: Mapping[Relation | None, Reason] = {
+    Relation.ESTABLISHED: Reason.ESTABLISHED,
+    Relation.RELATED: Reason.RELATED,
+}
+"""What exempts a packet from tracked policy, and the reason that it gets."""
 
 
 def untracked(packet: Packet, direction: Direction, endpoint: EndpointState, given: Given) -> Trace:
@@ -32,7 +39,7 @@ def untracked(packet: Packet, direction: Direction, endpoint: EndpointState, giv
 
 def pre_dnat(packet: Packet, endpoint: EndpointState, relation: Relation | None, given: Given) -> Trace:
     """The pre-DNAT stage of what arrives, for an endpoint with such policy; the others have no such stage."""
-    if known := _known(relation):
+    if known := KNOWN.get(relation):
         return reasoned(Verdict.CONTINUE, known, Stage.PRE_DNAT)
     if given.failsafes.opens(packet, Direction.INGRESS):
         return reasoned(Verdict.CONTINUE, Reason.FAILSAFE, Stage.PRE_DNAT)
@@ -45,7 +52,7 @@ def forward(
     packet: Packet, direction: Direction, endpoint: EndpointState, relation: Relation | None, given: Given
 ) -> Trace:
     """The forward stage, which always decides: what policy does not deny passes, and there are no failsafes."""
-    if known := _known(relation):
+    if known := KNOWN.get(relation):
         return reasoned(Verdict.ALLOW, known, Stage.FORWARD)
     if relation is Relation.INVALID and given.drops_invalid:
         return reasoned(Verdict.DENY, Reason.INVALID, Stage.FORWARD)
@@ -59,7 +66,7 @@ def normal(
     packet: Packet, direction: Direction, endpoint: EndpointState, relation: Relation | None, given: Given
 ) -> Trace:
     """The normal stage, which always decides. A workload's endpoint has no failsafes: they are the host's."""
-    if known := _known(relation):
+    if known := KNOWN.get(relation):
         return reasoned(Verdict.ALLOW, known, Stage.NORMAL)
     if not endpoint.is_workload and given.failsafes.opens(packet, direction):
         return reasoned(Verdict.ALLOW, Reason.FAILSAFE, Stage.NORMAL)
@@ -69,13 +76,19 @@ def normal(
 
 
 def stage_groups(endpoint: EndpointState, stage: Stage, direction: Direction) -> list[Group]:
-    """What the stage walks through, in order."""
-    if stage is Stage.NORMAL:
-        return normal_groups(endpoint, direction)
-    return _tiers(endpoint, stage, direction, may_deny=stage is Stage.FORWARD)
+    """What a packet is walked through in that class, in order; each group is for one walk."""
+    match stage:
+        case Stage.UNTRACKED | Stage.PRE_DNAT:
+            return _tiers(endpoint, stage, direction)
+        case Stage.FORWARD:
+            return _tiers(endpoint, stage, direction, may_deny=True)
+        case Stage.NORMAL:
+            return _normal_groups(endpoint, direction)
+        case _:
+            assert_never(stage)
 
 
-def normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]:
+def _normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]:
     """The normal class: tiers, then each profile, and at last what denies everything."""
     groups = _tiers(endpoint, Stage.NORMAL, direction, may_deny=True)
     for profile in endpoint.profiles:
@@ -107,14 +120,3 @@ def _rules(group: TierPolicies, direction: Direction) -> Iterator[tuple[RuleRef,
 
 def _numbered(tier: str, key: PolicyKey, rules: Iterable[Rule]) -> Iterator[tuple[RuleRef, Rule]]:
     return ((RuleRef(tier, key, index), rule) for index, rule in enumerate(rules))
-
-
-def _known(relation: Relation | None) -> Reason | None:
-    """Why a packet is exempt from tracked policy; None for one that is not."""
-    match relation:
-        case Relation.ESTABLISHED:
-            return Reason.ESTABLISHED
-        case Relation.RELATED:
-            return Reason.RELATED
-        case _:
-            return None
