@@ -15,6 +15,7 @@ from tortie.apps.origins import Origins
 from tortie.apps.staged import ENFORCED, Staging, changes, instead, stagings
 from tortie.calc import Engine
 from tortie.model.address import WIDTH, Net
+from tortie.model.desired import EndpointStatus
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.settings import FelixSettings
@@ -42,6 +43,8 @@ class HostView:
     is_imagined: bool = False
     revision: int | None = None
     notes: tuple[str, ...] = ()
+    statuses: tuple[EndpointStatus, ...] = ()
+    """Of host endpoints, where documents were gone through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ def imagine(documents: Documents, scene: Scene, staged: Sequence[Staging] = ()) 
         is_imagined=scene.is_imagined,
         revision=documents.revision,
         notes=documents.notes,
+        statuses=engine.statuses(),
     )
 
 

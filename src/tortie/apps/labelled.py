@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tortie.apps.answers import LabelAnswer
 from tortie.calc.inheritance import effective, of_network_set
+from tortie.model.address import Net
 from tortie.model.endpoint import HostEndpoint, NamedPort, NetworkSet, WorkloadEndpoint
 from tortie.model.policy import Profile
 from tortie.model.selector import Selector
@@ -36,6 +37,11 @@ class Labelled(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.key)
+
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """Its addresses."""
+        return self.value.expected_ips if isinstance(self.value, HostEndpoint) else self.value.nets
 
     @property
     def ports(self) -> tuple[NamedPort, ...]:

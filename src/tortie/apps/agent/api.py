@@ -10,6 +10,7 @@
     GET    /v1/status  /v1/version
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
+    POST   /v1/explain                      an ExplainQuery
     POST   /v1/select                       what {selector} matches, and why not the others
     POST   /v1/config                       a ConfigQuery
 
@@ -24,6 +25,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -43,10 +45,10 @@ from tortie.apps.answers import (
     WriteAnswer,
 )
 from tortie.apps.describing import describe
-from tortie.apps.explaining import explain
+from tortie.apps.explaining import explain as explain_settings
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
-from tortie.apps.hostview import Documents, HostView, Scene, gather
+from tortie.apps.hostview import Documents, HostView, Scene, gather, imagined_scene
 from tortie.apps.installed import compare, place_asked, why_not_asked
 from tortie.apps.kinds import find_kind
 from tortie.apps.origins import POLICY_KINDS, Origins
@@ -68,6 +70,7 @@ WAIT_S = 30.0
 """How long a write waits for its enforcement; the answer then says that it is not enforced yet."""
 
 Route = Callable[[web.Request], Awaitable[object]]
+Counted = TypeVar("Counted")
 
 
 class Api:
@@ -110,7 +113,11 @@ class Api:
         """Resources of a kind."""
         query = from_parameters(GetQuery, asking.parameter(request))
         answer = await service.get(self._store, request.match_info["kind"], query)
-        return with_hits(answer, self._hits()) if query.view == "wide" and answer["kind"] in HITS_KINDS else answer
+        return (
+            with_hits(answer, self._counted(self._status.hits))
+            if query.view == "wide" and answer["kind"] in HITS_KINDS
+            else answer
+        )
 
     async def described(self, request: web.Request) -> object:
         """Resources of a kind with what they have to do with others."""
@@ -120,9 +127,10 @@ class Api:
     def _enforced_now(self) -> EnforcedAnswer:
         return self._status.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
 
-    def _hits(self) -> Mapping[str, int] | None:
+    def _counted(self, read: Callable[[], Counted]) -> Counted | None:
+        """Counters of the driver; None where they cannot be read, which the log says."""
         try:
-            return self._status.hits()
+            return read()
         except KernelError as error:
             log.warning("counters: %s", error)
             return None
@@ -213,15 +221,30 @@ class Api:
         told = settings_told(self._status.levels)
         return gather(found.entries, files, told=told, revision=found.revision, notes=notes)
 
+    async def explain(self, request: web.Request) -> object:
+        """Who can reach what, and why."""
+        from tortie.apps.explain.answering import Told, explain  # few ask, and they load much
+
+        query = asking.explain_query(await asking.json_object(request))
+        wanted, mine = Wanted(query["revision"], query["at"]), self._status.settings.node
+        documents = await self._documents(wanted, query["files"])
+        is_enforced = wanted.is_newest and not query["files"]
+        here, hits = self._scene(), self._counted(self._status.rule_hits) if is_enforced else None
+
+        def scene_of(node: str) -> Scene:
+            return here if node == mine else imagined_scene(node, documents)
+
+        return await asyncio.to_thread(explain, Told(documents, mine, scene_of, hits), query)
+
     async def config(self, request: web.Request) -> ConfigAnswer:
         """Where parameters get their values from."""
         query = asking.config_query(await asking.json_object(request))
         mine = self._status.settings.node
         node = query["node"] or mine
         if node == mine:
-            return await explain(self._store, query, node, self._status.levels)
+            return await explain_settings(self._store, query, node, self._status.levels)
         note = f"this is the agent of node {mine}: environment and file of {node} are not known here"
-        return await explain(self._store, query, node, (), [note])
+        return await explain_settings(self._store, query, node, (), [note])
 
 
 def application(api: Api, admission: Admission) -> web.Application:
@@ -268,6 +291,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/counters", api.counters),
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
+        ("POST", "/v1/explain", api.explain),
         ("POST", "/v1/select", api.select),
         ("POST", "/v1/config", api.config),
     ):

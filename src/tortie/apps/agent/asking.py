@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
+from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import WriteOptions, from_parameters
 from tortie.dataplane.driver import Established
@@ -79,6 +80,23 @@ def trace_query(found: dict[str, object]) -> TraceQuery:
             }
         case _:
             raise Failure(Code.USAGE, "expected source, destination and protocol, all text")
+
+
+def explain_query(found: dict[str, object]) -> ExplainQuery:
+    """What a JSON object wants to have explained."""
+    match found:
+        case {"subject": str(subject), "name": str(name)}:
+            return {
+                "subject": subject,
+                "name": name,
+                "namespace": _text_in(found, "namespace") or "",
+                "node": _text_in(found, "node"),
+                "revision": _number_in(found, "revision", MOST_REVISION),
+                "at": _text_in(found, "at"),
+                "files": _source_texts(found.get("files") or []),
+            }
+        case _:
+            raise Failure(Code.USAGE, "expected subject and name, both text")
 
 
 def _way(found: dict[str, object]) -> tuple[str | None, str | None]:

@@ -100,6 +100,14 @@ class Status:
             found[name] = found.get(name, 0) + one.packets
         return found
 
+    def rule_hits(self) -> dict[tuple[str, str, int | None], int]:
+        """Packets that met a rule, by policy, direction and number, of all interfaces together. Raises: KernelError."""
+        found: dict[tuple[str, str, int | None], int] = {}
+        for one in self._pump.driver.counters()[0]:
+            key = str(one.rule.policy), one.direction.value, shown_index(one.rule)
+            found[key] = found.get(key, 0) + one.packets
+        return found
+
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)

@@ -34,7 +34,8 @@ from tortie.store.protocol import Gone, Store
 from tortie.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from tortie.apps.hostview import Documents, Scene
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.hostview import Documents
     from tortie.apps.revisions import Wanted
 
 _Answer = TypeVar("_Answer")
@@ -120,6 +121,7 @@ class FileTarget:
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.hostview import imagined_scene
         from tortie.apps.revisions import Wanted
         from tortie.apps.tracing import question, trace_documents
 
@@ -127,12 +129,24 @@ class FileTarget:
         if one is not None:
             return SocketTarget(one.socket).trace(query)
         asked = question(query)
-        documents, scene = self._imagined(Wanted(query["revision"], query["at"]), query["files"])
-        return trace_documents(documents, scene, asked)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        return trace_documents(documents, imagined_scene(node, documents), asked)
 
-    def _imagined(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, Scene]":
-        """What documents alone tell of a node: those of the file, if there is one, with the others laid over them."""
-        from tortie.apps.hostview import gather, imagined_scene, only_node
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.explain.answering import Told, explain
+        from tortie.apps.hostview import imagined_scene
+        from tortie.apps.revisions import Wanted
+
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).explain(query)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        return explain(Told(documents, node, lambda name: imagined_scene(name, documents)), query)
+
+    def _documents(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, str]":
+        """Those of the file, if there is one, with the others laid over them; and the node that is meant."""
+        from tortie.apps.hostview import gather, only_node
         from tortie.apps.revisions import Stored, stored
         from tortie.apps.told import settings_told, told_here
 
@@ -146,9 +160,8 @@ class FileTarget:
         documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
         node = self._node if self._is_node_given else only_node(documents) or self._node
         if node != self._node:
-            notes = (*documents.notes, f"for node {node}, which all endpoints name")
-            documents = replace(documents, notes=notes)
-        return documents, imagined_scene(node, documents)
+            documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
+        return documents, node
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""

@@ -1,7 +1,7 @@
 """Where a command goes: to an agent's socket, or to a datastore file."""
 
 import os
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tortie.apps.answers import (
     ConfigAnswer,
@@ -19,6 +19,9 @@ from tortie.apps.answers import (
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+
+if TYPE_CHECKING:
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
 
 
 class Target(Protocol):
@@ -50,6 +53,9 @@ class Target(Protocol):
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
+
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why."""
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

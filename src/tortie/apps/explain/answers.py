@@ -53,6 +53,7 @@ class OutcomeAnswer(TypedDict):
     verdict: str
     stage: str
     is_tracked: bool
+    is_rejected: bool
     reason: str
     because: str
     tier: str
@@ -95,7 +96,7 @@ class PathAnswer(TypedDict):
 
 
 class TierAnswer(TypedDict):
-    """A tier, or (`name` empty) what comes behind the tiers. `end`: what becomes of a packet that nothing decided."""
+    """A tier, a profile, or the endpoint's default. `end`: what becomes of a packet that nothing in it decided."""
 
     name: str
     rules: list[UseAnswer]
@@ -103,7 +104,10 @@ class TierAnswer(TypedDict):
 
 
 class ClassAnswer(TypedDict):
-    """A class of policy that holds at an endpoint in one direction, in the order in which packets meet it."""
+    """A class of policy that holds at an endpoint in one direction, in the order in which packets meet it.
+
+    `failsafes`: the ports that it is not asked about.
+    """
 
     stage: str
     direction: str

@@ -1,4 +1,4 @@
-"""Outcomes of a study as rows for people: networks, ports, and the names behind the sets that a rule refers to. Pure."""
+"""Outcomes of a study as rows for people: networks, ports, and the names of what a rule refers to. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -110,6 +110,7 @@ def _row(one: Outcome, direction: Direction, names: Names) -> dict[str, object]:
         "verdict": one.verdict.value,
         "stage": one.stage.value,
         "is_tracked": one.is_tracked,
+        "is_rejected": one.is_rejected,
         "reason": one.reason.value,
         "because": names.called(ref) if ref is not None else MEANING.get(one.reason, one.reason.value),
         "tier": "" if ref is None else ref.tier,
@@ -122,11 +123,11 @@ def _row(one: Outcome, direction: Direction, names: Names) -> dict[str, object]:
 
 def _nets(nets: Sequence[Net], *, is_everyone: bool = False, is_rest: bool = False) -> NetsAnswer:
     """Networks as JSON, the first of them by name."""
-    shown = [_shown_net(net) for net in nets[:MOST_NETS]]
+    shown = [shown_net(net) for net in nets[:MOST_NETS]]
     return {"nets": shown, "count": len(nets), "is_everyone": is_everyone, "is_rest": is_rest}
 
 
-def _shown_net(net: Net) -> str:
+def shown_net(net: Net) -> str:
     """A single address without its length."""
     return str(net).removesuffix(f"/{WIDTH[net.version]}")
 

@@ -1,24 +1,25 @@
 """What one endpoint's policy makes of all packets: which outcome each gets, by which rule, and which rules get none.
 
-    base ─▶ class after class: what its failsafes exempt ─▶ what its rules decide ─▶ the rest goes on to the next class
-
 The packets are first ones of connections (whole, and of ICMP those that ask), to which no connection table has anything
 to say. Exact over the whole header space; the meaning is that of `model/stages.py`, and a test compares the two.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import assert_never
 
+from tortie.apps.packets import protocol_name
 from tortie.model.address import Net
+from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState
-from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.host import Host
+from tortie.model.host import Host, ToHost
 from tortie.model.packet import ICMP, ICMP_REQUESTS, ICMPV6, Direction, Side
+from tortie.model.passage import Way
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
-from tortie.model.space import PacketSpace, RuleReach, Space, reach
+from tortie.model.space import PacketSpace, Space, reach
+from tortie.model.space.passing import Crossing, Fate, Outcomes
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef, Verdict
 from tortie.model.walk import Group
@@ -40,7 +41,10 @@ class Path(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Packets that get one verdict for one reason. `rule`: what decides, as in a Trace; `decider` its matches."""
+    """Packets that get one verdict for one reason. `rule`: what decides, as in a Trace; `decider` its matches.
+
+    `is_rejected`: the sender is told.
+    """
 
     verdict: Verdict
     stage: Stage
@@ -48,6 +52,7 @@ class Outcome:
     space: Space
     rule: RuleRef | None = None
     decider: Rule | None = None
+    is_rejected: bool = False
 
     @property
     def is_tracked(self) -> bool:
@@ -93,111 +98,121 @@ class Question:
     port: int | None = None
     destinations: tuple[Net, ...] | None = None
 
+    def to(self, destinations: tuple[Net, ...] | None) -> "Question":
+        """The same about packets to these networks."""
+        return replace(self, destinations=destinations)
+
+    @property
+    def port_word(self) -> str:
+        """`tcp/5432`; empty where it is about every port."""
+        if self.port is None or self.protocols is None:
+            return ""
+        return f"{'/'.join(protocol_name(one).lower() for one in self.protocols)}/{self.port}"
+
 
 def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -> Study:
     """What the endpoint's policy on that path makes of the packets in question."""
-    return _Study(endpoint, path, host, question).run()
+    stages = {stage: _kept(stage_groups(endpoint, stage, path.direction)) for stage in path.stages}
+    order: dict[RuleRef, tuple[Stage, Rule]] = {}
+    for stage, groups in stages.items():
+        for group in groups:
+            for ref, rule in group.all_rules():
+                order.setdefault(ref, (stage, rule))
+    crossing = Crossing(_alone(endpoint, host), _way(path), [question.destinations or ()])
+    packets = crossing.packets
+    base = _base(question, packets)
+    outcomes = [*_outcomes(crossing.outcomes(Relation.NEW), base, path, order)]
+    return Study(base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
 
 
-class _Left(NamedTuple):
-    """The packets in question, and those of them that come to a class."""
-
-    base: Space
-    left: Space
+_IFACE, _BEYOND = "it", ""
+"""The endpoint's interface in a host of its own, and one without any policy."""
 
 
-@dataclass(slots=True)
-class _Study:
-    endpoint: EndpointState
-    path: Path
-    host: Host
-    question: Question
-    outcomes: list[Outcome] = field(default_factory=list)
-    uses: list[RuleUse] = field(default_factory=list)
+def _alone(endpoint: EndpointState, host: Host) -> Host:
+    """The host with nothing on it but this endpoint."""
+    places: dict[str, EndpointState] = {_IFACE: endpoint}
+    return replace(
+        host,
+        endpoints={} if endpoint.is_workload else places,
+        workloads=places if endpoint.is_workload else {},
+        wildcard=None,
+        workload_prefixes=(),
+        to_host=ToHost.ACCEPT,
+    )
 
-    def run(self) -> Study:
-        direction = self.path.direction
-        walks = {stage: _kept(stage_groups(self.endpoint, stage, direction)) for stage in self.path.stages}
-        packets = self._packet_space(group for groups in walks.values() for group in groups)
-        base = left = self._base(packets)
-        for stage, groups in walks.items():
-            left = self._stage(stage, groups, _Left(base, left), packets)
-        if left:
-            self.outcomes.append(Outcome(Verdict.ALLOW, self.path.stages[-1], Reason.FORWARDED, left))
-        return Study(base, tuple(self.outcomes), tuple(self.uses))
 
-    def _stage(self, stage: Stage, groups: Sequence[Group], coming: _Left, packets: PacketSpace) -> Space:
-        """What no rule of the class decides. Failsafes let packets past a class, and in the normal one for good."""
-        taken: list[tuple[RuleRef | None, Space]] = [(one.rule, one.space) for one in self.outcomes]
-        exempt = coming.left & self._exempt(stage, packets)
-        if exempt:
-            taken.append((None, exempt))
-            if stage is Stage.NORMAL:
-                self.outcomes.append(Outcome(Verdict.ALLOW, stage, Reason.FAILSAFE, exempt))
-        asked = coming.left - exempt
-        found = reach(groups, packets)
-        decided = [_outcome(stage, one, asked) for one in found if one.rule.action in _DECIDING]
-        self.outcomes += [one for one in decided if one.space]
-        for one in found:
-            meets, holds = one.meets & asked, one.holds.surely & coming.base
+def _way(path: Path) -> Way:
+    match path:
+        case Path.TO_HOST:
+            return Way(_IFACE, None)
+        case Path.FROM_HOST:
+            return Way(None, _IFACE)
+        case Path.FORWARD_IN | Path.FROM_WORKLOAD:
+            return Way(_IFACE, _BEYOND)
+        case Path.FORWARD_OUT | Path.TO_WORKLOAD:
+            return Way(_BEYOND, _IFACE)
+        case _:
+            assert_never(path)
+
+
+def _base(question: Question, packets: PacketSpace) -> Space:
+    """The packets in question: first ones of connections."""
+    asking = packets.icmp(ICMP_REQUESTS[ICMP]) & packets.protocols(ICMP)
+    asking |= packets.icmp(ICMP_REQUESTS[ICMPV6]) & packets.protocols(ICMPV6)
+    found = (packets.everything - packets.later_fragments - packets.protocols(ICMP, ICMPV6)) | asking
+    found -= packets.essential
+    if question.protocols is not None:
+        found &= packets.protocols(*question.protocols)
+    if question.port is not None:
+        found &= packets.ports(Side.DESTINATION, [(question.port, question.port)])
+    if question.destinations is not None:
+        found &= packets.nets(Side.DESTINATION, question.destinations)
+    return found
+
+
+def _outcomes(
+    found: Outcomes, base: Space, path: Path, order: Mapping[RuleRef, tuple[Stage, Rule]]
+) -> Iterator[Outcome]:
+    """Each fate with its packets, in the order of the rules; failsafes stand where the last class begins."""
+    numbers = {ref: number for number, ref in enumerate(order)}
+    last = path.stages[-1]
+    start = next((number for number, (stage, _) in enumerate(order.values()) if stage is last), len(order))
+
+    def place(fate: Fate) -> tuple[int, bool]:
+        if fate.rule is not None:
+            return numbers[fate.rule], True
+        return (start, False) if fate.reason is Reason.FAILSAFE else (len(order), True)
+
+    for fate in sorted(found.fates(), key=place):
+        space = found.where(lambda one, fate=fate: one == fate) & base  # type: ignore[misc]
+        if space:
+            stage, rule = (last, None) if fate.rule is None else order[fate.rule]
+            yield Outcome(fate.verdict, stage, fate.reason, space, fate.rule, rule, fate.is_rejected)
+
+
+def _uses(
+    stages: Mapping[Stage, Sequence[Group]], outcomes: Sequence[Outcome], base: Space, packets: PacketSpace
+) -> Iterator[RuleUse]:
+    """Every rule in order, with what it meets: what it decides about, or comes to it to be passed on or logged."""
+    final = {one.rule: one.space for one in outcomes if one.rule is not None}
+    exempt = [one.space for one in outcomes if one.reason is Reason.FAILSAFE]
+    taken: list[tuple[RuleRef | None, Space]] = [(None, space) for space in exempt]
+    left = base
+    for stage, groups in stages.items():
+        asked = left - packets.union(exempt) if stage is not Stage.FORWARD else left
+        for one in reach(groups, packets):
+            holds = one.holds.surely & base
+            decides = one.rule.action in (Action.ALLOW, Action.DENY)
+            meets = final.get(one.ref, packets.nothing) if decides else one.meets & asked
             takers = () if meets else tuple(ref for ref, space in taken if space & holds)
-            self.uses.append(RuleUse(one.ref, one.rule, stage, holds, meets, takers))
+            is_exempt = not meets and not takers and bool(holds)  # what is left are the replies of failsafe ports
+            yield RuleUse(one.ref, one.rule, stage, holds, meets, (None,) if is_exempt else takers)
             if one.rule.action is not Action.LOG:
                 taken.append((one.ref, meets))
-        rest = asked - packets.union(one.space for one in decided)
-        return rest if stage is Stage.NORMAL else rest | exempt
-
-    def _exempt(self, stage: Stage, packets: PacketSpace) -> Space:
-        """What the failsafes keep from the class. Source: model/stages.py."""
-        if self.endpoint.is_workload or stage is Stage.FORWARD:
-            return packets.nothing
-        opened, replies = _lists(self.host.failsafes, self.path.direction)
-        remote = Side.SOURCE if self.path.direction is Direction.INGRESS else Side.DESTINATION
-        found = packets.failsafes(opened, port=Side.DESTINATION, remote=remote)
-        if stage is Stage.UNTRACKED:
-            found |= packets.failsafes(replies, port=Side.SOURCE, remote=remote)
-        return found
-
-    def _packet_space(self, groups: Iterable[Group]) -> PacketSpace:
-        rules = [rule for group in groups for _, rule in group.rules]
-        failsafes = (*self.host.failsafes.inbound, *self.host.failsafes.outbound)
-        nets: list[Sequence[Net]] = [(entry.net,) for entry in failsafes if entry.net is not None]
-        if self.question.destinations is not None:
-            nets.append(self.question.destinations)
-        return PacketSpace(self.host.sets, rules, nets)
-
-    def _base(self, packets: PacketSpace) -> Space:
-        """The packets in question: first ones of connections."""
-        question = self.question
-        others = packets.protocols(ICMP, ICMPV6)
-        asking = packets.icmp(ICMP_REQUESTS[ICMP]) & packets.protocols(ICMP)
-        asking |= packets.icmp(ICMP_REQUESTS[ICMPV6]) & packets.protocols(ICMPV6)
-        found = (packets.everything - packets.later_fragments - others) | asking
-        found -= packets.essential
-        if question.protocols is not None:
-            found &= packets.protocols(*question.protocols)
-        if question.port is not None:
-            found &= packets.ports(Side.DESTINATION, [(question.port, question.port)])
-        if question.destinations is not None:
-            found &= packets.nets(Side.DESTINATION, question.destinations)
-        return found
-
-
-_DECIDING = (Action.ALLOW, Action.DENY)
+        left -= packets.union(one.space for one in outcomes if one.stage is stage)
 
 
 def _kept(groups: Iterable[Group]) -> list[Group]:
     """The groups with their rules as lists: they are gone through more than once."""
     return [group._replace(rules=tuple(group.rules)) for group in groups]
-
-
-def _outcome(stage: Stage, one: RuleReach, asked: Space) -> Outcome:
-    verdict = Verdict.ALLOW if one.rule.action is Action.ALLOW else Verdict.DENY
-    return Outcome(verdict, stage, one.ref.reason, one.meets & asked, one.ref, one.rule)
-
-
-def _lists(failsafes: Failsafes, direction: Direction) -> tuple[Sequence[FailsafePort], Sequence[FailsafePort]]:
-    """The ports that stay open in that direction, and those whose replies do."""
-    if direction is Direction.INGRESS:
-        return failsafes.inbound, failsafes.outbound
-    return failsafes.outbound, failsafes.inbound

@@ -1,0 +1,221 @@
+"""Explanations in lines for people: who reaches what, everything on an endpoint, a policy in its place."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tortie.apps.conditions import counted
+from tortie.apps.ctl.names import some
+from tortie.apps.explain.answers import (
+    EndpointExplained,
+    ExplainAnswer,
+    NetsAnswer,
+    OutcomeAnswer,
+    PathAnswer,
+    PlacedRule,
+    PolicyExplained,
+    SelectionAnswer,
+    UseAnswer,
+)
+
+MOST_NETS, MOST_PORTS, MOST_THINGS = 3, 6, 6
+TITLES = {
+    "to_host": "to this host",
+    "from_host": "from this host",
+    "forward_in": "passed on, coming in here",
+    "forward_out": "passed on, going out here",
+    "to_workload": "to the workload",
+    "from_workload": "from the workload",
+}
+
+
+def lines(answer: ExplainAnswer) -> Iterator[str]:
+    """The explanation."""
+    yield from (f"note: {note}" for note in answer["notes"])
+    match answer["subject"]:
+        case "port":
+            yield f"{answer['name']} on node {answer['node']}: who can reach it"
+            for one in answer["endpoints"]:
+                yield ""
+                yield from _reached(one, only_open=False)
+        case "host":
+            yield f"node {answer['node']}: what is open to whom"
+            for one in answer["endpoints"]:
+                yield ""
+                yield from _reached(one, only_open=True)
+        case "endpoint":
+            for one in answer["endpoints"]:
+                yield from _endpoint(one, answer["node"])
+        case _:
+            for number, policy in enumerate(answer["policies"]):
+                yield from [""] * bool(number)
+                yield from _policy(policy, answer["node"])
+
+
+def _reached(one: EndpointExplained, *, only_open: bool) -> Iterator[str]:
+    """An interface with a picture for each path."""
+    yield _headline(one)
+    if one["problem"] is not None:
+        yield f"  governs nothing: {one['problem']}"
+    elif not one["kind"]:
+        yield "  no endpoint: open to everyone"
+    for path in one["paths"]:
+        yield f"  {_title(path)}"
+        yield from (f"    {line}" for line in _picture(path, only_open=only_open))
+
+
+def _headline(one: EndpointExplained) -> str:
+    endpoint = f"{one['kind']}({one['name']})" if one["kind"] else ""
+    return "  ".join(part for part in (one["interface"], endpoint, some(one["addresses"], MOST_NETS)) if part)
+
+
+def _title(path: PathAnswer) -> str:
+    return f"{path['port']} {TITLES[path['path']]}" if path["port"] else TITLES[path["path"]]
+
+
+def _picture(path: PathAnswer, *, only_open: bool) -> Iterator[str]:
+    """A row for each outcome, the packets to the left of the arrow and the verdict to its right."""
+    outcomes = [one for one in path["outcomes"] if not only_open or one["verdict"] == "allow"]
+    whom = [_who(one["remotes"]) for one in outcomes]
+    what = [_what(one) for one in outcomes]
+    verdicts = [_verdict(one) for one in outcomes]
+    widths = [max(map(len, column), default=0) for column in (whom, what, verdicts)]
+    for row in zip(outcomes, whom, what, verdicts, strict=True):
+        yield from _row(row[0], row[1:], widths)
+    if only_open:
+        closed = len(path["outcomes"]) - len(outcomes)
+        yield "everything else is denied" if closed else "nothing is denied"
+    elif not outcomes:
+        yield "no packet comes here"
+    yield from (f"never asked: {_rule_name(one)}{_taken(one['taken_by'])}" for one in path["never"] if path["port"])
+
+
+def _row(one: OutcomeAnswer, cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    who, what, verdict = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    arrow = "-->" if one["verdict"] == "allow" else "--x"
+    packets = f"{who}  {what}" if widths[1] else who
+    yield f"{packets}  {arrow}  {verdict}  {one['because']}{_origin(one['origin'])}"
+    yield from (f"    {line}" for line in _selections(one["selections"]))
+
+
+def _verdict(one: OutcomeAnswer) -> str:
+    if one["verdict"] == "allow":
+        return "allow, tracked" if one["is_tracked"] else "allow, untracked"
+    return "reject" if one["is_rejected"] else "deny, untracked" if one["stage"] == "untracked" else "deny"
+
+
+def _who(nets: NetsAnswer) -> str:
+    if nets["is_everyone"]:
+        return "everyone"
+    if nets["is_rest"]:
+        return "everyone else"
+    return some(nets["nets"][:MOST_NETS], MOST_NETS, more=max(0, nets["count"] - MOST_NETS))
+
+
+def _what(one: OutcomeAnswer) -> str:
+    """What else the packets have in common."""
+    found = []
+    if one["protocols"] is not None:
+        found.append(some([name.lower() for name in one["protocols"]], MOST_PORTS))
+    if one["ports"] is not None:
+        found.append(some(one["ports"], MOST_PORTS))
+    words = [" ".join(found)] if found else []
+    if one["source_ports"] is not None:
+        words.append(f"from port {some(one['source_ports'], MOST_PORTS)}")
+    if one["nears"] is not None:
+        words.append(f"at {_who(one['nears'])}")
+    return ", ".join(words)
+
+
+def _origin(origin: str) -> str:
+    return f" ({origin})" if origin else ""
+
+
+def _selections(selections: Iterable[SelectionAnswer]) -> Iterator[str]:
+    for one in selections:
+        things = some(one["things"], MOST_THINGS) if one["things"] else "nothing"
+        size = "" if one["networks"] is None else f" ({counted(one['networks'], 'member')})"
+        yield f"{one['field']} {one['selector']}: {things}{size}"
+
+
+def _rule_name(one: UseAnswer) -> str:
+    return f"{one['policy']} rule {one['rule']}{_origin(one['origin'])}"
+
+
+def _taken(takers: Sequence[str]) -> str:
+    """What has the packets of a rule that meets none."""
+    return f": its packets are taken by {some([*takers], MOST_THINGS)}" if takers else ": no packet could match it"
+
+
+def _endpoint(one: EndpointExplained, node: str) -> Iterator[str]:
+    """Everything that holds on an endpoint, then what that makes of packets."""
+    yield f"{_headline(one)}  on node {node}"
+    if one["problem"] is not None:
+        yield f"  governs nothing: {one['problem']}"
+        return
+    held = (
+        f"{key}={label['value']}" + (f" (profile {label['profile']})" if label["profile"] else "")
+        for key, label in one["labels"].items()
+    )
+    yield f"  labels    {', '.join(held) or 'none'}"
+    yield f"  profiles  {', '.join(one['profiles']) or 'none'}"
+    for part in one["classes"]:
+        if not any(tier["rules"] or tier["end"] == "deny" for tier in part["tiers"]):
+            continue
+        yield ""
+        yield f"  {part['stage']} {part['direction']}"
+        if part["failsafes"]:
+            yield f"    failsafes, which it is not asked about: {', '.join(part['failsafes'])}"
+        for tier in part["tiers"]:
+            yield f"    {tier['name']}"
+            yield from (f"      {line}" for rule in tier["rules"] for line in _use(rule))
+            yield f"      end: {tier['end']}"
+    for path in one["paths"]:
+        yield ""
+        yield f"  {_title(path)}"
+        yield from (f"    {line}" for line in _picture(path, only_open=False))
+
+
+def _use(one: UseAnswer) -> Iterator[str]:
+    hits = "" if one["hits"] is None else f"  {counted(one['hits'], 'hit')}"
+    yield f"{_rule_name(one)}{hits}"
+    yield f"  {one['words']}"
+    if one["never_matches"]:
+        yield f"  never matches{_taken(one['taken_by'])}"
+
+
+def _policy(one: PolicyExplained, node: str) -> Iterator[str]:
+    """A policy: what it selects, where it stands, and its rules."""
+    order = "no order" if one["order"] is None else f"order {one['order']:g}"
+    yield f"{one['policy']}  tier {one['tier']}, {order}, {' and '.join(one['classes'])}, {' and '.join(one['directions'])}"
+    place = len(one["before"]) + 1
+    yield f"  place     {place} of {place + len(one['after'])} in tier {one['tier']}"
+    if one["before"]:
+        yield f"            after  {some(one['before'][::-1], MOST_THINGS)}"
+    if one["after"]:
+        yield f"            before {some(one['after'], MOST_THINGS)}"
+    yield f"  selects   {one['selector']}"
+    for each in one["selects"]:
+        why = ", ".join(
+            f"{key}={label['value']}" + (f" (profile {label['profile']})" if label["profile"] else "")
+            for key, label in each["why"].items()
+        )
+        where = f"on {', '.join(each['interfaces'])}" if each["interfaces"] else f"of node {each['node']}"
+        yield f"            {each['name']} {where}{f', because of {why}' if why else ''}"
+    if not any(each["interfaces"] for each in one["selects"]):
+        yield f"            no endpoint that governs an interface of node {node}"
+    direction = ""
+    for rule in one["rules"]:
+        if rule["direction"] != direction:
+            direction = rule["direction"]
+            yield f"  {direction}"
+        yield from (f"    {line}" for line in _placed(rule))
+
+
+def _placed(rule: PlacedRule) -> Iterator[str]:
+    hits = "" if rule["hits"] is None else f"  {counted(rule['hits'], 'hit')}"
+    yield f"rule {rule['rule']}{_origin(rule['origin'])}{hits}"
+    yield f"  {rule['words']}"
+    yield from (f"  {line}" for line in _selections(rule["selections"]))
+    if rule["example"] is not None:
+        yield f"  meets, for example, {rule['example']}"
+    for interface, takers in rule["taken_by"].items():
+        yield f"  never matches on {interface}{_taken(takers)}"
