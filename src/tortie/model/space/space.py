@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.address import Net
-from tortie.model.packet import Packet, Side
+from tortie.model.packet import PORTED, Packet, Side
 from tortie.model.space.addresses import Interval, joined, nets_of
 from tortie.model.space.diagram import (
     NOTHING,
