@@ -1,4 +1,4 @@
-"""Hosts at random, with policy of every class."""
+"""Whole hosts with policy of every class, and the ways through them."""
 
 from dataclasses import replace
 from random import Random
@@ -7,7 +7,19 @@ from strategies import Case, random_normal_case
 from tortie.model.desired import EndpointState
 from tortie.model.host import Host, ToHost
 from tortie.model.packet import Direction
+from tortie.model.passage import Way
 from tortie.model.policy import Stage
+
+WAYS = (
+    Way("eth0", None),
+    Way(None, "eth0"),
+    Way("eth0", "eth1"),
+    Way("eth0", "cali1"),
+    Way("cali1", "eth1"),
+    Way("cali1", None),
+    Way("cali1", "cali2"),
+    Way(None, "cali1"),
+)
 
 
 def random_host(rng: Random) -> tuple[Host, Case]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import BLOCKED, NO_FAILSAFES, allow, deny, key, log, skip
 
-from hosts import random_host
+from hosts import WAYS, random_host
 from strategies import Case, random_packet
 from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, TierPolicies
@@ -23,16 +23,6 @@ from tortie.model.selector import ALL
 from tortie.model.verdict import Reason, Verdict
 
 IN, OUT = Direction.INGRESS, Direction.EGRESS
-WAYS = (
-    Way("eth0", None),
-    Way(None, "eth0"),
-    Way("eth0", "eth1"),
-    Way("eth0", "cali1"),
-    Way("cali1", "eth1"),
-    Way("cali1", None),
-    Way("cali1", "cali2"),
-    Way(None, "cali1"),
-)
 NEVER = SetMatch(Side.SOURCE, BLOCKED)
 """The set has no members."""
 CHANCE = st.builds(Random, st.integers(0, 2**32))

@@ -46,8 +46,8 @@ class OutcomeAnswer(TypedDict):
     """Packets that get one verdict for one reason.
 
     `rule` null: what decides without being one; `policy` empty: the reason alone decides. `remotes`: the other end's
-    addresses, `nears` this end's; `ports`: destination ports. Null where all in question are meant. `is_partial`: the
-    other end gets more than one outcome, by what else the rows name.
+    addresses, `nears` this end's; `ports`: destination ports. Null where all in question are meant. Rows are in order:
+    the first that fits a packet is its own. `is_partial`: but for this one, which has only some of what it names.
     """
 
     verdict: str

@@ -1,7 +1,8 @@
 """Outcomes of a study as rows for people: networks, ports, and the names of what a rule refers to. Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import cast
 
 from tortie.apps.conditions import field_of, set_name
@@ -17,7 +18,7 @@ from tortie.model.ipset import NamedPortSet, SelectorSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
 from tortie.model.packet import PORTED, Direction, Side
 from tortie.model.rule import Rule
-from tortie.model.space import Space
+from tortie.model.space import PacketSpace, Space
 from tortie.model.verdict import RuleRef
 
 MOST_NETS = 256
@@ -66,40 +67,58 @@ class Names:
 
 
 def rows_of(found: Study, direction: Direction, names: Names) -> list[OutcomeAnswer]:
-    """The outcomes in the order of the walk. `direction`: whose addresses people ask for: those of the other end."""
-    base = _Reached(found.base, direction)
-    reached = [_Reached(one.space, direction) for one in found.outcomes]
-    overlapping = _overlapping([one.remotes for one in reached])
-    rest = _rest(reached, base) if len(reached) > 1 and not any(overlapping) else None
-    rows = []
-    for number, (outcome, one) in enumerate(zip(found.outcomes, reached, strict=True)):
-        row = _row(outcome, direction, names)
-        rows.append({**row, **one.beside(base, is_rest=number == rest), "is_partial": overlapping[number]})
-    return cast(list[OutcomeAnswer], rows)
+    """The outcomes in the order of the walk, so that the first row that fits a packet is its own, unless a row before
+    it says that it is a part only. `direction`: whose addresses people ask for: those of the other end."""
+    base = _Values(found.base, direction)
+    outcomes = [part for one in found.outcomes for part in _by_protocol(one, found.packets)]
+    values = [_Values(one.space, direction) for one in outcomes]
+    rest = _rest(values, base)
+    later, rows = found.packets.nothing, []
+    for number in reversed(range(len(outcomes))):
+        one = outcomes[number]
+        is_partial = bool(one.space.box() & later & found.base)
+        row = {**_row(one, direction, names), **values[number].beside(base, is_rest=number == rest)}
+        rows.append({**row, "is_partial": is_partial})
+        later |= one.space
+    return cast(list[OutcomeAnswer], rows[::-1])
 
 
-class _Reached:
+def _by_protocol(one: Outcome, packets: PacketSpace) -> list[Outcome]:
+    """The outcome, or one for each protocol where each has ports of its own."""
+    protocols = one.space.protocols()
+    if len(protocols) == 1 or not _all_ported(protocols) or one.space.ports(Side.DESTINATION) == _EVERY_PORT:
+        return [one]
+    return [replace(one, space=one.space & packets.protocols(number)) for number, _ in protocols]
+
+
+def _all_ported(protocols: Spans) -> bool:
+    return all(first == last and first in PORTED for first, last in protocols)
+
+
+class _Values:
     """A set of packets by its fields, each by itself."""
 
     def __init__(self, space: Space, direction: Direction) -> None:
         remote, near = Side.SOURCE, Side.DESTINATION
         if direction is Direction.EGRESS:
             remote, near = near, remote
-        self.remotes = tuple(net for version in (4, 6) for net in space.addresses(remote, version))
-        self.nears = tuple(net for version in (4, 6) for net in space.addresses(near, version))
+        self.remotes = {version: space.addresses(remote, version) for version in (4, 6)}
+        self.nears = {version: space.addresses(near, version) for version in (4, 6)}
         self.protocols = space.protocols()
-        has_ports = all(first == last and first in PORTED for first, last in self.protocols)
+        has_ports = _all_ported(self.protocols)
         self.ports = space.ports(Side.DESTINATION) if has_ports else None
         self.source_ports = space.ports(Side.SOURCE) if has_ports else None
 
-    def beside(self, base: "_Reached", *, is_rest: bool) -> dict[str, object]:
+    def beside(self, base: "_Values", *, is_rest: bool) -> dict[str, object]:
         """The fields of a row; what is as in the base does not matter."""
+        matters = any(self.nears[version] not in ((), base.nears[version]) for version in (4, 6))
+        is_everyone = self.remotes == base.remotes
         return {
             "protocols": None if self.protocols == base.protocols else _shown_protocols(self.protocols),
             "ports": _shown_spans(self.ports, base.ports),
             "source_ports": _shown_spans(self.source_ports, base.source_ports),
-            "remotes": _nets(self.remotes, is_everyone=self.remotes == base.remotes, is_rest=is_rest),
-            "nears": None if self.nears == base.nears else _nets(self.nears),
+            "remotes": _nets(self.remotes, is_everyone=is_everyone, is_rest=is_rest),
+            "nears": _nets(self.nears) if matters else None,
         }
 
 
@@ -121,8 +140,9 @@ def _row(one: Outcome, direction: Direction, names: Names) -> dict[str, object]:
     }
 
 
-def _nets(nets: Sequence[Net], *, is_everyone: bool = False, is_rest: bool = False) -> NetsAnswer:
+def _nets(found: Mapping[int, Sequence[Net]], *, is_everyone: bool = False, is_rest: bool = False) -> NetsAnswer:
     """Networks as JSON, the first of them by name."""
+    nets = [net for version in (4, 6) for net in found[version]]
     shown = [shown_net(net) for net in nets[:MOST_NETS]]
     return {"nets": shown, "count": len(nets), "is_everyone": is_everyone, "is_rest": is_rest}
 
@@ -143,31 +163,24 @@ def _shown_protocols(spans: Spans) -> list[str]:
     return [protocol_name(first) if first == last else f"{first}:{last}" for first, last in spans]
 
 
-def _rest(reached: Sequence[_Reached], base: _Reached) -> int | None:
-    """The row that people call everyone else: the one with more than half of the addresses."""
-    sizes = [_size(one) for one in reached]
+def _rest(values: Sequence[_Values], base: _Values) -> int | None:
+    """The row that people call everyone else: more than half of all addresses, none of which another row has."""
+    if len(values) < 2 or any(_overlap(values, version) for version in (4, 6)):
+        return None
+    sizes = [_size(one) for one in values]
     largest = max(range(len(sizes)), key=lambda number: sizes[number])
-    return largest if sizes[largest] > _size(base) / 2 and reached[largest].remotes != base.remotes else None
+    return largest if sizes[largest] > _size(base) / 2 and values[largest].remotes != base.remotes else None
 
 
-def _size(one: _Reached) -> float:
+def _size(one: _Values) -> float:
     """The share of all addresses, each IP version by itself."""
-    return sum(2.0**-net.length for net in one.remotes)
+    return sum(2.0**-net.length for nets in one.remotes.values() for net in nets)
 
 
-def _overlapping(nets: Sequence[Sequence[Net]]) -> list[bool]:
-    """For each list of networks whether it has addresses that another one has too."""
+def _overlap(values: Sequence[_Values], version: int) -> bool:
+    """Whether two of them have an address in common."""
+    width = WIDTH[version]
     stretches = sorted(
-        (net.version, net.address, net.address | (1 << WIDTH[net.version] - net.length) - 1, number)
-        for number, part in enumerate(nets)
-        for net in part
+        (net.address, net.address | (1 << width - net.length) - 1) for one in values for net in one.remotes[version]
     )
-    found = [False] * len(nets)
-    widest: dict[int, tuple[int, int]] = {}
-    for version, first, last, number in stretches:
-        end, owner = widest.get(version, (-1, number))
-        if first <= end and owner != number:
-            found[owner] = found[number] = True
-        if last > end:
-            widest[version] = (last, number)
-    return found
+    return any(first[1] >= second[0] for first, second in pairwise(stretches))

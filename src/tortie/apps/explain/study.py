@@ -83,8 +83,12 @@ class RuleUse:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Every outcome in the order of the walk, and every rule in its place. `base`: the packets in question."""
+    """Every outcome in the order of the walk, and every rule in its place.
 
+    `base`: the packets in question, out of all `packets` as these rules tell them apart.
+    """
+
+    packets: PacketSpace
     base: Space
     outcomes: tuple[Outcome, ...]
     uses: tuple[RuleUse, ...]
@@ -118,11 +122,11 @@ def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -
         for group in groups:
             for ref, rule in group.all_rules():
                 order.setdefault(ref, (stage, rule))
-    crossing = Crossing(_alone(endpoint, host), _way(path), [question.destinations or ()])
+    crossing = Crossing(_alone(endpoint, host), _way(path), nets=[question.destinations or ()])
     packets = crossing.packets
     base = _base(question, packets)
     outcomes = [*_outcomes(crossing.outcomes(Relation.NEW), base, path, order)]
-    return Study(base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
+    return Study(packets, base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
 
 
 _IFACE, _BEYOND = "it", ""

@@ -4,6 +4,8 @@ for one in reach(groups, packets):       groups as `walk` takes them, in order
     one.example                          a packet that the rule meets; None: it never matches
     one.is_empty                         because its own matches exclude each other
     one.shadowed_by                      because these rules have decided about all of its packets before
+
+What a rule *may* hold for, as a match of ports may for a later fragment, does not count as met.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -44,7 +46,11 @@ class RuleReach:
 
     @property
     def meets(self) -> Space:
-        """All packets that come to the rule and that it holds for; made when asked."""
+        """All packets that come to the rule and that it holds for; made when asked.
+
+        Of later fragments those for which an earlier rule may have decided otherwise are left out, unless the rule
+        decides about no other packet.
+        """
         ground = self.holds.surely.ground
         kept = ground.diagrams.relabel(self.met, lambda value: value if value == self.ref else None)
         return Space(ground, ground.inside) & Space(ground, kept)
