@@ -50,7 +50,7 @@ def asked(rng: Random, case: Case) -> list[Packet]:
     return [packet for _ in range(12) if is_in_question(packet := random_packet(rng, case))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(CHANCE)
 def test_each_packet_is_in_the_outcome_that_the_evaluator_gives(rng: Random) -> None:
     host, case = random_host(rng)
@@ -76,7 +76,7 @@ def deciding(passage: Passage, path: Path) -> tuple[Verdict, object]:
     return passage.verdict, None if decided is None else decided.trace.rule
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(CHANCE)
 def test_a_question_about_one_port_is_a_part_of_the_whole(rng: Random) -> None:
     host, case = random_host(rng)
@@ -91,7 +91,7 @@ def test_a_question_about_one_port_is_a_part_of_the_whole(rng: Random) -> None:
         assert all(one.space.protocols() == ((packet.protocol,) * 2,) for one in found.outcomes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(CHANCE)
 def test_a_rule_that_never_matches_has_others_that_take_its_packets(rng: Random) -> None:
     host, _ = random_host(rng)

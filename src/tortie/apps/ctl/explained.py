@@ -15,8 +15,10 @@ from tortie.apps.explain.answers import (
     SelectionAnswer,
     UseAnswer,
 )
+from tortie.apps.packets import protocol_name
 
 MOST_NETS, MOST_PORTS, MOST_THINGS = 3, 6, 6
+RULE_OF_ROWS = "(for each connection the first line that fits it counts)"
 TITLES = {
     "to_host": "to this host",
     "from_host": "from this host",
@@ -32,15 +34,11 @@ def lines(answer: ExplainAnswer) -> Iterator[str]:
     yield from (f"note: {note}" for note in answer["notes"])
     match answer["subject"]:
         case "port":
-            yield f"{answer['name']} on node {answer['node']}: who can reach it"
-            for one in answer["endpoints"]:
-                yield ""
-                yield from _reached(one, only_open=False)
+            yield f"port {answer['name']} on node {answer['node']}: who can reach it"
+            yield from _reached_all(answer["endpoints"], only_open=False)
         case "host":
             yield f"node {answer['node']}: what is open to whom"
-            for one in answer["endpoints"]:
-                yield ""
-                yield from _reached(one, only_open=True)
+            yield from _reached_all(answer["endpoints"], only_open=True)
         case "endpoint":
             for one in answer["endpoints"]:
                 yield from _endpoint(one, answer["node"])
@@ -48,6 +46,16 @@ def lines(answer: ExplainAnswer) -> Iterator[str]:
             for number, policy in enumerate(answer["policies"]):
                 yield from [""] * bool(number)
                 yield from _policy(policy, answer["node"])
+
+
+def _reached_all(endpoints: Sequence[EndpointExplained], *, only_open: bool) -> Iterator[str]:
+    if not endpoints:
+        yield "no endpoint is on it, and no interface of it is known"
+        return
+    yield RULE_OF_ROWS
+    for one in endpoints:
+        yield ""
+        yield from _reached(one, only_open=only_open)
 
 
 def _reached(one: EndpointExplained, *, only_open: bool) -> Iterator[str]:
@@ -72,28 +80,23 @@ def _title(path: PathAnswer) -> str:
 
 
 def _picture(path: PathAnswer, *, only_open: bool) -> Iterator[str]:
-    """A row for each outcome, the packets to the left of the arrow and the verdict to its right."""
-    outcomes = [one for one in path["outcomes"] if not only_open or one["verdict"] == "allow"]
-    whom = [_who(one["remotes"]) for one in outcomes]
-    what = [_what(one) for one in outcomes]
-    verdicts = [_verdict(one) for one in outcomes]
-    widths = [max(map(len, column), default=0) for column in (whom, what, verdicts)]
-    for row in zip(outcomes, whom, what, verdicts, strict=True):
-        yield from _row(row[0], row[1:], widths)
+    """A row for each outcome, the packets to the left of the arrow and the verdict to its right; below it, why."""
+    outcomes = path["outcomes"]
+    while only_open and outcomes and outcomes[-1]["verdict"] == "deny":
+        outcomes = outcomes[:-1]
+    cells = [(_who(one), _what(one), _verdict(one)) for one in outcomes]
+    widths = [max(len(row[column]) for row in cells) if cells else 0 for column in range(2)]
+    for one, (who, what, verdict) in zip(outcomes, cells, strict=True):
+        packets = f"{who:<{widths[0]}}  {what:<{widths[1]}}" if widths[1] else f"{who:<{widths[0]}}"
+        yield f"{packets}  {'-->' if one['verdict'] == 'allow' else '--x'}  {verdict}"
+        yield f"    {one['because']}{_origin(one['origin'])}"
+        yield from (f"      {line}" for line in _selections(one["selections"]))
     if only_open:
-        closed = len(path["outcomes"]) - len(outcomes)
-        yield "everything else is denied" if closed else "nothing is denied"
+        yield from ["everything else is denied"] * (len(outcomes) < len(path["outcomes"]))
     elif not outcomes:
         yield "no packet comes here"
-    yield from (f"never asked: {_rule_name(one)}{_taken(one['taken_by'])}" for one in path["never"] if path["port"])
-
-
-def _row(one: OutcomeAnswer, cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    who, what, verdict = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-    arrow = "-->" if one["verdict"] == "allow" else "--x"
-    packets = f"{who}  {what}" if widths[1] else who
-    yield f"{packets}  {arrow}  {verdict}  {one['because']}{_origin(one['origin'])}"
-    yield from (f"    {line}" for line in _selections(one["selections"]))
+    for rule in path["never"] if path["port"] else ():
+        yield f"never asked: {_rule_name(rule)}{_taken(rule['taken_by'])}"
 
 
 def _verdict(one: OutcomeAnswer) -> str:
@@ -102,7 +105,11 @@ def _verdict(one: OutcomeAnswer) -> str:
     return "reject" if one["is_rejected"] else "deny, untracked" if one["stage"] == "untracked" else "deny"
 
 
-def _who(nets: NetsAnswer) -> str:
+def _who(one: OutcomeAnswer) -> str:
+    return f"some of {_nets(one['remotes'])}" if one["is_partial"] else _nets(one["remotes"])
+
+
+def _nets(nets: NetsAnswer) -> str:
     if nets["is_everyone"]:
         return "everyone"
     if nets["is_rest"]:
@@ -114,15 +121,43 @@ def _what(one: OutcomeAnswer) -> str:
     """What else the packets have in common."""
     found = []
     if one["protocols"] is not None:
-        found.append(some([name.lower() for name in one["protocols"]], MOST_PORTS))
+        found.append(_protocols(one["protocols"]))
     if one["ports"] is not None:
-        found.append(some(one["ports"], MOST_PORTS))
+        but, ports = _values(one["ports"], 65535)
+        found.append(f"but {ports}" if but else ports)
     words = [" ".join(found)] if found else []
     if one["source_ports"] is not None:
-        words.append(f"from port {some(one['source_ports'], MOST_PORTS)}")
+        but, ports = _values(one["source_ports"], 65535)
+        words.append(f"from all ports but {ports}" if but else f"from port {ports}")
     if one["nears"] is not None:
-        words.append(f"at {_who(one['nears'])}")
+        words.append(f"at {_nets(one['nears'])}")
     return ", ".join(words)
+
+
+def _protocols(spans: Sequence[str]) -> str:
+    but, found = _values(spans, 255)
+    if not but:
+        return found.lower()
+    return (
+        f"all but {', '.join(protocol_name(int(one)).lower() if one.isdigit() else one for one in found.split(', '))}"
+    )
+
+
+def _values(spans: Sequence[str], last: int) -> tuple[bool, str]:
+    """Names, numbers and stretches; where they are most of all there are (True), those that are not among them."""
+    left, expected = [], 0
+    for span in spans:
+        first, _, end = span.partition(":")
+        if not first.isdigit():
+            return False, some([*spans], MOST_PORTS)
+        if int(first) > expected:
+            left.append((expected, int(first) - 1))
+        expected = int(end or first) + 1
+    if expected <= last:
+        left.append((expected, last))
+    if sum(end - first + 1 for first, end in left) > last // 2:
+        return False, some([*spans], MOST_PORTS)
+    return True, some([f"{first}" if first == end else f"{first}:{end}" for first, end in left], MOST_PORTS)
 
 
 def _origin(origin: str) -> str:
@@ -168,6 +203,8 @@ def _endpoint(one: EndpointExplained, node: str) -> Iterator[str]:
             yield f"    {tier['name']}"
             yield from (f"      {line}" for rule in tier["rules"] for line in _use(rule))
             yield f"      end: {tier['end']}"
+    yield ""
+    yield f"  {RULE_OF_ROWS}"
     for path in one["paths"]:
         yield ""
         yield f"  {_title(path)}"
@@ -185,7 +222,8 @@ def _use(one: UseAnswer) -> Iterator[str]:
 def _policy(one: PolicyExplained, node: str) -> Iterator[str]:
     """A policy: what it selects, where it stands, and its rules."""
     order = "no order" if one["order"] is None else f"order {one['order']:g}"
-    yield f"{one['policy']}  tier {one['tier']}, {order}, {' and '.join(one['classes'])}, {' and '.join(one['directions'])}"
+    where = f"{' and '.join(one['classes'])}, {' and '.join(one['directions'])}"
+    yield f"{one['policy']}  tier {one['tier']}, {order}, {where}"
     place = len(one["before"]) + 1
     yield f"  place     {place} of {place + len(one['after'])} in tier {one['tier']}"
     if one["before"]:

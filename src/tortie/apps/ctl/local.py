@@ -130,6 +130,8 @@ class FileTarget:
             return SocketTarget(one.socket).trace(query)
         asked = question(query)
         documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        if node != self._node:
+            documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
         return trace_documents(documents, imagined_scene(node, documents), asked)
 
     def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
@@ -159,8 +161,6 @@ class FileTarget:
         revision = found.revision if exists else None
         documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
         node = self._node if self._is_node_given else only_node(documents) or self._node
-        if node != self._node:
-            documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
         return documents, node
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:

@@ -123,7 +123,8 @@ def _host(node: Node) -> list[EndpointExplained]:
             paths = [path for path in node.paths(one) if path in INTO]
             answer["paths"] = [path_answer(node, one.state, path, Question()) for path in paths]
         found.append(answer)
-    return [*found, *_without_interface(node)]
+    shown = {one["name"] for one in found}
+    return [*found, *(one for one in _without_interface(node) if one["name"] not in shown)]
 
 
 def _without_interface(node: Node) -> Iterator[EndpointExplained]:

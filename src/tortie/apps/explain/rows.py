@@ -19,7 +19,7 @@ from tortie.model.matches import PortMatch, SetMatch
 from tortie.model.packet import PORTED, Direction, Side
 from tortie.model.rule import Rule
 from tortie.model.space import PacketSpace, Space
-from tortie.model.verdict import RuleRef
+from tortie.model.verdict import Reason, RuleRef
 
 MOST_NETS = 256
 """Networks that an answer names; their number is always told."""
@@ -131,13 +131,21 @@ def _row(one: Outcome, direction: Direction, names: Names) -> dict[str, object]:
         "is_tracked": one.is_tracked,
         "is_rejected": one.is_rejected,
         "reason": one.reason.value,
-        "because": names.called(ref) if ref is not None else MEANING.get(one.reason, one.reason.value),
+        "because": _because(one, names),
         "tier": "" if ref is None else ref.tier,
         "policy": "" if ref is None else str(names.origins.named(ref.policy)),
         "rule": None if ref is None else shown_index(ref),
         "origin": "" if ref is None else names.origins.place(ref, direction),
         "selections": [] if one.decider is None else names.selections(one.decider),
     }
+
+
+def _because(one: Outcome, names: Names) -> str:
+    if one.rule is not None:
+        return names.called(one.rule)
+    if one.reason is Reason.FORWARDED:
+        return "no policy of the class forward decides, and what it does not deny passes"
+    return MEANING[one.reason]
 
 
 def _nets(found: Mapping[int, Sequence[Net]], *, is_everyone: bool = False, is_rest: bool = False) -> NetsAnswer:
