@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import changes, commands, cost, drops, life, policytests, redis
+from bench import assertions, changes, commands, cost, drops, life, policytests, redis
 from bench.figures import Figure, Missing, pooled
 from bench.table import show
 
@@ -36,6 +36,7 @@ def groups(*, is_quick: bool) -> dict[str, Measure]:
     found["agent"] = partial(life.measure, *((2, 5) if is_quick else (7, 21)))
     found["commands"] = partial(commands.measure, *((5, 1, 1_000) if is_quick else (25, 3, 10_000)))
     found["test"] = partial(policytests.measure, 3 if is_quick else 11)
+    found["assert"] = partial(assertions.measure, 3 if is_quick else 11)
     return found
 
 

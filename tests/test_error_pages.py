@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tortie.apps.answers import Document
+from tortie.apps.answers import Document, SourceText
 from tortie.apps.decoding import read_sources
 from tortie.apps.failure import Failure
 from tortie.apps.patching import patched
+from tortie.apps.policyassert.answering import answer
+from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policytest.document import Unloadable, read_test
 from tortie.apps.policytest.running import run
 from tortie.apps.requests import Verb
@@ -29,6 +31,8 @@ IN_SHOP, PATCHES = {"TT1904", "TT1905"}, {"TT1908"}
 PATCHED: Document = {"kind": "GlobalNetworkPolicy", "metadata": {"name": "web"}, "spec": {"order": 10}}
 TRIED = {code for code in CODES if code.startswith("TT197")}
 """Codes of files that `tortie test` reads."""
+ASSERTED = {code for code in CODES if code.startswith("TT198")}
+"""Codes of files that `tortie assert` reads."""
 TOO_MANY = {"TT1010"}
 """Stands for problems beyond those that are listed, which are there beside it."""
 
@@ -64,9 +68,10 @@ def codes(code: str, text: bytes) -> list[str]:
         except Failure as error:
             return re.findall(r"TT\d+", error.message)
         return []
-    if code in TRIED:
+    if code in TRIED | ASSERTED:
+        file = SourceText(source="f.yaml", text=source)
         try:
-            run(read_test({"source": "f.yaml", "text": source}))
+            run(read_test(file)) if code in TRIED else answer(read_assertions(file))
         except Unloadable as error:
             return [problem["code"] for problem in error.problems]
         return []

@@ -8,12 +8,11 @@ documents: files, datastore, a revision ────┘
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tortie.apps.absorb import absorb
 from tortie.apps.answers import SourceText
 from tortie.apps.decoding import decode_files, key_of
+from tortie.apps.imagining import imagined
 from tortie.apps.origins import Origins
 from tortie.apps.staged import ENFORCED, Staging, changes, instead, stagings
-from tortie.calc import Engine
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointStatus
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, WorkloadEndpoint
@@ -107,15 +106,10 @@ class Scene:
 
 def imagine(documents: Documents, scene: Scene, staged: Sequence[Staging] = ()) -> HostView:
     """The host as these documents would have it, with these staged policies carried out."""
-    engine = Engine(scene.node, documents.told)
     values: dict[Key, bytes | None] = {**documents.values}
     values |= {key: None if one is None else encode(one) for key, one in changes(staged).items()}
-    for key, value in values.items():
-        absorb(engine, key, value)
-    for interface in scene.interfaces:
-        engine.set_interface(interface.name, interface)
-    engine.in_sync()
-    engine.flush()
+    entries = (Entry(key, value, 0) for key, value in values.items() if value is not None)
+    engine = imagined(scene.node, entries, (), scene.interfaces, told=documents.told)
     return HostView(
         node=scene.node,
         host=engine.host(),

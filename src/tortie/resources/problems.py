@@ -105,6 +105,9 @@ CODES: dict[str, str] = {
     "TT1973": "a packet of a test that names none before it",
     "TT1974": "resources of a test that cannot be read",
     "TT1975": "a host of a test that contradicts itself",
+    "TT1980": "an assertion file that is no PolicyAssertion",
+    "TT1981": "an assertion that contradicts itself or its host",
+    "TT1982": "an assertion about an interface that the host does not have",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 

@@ -224,6 +224,19 @@ def rule_laws(context: RuleContext) -> tuple[Law, ...]:
 _METADATA = object_of({"annotations": Field(annotations, "Free text by keys, for people.")})
 
 
+def match_fields(context: RuleContext) -> Fields:
+    """The fields that say which packets a rule is for."""
+    return {
+        "ipVersion": Field(_ip_version, "Only packets of that IP version."),
+        "protocol": Field(protocol, "Only packets of that protocol, by name or number."),
+        "notProtocol": Field(protocol, "Only packets of another protocol than that one."),
+        "icmp": Field(_icmp, "Only ICMP packets of that type and code; needs protocol ICMP or ICMPv6."),
+        "notICMP": Field(_icmp, "No ICMP packets of that type and code."),
+        "source": Field(_entity(context, is_destination=False), "Where packets come from."),
+        "destination": Field(_entity(context, is_destination=True), "Where packets go to."),
+    }
+
+
 def rule_fields(context: RuleContext) -> Fields:
     """The fields of a rule that stands there."""
     return {
@@ -232,13 +245,7 @@ def rule_fields(context: RuleContext) -> Fields:
             "What becomes of packets that fulfil every match: Pass goes on to the next tier, Log to the next rule.",
             is_required=True,
         ),
-        "ipVersion": Field(_ip_version, "Only packets of that IP version."),
-        "protocol": Field(protocol, "Only packets of that protocol, by name or number."),
-        "notProtocol": Field(protocol, "Only packets of another protocol than that one."),
-        "icmp": Field(_icmp, "Only ICMP packets of that type and code; needs protocol ICMP or ICMPv6."),
-        "notICMP": Field(_icmp, "No ICMP packets of that type and code."),
-        "source": Field(_entity(context, is_destination=False), "Where packets come from."),
-        "destination": Field(_entity(context, is_destination=True), "Where packets go to."),
+        **match_fields(context),
         "http": Field(_http, "Only such HTTP requests; no packet dataplane enforces it."),
         "metadata": Field(_METADATA, "What is said of the rule; nothing that is enforced."),
     }

@@ -10,7 +10,9 @@ from tortie.model.names import ICMP, ICMPV6, PORTED, TCP, Direction
 from tortie.resources.fields import (
     BAD,
     Decoder,
+    Fields,
     Json,
+    Law,
     Missing,
     Scope,
     decoder,
@@ -20,7 +22,7 @@ from tortie.resources.fields import (
 )
 from tortie.resources.nodes import Mapping, Node
 from tortie.resources.problems import Problems
-from tortie.resources.rulefields import RuleContext, rule_fields, rule_laws
+from tortie.resources.rulefields import RuleContext, match_fields, rule_fields, rule_laws
 from tortie.resources.values import PROTOCOLS
 
 if TYPE_CHECKING:  # only who reads text needs it
@@ -31,9 +33,20 @@ MAX_RULES = 1024
 
 def rules_of(context: RuleContext) -> Decoder:
     """Decoder of the list of rules of one direction."""
-    fields = rule_fields(context)
+    return list_of(_with_matches(context, rule_fields(context), rule_laws(context)), limit=MAX_RULES)
 
-    @decoder(**object_schema(fields, rule_laws(context)))
+
+def packets_of(more: Fields) -> Decoder:
+    """Decoder of an object that says which packets are meant, in the words of rules; `more`: what else it says."""
+    context = RuleContext(direction=Direction.EGRESS, is_profile=True)
+    return _with_matches(context, {**more, **match_fields(context)}, ())
+
+
+def _with_matches(context: RuleContext, fields: Fields, laws: tuple[Law, ...]) -> Decoder:
+    """Decoder of an object with the matches of a rule, and with what has to hold between them."""
+    foreign = fields.keys() - rule_fields(context).keys()
+
+    @decoder(**object_schema(fields, laws))
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         rule = read_object(node, path, problems, fields)
         if not isinstance(rule, dict) or not isinstance(node, Mapping):
@@ -43,11 +56,12 @@ def rules_of(context: RuleContext) -> Decoder:
         from tortie.resources.shapes import RuleShape
 
         # A refused action still lets the rest of the rule be judged; the document is refused anyway.
-        shape = msgspec.convert({"action": "Deny", **rule}, RuleShape)
+        known = {key: value for key, value in rule.items() if key not in foreign}
+        shape = msgspec.convert({"action": "Deny", **known}, RuleShape)
         _RuleCheck(Scope(node, path, problems), shape, context).run()
         return rule
 
-    return list_of(decode, limit=MAX_RULES)
+    return decode
 
 
 def protocol_number(protocol: int | str | None) -> int | None:

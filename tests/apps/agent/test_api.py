@@ -21,7 +21,7 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
-from tortie.apps.answers import SourceText, TraceAnswer
+from tortie.apps.answers import AssertQuery, SourceText, TraceAnswer
 from tortie.apps.ctl.commands.status import screen
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.traced import complaint, lines
@@ -308,6 +308,29 @@ def test_staged_policies_are_noted_as_not_enforced(tmp_path: Path) -> None:
         names = "StagedGlobalNetworkPolicy(later), StagedNetworkPolicy(shop/later)"
         assert status["notes"] == [f"staged, not enforced: {names}"]
         assert status["enforced"]["invalid"] == {}
+
+    in_world(tmp_path, test)
+
+
+def test_assertions_are_answered_about_the_live_host_and_change_nothing(tmp_path: Path) -> None:
+    text = """
+        apiVersion: tortie.io/v1
+        kind: PolicyAssertion
+        assertions:
+        - {name: redis, direction: ingress, in: eth0, protocol: TCP, destination: {ports: [6379]}, expect: deny}
+        - {name: web, direction: ingress, in: eth0, protocol: TCP, destination: {ports: [80]}, expect: deny}
+    """
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        query: AssertQuery = {"file": {"source": "a.yaml", "text": text}, "files": []}
+        found = await asyncio.to_thread(world.target.prove, query)
+        assert [one["passed"] for one in found["assertions"]] == [False, True]
+        shown = found["assertions"][0]["counterexample"]
+        assert shown is not None
+        assert (shown["verdict"], shown["arrives"], shown["relation"]) == ("allow", "eth0", "new")
+        with pytest.raises(Failure, match="files: expected a list"):
+            await world.ask("POST", "/v1/assert", {"files": []})
 
     in_world(tmp_path, test)
 

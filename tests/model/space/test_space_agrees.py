@@ -11,6 +11,7 @@ from tortie.model.conntrack import Relation
 from tortie.model.packet import Direction, Fragment, Packet
 from tortie.model.passage import Way, pass_through
 from tortie.model.policy import Stage
+from tortie.model.rule import Action, Rule
 from tortie.model.space import PacketSpace, RuleReach, reach
 from tortie.model.space.deciding import Decision, walk_all
 from tortie.model.space.diagram import value_of
@@ -69,7 +70,7 @@ def test_a_rule_holds_for_the_packets_of_its_space_and_for_no_others(rng: Random
 def test_a_walk_of_all_packets_decides_each_as_its_own_walk(rng: Random, direction: Direction) -> None:
     groups, case = random_groups(rng, direction)
     packets = space_of(groups, case)
-    decided = walk_all(groups, packets)
+    decided = walk_all(groups, packets, packets.everything)
     tried = [random_packet(rng, case, direction=direction) for _ in range(60)]
     for packet in (*tried, *examples(packets.ground, decided).values()):
         assert value_of(decided, packets.ground.values_of(packet)) == decision(packet, groups, case)
@@ -81,12 +82,26 @@ def test_a_host_does_with_all_packets_what_it_does_with_each(rng: Random, way: W
     host, case = random_host(rng)
     outcomes = Crossing(host, way).outcomes(relation)
     by_fate = examples(outcomes.packets.ground, outcomes.diagram)
-    assert set(by_fate) == set(outcomes.fates())
+    assert by_fate.keys() == outcomes.fates()
     for packet in (*by_fate.values(), *(random_packet(rng, case) for _ in range(60))):
         passage, found = pass_through(packet, way, host, relation), outcomes.of(packet)
         assert (found.verdict, found.reason) == (passage.verdict, passage.reason)
         assert found.rule == (passage.decided.trace.rule if passage.decided is not None else None)
         assert (found.is_tracked, found.is_rejected) == (passage.is_tracked, passage.is_rejected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(CHANCE, st.sampled_from(WAYS), st.sampled_from(Relation))
+def test_who_asks_about_some_packets_is_told_the_same_of_them(rng: Random, way: Way, relation: Relation) -> None:
+    host, case = random_host(rng)
+    rules = list(case.rules(Direction.INGRESS))
+    meant_by = rng.choice(rules) if rules else Rule(Action.ALLOW)
+    crossing = Crossing(host, way, [meant_by])
+    meant = crossing.packets.rule(meant_by).surely
+    some, everything = crossing.outcomes(relation, meant), crossing.outcomes(relation)
+    assert some.fates() <= everything.fates()
+    for fate in everything.fates():
+        assert some.where(fate.__eq__) == everything.where(fate.__eq__) & meant
 
 
 @settings(max_examples=100, deadline=None)
@@ -133,6 +148,6 @@ def test_a_thousand_rules_are_one_map() -> None:
     groups = [group._replace(rules=tuple(group.rules)) for group in tiers]
     assert sum(len(tuple(group.rules)) for group in groups) > 1000
     packets = space_of(groups, case)
-    decided = walk_all(groups, packets)
+    decided = walk_all(groups, packets, packets.everything)
     for packet in (random_packet(rng, case, direction=direction) for _ in range(300)):
         assert value_of(decided, packets.ground.values_of(packet)) == decision(packet, groups, case)

@@ -11,6 +11,7 @@
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
     POST   /v1/explain                      an ExplainQuery
+    POST   /v1/assert                       an AssertQuery
     POST   /v1/select                       what {selector} matches, and why not the others
     POST   /v1/config                       a ConfigQuery
 
@@ -36,6 +37,7 @@ from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status
 from tortie.apps.answers import (
+    AssertionsAnswer,
     ConfigAnswer,
     EnforcedAnswer,
     RevisionAnswer,
@@ -236,6 +238,16 @@ class Api:
 
         return await asyncio.to_thread(explain, Told(documents, mine, scene_of, hits), query)
 
+    async def prove(self, request: web.Request) -> AssertionsAnswer:
+        """What comes of assertions about this host; worked out beside the loop, because it may take seconds."""
+        from tortie.apps.policyassert.live import answer_live  # most agents are never asked
+
+        query = asking.assert_query(await asking.json_object(request))
+        entries, _ = await self._store.list()
+        told = settings_told(self._status.levels)
+        interfaces = list(self._pump.interfaces.values())
+        return await asyncio.to_thread(answer_live, self._status.settings.node, entries, interfaces, query, told)
+
     async def config(self, request: web.Request) -> ConfigAnswer:
         """Where parameters get their values from."""
         query = asking.config_query(await asking.json_object(request))
@@ -292,6 +304,7 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/version", api.version),
         ("POST", "/v1/trace", api.trace),
         ("POST", "/v1/explain", api.explain),
+        ("POST", "/v1/assert", api.prove),
         ("POST", "/v1/select", api.select),
         ("POST", "/v1/config", api.config),
     ):

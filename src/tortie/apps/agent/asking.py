@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
+from tortie.apps.answers import AssertQuery, ConfigQuery, SourceText, TraceQuery
 from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import WriteOptions, from_parameters
@@ -127,6 +127,12 @@ def _number_in(found: dict[str, object], key: str, most: int) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most):
         raise Failure(Code.USAGE, f"{key}: expected a number from 0 to {most}")
     return value
+
+
+def assert_query(found: dict[str, object]) -> AssertQuery:
+    """The assertions that a JSON object holds."""
+    (file,) = _source_texts([found.get("file")])
+    return {"file": file, "files": _source_texts(found.get("files") or [])}
 
 
 def config_query(found: dict[str, object]) -> ConfigQuery:

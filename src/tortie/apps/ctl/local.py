@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from tortie.apps import service
 from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -162,6 +164,22 @@ class FileTarget:
         documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
         node = self._node if self._is_node_given else only_node(documents) or self._node
         return documents, node
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host: from the agent that serves this file, else from its documents."""
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).prove(query)
+        if not Path(self.path).exists():
+            text = f"{query['file']['source']}: it describes no host, no agent answers, and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; add host, or give --datastore PATH")
+        from tortie.apps.agent.interfaces import KernelInterfaces
+        from tortie.apps.policyassert.live import answer_live
+        from tortie.apps.told import settings_told, told_here
+
+        stored = self._on_store(lambda store: store.list())[0]
+        told = settings_told(told_here())
+        return answer_live(self._node, stored, KernelInterfaces().read(), query, told)
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""

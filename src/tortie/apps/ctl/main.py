@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from contextlib import suppress
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -17,6 +18,7 @@ from tortie.apps.failure import Code, Failure
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
     "apply": "Create or change resources from documents.",
+    "assert": "Prove what holds for all packets, or show one for which it does not.",
     "completion": "Print the script that completes words in a shell.",
     "config": "Explain where settings get their values from.",
     "counters": "Show how many packets met each rule and reason.",
@@ -53,7 +55,8 @@ class Commands(click.Group):
         """The command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{name.replace('-', '_')}").command
+        module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{module}").command
         return command
 
     def resolve_command(

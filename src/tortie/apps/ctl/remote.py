@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, cast
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -76,6 +78,10 @@ class SocketTarget:
     def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
         """Who can reach what, and why."""
         return cast("ExplainAnswer", request(self.path, "POST", "/v1/explain", query))
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about the agent's host."""
+        return cast(AssertionsAnswer, request(self.path, "POST", "/v1/assert", query))
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

@@ -4,6 +4,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -56,6 +58,9 @@ class Target(Protocol):
 
     def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
         """Who can reach what, and why."""
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host."""
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

@@ -19,7 +19,8 @@ from tortie.model.passage import Way
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.space import PacketSpace, Space, reach
-from tortie.model.space.passing import Crossing, Fate, Outcomes
+from tortie.model.space.passing import Crossing, Outcomes
+from tortie.model.space.staging import Fate
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef, Verdict
 from tortie.model.walk import Group
@@ -125,7 +126,7 @@ def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -
     crossing = Crossing(_alone(endpoint, host), _way(path), nets=[question.destinations or ()])
     packets = crossing.packets
     base = _base(question, packets)
-    outcomes = [*_outcomes(crossing.outcomes(Relation.NEW), base, path, order)]
+    outcomes = [*_outcomes(crossing.outcomes(Relation.NEW, base), path, order)]
     return Study(packets, base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
 
 
@@ -175,9 +176,7 @@ def _base(question: Question, packets: PacketSpace) -> Space:
     return found
 
 
-def _outcomes(
-    found: Outcomes, base: Space, path: Path, order: Mapping[RuleRef, tuple[Stage, Rule]]
-) -> Iterator[Outcome]:
+def _outcomes(found: Outcomes, path: Path, order: Mapping[RuleRef, tuple[Stage, Rule]]) -> Iterator[Outcome]:
     """Each fate with its packets, in the order of the rules; failsafes stand where the last class begins."""
     numbers = {ref: number for number, ref in enumerate(order)}
     last = path.stages[-1]
@@ -188,11 +187,10 @@ def _outcomes(
             return numbers[fate.rule], True
         return (start, False) if fate.reason is Reason.FAILSAFE else (len(order), True)
 
-    for fate in sorted(found.fates(), key=place):
-        space = found.where(lambda one, fate=fate: one == fate) & base  # type: ignore[misc]
-        if space:
-            stage, rule = (last, None) if fate.rule is None else order[fate.rule]
-            yield Outcome(fate.verdict, stage, fate.reason, space, fate.rule, rule, fate.is_rejected)
+    parts = found.parts()
+    for fate in sorted(parts, key=place):
+        stage, rule = (last, None) if fate.rule is None else order[fate.rule]
+        yield Outcome(fate.verdict, stage, fate.reason, parts[fate], fate.rule, rule, fate.is_rejected)
 
 
 def _uses(

@@ -11,7 +11,8 @@ from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policytest.running import Judged, Ran, complaints
 from tortie.apps.sentences import because, place, shown_index
-from tortie.model.passage import Visit, Way, pass_through
+from tortie.model.packet import Packet
+from tortie.model.passage import Passage, Visit, Way, pass_through
 from tortie.model.verdict import Reason, Step
 
 
@@ -103,7 +104,7 @@ def text(outcome: Outcome) -> Iterator[str]:
         if wrong := complaints(one):
             yield f"  packet {number} ({outcome.source}:{one.probe.spec.line}): {_described(one)}"
             yield from (f"    {each}" for each in wrong)
-            yield from (f"    {line}" for line in trace(ran, one, origins))
+            yield from (f"    {line}" for line in _trace(ran, one, origins))
 
 
 def _unsupported(ran: Ran) -> Iterator[str]:
@@ -114,19 +115,27 @@ def _unsupported(ran: Ran) -> Iterator[str]:
 
 def _described(one: Judged) -> str:
     named = one.probe.spec.fields.get("name")
-    what = f"{describe(one.probe.packet)}   {_way(one.probe.way)}, {one.relation.value}"
+    what = f"{describe(one.probe.packet)}   {way_words(one.probe.way)}, {one.relation.value}"
     return f"{named}: {what}" if named else what
 
 
-def _way(way: Way) -> str:
+def way_words(way: Way) -> str:
+    """`ingress eth0`, `egress eth0`, `forward eth0 to eth1`."""
     if way.arrives is None:
         return f"egress {way.leaves}"
     return f"ingress {way.arrives}" if way.leaves is None else f"forward {way.arrives} to {way.leaves}"
 
 
-def trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
-    """Every stage, tier, policy and rule that was considered, with the line of the document that it stands in."""
+def _trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
     told = pass_through(one.probe.packet, one.probe.way, ran.world.host, one.relation, tells_all=True)
+    return trace(told, one.probe.packet, origins)
+
+
+def trace(told: Passage, packet: Packet, origins: Origins) -> Iterator[str]:
+    """Every stage, tier, policy and rule that was considered, with the line of the document that it stands in.
+
+    `told`: a passage that tells all.
+    """
     for visit in told.visits:
         whose = visit.endpoint.endpoint if visit.endpoint is not None else "no endpoint"
         kind = "workload" if visit.endpoint is not None and visit.endpoint.is_workload else visit.trace.stage.value
@@ -135,10 +144,10 @@ def trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
         yield from (f"  {_step(step, visit, origins)}" for step in steps)
         if visit.trace.rule is None:
             is_silent = visit.trace.reason is Reason.NO_MATCH
-            reason = "no rule decides" if is_silent else because(visit.trace.reason, None, one.probe.packet)
+            reason = "no rule decides" if is_silent else because(visit.trace.reason, None, packet)
             yield f"  {visit.trace.verdict.value}: {reason}"
     if not told.visits:
-        yield because(told.reason, None, one.probe.packet)
+        yield because(told.reason, None, packet)
 
 
 def _step(step: Step, visit: Visit, origins: Origins) -> str:
@@ -171,28 +180,32 @@ def junit(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _suite(outcome: Outcome) -> Iterator[str]:
-    name = _attribute(outcome.source)
+    name = attribute(outcome.source)
     if outcome.ran is None:
-        message = _attribute("\n".join(each["text"] for each in outcome.problems))
-        yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
-        yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
-        yield "  </testsuite>"
+        yield from broken_suite(name, attribute("\n".join(each["text"] for each in outcome.problems)))
         return
     judged = outcome.ran.judged
     yield f'  <testsuite name={name} tests="{len(judged)}" failures="{outcome.failed}" errors="0">'
     origins = Origins(outcome.ran.test.texts)
     for number, one in enumerate(judged):
-        case = f"<testcase classname={name} name={_attribute(f'{number}: {_described(one)}')}"
+        case = f"<testcase classname={name} name={attribute(f'{number}: {_described(one)}')}"
         wrong = complaints(one)
         if not wrong:
             yield f"    {case}/>"
             continue
-        lines = "\n".join([*wrong, *trace(outcome.ran, one, origins)])
-        yield f"    {case}><failure message={_attribute(lines)}/></testcase>"
+        lines = "\n".join([*wrong, *_trace(outcome.ran, one, origins)])
+        yield f"    {case}><failure message={attribute(lines)}/></testcase>"
     yield "  </testsuite>"
 
 
-def _attribute(value: str) -> str:
+def broken_suite(name: str, message: str) -> Iterator[str]:
+    """The suite of a file that cannot be loaded; both quoted."""
+    yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
+    yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
+    yield "  </testsuite>"
+
+
+def attribute(value: str) -> str:
     """Quoted for XML, without the characters that XML forbids."""
     clean = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
     return quoteattr(clean.encode("utf-8", "replace").decode())

@@ -7,7 +7,7 @@ from typing import cast
 from tortie.apps.absorb import absorb
 from tortie.apps.answers import ProblemAnswer
 from tortie.apps.decoding import key_of, problem_answer, problem_at
-from tortie.apps.policytest.document import PolicyTest, Spec, Unloadable
+from tortie.apps.policytest.document import Scenario, Spec, Unloadable
 from tortie.calc import Engine
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import WIDTH, Net, parse_address, parse_net
@@ -15,7 +15,7 @@ from tortie.model.desired import MissingProfile
 from tortie.model.endpoint import Interface, NamedPort, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.names import NAMESPACE_LABEL
-from tortie.model.policy import DEFAULT_TIER
+from tortie.model.policy import DEFAULT_TIER, Policy
 from tortie.resources.codec import encode
 from tortie.resources.fields import join
 from tortie.resources.kind import Resource
@@ -42,8 +42,12 @@ class World:
         return next((device for net, device in self.routes if net.contains(version, address)), None)
 
 
-def build(test: PolicyTest) -> World:
-    """Raises: Unloadable, with everything that is wrong with the host and with resources beside each other."""
+def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> World:
+    """What the document describes. `passes_on`: whether it asks about packets that the host forwards. `asked`: policies
+    that govern nothing, whose sets are wanted.
+
+    Raises: Unloadable, with everything that is wrong with the host and with resources beside each other.
+    """
     problems = Problems(test.source)
     node = _node(test, problems)
     engine = Engine(node)
@@ -63,18 +67,20 @@ def build(test: PolicyTest) -> World:
         engine.set_workload_endpoint((endpoint.namespace, endpoint.name), endpoint)
     if wrong:
         raise Unloadable(wrong)
+    for policy in asked:
+        engine.set_policy(policy.key, policy)
     engine.in_sync()
     engine.flush()
     host = engine.host()
-    forwards = any(packet.fields["direction"] == "forward" for packet in test.packets)
-    return World(host, interfaces, routes, bool(test.host.get("forwarding", forwards)), tuple(_warnings(engine, host)))
+    forwards = bool(test.host.get("forwarding", passes_on))
+    return World(host, interfaces, routes, forwards, tuple(_warnings(engine, host)))
 
 
 def _specs(host: Spec, key: str) -> list[Spec]:
     return cast(list[Spec], host.get(key, []))
 
 
-def _node(test: PolicyTest, problems: Problems) -> str:
+def _node(test: Scenario, problems: Problems) -> str:
     """The host's name: as the test says, else the one that all host endpoints name."""
     if "node" in test.host:
         return str(test.host["node"])
@@ -104,7 +110,7 @@ def _workload(spec: Spec, node: str) -> WorkloadEndpoint:
 
 
 def _network(
-    test: PolicyTest, workloads: Sequence[WorkloadEndpoint], problems: Problems
+    test: Scenario, workloads: Sequence[WorkloadEndpoint], problems: Problems
 ) -> tuple[dict[str, Interface], tuple[tuple[Net, str], ...]]:
     """The interfaces, and the routes to the networks of each, to workloads, and those that are written."""
     versions = frozenset((4, 6)) if test.host.get("forwarding", True) else frozenset[int]()
@@ -148,7 +154,7 @@ def _route(
     path: str,
     interfaces: Mapping[str, Interface],
     routes: list[tuple[Net, str]],
-    test: PolicyTest,
+    test: Scenario,
     problems: Problems,
 ) -> list[tuple[Net, str]]:
     to, device = parse_net(str(spec["to"]), strict=False), spec.get("dev")

@@ -9,9 +9,9 @@ packet, and a property test holds the two together. Groups of rules to ask about
 
 from tortie.model.space.packetspace import PacketSpace as PacketSpace
 from tortie.model.space.passing import Crossing as Crossing
-from tortie.model.space.passing import Fate as Fate
 from tortie.model.space.passing import Outcomes as Outcomes
 from tortie.model.space.reach import RuleReach as RuleReach
 from tortie.model.space.reach import reach as reach
 from tortie.model.space.space import Likely as Likely
 from tortie.model.space.space import Space as Space
+from tortie.model.space.staging import Fate as Fate

@@ -15,7 +15,7 @@ from typing import assert_never, cast
 from tortie.model.rule import Action, Rule
 from tortie.model.space.diagram import NOTHING, Diagram, Diagrams, Leaf, otherwise
 from tortie.model.space.packetspace import PacketSpace
-from tortie.model.space.space import Likely
+from tortie.model.space.space import Likely, Space
 from tortie.model.verdict import Reason, RuleRef, Verdict
 from tortie.model.walk import Group
 
@@ -73,21 +73,17 @@ class Decision:
     rule: RuleRef | None = None
 
 
-def walk_all(groups: Sequence[Group], packets: PacketSpace) -> Diagram:
-    """A map from packets to the walk's `Decision`; packets that all groups let go are not in it."""
+def walk_all(groups: Sequence[Group], packets: PacketSpace, meant: Space) -> Diagram:
+    """A map from the packets that are meant to the walk's `Decision`; those that all groups let go are not in it."""
     diagrams = packets.ground.diagrams
-    ended = (diagrams.relabel(group_progress(group, packets), after_group) for group in groups)
+    made = (diagrams.fold(then, steps_of(group.all_rules(), packets, meant)) for group in groups)
+    ended = (diagrams.relabel(one, after_group) for one in made)
     return diagrams.relabel(diagrams.fold(then, ended), _concluded)
 
 
-def group_progress(group: Group, packets: PacketSpace) -> Diagram:
-    """A map from packets to the `Progress` that the rules of one group make."""
-    return packets.ground.diagrams.fold(then, steps_of(group.all_rules(), packets))
-
-
-def steps_of(rules: Iterable[tuple[RuleRef, Rule]], packets: PacketSpace) -> list[Diagram]:
-    """A map from packets to the `Progress` that each rule alone makes."""
-    return [_step(ref, rule, packets.rule(rule), packets.ground.diagrams) for ref, rule in rules]
+def steps_of(rules: Iterable[tuple[RuleRef, Rule]], packets: PacketSpace, meant: Space) -> list[Diagram]:
+    """A map from the packets that are meant to the `Progress` that each rule alone makes."""
+    return [_step(ref, rule, packets.rule(rule, meant), packets.ground.diagrams) for ref, rule in rules]
 
 
 def then(diagrams: Diagrams, one: Diagram, other: Diagram) -> Diagram | None:
@@ -123,8 +119,9 @@ def _step(ref: RuleRef, rule: Rule, likely: Likely, diagrams: Diagrams) -> Diagr
             surely, maybe = Progress(verdict, end=End.DECIDED, rule=ref), Progress(verdict)
         case _:
             assert_never(rule.action)
+    unknown = likely.maybe - likely.surely
     held = diagrams.relabel(likely.surely.diagram, lambda _: surely)
-    return diagrams.merge(otherwise, held, diagrams.relabel(likely.maybe.diagram, lambda _: maybe))
+    return diagrams.merge(otherwise, held, diagrams.relabel(unknown.diagram, lambda _: maybe)) if unknown else held
 
 
 def _concluded(value: object) -> Decision:

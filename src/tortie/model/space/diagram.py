@@ -148,6 +148,38 @@ class Diagrams:
 
         return relabelled(diagram)
 
+    def parts(self, diagram: Diagram) -> dict[Hashable, Diagram]:
+        """For each value the map of that value alone: all of them at once, which costs little more than one."""
+        known: dict[Diagram, dict[Hashable, Diagram]] = {NOTHING: {}}
+
+        def split(one: Diagram) -> dict[Hashable, Diagram]:
+            found = known.get(one)
+            if found is None:
+                found = known[one] = {one.value: one} if isinstance(one, Leaf) else self._split(one, split)
+            return found
+
+        return split(diagram)
+
+    def _split(self, node: Node, split: Callable[[Diagram], dict[Hashable, Diagram]]) -> dict[Hashable, Diagram]:
+        """The node of each value below it; intervals that do not lead to the value are joined."""
+        bounds: dict[Hashable, list[int]] = {}
+        children: dict[Hashable, list[Diagram]] = {}
+        before = -1
+        for bound, child in zip(node.bounds, node.children, strict=True):
+            for value, part in split(child).items():
+                its_bounds, its_children = bounds.setdefault(value, []), children.setdefault(value, [])
+                if before > (its_bounds[-1] if its_bounds else -1):
+                    its_bounds.append(before)
+                    its_children.append(NOTHING)
+                its_bounds.append(bound)
+                its_children.append(part)
+            before = bound
+        for value, its_bounds in bounds.items():
+            if its_bounds[-1] < node.bounds[-1]:
+                its_bounds.append(node.bounds[-1])
+                children[value].append(NOTHING)
+        return {value: self.node(node.field, bounds[value], children[value]) for value in bounds}
+
     def _merge_below(self, how: Merge, one: Diagram, other: Diagram) -> Diagram:
         """The merged children of whichever node has the earlier field; of both where it is the same."""
         if one.field < other.field:
@@ -190,13 +222,21 @@ class Diagrams:
         """The intervals of both, and what they lead to, along both at once."""
         bounds: list[int] = []
         children: list[Diagram] = []
-        mine = theirs = 0
-        while mine < len(one.bounds):
-            children.append(self.merge(how, one.children[mine], other.children[theirs]))
-            my_bound, their_bound = one.bounds[mine], other.bounds[theirs]
-            bounds.append(min(my_bound, their_bound))
-            mine += my_bound <= their_bound
-            theirs += their_bound <= my_bound
+        mine, theirs, merge = 0, 0, self.merge
+        my_bounds, my_children, their_bounds, their_children = one.bounds, one.children, other.bounds, other.children
+        last: Diagram | None = None
+        while mine < len(my_bounds):
+            child = merge(how, my_children[mine], their_children[theirs])
+            my_bound, their_bound = my_bounds[mine], their_bounds[theirs]
+            bound = my_bound if my_bound < their_bound else their_bound
+            if child is last:
+                bounds[-1] = bound
+            else:
+                bounds.append(bound)
+                children.append(child)
+                last = child
+            mine += my_bound == bound
+            theirs += their_bound == bound
         return bounds, children
 
 
@@ -232,3 +272,17 @@ def intervals(node: Node) -> Iterator[tuple[int, int, Diagram]]:
         if child is not NOTHING:
             yield first, bound, child
         first = bound + 1
+
+
+def regions(diagram: Diagram) -> int:
+    """How many ways lead from the top to a value: regions that do not overlap and are looked at one by one."""
+    known: dict[Diagram, int] = {}
+
+    def count(one: Diagram) -> int:
+        if isinstance(one, Leaf):
+            return int(one is not NOTHING)
+        if one not in known:
+            known[one] = sum(count(child) for child in one.children)
+        return known[one]
+
+    return count(diagram)

@@ -1,7 +1,7 @@
 """From the words of policy to sets of packets: nets, ports, protocols, matches, rules, failsafes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import assert_never
 
 from tortie.model.address import Net
@@ -40,6 +40,7 @@ class PacketSpace:
         self.later_fragments = where(self.ground, Field.IS_LATER, [(1, 1)])
         self._sets = sets
         self._likely: dict[tuple[str, Side], Likely] = {}
+        self._matches: dict[Match, Likely] = {}
 
     def version(self, version: int) -> Space:
         """Packets of that IP version (4 or 6)."""
@@ -89,16 +90,27 @@ class PacketSpace:
         """Everything that is in one of many spaces."""
         return Space(self.ground, self.ground.diagrams.fold(otherwise, (space.diagram for space in spaces)))
 
-    def rule(self, rule: Rule) -> Likely:
-        """The packets that the rule holds for; of later fragments also those where nobody can tell."""
-        matches = [self.match(match) for match in rule.matches]
-        return Likely(
-            reduce(Space.__and__, (one.surely for one in matches), self.everything),
-            reduce(Space.__and__, (one.maybe for one in matches), self.everything),
-        )
+    def rule(self, rule: Rule, meant: Space | None = None) -> Likely:
+        """The packets that the rule holds for; of later fragments also those where nobody can tell.
+
+        `meant`: the packets that matter; None: all.
+        """
+        found = _certain(self.everything if meant is None else meant)
+        for match in rule.matches:
+            if not found.maybe:
+                break
+            one = self.match(match)
+            found = Likely(found.surely & one.surely, found.maybe & one.maybe)
+        return found
 
     def match(self, match: Match) -> Likely:
-        """The packets that the match holds for."""
+        """The packets that the match holds for; made once for each match."""
+        found = self._matches.get(match)
+        if found is None:
+            found = self._matches[match] = self._match(match)
+        return found
+
+    def _match(self, match: Match) -> Likely:
         match match:
             case VersionMatch():
                 return _certain(self.version(match.version))

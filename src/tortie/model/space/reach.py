@@ -82,7 +82,7 @@ class _GroupReach:
         self._numbers, self._offset = numbers, len(numbers)
         for index, (ref, _) in enumerate(self._rules):  # a profile may be listed twice, and counts where it is first
             numbers.setdefault(ref, self._offset + index)
-        self._steps = steps_of(self._rules, packets)
+        self._steps = steps_of(self._rules, packets, packets.everything)
         self.progress = self._diagrams.fold(then, self._steps)
         ended = self._diagrams.relabel(before, lambda value: value if _progress(value).ends_walk else None)
         self._taken = self._diagrams.merge(otherwise, ended, self.progress)
