@@ -12,8 +12,9 @@ from typing import assert_never
 from tortie.apps.packets import protocol_name
 from tortie.model.address import Net
 from tortie.model.conntrack import Relation
-from tortie.model.desired import EndpointState
+from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.host import Host, ToHost
+from tortie.model.matches import NetMatch, PortMatch, ProtocolMatch
 from tortie.model.packet import ICMP, ICMP_REQUESTS, ICMPV6, Direction, Side
 from tortie.model.passage import Way
 from tortie.model.policy import Stage
@@ -117,6 +118,7 @@ class Question:
 
 def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -> Study:
     """What the endpoint's policy on that path makes of the packets in question."""
+    endpoint = _narrowed(endpoint, question)
     stages = {stage: _kept(stage_groups(endpoint, stage, path.direction)) for stage in path.stages}
     order: dict[RuleRef, tuple[Stage, Rule]] = {}
     for stage, groups in stages.items():
@@ -128,6 +130,47 @@ def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -
     base = _base(question, packets)
     outcomes = [*_outcomes(crossing.outcomes(Relation.NEW, base), path, order)]
     return Study(packets, base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
+
+
+def _narrowed(endpoint: EndpointState, question: Question) -> EndpointState:
+    """The endpoint with rules about other ports as rules about nothing, each in its place.
+
+    Because: most rules of a large policy are about other ports, and what holds for nobody costs nothing.
+    """
+    if question.port is None:
+        return endpoint
+
+    def kept(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(rule if _may_concern(rule, question) else Rule(rule.action, (_NOTHING,)) for rule in rules)
+
+    def policies(groups: tuple[TierPolicies, ...]) -> tuple[TierPolicies, ...]:
+        return tuple(
+            TierPolicies(
+                group.tier,
+                tuple(replace(one, ingress=kept(one.ingress), egress=kept(one.egress)) for one in group.policies),
+            )
+            for group in groups
+        )
+
+    return replace(endpoint, tiers={place: policies(groups) for place, groups in endpoint.tiers.items()})
+
+
+_NOTHING = NetMatch(Side.SOURCE, ())
+
+
+def _may_concern(rule: Rule, question: Question) -> bool:
+    """Whether no match alone tells that the rule is about other packets."""
+    protocols, port = question.protocols, question.port
+    for match in rule.matches:
+        match match:
+            case ProtocolMatch(protocol, False) if protocols is not None and protocol not in protocols:
+                return False
+            case PortMatch(Side.DESTINATION, ranges, (), False) if port is not None:
+                if not any(span.first <= port <= span.last for span in ranges):
+                    return False
+            case _:
+                pass
+    return True
 
 
 _IFACE, _BEYOND = "it", ""
