@@ -102,9 +102,11 @@ def _guessed(packet: Packet, view: HostView) -> Chosen:
         known = ", ".join(sorted(view.host.endpoints)) or "none"
         text = f"where the packet arrives or leaves cannot be told; interfaces with a host endpoint: {known}"
         raise Failure(Code.USAGE, f"{text}; {NOT_TOLD}")
-    if view.is_imagined and arrives is None:
-        why = f"arrives at {only}, the only interface with a host endpoint, and is taken for this host's; {NOT_TOLD}"
-        return Chosen(Way(only, None), (why,))
+    if arrives is None:
+        why = f"arrives at {only}, the only interface with a host endpoint"
+        if view.is_imagined:
+            return Chosen(Way(only, None), (f"{why}, and is taken for this host's; {NOT_TOLD}",))
+        return _onward(packet, only, view, (why,))
     return _onward(packet, only, view, (f"arrives at {only}, where the way back to {source} leads",))
 
 
