@@ -3,6 +3,7 @@
 from tortie.apps.policyassert.proving import CounterExample
 from tortie.apps.policytest.running import rule_name
 from tortie.model.passage import Visit
+from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Verdict
 
 
@@ -15,6 +16,12 @@ def hint(counter: CounterExample) -> str:
         return ""
     if counter.passage.verdict is Verdict.ALLOW:
         return _about_allowed(decided)
+    skipped = [one for one in counter.passage.visits if one.trace.stage is Stage.UNTRACKED]
+    if any(one.trace.reason is Reason.FAILSAFE for one in skipped):
+        return (
+            "a failsafe port, or one that answers from one, is never asked of doNotTrack policy: "
+            "allow these packets in a policy that tracks, too"
+        )
     return _about_denied(decided)
 
 

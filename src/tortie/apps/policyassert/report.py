@@ -1,10 +1,11 @@
-"""What came of assertions, as text for people and as JUnit's XML; as JSON they are what they are."""
+"""What came of assertions: as text for people, and as suites for JUnit. As JSON they are what they are."""
 
 from collections.abc import Iterator, Sequence
 
 from tortie.apps.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer
 from tortie.apps.decoding import count
-from tortie.apps.policytest.report import attribute, broken_suite, way_words
+from tortie.apps.junit import Case, Suite
+from tortie.apps.policytest.report import way_words
 from tortie.model.passage import Way
 
 
@@ -62,26 +63,7 @@ def summary(answers: Sequence[AssertionsAnswer]) -> str:
     return ", ".join(words)
 
 
-def junit(answers: Sequence[AssertionsAnswer]) -> Iterator[str]:
-    """Lines of XML: a suite for each file, a case for each assertion."""
-    yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield "<testsuites>"
-    for one in answers:
-        yield from _suite(one)
-    yield "</testsuites>"
-
-
-def _suite(answer: AssertionsAnswer) -> Iterator[str]:
-    name = attribute(answer["file"])
-    if "error" in answer:
-        yield from broken_suite(name, attribute(answer["error"]))
-        return
-    yield f'  <testsuite name={name} tests="{len(answer["assertions"])}" failures="{failed(answer)}" errors="0">'
-    for one in answer["assertions"]:
-        case = f"<testcase classname={name} name={attribute(one['name'])}"
-        if one["passed"]:
-            yield f"    {case}/>"
-        else:
-            message = attribute("\n".join(complaint(one)))
-            yield f"    {case}><failure message={message}/></testcase>"
-    yield "  </testsuite>"
+def suite(answer: AssertionsAnswer) -> Suite:
+    """A suite for JUnit, with a case for each assertion."""
+    cases = [Case(one["name"], "" if one["passed"] else "\n".join(complaint(one))) for one in answer["assertions"]]
+    return Suite(answer["file"], cases, answer.get("error", ""))

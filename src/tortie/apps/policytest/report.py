@@ -1,12 +1,12 @@
-"""What came of tests: as text for people, as JSON, and as JUnit's XML."""
+"""What came of tests: as text for people, as JSON, and as suites for JUnit."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
-from xml.sax.saxutils import quoteattr
 
 from tortie.apps.answers import ProblemAnswer
+from tortie.apps.junit import Case, Suite
 from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policytest.running import Judged, Ran, complaints
@@ -170,42 +170,15 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(words)
 
 
-def junit(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Lines of XML: a suite for each file, a case for each packet."""
-    yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield "<testsuites>"
-    for outcome in outcomes:
-        yield from _suite(outcome)
-    yield "</testsuites>"
-
-
-def _suite(outcome: Outcome) -> Iterator[str]:
-    name = attribute(outcome.source)
-    if outcome.ran is None:
-        yield from broken_suite(name, attribute("\n".join(each["text"] for each in outcome.problems)))
-        return
-    judged = outcome.ran.judged
-    yield f'  <testsuite name={name} tests="{len(judged)}" failures="{outcome.failed}" errors="0">'
-    origins = Origins(outcome.ran.test.texts)
-    for number, one in enumerate(judged):
-        case = f"<testcase classname={name} name={attribute(f'{number}: {_described(one)}')}"
+def suite(outcome: Outcome) -> Suite:
+    """A suite for JUnit, with a case for each packet."""
+    ran = outcome.ran
+    if ran is None:
+        return Suite(outcome.source, [], "\n".join(each["text"] for each in outcome.problems))
+    origins = Origins(ran.test.texts)
+    cases = []
+    for number, one in enumerate(ran.judged):
         wrong = complaints(one)
-        if not wrong:
-            yield f"    {case}/>"
-            continue
-        lines = "\n".join([*wrong, *_trace(outcome.ran, one, origins)])
-        yield f"    {case}><failure message={attribute(lines)}/></testcase>"
-    yield "  </testsuite>"
-
-
-def broken_suite(name: str, message: str) -> Iterator[str]:
-    """The suite of a file that cannot be loaded; both quoted."""
-    yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
-    yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
-    yield "  </testsuite>"
-
-
-def attribute(value: str) -> str:
-    """Quoted for XML, without the characters that XML forbids."""
-    clean = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
-    return quoteattr(clean.encode("utf-8", "replace").decode())
+        told = [*wrong, *_trace(ran, one, origins)] if wrong else []
+        cases.append(Case(f"{number}: {_described(one)}", "\n".join(told)))
+    return Suite(outcome.source, cases)

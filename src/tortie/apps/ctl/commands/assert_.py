@@ -41,7 +41,9 @@ def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
         case "json":
             out_json({"files": answers})
         case "junit":
-            out("\n".join(report.junit(answers)))
+            from tortie.apps.junit import junit
+
+            out("\n".join(junit(map(report.suite, answers))))
         case _:
             for one in answers:
                 for warning in one.get("warnings", []):

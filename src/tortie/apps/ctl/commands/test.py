@@ -44,7 +44,9 @@ def command(names: tuple[str, ...], recursive: bool, output: str, against: str) 
         case "json":
             out_json({"files": [report.answer(one) for one in outcomes]})
         case "junit":
-            out("\n".join(report.junit(outcomes)))
+            from tortie.apps.junit import junit
+
+            out("\n".join(junit(map(report.suite, outcomes))))
         case _:
             for one in outcomes:
                 for warning in one.ran.world.warnings if one.ran is not None else ():
