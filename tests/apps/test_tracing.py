@@ -100,10 +100,10 @@ def test_every_rule_is_told_with_its_stage_and_the_end_of_a_tier_in_a_sentence()
     assert list(lines(answer)) == [
         "tcp 1.2.3.4:40000 > 10.0.0.5:6379   ingress eth0, endpoint node2-eth0",
         "  untracked ingress at eth0, node2-eth0",
-        "    tier default, GlobalNetworkPolicy(redis), rule 0: pass  x:15",
+        "    tier default, GlobalNetworkPolicy(redis), rule 0 (x:15): pass",
         "    continue: no rule decides",
         "  normal ingress at eth0, node2-eth0",
-        "    tier default, GlobalNetworkPolicy(web), rule 0: log                    x:26",
+        "    tier default, GlobalNetworkPolicy(web), rule 0 (x:26): log",
         "    end of tier default: no rule of it matched, and the tier denies: deny",
         "    1 rule did not match (--all says why)",
         "  verdict    DENY  end of tier default: no rule of it matched, and the tier denies",

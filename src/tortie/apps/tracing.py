@@ -1,22 +1,21 @@
 """What happens to a packet on its way through a host: every stage with the rules it met, and why, with names. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tortie.apps.answers import StepAnswer, TraceAnswer, TraceQuery, VisitAnswer
-from tortie.apps.conditions import why_not
+from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hints import forgotten_request
 from tortie.apps.hostview import Documents, HostView, Scene, imagine, staged_in
 from tortie.apps.packets import describe, parse_packet
-from tortie.apps.sentences import because, shown_index
+from tortie.apps.sentences import because
 from tortie.apps.stagedtrace import staged_answer
+from tortie.apps.visits import Rulebook, step_answer, visit_answer
 from tortie.apps.ways import UNKNOWN, Chosen, choose, stage_set
 from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
-from tortie.model.desired import EndpointState
 from tortie.model.packet import TCP, Direction, Packet
-from tortie.model.passage import Passage, Visit, Way, pass_through
+from tortie.model.passage import Passage, Way, pass_through
 from tortie.model.policy import Stage
-from tortie.model.verdict import Reason, RuleRef, Step, Verdict
+from tortie.model.verdict import Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,11 @@ def answer_of(traced: Traced) -> TraceAnswer:
     passage, way, view, packet = traced.passage, traced.way, traced.view, traced.asked.packet
     decided = passage.decided
     deciding = None if decided is None else decided.trace.rule
-    visits = [_visit(one, traced) for one in passage.visits]
+    book = Rulebook(view.origins, view.host.sets)
+    visits = [visit_answer(one, packet, book, tells_all=traced.asked.tells_all) for one in passage.visits]
+    rule = None
+    if decided is not None and deciding is not None:
+        rule = step_answer(decided, deciding, passage.verdict.value, packet, book)
     return {
         "packet": describe(packet),
         "interface": way.arrives or way.leaves or UNKNOWN,
@@ -109,9 +112,7 @@ def answer_of(traced: Traced) -> TraceAnswer:
         "because": because(passage.reason, deciding, packet),
         "hint": _hint(traced),
         "stage": _stage(passage).value,
-        "rule": None
-        if decided is None or deciding is None
-        else _step(decided, deciding, passage.verdict.value, traced),
+        "rule": rule,
         "is_tracked": passage.verdict is Verdict.ALLOW and passage.is_tracked,
         "steps": [step for visit in visits for step in visit["steps"] if step["is_met"]],
         "installed": None,
@@ -159,60 +160,3 @@ def _hint(traced: Traced) -> str | None:
     return forgotten_request(
         traced.asked.packet, decided.direction, decided.endpoint, host.sets, host.failsafes, decided.trace
     )
-
-
-def _visit(visit: Visit, traced: Traced) -> VisitAnswer:
-    endpoint, found = visit.endpoint, visit.trace
-    steps = [_step(visit, step.rule, step.outcome, traced, step) for step in found.steps]
-    kept = steps if traced.asked.tells_all else [step for step in steps if step["outcome"] != "no match"]
-    return {
-        "interface": visit.interface,
-        "direction": visit.direction.value,
-        "endpoint": None if endpoint is None else endpoint.endpoint,
-        "is_workload": endpoint is not None and endpoint.is_workload,
-        "stage": found.stage.value,
-        "verdict": found.verdict.value,
-        "reason": found.reason.value,
-        "because": _visit_because(visit, traced.asked.packet),
-        "steps": kept,
-        "unmatched": sum(step["outcome"] == "no match" for step in steps),
-    }
-
-
-def _visit_because(visit: Visit, packet: Packet) -> str:
-    found, endpoint = visit.trace, visit.endpoint
-    if found.rule is None and found.reason in (Reason.NO_MATCH, Reason.FORWARDED) and endpoint is not None:
-        has_policy = bool(endpoint.stage(found.stage, visit.direction))
-        return "no rule decides" if has_policy else "it has no policy of this class"
-    return because(found.reason, found.rule, packet)
-
-
-def _step(visit: Visit, rule: RuleRef, outcome: str, traced: Traced, step: Step | None = None) -> StepAnswer:
-    """A rule as JSON; rules count from 0 in their direction, as in the document's list."""
-    origins = traced.view.origins
-    is_no_match = step is not None and step.outcome == "no match"
-    return {
-        **plain_step(visit.trace.stage, replace(rule, policy=origins.named(rule.policy)), outcome),
-        "origin": origins.place(rule, visit.direction),
-        "why_not": _why_not(visit.endpoint, visit, rule, traced) if is_no_match else "",
-        "is_met": outcome not in ("no match", "continue"),
-    }
-
-
-def plain_step(stage: Stage, rule: RuleRef, outcome: str) -> StepAnswer:
-    """The same of a rule of which nobody knows where it stands."""
-    return {
-        "stage": stage.value,
-        "tier": rule.tier,
-        "policy": str(rule.policy),
-        "rule": shown_index(rule),
-        "outcome": outcome,
-        "origin": "",
-        "why_not": "",
-        "is_met": True,
-    }
-
-
-def _why_not(endpoint: EndpointState | None, visit: Visit, ref: RuleRef, traced: Traced) -> str:
-    rule = None if endpoint is None else endpoint.rule(visit.trace.stage, visit.direction, ref)
-    return "" if rule is None else why_not(rule, traced.asked.packet, traced.view.host.sets)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from tortie.apps.answers import StagedAnswer, StepAnswer, TraceAnswer, VisitAnswer
-from tortie.apps.conditions import counted
+from tortie.apps.answers import StagedAnswer, TraceAnswer
 from tortie.apps.ctl.names import some
-from tortie.apps.sentences import place
+from tortie.apps.visits import visit_lines
 
 MOST_POLICIES = 8
 """Staged policies that are named."""
@@ -25,7 +24,7 @@ def lines(answer: TraceAnswer, *, tells_all: bool = False) -> Iterator[str]:
     yield f"{answer['packet']}   {_way(answer)}"
     yield from (f"  note: {note}" for note in answer["notes"])
     for visit in answer["visits"]:
-        yield from (f"  {line}" for line in _visit(visit, tells_all))
+        yield from (f"  {line}" for line in visit_lines(visit, tells_all=tells_all))
     verdict = "REJECT" if answer["is_rejected"] else answer["verdict"].upper()
     yield f"  verdict    {verdict}  {answer['because']}"
     yield f"  reason     {answer['reason']}"
@@ -42,30 +41,6 @@ def _way(answer: TraceAnswer) -> str:
     if answer["direction"] != "forward":
         return f"{answer['direction']} {answer['interface']}, {where}"
     return f"forward {answer['arrives']} to {answer['leaves'] or 'an interface that nobody knows'}, {where}"
-
-
-def _visit(visit: VisitAnswer, tells_all: bool) -> Iterator[str]:
-    stage = "workload" if visit["is_workload"] else visit["stage"]
-    whose = visit["endpoint"] or "no endpoint"
-    yield f"{stage} {visit['direction']} at {visit['interface']}, {whose}"
-    shown = [step for step in visit["steps"] if tells_all or step["is_met"]]
-    told = [(f"{_what(step)}: {step['outcome']}", step) for step in shown]
-    width = max((len(text) for text, _ in told), default=0)
-    for text, step in told:
-        yield f"  {text:<{width}}  {step['origin']}".rstrip()
-        if step["why_not"]:
-            yield f"    {step['why_not']}"
-    if visit["unmatched"] and not tells_all:
-        yield f"  {counted(visit['unmatched'], 'rule')} did not match (--all says why)"
-    if not any(step["outcome"] in ("allow", "deny") for step in visit["steps"]):
-        yield f"  {visit['verdict']}: {visit['because']}"
-
-
-def _what(step: StepAnswer) -> str:
-    if step["rule"] is None and step["outcome"] == "continue":
-        name = step["policy"].partition("(")[2][:-1]
-        return f"end of tier {step['tier']}" if step["tier"] else f"end of profile {name}"
-    return place(step["tier"], step["policy"], step["rule"])
 
 
 def _tracked(answer: TraceAnswer) -> str:
