@@ -34,7 +34,6 @@ def agent_at(path: Path) -> Iterator[None]:
                 await stop.wait()
         pumping.cancel()
         await asyncio.gather(pumping, return_exceptions=True)
-        await asyncio.sleep(0)  # connections that were closed are released in the next turn of the loop
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
