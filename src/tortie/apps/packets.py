@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tortie.apps.failure import Code, Failure
 from tortie.apps.sentences import flag_names
 from tortie.model.address import InvalidAddress, format_address, parse_address
+from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import (
     ACK,
     FIN,
@@ -33,8 +34,6 @@ EXTENSIONS = (43, 44, 51, 60)
 EPHEMERAL = 40000
 """The source port of a packet whose source port nobody named."""
 HOP_LIMIT = 64
-NEIGHBOUR_HOP_LIMIT = 255
-"""What the senders of router and neighbour discovery use; another limit makes the message not essential (RFC 4861)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ value of an address is the number of its class.
 from collections.abc import Mapping
 from enum import IntEnum
 
+from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import Fragment, Packet, Side
 from tortie.model.space.addresses import AddressClasses
 from tortie.model.space.diagram import Diagrams
-
-NEIGHBOUR_HOP_LIMIT = 255
-"""What genuine neighbour discovery has (RFC 4861 6.1): the only hop limit that policy can tell from others."""
 
 
 class Field(IntEnum):

@@ -7,10 +7,10 @@ nearest: each field in turn gets its most natural value that still leads somewhe
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator, Sequence
 
-from tortie.model.essential import NEIGHBOUR_DISCOVERY
+from tortie.model.essential import NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import ICMP, ICMP_REQUESTS, ICMPV6, PORTED, SCTP, TCP, UDP, Fragment, Packet, Side
 from tortie.model.space.diagram import NOTHING, Diagram, Leaf, Node, intervals
-from tortie.model.space.fields import ADDRESS, NEIGHBOUR_HOP_LIMIT, Field, Ground
+from tortie.model.space.fields import ADDRESS, Field, Ground
 
 _USUAL_HOP_LIMIT = 64
 _GRE = 47
