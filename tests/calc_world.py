@@ -20,8 +20,16 @@ from tortie.model.desired import (
     SetChange,
     TierPolicies,
 )
-from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import (
+    HostEndpoint,
+    Interface,
+    NamedPort,
+    NetworkSet,
+    ServiceSlice,
+    WorkloadEndpoint,
+)
 from tortie.model.failsafe import FailsafePort, Failsafes
+from tortie.model.host import Host, ToHost
 from tortie.model.ipset import (
     AddressSet,
     IPSet,
@@ -46,6 +54,7 @@ Value = (
     | HostEndpoint
     | WorkloadEndpoint
     | NetworkSet
+    | ServiceSlice
     | Interface
     | Tier
     | Profile
@@ -74,7 +83,10 @@ SELECTORS = (
     'own == "1"',
     'own == "1" && own == "2"',
     'projectcalico.org/namespace == "n"',
+    'pcns.role == "web"',
+    'pcsa.role == "web" && has(projectcalico.org/serviceaccount)',
 )
+PROFILES = ("one", "two", "kns.n")
 
 
 def tell(engine: Engine, event: Event) -> None:
@@ -105,6 +117,9 @@ def random_event(rng: Random, world: Mapping[Slot, Value], *, removals: int = 25
             _host_endpoint,
             _host_endpoint,
             _workload_endpoint,
+            _pod,
+            _implied_profile,
+            _service_slice,
             _network_set,
             _interface,
         )
@@ -132,7 +147,7 @@ def _source(rng: Random) -> SetSource:
         return SelectorSet(selector)
     if kind < 7:
         return NamedPortSet(rng.choice((ALL, selector)), rng.choice((TCP, UDP, None)), rng.choice(("http", "dns")))
-    return ServiceSet("n", "web", rng.randrange(2) == 1)
+    return ServiceSet("n", rng.choice(("web", "web", "none")), rng.randrange(2) == 1)
 
 
 def _rule(rng: Random) -> Rule:
@@ -171,7 +186,7 @@ def _tier(rng: Random) -> Event:
 
 
 def _profile(rng: Random) -> Event:
-    name = rng.choice(("one", "two", "kns.n"))
+    name = rng.choice(PROFILES)
     if rng.randrange(2):
         return ("profile", name), Profile(name, _labels(rng))
     ingress, egress = (tuple(_rule(rng) for _ in range(rng.randrange(3))) for _ in range(2))
@@ -193,6 +208,8 @@ def _settings(rng: Random) -> Event:
         conntrack_size=rng.choice((None, 0, 1000)),
         drops_invalid=rng.choice((None, True, False)),
         may_use_xdp=rng.choice((None, None, True, False)),
+        to_host=rng.choice((None, *ToHost)),
+        nftables_rejects=rng.choice((None, True, False)),
     )
 
 
@@ -222,18 +239,52 @@ def _host_endpoint(rng: Random) -> Event:
 
 
 def _workload_endpoint(rng: Random) -> Event:
-    key = rng.choice(("n", "m")), rng.choice(NAMES[:4])
-    value = WorkloadEndpoint(
+    key = rng.choice(("n", "m")), rng.choice((*NAMES[:3], _of_pod(NODE, "a"), _of_pod("other", "a")))
+    return ("workload_endpoint", key), _endpoint(rng, key, rng.choice((NODE, "other")))
+
+
+def _endpoint(rng: Random, key: tuple[str, str], node: str) -> WorkloadEndpoint:
+    return WorkloadEndpoint(
         name=key[1],
         namespace=key[0],
-        node=rng.choice((NODE, "other")),
+        node=node,
         interface_name=f"cali{rng.randrange(3)}",
         nets=_hosts(rng),
         labels={**_labels(rng), "projectcalico.org/namespace": key[0]},
-        profiles=tuple(rng.sample(("one", "kns.n", "none"), rng.randrange(3))),
+        profiles=tuple(rng.sample(("one", "kns.n", "ksa.n.s", "none"), rng.randrange(3))),
         ports=_ports(rng),
     )
-    return ("workload_endpoint", key), value
+
+
+def _of_pod(node: str, pod: str) -> str:
+    return f"{node}-k8s-{pod}-eth0"
+
+
+def _pod(rng: Random) -> Event:
+    """A pod, which keeps its name where it starts anew on another node."""
+    namespace, pod, node = rng.choice(("n", "m")), rng.choice(("a", "b")), rng.choice((NODE, "other"))
+    value = replace(_endpoint(rng, (namespace, _of_pod(node, pod)), node), interface_name=str(rng.randrange(3)))
+    return ("pod", (namespace, pod)), value
+
+
+def _implied_profile(rng: Random) -> Event:
+    name = rng.choice(("kns.n", "kns.m", "ksa.n.s"))
+    prefix = "pcsa." if name.startswith("ksa") else "pcns."
+    rules = (Rule(Action.ALLOW),) if prefix == "pcns." else ()
+    labels = {f"{prefix}{label}": value for label, value in _labels(rng).items()}
+    return ("implied_profile", name), Profile(name, labels, rules, rules)
+
+
+def _service_slice(rng: Random) -> Event:
+    key = rng.choice(("n", "m")), rng.choice(NAMES[:3])
+    ports = ((TCP, 80), (TCP, 443), (UDP, 53))
+    value = ServiceSlice(
+        namespace=key[0],
+        service=rng.choice(("web", "web", "db")),
+        nets=frozenset(_hosts(rng)),
+        ports=frozenset(rng.sample(ports, rng.randrange(3))),
+    )
+    return ("service_slice", key), value
 
 
 def _hosts(rng: Random) -> tuple[Net, ...]:
@@ -277,46 +328,27 @@ def _of(world: Mapping[Slot, Value], kind: str) -> Iterator[tuple[Key, Value]]:
 
 def expected(world: Mapping[Slot, Value]) -> DesiredState:
     """The desired state, straight from the reference: every pair is asked."""
-    known = {str(key): value for key, value in _of(world, "profile") if isinstance(value, Profile)}
-    profiles = {name: value.labels_to_apply for name, value in known.items()}
-    everything = (Rule(Action.ALLOW),)
-    known["projectcalico-default-allow"] = Profile("projectcalico-default-allow", {}, everything, everything)
+    known = _profiles(world)
     policies = [value for _, value in _of(world, "policy") if isinstance(value, Policy)]
     governed = _governed(world)
-
-    def labels(own: Mapping[str, str], parents: tuple[str, ...]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for layer in (own, *(profiles.get(parent, {}) for parent in parents)):
-            found = {**layer, **found}
-        return found
-
-    endpoints: dict[str, EndpointState] = {}
+    endpoints = {}
     active = {policy.key: policy for policy in policies if policy.needed_everywhere}
     for name, endpoint in sorted(governed.items()):
-        chosen = [p for p in policies if p.selector.matches(labels(endpoint.labels, endpoint.profiles))]
-        active |= {policy.key: policy for policy in chosen}
         interface = world["interface", name]
         assert isinstance(interface, Interface)
-        endpoints[name] = EndpointState(
-            interface=interface,
-            endpoint=endpoint.name,
-            is_wildcard=endpoint.interface_name == "*",
-            tiers=_tiers(chosen, world),
-            profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
-            may_use_xdp=_may_use_xdp(world),
-        )
+        endpoints[name] = _state(world, endpoint, interface)
     workloads = _local_workloads(world)
     met: list[HostEndpoint | WorkloadEndpoint] = [*governed.values(), *workloads]
     if workloads and (wildcard := _wildcard(world)) is not None:
         met.append(wildcard)  # its policy holds on their interfaces
-    for one in met[len(governed) :]:
-        active |= {p.key: p for p in policies if p.selector.matches(labels(one.labels, one.profiles))}
+    for one in met:
+        active |= {policy.key: policy for policy in _chosen(world, one)}
     rules = [rule for policy in active.values() for direction in policy.governs for rule in policy.rules(direction)]
     for name in {name for one in met for name in one.profiles} & known.keys():
         rules += known[name].ingress + known[name].egress
     sets: dict[str, IPSet] = {}
     for source in (source for rule in rules for source in rule.set_sources()):
-        sets[source.set_id] = _members(source, world, labels)
+        sets[source.set_id] = _members(source, world)
     return DesiredState(
         endpoints=endpoints,
         sets=sets,
@@ -326,9 +358,82 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
     )
 
 
+def expected_host(world: Mapping[Slot, Value]) -> Host:
+    """The host with its workloads, straight from the reference."""
+    desired, workloads, wildcard = expected(world), _local_workloads(world), _wildcard(world)
+    ends = {}
+    for one in sorted(workloads, key=lambda one: f"{one.namespace}/{one.name}"):
+        interface = world.get(("interface", one.interface_name), Interface(name=one.interface_name, index=0))
+        assert isinstance(interface, Interface)
+        state = _state(world, one, interface)
+        normal = {place: part for place, part in state.tiers.items() if place[0] is Stage.NORMAL}
+        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True))
+    to_host, prefixes = _setting(world, "to_host", ToHost.DROP), _setting(world, "interface_prefixes", ("cali",))
+    assert isinstance(to_host, ToHost)
+    assert isinstance(prefixes, tuple)
+    return Host(
+        endpoints=desired.endpoints,
+        workloads=ends,
+        wildcard=_state(world, wildcard, Interface(name="*", index=0)) if workloads and wildcard else None,
+        workload_prefixes=prefixes,
+        sets=desired.sets,
+        failsafes=desired.failsafes,
+        addresses=desired.addresses,
+        tracking=desired.tracking,
+        to_host=to_host,
+        rejects=_setting(world, "nftables_rejects", False) is True,
+    )
+
+
+def _profiles(world: Mapping[Slot, Value]) -> dict[str, Profile]:
+    """Every profile there is: those of documents are stronger than those that namespaces and accounts imply."""
+    layers = (*_of(world, "implied_profile"), *_of(world, "profile"))
+    known = {str(key): value for key, value in layers if isinstance(value, Profile)}
+    everything = (Rule(Action.ALLOW),)
+    return known | {"projectcalico-default-allow": Profile("projectcalico-default-allow", {}, everything, everything)}
+
+
+def _labels_of(world: Mapping[Slot, Value], own: Mapping[str, str], parents: tuple[str, ...]) -> dict[str, str]:
+    known, found = _profiles(world), dict(own)
+    for parent in parents:
+        if parent in known:
+            found = {**known[parent].labels_to_apply, **found}
+    return found
+
+
+def _chosen(world: Mapping[Slot, Value], endpoint: HostEndpoint | WorkloadEndpoint) -> list[Policy]:
+    labels = _labels_of(world, endpoint.labels, endpoint.profiles)
+    return [one for _, one in _of(world, "policy") if isinstance(one, Policy) and one.selector.matches(labels)]
+
+
+def _state(
+    world: Mapping[Slot, Value], endpoint: HostEndpoint | WorkloadEndpoint, interface: Interface
+) -> EndpointState:
+    known = _profiles(world)
+    is_workload = isinstance(endpoint, WorkloadEndpoint)
+    return EndpointState(
+        interface=interface,
+        endpoint=f"{endpoint.namespace}/{endpoint.name}" if isinstance(endpoint, WorkloadEndpoint) else endpoint.name,
+        is_wildcard=not is_workload and endpoint.interface_name == "*",
+        tiers=_tiers(_chosen(world, endpoint), world),
+        profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
+        may_use_xdp=_may_use_xdp(world),
+    )
+
+
+def _workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:
+    """Workload endpoints of documents, and those of pods of which there is no document."""
+    prefixes = _setting(world, "interface_prefixes", ("cali",))
+    assert isinstance(prefixes, tuple)
+    pods = [one for _, one in _of(world, "pod") if isinstance(one, WorkloadEndpoint)]
+    wired = [replace(one, interface_name=f"{prefixes[0]}{one.interface_name}") for one in pods]
+    found = {(one.namespace, one.name): one for one in wired}
+    given = [one for _, one in _of(world, "workload_endpoint") if isinstance(one, WorkloadEndpoint)]
+    return [*(found | {(one.namespace, one.name): one for one in given}).values()]
+
+
 def _local_workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:
-    found = [value for _, value in _of(world, "workload_endpoint")]
-    return [one for one in found if isinstance(one, WorkloadEndpoint) and one.node == NODE]
+    return [one for one in _workloads(world) if one.node == NODE]
 
 
 def _wildcard(world: Mapping[Slot, Value]) -> HostEndpoint | None:
@@ -442,13 +547,24 @@ def _tiers(
     return found
 
 
-def _members(source: SetSource, world: Mapping[Slot, Value], labels: object) -> IPSet:
-    assert callable(labels)
+def _service_members(source: ServiceSet, world: Mapping[Slot, Value]) -> IPSet:
+    slices = [one for _, one in _of(world, "service_slice") if isinstance(one, ServiceSlice)]
+    mine = [one for one in slices if (one.namespace, one.service) == (source.namespace, source.name)]
+    if not source.with_ports:
+        return AddressSet(net for one in mine for net in one.nets)
+    return PortSet(PortMember(*net[:2], *port) for one in mine for net in one.nets for port in one.ports)
+
+
+def _members(source: SetSource, world: Mapping[Slot, Value]) -> IPSet:
     members: set[Member] = set()
     if isinstance(source, ServiceSet):
-        return PortSet(()) if source.with_ports else AddressSet(())
-    for value in (value for kind in ("host_endpoint", "workload_endpoint") for _, value in _of(world, kind)):
-        assert isinstance(value, HostEndpoint | WorkloadEndpoint)
+        return _service_members(source, world)
+
+    def labels(own: Mapping[str, str], parents: tuple[str, ...]) -> dict[str, str]:
+        return _labels_of(world, own, parents)
+
+    hosts = [one for _, one in _of(world, "host_endpoint") if isinstance(one, HostEndpoint)]
+    for value in (*hosts, *_workloads(world)):
         nets = value.expected_ips if isinstance(value, HostEndpoint) else value.nets
         if not source.selector.matches(labels(value.labels, value.profiles)):
             continue

@@ -105,6 +105,75 @@ def test_a_deleted_workload_endpoint_is_no_member_any_more() -> None:
     assert [each.members for each in engine.desired().sets.values()] == [frozenset()]
 
 
+def kubernetes(kind: str, name: str, *, group: str = "v1", **body: object) -> tuple[Key, bytes]:
+    """An object of Kubernetes as it is stored."""
+    labels = {"team": "a", "kubernetes.io/service-name": "web"}
+    metadata = {"name": name, "labels": labels} | ({} if kind == "Namespace" else {"namespace": "shop"})
+    text = json.dumps({"apiVersion": group, "kind": kind, "metadata": metadata, **body})
+    (resource,), problems = decode_text(text, "test.yaml")
+    assert problems == []
+    return Key(kind, resource.namespace, name), encode(resource)
+
+
+POD_DOCUMENT = kubernetes(
+    "Pod", "web", spec={"nodeName": "elsewhere", "serviceAccountName": "robot"}, status={"podIP": "10.65.0.2"}
+)
+SLICE = kubernetes(
+    "EndpointSlice",
+    "web-1",
+    group="discovery.k8s.io/v1",
+    addressType="IPv4",
+    endpoints=[{"addresses": ["10.65.0.2"]}],
+    ports=[{"port": 80}],
+)
+PORTED = {"destination": {"services": {"name": "web", "namespace": "shop"}}}
+
+
+@pytest.mark.parametrize(
+    ("direction", "peer", "documents", "member"),
+    [
+        ("ingress", {"source": {"selector": "team == 'a'"}}, [POD_DOCUMENT], "10.65.0.2/32"),
+        (
+            "ingress",
+            {"source": {"namespaceSelector": "team == 'a'"}},
+            [POD_DOCUMENT, kubernetes("Namespace", "shop")],
+            "10.65.0.2/32",
+        ),
+        (
+            "ingress",
+            {"source": {"serviceAccounts": {"selector": "team == 'a'"}}},
+            [POD_DOCUMENT, kubernetes("ServiceAccount", "robot")],
+            "10.65.0.2/32",
+        ),
+        (
+            "ingress",
+            {"source": {"services": {"name": "web", "namespace": "shop"}}},
+            [SLICE, kubernetes("Service", "web")],
+            "10.65.0.2/32",
+        ),
+        ("egress", PORTED, [SLICE], PortMember(4, 0x0A410002, TCP, 80)),
+    ],
+    ids=["pod", "namespace", "service account", "service as a source", "service as a destination"],
+)
+def test_objects_of_kubernetes_fill_the_sets_of_rules_until_they_are_deleted(
+    direction: str, peer: dict[str, object], documents: list[tuple[Key, bytes]], member: object
+) -> None:
+    engine = Engine("me")
+    engine.set_interface("eth0", Interface(name="eth0", index=2))
+    give(engine, "HostEndpoint", "h", {"node": "me", "interfaceName": "eth0"})
+    give(engine, "GlobalNetworkPolicy", "p", {direction: [{"action": "Allow", **peer}]})
+    engine.in_sync()
+    wanted = parse_net(member, strict=True) if isinstance(member, str) else member
+    for key, value in documents:
+        assert absorb(engine, key, value) is None
+    engine.flush()
+    assert [each.members for each in engine.desired().sets.values()] == [{wanted}]
+    key, _ = documents[0]
+    assert absorb(engine, key, None) is None
+    engine.flush()
+    assert [each.members for each in engine.desired().sets.values()] == [frozenset()]
+
+
 def test_a_damaged_workload_endpoint_counts_as_absent_and_says_so() -> None:
     body = {"apiVersion": "projectcalico.org/v3", "kind": "WorkloadEndpoint", "metadata": {"name": "a"}}
     spec = {**POD, "ipNetworks": ["10.0.0.0/8"]}

@@ -98,6 +98,51 @@ class TestConnections:
         assert verdicts(WEB, other)[1] == ("deny", None)
 
 
+class TestFragments:
+    FIRST = f"{WEB}, fragment: first"
+    LATER = "direction: ingress, in: eth0, fragment: later"
+
+    def test_a_later_fragment_is_judged_as_what_the_first_one_shows(self) -> None:
+        denied = self.FIRST.replace("80", "81")
+        assert [verdict for verdict, _ in verdicts(self.FIRST, f"{self.LATER}, follows: 0")] == ["allow", "allow"]
+        assert [verdict for verdict, _ in verdicts(denied, f"{self.LATER}, follows: 0")] == ["deny", "deny"]
+        two = (self.FIRST, f"{self.LATER}, follows: 0", f"{self.LATER}, follows: 1")
+        assert [verdict for verdict, _ in verdicts(*two)] == ["allow"] * 3
+
+    def test_one_without_a_first_is_dropped_where_ports_could_matter(self) -> None:
+        alone = f"{self.LATER}, proto: tcp, src: 192.0.2.99, dst: 192.0.2.10"
+        (found,) = ran(alone).judged
+        assert (found.verdict, found.passage.reason.value, found.rule) == ("deny", "fragment", None)
+        assert [each for each, _ in verdicts(f"{alone.replace('tcp', '47')}")] == ["deny"]
+
+    def test_one_that_follows_something_else_than_its_first_has_none(self) -> None:
+        reasons = [
+            one.passage.reason.value
+            for one in ran(
+                WEB,
+                f"{self.LATER}, follows: 0",
+                self.FIRST,
+                f"{self.LATER}, follows: 2, src: 192.0.2.98",
+                f"{self.LATER}, proto: tcp, src: 192.0.2.99, dst: 192.0.2.10",
+            ).judged
+        ]
+        assert reasons == ["policy", "fragment", "policy", "fragment", "fragment"]
+
+    def test_one_of_an_established_flow_needs_its_first_all_the_same(self) -> None:
+        assert [verdict for verdict, _ in verdicts(WEB, f"{self.FIRST}, follows: 0, tcpFlags: A")] == ["allow"] * 2
+        answers = ran(
+            WEB,
+            "direction: egress, out: eth0, replyTo: 0, tcpFlags: SA, fragment: first",
+            "direction: egress, out: eth0, fragment: later, follows: 1",
+            "direction: egress, out: eth0, fragment: later, replyTo: 0",
+        ).judged
+        assert [one.passage.reason.value for one in answers] == ["policy", "established", "established", "default_deny"]
+
+    def test_the_text_says_that_it_is_one(self) -> None:
+        found = Outcome("t.yaml", ran(f"{self.FIRST}, expect: deny"), [])
+        assert "tcp 192.0.2.99:40000 > 192.0.2.10:80, first fragment   ingress eth0, new" in "\n".join(text(found))
+
+
 class TestInterfaces:
     def test_interfaces_that_are_not_written_follow_from_the_routes(self) -> None:
         routed = HOST + "  routes: [{to: 203.0.113.0/24, via: 198.51.100.254}, {to: 0.0.0.0/0, dev: eth0}]\n"
@@ -111,6 +156,26 @@ class TestInterfaces:
             ).judged
         ]
         assert [(way.arrives, way.leaves) for way in ways] == [("eth1", "eth0"), (None, "eth0"), (None, "lo")]
+
+    def test_pods_of_the_node_have_interfaces_that_settings_and_their_names_tell(self) -> None:
+        resources = (
+            RESOURCES
+            + """\
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: web, namespace: shop}
+  spec: {nodeName: me}
+  status: {podIP: 10.65.0.2}
+- apiVersion: projectcalico.org/v3
+  kind: FelixConfiguration
+  metadata: {name: default}
+  spec: {interfacePrefix: "tap,cali"}
+"""
+        )
+        packet = "direction: forward, in: eth0, proto: tcp, src: 192.0.2.99, dst: 10.65.0.2, dport: 80"
+        assert [one.probe.way.leaves for one in ran(packet, resources=resources).judged] == ["tap551b05c3e54"]
+        plain = resources[: resources.index("- apiVersion: projectcalico.org/v3\n  kind: Felix")]
+        assert [one.probe.way.leaves for one in ran(packet, resources=plain).judged] == ["cali551b05c3e54"]
 
     def test_the_node_is_the_one_that_all_endpoints_name(self) -> None:
         assert verdicts(WEB, host=HOST.replace("  node: me\n", "")) == [("allow", True)]
@@ -132,6 +197,9 @@ BROKEN = [
     (document(WEB.replace(", dport: 80", "")), ["TT1102"]),
     (document(WEB.replace("tcp", "tpc")), ["TT1108"]),
     (document(f"{WEB}, tcpFlags: SX"), ["TT1116"]),
+    (document(f"{WEB}, fragment: last"), ["TT1104"]),
+    (document(f"{WEB}, fragment: later, sport: 1"), ["TT1971", "TT1971"]),
+    (document(f"{WEB.replace('tcp', '47')}, fragment: later"), ["TT1971"]),
     (document(f"{WEB}, expect: drop"), ["TT1104"]),
     (document(f"{WEB}, colour: red"), ["TT1101"]),
     (document(WEB.replace("ingress", "forward"), host=HOST + "  forwarding: false\n"), ["TT1971"]),

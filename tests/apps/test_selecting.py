@@ -97,6 +97,24 @@ def test_network_sets_with_a_namespace_have_its_labels() -> None:
     assert parents == ("kns.prod",)
 
 
+def kubernetes(kind: str, name: str, labels: dict[str, str], **body: object) -> str:
+    metadata = {"name": name, "labels": labels} | ({} if kind == "Namespace" else {"namespace": "prod"})
+    return json.dumps({"apiVersion": "v1", "kind": kind, "metadata": metadata, **body})
+
+
+def test_pods_have_the_labels_of_their_namespace_and_account_and_a_profile_is_stronger() -> None:
+    spec = {"nodeName": "node1", "serviceAccountName": "robot"}
+    web = kubernetes("Pod", "web", {"app": "web"}, spec=spec, status={"podIP": "10.65.0.2"})
+    done = kubernetes("Pod", "done", {"app": "web"}, spec=spec, status={"podIP": "10.65.0.3", "phase": "Succeeded"})
+    namespace, account = kubernetes("Namespace", "prod", {"env": "live"}), kubernetes("ServiceAccount", "robot", {})
+    live = 'pcns.env == "live" && pcsa.projectcalico.org/name == "robot"'
+    found = answer(live, web, done, namespace, account)
+    assert [(one["kind"], one["name"]) for one in found["matches"]] == [("Pod", "web")]
+    assert found["matches"][0]["labels"]["pcns.env"] == {"value": "live", "profile": "kns.prod"}
+    found = answer(live, profile("kns.prod", {"pcns.env": "dead"}), web, account, namespace)
+    assert [one["name"] for one in found["others"]] == ["web"]
+
+
 def test_workloads_and_sets_of_a_namespace_have_its_labels_and_say_nothing_else_of_it() -> None:
     workload = {
         "apiVersion": "projectcalico.org/v3",

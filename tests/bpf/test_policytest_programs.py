@@ -45,9 +45,27 @@ def test_a_program_that_says_something_else_fails_the_packet() -> None:
     (one, *_) = ask(ran("order.yaml"), alone=False).judged
     assert one.programs is not None and complaints(one) == []
     wrong = replace(one, programs=one.programs._replace(verdict="allow", is_tracked=True))
-    assert complaints(wrong) == ["the compiled program says allow, tracked, and the evaluator deny: please report it"]
+    said = "the compiled program says allow, tracked by t1/0, and the evaluator deny by t1/0: please report it"
+    assert complaints(wrong) == [said]
     alone = replace(wrong, is_of_programs=True)
     assert complaints(alone)[0] == "expected deny, got allow"
+
+
+def test_the_rule_that_a_program_counts_is_held_to_the_expectation_too() -> None:
+    judged = ask(ran("order.yaml"), alone=True).judged
+    expected = [one.probe.spec.fields.get("rule") for one in judged]
+    assert all(rule is None or rule in str(one.rule) for rule, one in zip(expected, judged, strict=True))
+    assert sum(rule is not None for rule in expected) > 5
+    (one, *_) = judged
+    assert one.programs is not None
+    wrong = replace(one, programs=one.programs._replace(rule="other/3"))
+    assert complaints(wrong) == [f"expected {one.probe.spec.fields['rule']} to decide, but other/3 did"]
+
+
+def test_fragments_are_asked_of_the_programs() -> None:
+    judged = ask(ran("fragments.yaml"), alone=True).judged
+    assert [one.programs.unsupported for one in judged if one.programs and one.programs.unsupported] == []
+    assert {one.verdict for one in judged} == {"allow", "deny"}
 
 
 def test_a_trial_leaves_nothing_behind() -> None:

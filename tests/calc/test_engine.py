@@ -8,8 +8,8 @@ from tortie.calc import Engine
 from tortie.calc.settings import KERNEL_TIMEOUTS, TIMEOUTS
 from tortie.model.address import Net, parse_net
 from tortie.model.conntrack import Timeouts, TrackingSettings
-from tortie.model.desired import Delta, EndpointState, HostAddresses, MissingProfile, SetChange
-from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
+from tortie.model.desired import Delta, EndpointState, HostAddresses, MissingProfile, PolicyStatus, SetChange
+from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, ServiceSlice
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import AddressSet, NamedPortSet, PortMember, PortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
@@ -723,6 +723,21 @@ class TestProfiles:
         delta = one.flush()
         assert delta.sets == {BLOCKED.set_id: None}
         assert delta.endpoints.keys() == {"eth0"}
+
+
+class TestServices:
+    def test_an_active_policy_that_names_a_service_without_endpoints_says_so(self) -> None:
+        web = ServiceSet("shop", "web", with_ports=False)
+        elsewhere = policy("elsewhere", web, selector=parse_selector("has(other)"))
+        one = engine(endpoint(), interface(), policy("named", web), elsewhere)
+        one.flush()
+        said = "no endpoint of service shop/web is known, so rules with it match nothing"
+        assert one.policy_statuses() == (PolicyStatus(key("named"), said),)
+        part = ServiceSlice(namespace="shop", service="web", nets=frozenset({net("10.0.0.1/32")}), ports=frozenset())
+        one.set_service_slice(("shop", "web-1"), part)
+        assert len(one.policy_statuses()) == 1
+        one.flush()
+        assert one.policy_statuses() == ()
 
 
 class TestForwardHalves:

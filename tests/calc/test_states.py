@@ -14,8 +14,8 @@ from calc_world import NODE, Event, Mirror, Slot, Value, expected, tell
 from tortie.calc import Engine
 from tortie.model.address import Net, format_address, parse_net
 from tortie.model.desired import DesiredState, MissingProfile
-from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
-from tortie.model.ipset import Member, NamedPortSet, SelectorSet, SetSource
+from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, ServiceSlice, WorkloadEndpoint
+from tortie.model.ipset import Member, NamedPortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
 from tortie.model.packet import TCP, Direction, Side
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier
@@ -24,7 +24,15 @@ from tortie.model.selector import ALL, parse_selector
 
 BLOCKED = SelectorSet(parse_selector("has(blocked)"))
 HTTP = NamedPortSet(ALL, TCP, "http")
-SETS: Mapping[str, SetSource] = {"blocked": BLOCKED, "http": HTTP}
+WEB, WEB_PORTS = ServiceSet("shop", "web", False), ServiceSet("shop", "web", True)
+OF_SHOP = SelectorSet(parse_selector("pcns.team == 'shop'"))
+SETS: Mapping[str, SetSource] = {
+    "blocked": BLOCKED,
+    "http": HTTP,
+    "web": WEB,
+    "web ports": WEB_PORTS,
+    "of shop": OF_SHOP,
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,40 @@ def gnp(name: str, *sources: SetSource, tier: str = "default", order: float | No
 def gns(name: str, *nets: str, **labels: str) -> tuple[Slot, Value]:
     value = NetworkSet(name=name, namespace="", labels=labels, nets=tuple(parse_net(n, strict=True) for n in nets))
     return ("network_set", ("", name)), value
+
+
+def part(name: str, service: str, *addresses: str, ports: tuple[int, ...] = (80,)) -> tuple[Slot, Value]:
+    """A slice of a service, of which it is a part."""
+    nets = frozenset(parse_net(f"{one}/{128 if ':' in one else 32}", strict=True) for one in addresses)
+    both = frozenset((TCP, port) for port in ports)
+    value = ServiceSlice(namespace="shop", service=service, nets=nets, ports=both)
+    return ("service_slice", ("shop", name)), value
+
+
+def endpoint(name: str, address: str, *, node: str = "other", port: int = 80) -> WorkloadEndpoint:
+    return WorkloadEndpoint(
+        name=name,
+        namespace="shop",
+        node=node,
+        interface_name="cali1",
+        nets=(parse_net(f"{address}/32", strict=True),),
+        labels={"projectcalico.org/namespace": "shop"},
+        profiles=("kns.shop",),
+        ports=(NamedPort("http", TCP, port),),
+    )
+
+
+def pod(name: str, address: str, *, node: str = "other") -> tuple[Slot, Value]:
+    return ("pod", ("shop", name)), endpoint(f"{node}-k8s-{name}-eth0", address, node=node)
+
+
+def wep(name: str, address: str, *, port: int = 80) -> tuple[Slot, Value]:
+    return ("workload_endpoint", ("shop", name)), endpoint(name, address, port=port)
+
+
+def namespace(team: str, kind: str = "implied_profile") -> tuple[Slot, Value]:
+    """A namespace, or the profile of that name as a document."""
+    return (kind, "kns.shop"), Profile("kns.shop", {"pcns.team": team})
 
 
 EMPTY = State("empty")
@@ -200,6 +242,54 @@ UNPROFILED = REPROFILED.extended(
     policies={"eth0": "h: default/p | web"},
     members={"blocked": "10.0.0.0/8 10.1.0.0/16"},
 )
+UNSERVED = ONE.extended(
+    "services of which nobody knows anything are empty sets",
+    gnp("p", WEB, WEB_PORTS),
+    policies={"eth0": "h: default/p"},
+    members={"web": "", "web ports": ""},
+)
+SERVED = UNSERVED.extended(
+    "slices of both IP versions, which share an address, and one of another service",
+    part("a", "web", "10.4.0.1", "10.4.0.2", ports=(80, 443)),
+    part("b", "web", "10.4.0.2", "10.4.0.3"),
+    part("c", "web", "fd00::4"),
+    part("d", "db", "10.4.0.9"),
+    policies={"eth0": "h: default/p"},
+    members={
+        "web": "10.4.0.1/32 10.4.0.2/32 10.4.0.3/32 fd00::4/128",
+        "web ports": "4,10.4.0.1,6,443 4,10.4.0.1,6,80 4,10.4.0.2,6,443 4,10.4.0.2,6,80 4,10.4.0.3,6,80 6,fd00::4,6,80",
+    },
+)
+RESERVED = SERVED.extended(
+    "a slice loses its ports, one moves to the other service, one goes",
+    part("a", "web", "10.4.0.1", ports=()),
+    part("b", "db", "10.4.0.2", "10.4.0.3"),
+    without=(("service_slice", ("shop", "c")),),
+    policies={"eth0": "h: default/p"},
+    members={"web": "10.4.0.1/32", "web ports": ""},
+)
+POPULATED = ONE.extended(
+    "pods and what their namespace gives them",
+    gnp("p", OF_SHOP, HTTP),
+    pod("a", "10.5.0.1"),
+    pod("b", "10.5.0.2"),
+    namespace("shop"),
+    policies={"eth0": "h: default/p"},
+    members={"of shop": "10.5.0.1/32 10.5.0.2/32", "http": "4,10.5.0.1,6,80 4,10.5.0.2,6,80"},
+)
+MOVED = POPULATED.extended(
+    "a pod starts anew on another node, a document is stronger than the other pod",
+    pod("a", "10.5.0.7", node="third"),
+    wep("other-k8s-b-eth0", "10.5.0.8", port=8080),
+    policies={"eth0": "h: default/p"},
+    members={"of shop": "10.5.0.7/32 10.5.0.8/32", "http": "4,10.5.0.7,6,80 4,10.5.0.8,6,8080"},
+)
+RENAMED = MOVED.extended(
+    "a profile that is a document is stronger than the namespace",
+    namespace("bank", "profile"),
+    policies={"eth0": "h: default/p"},
+    members={"of shop": "", "http": "4,10.5.0.7,6,80 4,10.5.0.8,6,8080"},
+)
 UNPLUGGED = SHARED.extended("the interface goes", without=(("interface", "eth0"),), policies={})
 STATES = (
     EMPTY,
@@ -219,6 +309,12 @@ STATES = (
     PROFILED,
     REPROFILED,
     UNPROFILED,
+    UNSERVED,
+    SERVED,
+    RESERVED,
+    POPULATED,
+    MOVED,
+    RENAMED,
     UNPLUGGED,
 )
 

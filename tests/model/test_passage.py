@@ -14,12 +14,21 @@ from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.evaluate import evaluate, is_essential
 from tortie.model.host import Host
-from tortie.model.matches import SetMatch
+from tortie.model.ipset import (
+    EMPTY_ADDRESSES,
+    EMPTY_PORTS,
+    IPSet,
+    NamedPortSet,
+    SelectorSet,
+    ServiceSet,
+    SetSource,
+)
+from tortie.model.matches import Match, PortMatch, SetMatch
 from tortie.model.packet import Direction, Packet, Side
 from tortie.model.passage import Passage, Way, pass_through
 from tortie.model.policy import Policy, Stage, Tier, TierAction
 from tortie.model.rule import Rule
-from tortie.model.selector import ALL
+from tortie.model.selector import ALL, parse_selector
 from tortie.model.verdict import Reason, Verdict
 
 IN, OUT = Direction.INGRESS, Direction.EGRESS
@@ -101,22 +110,74 @@ def test_telling_everything_changes_no_verdict_and_loses_no_step(rng: Random) ->
             assert kept == list(one.trace.steps)
 
 
-@settings(max_examples=100, deadline=None)
-@given(CHANCE, st.sampled_from([allow(NEVER), deny(NEVER), skip(NEVER), log(NEVER), log()]))
-def test_a_rule_that_never_matches_or_only_logs_changes_no_verdict(rng: Random, rule: Rule) -> None:
-    host, case = random_host(rng)
+def with_policies(host: Host, change: Callable[[Policy], Policy]) -> Host:
+    """The host with every policy of every class changed."""
+
+    def of_groups(groups: tuple[TierPolicies, ...]) -> tuple[TierPolicies, ...]:
+        return tuple(replace(group, policies=tuple(map(change, group.policies))) for group in groups)
+
+    return changed(host, lambda endpoint: with_groups(endpoint, of_groups))
+
+
+def with_rule_somewhere(rng: Random, host: Host, rule: Rule) -> Host:
+    """The host with that rule in every policy, anywhere in both of its lists."""
 
     def add(one: Policy) -> Policy:
         where = rng.randrange(len(one.ingress) + 1), rng.randrange(len(one.egress) + 1)
         sides = [(*rules[:at], rule, *rules[at:]) for rules, at in zip((one.ingress, one.egress), where, strict=True)]
         return replace(one, ingress=sides[0], egress=sides[1])
 
-    def change(groups: tuple[TierPolicies, ...]) -> tuple[TierPolicies, ...]:
-        return tuple(replace(group, policies=tuple(map(add, group.policies))) for group in groups)
+    return with_policies(host, add)
 
-    other = changed(host, lambda endpoint: with_groups(endpoint, change))
+
+@settings(max_examples=100, deadline=None)
+@given(CHANCE, st.sampled_from([allow(NEVER), deny(NEVER), skip(NEVER), log(NEVER), log()]))
+def test_a_rule_that_never_matches_or_only_logs_changes_no_verdict(rng: Random, rule: Rule) -> None:
+    host, case = random_host(rng)
+    other = with_rule_somewhere(rng, host, rule)
     for packet, way, relation in packets(rng, case):
         assert result(pass_through(packet, way, host, relation)) == result(pass_through(packet, way, other, relation))
+
+
+NOWHERE = parse_selector("nothing == 'has this'")
+EMPTY: dict[SetSource, IPSet] = {
+    SelectorSet(NOWHERE): EMPTY_ADDRESSES,
+    ServiceSet("nobody", "knows", False): EMPTY_ADDRESSES,
+    ServiceSet("nobody", "knows", True): EMPTY_PORTS,
+    NamedPortSet(NOWHERE, None, "http"): EMPTY_PORTS,
+}
+
+
+def of_set(rng: Random, source: SetSource, *, negated: bool) -> Match:
+    side = rng.choice(tuple(Side))
+    if isinstance(source, NamedPortSet):
+        return PortMatch(side, (), (source,), negated)
+    return SetMatch(side, source, negated)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CHANCE, st.sampled_from(tuple(EMPTY)), st.booleans())
+def test_an_empty_set_matches_nothing_and_its_negation_is_as_an_absent_field(
+    rng: Random, source: SetSource, is_known: bool
+) -> None:
+    """In every class, for sets of every kind, whether somebody made the set or nobody did; and so for fragments."""
+    host, case = random_host(rng)
+    known = replace(host, sets={**host.sets, source.set_id: EMPTY[source]} if is_known else host.sets)
+    act = rng.choice((allow, deny, skip))
+    dead = with_rule_somewhere(rng, known, act(of_set(rng, source, negated=False)))
+
+    def widen(rule: Rule) -> Rule:
+        return replace(rule, matches=(*rule.matches, of_set(rng, source, negated=True)))
+
+    def widened(one: Policy) -> Policy:
+        return replace(one, ingress=tuple(map(widen, one.ingress)), egress=tuple(map(widen, one.egress)))
+
+    wide = with_policies(known, widened)
+    for packet, way, relation in packets(rng, case):
+        wanted = pass_through(packet, way, host, relation)
+        assert result(pass_through(packet, way, dead, relation)) == result(wanted)
+        found = pass_through(packet, way, wide, relation)
+        assert (result(found), found.reason) == (result(wanted), wanted.reason)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,16 +1,44 @@
 """Promise 1: desired state depends on the current documents only, never on the order or history by which they came."""
 
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calc_world import NODE, Event, Mirror, Slot, World, change, expected, random_event, tell
+from calc_world import NODE, Event, Mirror, Slot, World, change, expected, expected_host, random_event, tell
 from tortie.calc import Engine
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import DesiredState
+from tortie.model.desired import DesiredState, EndpointStatus, PolicyStatus
+from tortie.model.host import Host
 from tortie.model.policy import Profile
+
+
+class Told(NamedTuple):
+    """Everything that an engine says of its host."""
+
+    desired: DesiredState
+    host: Host
+    endpoints: tuple[EndpointStatus, ...]
+    policies: tuple[PolicyStatus, ...]
+    problems: tuple[str, ...]
+
+
+def told(engine: Engine) -> Told:
+    return Told(
+        engine.desired(), engine.host(), engine.statuses(), engine.policy_statuses(), engine.settings_problems()
+    )
+
+
+def from_scratch(world: World) -> Told:
+    """What an engine says that hears of what there is, once and in the order of the kinds, before its first flush."""
+    engine = Engine(NODE)
+    for event in sorted(world.items(), key=lambda each: repr(each[0])):
+        tell(engine, event)
+    engine.in_sync()
+    engine.flush()
+    return told(engine)
 
 
 def history(rng: Random, length: int) -> tuple[list[Event], World]:
@@ -34,7 +62,7 @@ def shuffled(rng: Random, events: list[Event]) -> list[Event]:
     return [queues[slot].pop() for slot in slots]
 
 
-def run(rng: Random, events: list[Event], *, flushes: int) -> tuple[DesiredState, DesiredState]:
+def run(rng: Random, events: list[Event], *, flushes: int) -> tuple[Told, DesiredState]:
     """What the engine ends with, and what its deltas add up to; flushed after that percentage of the events."""
     engine, mirror = Engine(NODE), Mirror()
     start = rng.randrange(len(events) + 1)
@@ -47,16 +75,30 @@ def run(rng: Random, events: list[Event], *, flushes: int) -> tuple[DesiredState
     engine.in_sync()
     mirror.take(engine.flush())
     assert not engine.flush()
-    return engine.desired(), mirror.state()
+    return told(engine), mirror.state()
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 30), st.sampled_from([0, 20, 100]))
 def test_any_history_ends_in_what_the_reference_says(rng: Random, length: int, flushes: int) -> None:
     events, world = history(rng, length)
-    desired, summed = run(rng, events, flushes=flushes)
-    assert desired == expected(world)
-    assert summed == desired
+    found, summed = run(rng, events, flushes=flushes)
+    assert found.desired == expected(world)
+    assert found.host == expected_host(world)
+    assert summed == found.desired
+
+
+def test_a_thousand_histories_and_their_permutations_end_in_what_an_engine_says_from_scratch() -> None:
+    """All inputs, values and statuses, flushed never, at times or always; and the reference says the same."""
+    for seed in range(1000):
+        rng = Random(seed)
+        events, world = history(rng, 1 + rng.randrange(60))
+        wanted = from_scratch(world)
+        assert (wanted.desired, wanted.host) == (expected(world), expected_host(world)), seed
+        for order in (events, shuffled(rng, events)):
+            found, summed = run(rng, order, flushes=rng.choice((0, 10, 100)))
+            assert found == wanted, seed
+            assert summed == wanted.desired, seed
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -71,6 +113,7 @@ def test_long_histories_end_in_what_the_reference_says_at_every_step(seed: int) 
             tell(engine, event)
         mirror.take(engine.flush())
         assert engine.desired() == expected(world)
+        assert engine.host() == expected_host(world)
         assert mirror.state() == engine.desired()
 
 
@@ -78,7 +121,8 @@ def is_rich(events: list[Event], world: World) -> bool:
     """Whether there are events of every kind, deletions too, and what they end in shows something of each."""
     outcome = expected(world)
     others = {"network_set", "node", "policy", "profile", "settings", "tier", "workload_endpoint"}
-    kinds = {"host_endpoint", "interface", "kernel_timeouts"} | others
+    derived = {"implied_profile", "pod", "service_slice"}
+    kinds = {"host_endpoint", "interface", "kernel_timeouts"} | others | derived
     return (
         {slot[0] for slot, _ in events} == kinds == {slot[0] for slot, value in events if value is None}
         and bool(outcome.endpoints and outcome.sets)
@@ -98,8 +142,8 @@ def test_t_rel_15_a_thousand_orders_of_the_same_two_hundred_events_end_in_one_st
     assert is_rich(events, world)
     outcome = expected(world)
     for _ in range(1000):
-        desired, summed = run(rng, shuffled(rng, events), flushes=2)
-        assert desired == outcome
+        found, summed = run(rng, shuffled(rng, events), flushes=2)
+        assert found.desired == outcome
         assert summed == outcome
 
 

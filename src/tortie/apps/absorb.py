@@ -4,7 +4,8 @@ A document that cannot be decoded counts as absent, with the reason; it never st
 """
 
 from tortie.calc import Engine
-from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+from tortie.model.endpoint import HostEndpoint, NetworkSet, ServiceSlice, WorkloadEndpoint
+from tortie.model.names import namespace_profile, service_account_profile
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier
 from tortie.model.settings import FelixSettings, NodeLabels
 from tortie.resources.codec import decode_stored, lower
@@ -43,10 +44,20 @@ def _put(engine: Engine, key: Key, value: "Lowered | None") -> bool:
         case "WorkloadEndpoint":
             endpoint = value if isinstance(value, WorkloadEndpoint) else None
             engine.set_workload_endpoint((key.namespace, key.name), endpoint)
+        case "Pod":
+            engine.set_pod((key.namespace, key.name), value if isinstance(value, WorkloadEndpoint) else None)
         case "GlobalNetworkSet" | "NetworkSet":
             engine.set_network_set((key.namespace, key.name), value if isinstance(value, NetworkSet) else None)
         case "Profile":
             engine.set_profile(key.name, value if isinstance(value, Profile) else None)
+        case "Namespace":
+            engine.set_implied_profile(namespace_profile(key.name), value if isinstance(value, Profile) else None)
+        case "ServiceAccount":
+            name = service_account_profile(key.namespace, key.name)
+            engine.set_implied_profile(name, value if isinstance(value, Profile) else None)
+        case "EndpointSlice":
+            part = value if isinstance(value, ServiceSlice) else None
+            engine.set_service_slice((key.namespace, key.name), part)
         case "Node":
             engine.set_node(key.name, value.labels if isinstance(value, NodeLabels) else None)
         case "FelixConfiguration":

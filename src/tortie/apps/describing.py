@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
-from tortie.apps.labelled import ENDPOINTS, PARENT, SELECTED, Things, things_of
+from tortie.apps.labelled import ENDPOINTS, PARENTS, SELECTED, Things, things_of
 from tortie.apps.lint import lint
 from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
@@ -76,7 +76,7 @@ def _world(entries: Iterable[Entry]) -> _World:
     for entry in entries:
         try:
             resource = decode_stored(entry.value)
-            if resource.kind in (*SELECTED, PARENT):
+            if resource.kind in (*SELECTED, *PARENTS):
                 things.append(resource)
                 continue
             value = lower(resource)

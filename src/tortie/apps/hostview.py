@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from tortie.apps.answers import SourceText
 from tortie.apps.decoding import decode_files, key_of
 from tortie.apps.imagining import imagined
+from tortie.apps.labelled import ENDPOINTS
 from tortie.apps.origins import Origins
 from tortie.apps.staged import ENFORCED, Staging, changes, instead, stagings
 from tortie.model.address import WIDTH, Net
@@ -95,13 +96,14 @@ def gather(
 class Scene:
     """Where documents are imagined to be in force: a node, and the interfaces that it has or may have.
 
-    `toward`: the host's routes, where it is known.
+    `toward`: the host's routes, where it lives. `workload_nets`: addresses of its workloads, where it is imagined.
     """
 
     node: str
     interfaces: Sequence[Interface] = ()
     toward: Toward | None = None
     is_imagined: bool = False
+    workload_nets: tuple[Net, ...] = ()
 
 
 def imagine(documents: Documents, scene: Scene, staged: Sequence[Staging] = ()) -> HostView:
@@ -114,7 +116,7 @@ def imagine(documents: Documents, scene: Scene, staged: Sequence[Staging] = ()) 
         node=scene.node,
         host=engine.host(),
         interfaces={one.name: one for one in scene.interfaces},
-        toward=scene.toward or _nowhere,
+        toward=scene.toward or _to_workloads(engine.local_workloads()),
         origins=Origins(documents.texts, documents.revisions, instead(staged)),
         is_imagined=scene.is_imagined,
         revision=documents.revision,
@@ -130,27 +132,16 @@ def staged_in(documents: Documents) -> list[Staging]:
 
 def imagined_scene(node: str, documents: Documents) -> Scene:
     """A host of which only documents are known: each interface that an endpoint of the node names, with the addresses
-    that it expects, and routes to these and to workloads."""
+    that it expects."""
     interfaces: dict[str, Interface] = {}
-    routes: list[tuple[Net, str]] = []
+    workload_nets: list[Net] = []
     for endpoint in _endpoints(documents, node):
-        name, nets = endpoint.interface_name, _nets_of(endpoint)
-        if name is None or name == WILDCARD:
-            continue
-        known = interfaces.get(name)
-        own = frozenset(nets) if isinstance(endpoint, HostEndpoint) else frozenset[Net]()
-        if known is None:
-            interfaces[name] = imagined_interface(name, len(interfaces) + 1, own)
-        else:
-            interfaces[name] = replace(known, addresses=known.addresses | own)
         if isinstance(endpoint, WorkloadEndpoint):
-            routes += [(net, name) for net in nets]
-    routes.sort(key=lambda route: -route[0].length)
-
-    def toward(version: int, address: int) -> str | None:
-        return next((name for net, name in routes if net.contains(version, address)), None)
-
-    return Scene(node, tuple(interfaces.values()), toward, is_imagined=True)
+            workload_nets += endpoint.nets
+        elif (name := endpoint.interface_name) is not None and name != WILDCARD:
+            known = interfaces.get(name) or imagined_interface(name, len(interfaces) + 1)
+            interfaces[name] = replace(known, addresses=known.addresses | {*endpoint.expected_ips})
+    return Scene(node, tuple(interfaces.values()), is_imagined=True, workload_nets=tuple(workload_nets))
 
 
 def only_node(documents: Documents) -> str | None:
@@ -171,7 +162,7 @@ def host_net(version: int, address: int) -> Net:
 
 def _endpoints(documents: Documents, node: str | None) -> Iterator[HostEndpoint | WorkloadEndpoint]:
     """Those of the node, or of all."""
-    for resource in documents.resources(("HostEndpoint", "WorkloadEndpoint")):
+    for resource in documents.resources(ENDPOINTS):
         try:
             value = lower(resource)
         except InvalidDocument:
@@ -180,9 +171,12 @@ def _endpoints(documents: Documents, node: str | None) -> Iterator[HostEndpoint 
             yield value
 
 
-def _nets_of(endpoint: HostEndpoint | WorkloadEndpoint) -> tuple[Net, ...]:
-    return endpoint.expected_ips if isinstance(endpoint, HostEndpoint) else endpoint.nets
+def _to_workloads(workloads: Iterable[WorkloadEndpoint]) -> Toward:
+    """Routes to the workloads of a node, of which nobody knows others."""
+    routes = [(net, one.interface_name) for one in workloads for net in one.nets]
+    routes.sort(key=lambda route: -route[0].length)
 
+    def toward(version: int, address: int) -> str | None:
+        return next((name for net, name in routes if net.contains(version, address)), None)
 
-def _nowhere(version: int, address: int) -> str | None:
-    return None
+    return toward

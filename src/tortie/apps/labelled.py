@@ -18,10 +18,11 @@ from tortie.resources.kind import Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Key
 
-ENDPOINTS = ("HostEndpoint", "WorkloadEndpoint")
+ENDPOINTS = ("HostEndpoint", "WorkloadEndpoint", "Pod")
 SELECTED = (*ENDPOINTS, "NetworkSet", "GlobalNetworkSet")
 """Kinds whose documents selectors match, in the order in which they are shown."""
-PARENT = "Profile"
+PARENTS = ("Namespace", "ServiceAccount", "Profile")
+"""Kinds whose documents give labels to others, the strongest last."""
 
 Value = HostEndpoint | WorkloadEndpoint | NetworkSet
 
@@ -70,13 +71,12 @@ class Things:
 
 
 def things_of(resources: Iterable[Resource]) -> Things:
-    """Those of these documents; others than endpoints, sets and profiles count for nothing."""
+    """Those of these documents; others than endpoints, sets and what gives them labels count for nothing."""
     found: list[tuple[Key, Value, Mapping[str, str], tuple[str, ...]]] = []
     inherited: dict[str, Mapping[str, str]] = {}
     damaged: dict[str, str] = {}
-    for resource in resources:
-        if resource.kind not in (*SELECTED, PARENT):
-            continue
+    listed = [one for one in resources if one.kind in (*SELECTED, *PARENTS)]
+    for resource in sorted(listed, key=lambda one: PARENTS.index(one.kind) if one.kind in PARENTS else -1):
         key = Key(resource.kind, resource.namespace, resource.name)
         try:
             value = lower(resource)
@@ -90,6 +90,8 @@ def things_of(resources: Iterable[Resource]) -> Things:
                 found.append((key, value, *of_network_set(value.namespace, value.labels)))
             case Profile():
                 inherited[value.name] = value.labels_to_apply
+            case None:
+                continue  # a pod without an address of its own
             case _:
                 raise AssertionError(f"{resource} is nothing that selectors match")
     found.sort(key=lambda one: (SELECTED.index(one[0].kind), one[0].namespace, one[0].name))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from tortie.apps.answers import SelectedAnswer, SelectorAnswer
 from tortie.apps.failure import Code, Failure
-from tortie.apps.labelled import PARENT, SELECTED, Labelled, Things, things_of
+from tortie.apps.labelled import PARENTS, SELECTED, Labelled, Things, things_of
 from tortie.model.blame import blame
 from tortie.model.selector import InvalidSelector, Selector, parse_selector
 from tortie.resources.codec import decode_stored
@@ -30,7 +30,7 @@ async def select_stored(store: Store, expression: str) -> SelectorAnswer:
     selector = parsed(expression)
     resources: list[Resource] = []
     damaged: dict[str, str] = {}
-    for kind in (*SELECTED, PARENT):
+    for kind in (*SELECTED, *PARENTS):
         entries, _ = await store.list(kind)
         for entry in entries:
             try:

@@ -47,7 +47,7 @@ def stage_set(scene: Scene, packet: Packet, arrives: str | None, leaves: str | N
 
 def _is_elsewhere(scene: Scene, version: int, address: int) -> bool:
     """Whether the address is a workload's of an imagined host, and so none of the host's own."""
-    return scene.is_imagined and scene.toward is not None and scene.toward(version, address) is not None
+    return any(net.contains(version, address) for net in scene.workload_nets)
 
 
 def choose(packet: Packet, arrives: str | None, leaves: str | None, view: HostView) -> Chosen:

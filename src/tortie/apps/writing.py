@@ -125,9 +125,11 @@ async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options
 
 def refusals(resource: Resource, verb: Verb) -> list[Problem]:
     """Why this verb cannot be done to this document, whatever is stored."""
-    if reason := why_unwritable(KINDS[resource.kind], resource.name):
+    kind = KINDS[resource.kind]
+    if reason := why_unwritable(kind, resource.name):
         message = f"operation {verb.value} is not supported on {resource}: {reason}"
-        return [problem_at(resource, "TT1907", "metadata.name", message, "remove the document")]
+        other = "; tortie test and trace -f take it, to try policy" if kind.is_open else ""
+        return [problem_at(resource, "TT1907", "metadata.name", message, f"remove the document{other}")]
     if verb is Verb.CREATE and resource.resource_version is not None:
         message = f"found {resource.resource_version!r}: the field must not be set for a Create request"
         return [problem_at(resource, "TT1906", "metadata.resourceVersion", message, "remove it")]

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Set
 from typing import Generic, TypeVar
 
 from tortie.calc.members import SetMembers
-from tortie.model.ipset import SetSource
+from tortie.model.ipset import ServiceSet, SetSource
 from tortie.model.packet import Direction
 from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile
 from tortie.model.rule import Action, Rule
@@ -80,6 +80,16 @@ class ActiveSets:
         if owner is not held:
             for source in sources:
                 self._members.release(source)
+
+    def empty_services(self) -> list[tuple[PolicyKey, str]]:
+        """What is active and names a Service without endpoints, with `namespace/name` of the Service, in order."""
+        found = {
+            (key, f"{source.namespace}/{source.name}")
+            for key, (_, sources) in self._held.items()
+            for source in sources
+            if isinstance(source, ServiceSet) and self._members.is_empty(source)
+        }
+        return sorted(found)
 
 
 def profile_key(name: str) -> PolicyKey:

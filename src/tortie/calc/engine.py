@@ -7,6 +7,7 @@
              (rules) ──│──────────────────────────────────────────────────┐         │          │
                        ▼                                                  ▼         ▼          ▼
     all endpoints, network sets ──▶ label index of sets ◀── sources of what is active     order, with tiers
+    slices of services ───────────▶ (services by name)           │                             │
                                           │                                                    │
                                           ▼                                                    ▼
                                      SetChange                              EndpointState, with its profiles
@@ -14,6 +15,7 @@
     settings, node's labels, kernel ──▶ failsafes, tracking       interfaces ──▶ addresses of the host
 
 Local workloads take the way of the governing endpoints, and end in `host`: no driver enforces anything for them.
+Pods are workload endpoints, namespaces and service accounts are profiles, where no document of ours says otherwise.
 
 Inputs only note what changed; `flush` works it off, in the order of the drawing. What did not change is never compared:
 each endpoint and policy that is touched is marked, and equal values keep one object, so that identity tells.
@@ -23,13 +25,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
+from tortie.calc.inforce import SettingsInForce
 from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
+from tortie.calc.overlay import Overlay, Workloads
 from tortie.calc.resolution import Resolution, resolve
-from tortie.calc.settings import HostSettings, levels, merge
-from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import (
     Delta,
     DesiredState,
@@ -39,8 +41,7 @@ from tortie.model.desired import (
     MissingProfile,
     PolicyStatus,
 )
-from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, WorkloadEndpoint
-from tortie.model.failsafe import Failsafes
+from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, ServiceSlice, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
@@ -60,20 +61,20 @@ class Engine:
     """
 
     def __init__(self, node: str, told: Sequence[FelixSettings] = ()) -> None:
-        self._node, self._told = node, tuple(told)
+        self._node = node
         self._is_in_sync = False
         self._policies: Kept[PolicyKey, Policy] = Kept()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
-        self._settings: dict[str, FelixSettings] = {}
-        self._node_labels: Mapping[str, str] | None = None
+        self._said_profiles: Overlay[str, Profile] = Overlay()
+        self._settings = SettingsInForce(node, told)
         self._local: dict[str, HostEndpoint] = {}
         self._host_endpoints: dict[str, HostEndpoint] = {}
         self._workload_endpoints: dict[tuple[str, str], WorkloadEndpoint] = {}
+        self._workloads = Workloads()
         self._local_workloads: dict[str, WorkloadEndpoint] = {}
         self._network_sets: dict[tuple[str, str], NetworkSet] = {}
         self._interfaces: dict[str, Interface] = {}
-        self._kernel_timeouts: Mapping[str, float] = {}
 
         self._selected: LabelIndex[PolicyKey, str] = LabelIndex(self._match_changed, self._match_changed)
         self._members = SetMembers()
@@ -83,13 +84,10 @@ class Engine:
         self._touched_policies: set[PolicyKey] = set()
         self._touched_endpoints: set[str] = set()
         self._is_resolution_stale = True
-        self._is_settings_stale = True
         self._is_addresses_stale = True
         self._is_listing_stale = True
 
         # What the last flush left.
-        self._host: HostSettings | None = None
-        self._settings_problems: list[str] = []
         self._addresses: HostAddresses | None = None
         self._resolution = Resolution({})
         self._governing: dict[str, HostEndpoint] = {}
@@ -115,6 +113,13 @@ class Engine:
 
     def set_profile(self, name: str, profile: Profile | None) -> None:
         """A profile as it is now; endpoints that list it inherit its labels."""
+        self._put_profile(name, self._said_profiles.give(name, profile))
+
+    def set_implied_profile(self, name: str, profile: Profile | None) -> None:
+        """What a Namespace or ServiceAccount is as a profile; a document of that name is stronger."""
+        self._put_profile(name, self._said_profiles.imply(name, profile))
+
+    def _put_profile(self, name: str, profile: Profile | None) -> None:
         if name not in BUILT_IN_PROFILES and self._profiles.set(name, profile):
             self._is_listing_stale = True
             labels = profile.labels_to_apply if profile else None
@@ -123,20 +128,16 @@ class Engine:
 
     def set_settings(self, name: str, settings: FelixSettings | None) -> None:
         """A settings document as it is now."""
-        if _store(self._settings, name, settings):
-            self._is_settings_stale = True
+        self._settings.set_document(name, settings)
 
     def set_node(self, name: str, labels: Mapping[str, str] | None) -> None:
         """The labels of a node as they are now; settings may select nodes by them."""
-        if name == self._node and labels != self._node_labels:
-            self._node_labels = None if labels is None else dict(labels)
-            self._is_settings_stale = True
+        if name == self._node:
+            self._settings.set_labels(labels)
 
     def set_kernel_timeouts(self, values: Mapping[str, float]) -> None:
         """What the kernel's own connection tracking has, for timeouts that are `Auto`: seconds by KERNEL_TIMEOUTS."""
-        if values != self._kernel_timeouts:
-            self._kernel_timeouts = dict(values)
-            self._is_settings_stale = True
+        self._settings.set_kernel(values)
 
     def set_host_endpoint(self, name: str, endpoint: HostEndpoint | None) -> None:
         """A host endpoint of any node as it is now."""
@@ -156,6 +157,17 @@ class Engine:
 
         Local ones are endpoints that policy selects, too. Their ids have a slash, as no name of a host endpoint has.
         """
+        self._put_workload_endpoint(key, self._workloads.give(key, endpoint))
+
+    def set_pod(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
+        """The endpoint of a pod, by the pod's namespace and name, as it is now; a document of its name is stronger.
+
+        None: the pod is gone, or has no endpoint. Its interface lacks the prefix that settings say.
+        """
+        for place, one in self._workloads.set_pod(key, endpoint):
+            self._put_workload_endpoint(place, one)
+
+    def _put_workload_endpoint(self, key: tuple[str, str], endpoint: WorkloadEndpoint | None) -> None:
         if not _store(self._workload_endpoints, key, endpoint):
             return
         contributor = ("WorkloadEndpoint", *key)
@@ -190,6 +202,10 @@ class Engine:
         labels, parents = of_network_set(namespace, network_set.labels)
         self._members.set_contributor(contributor, labels, parents, Contribution(frozenset(network_set.nets)))
 
+    def set_service_slice(self, key: tuple[str, str], part: ServiceSlice | None) -> None:
+        """A part of what is behind a Service, by namespace and name of the part, as it is now."""
+        self._members.set_slice(key, part)
+
     def set_interface(self, name: str, interface: Interface | None) -> None:
         """An interface of this host as it is now."""
         if _store(self._interfaces, name, interface):
@@ -206,7 +222,10 @@ class Engine:
         """
         if not self._is_in_sync:
             return Delta()
-        failsafes, tracking = self._flush_settings()
+        settings = self._settings.flush()
+        self._is_resolution_stale |= settings.is_any
+        for place, one in self._workloads.set_prefixes(self._settings.settled.interface_prefixes):
+            self._put_workload_endpoint(place, one)
         addresses = self._flush_addresses()
         changed = self._flush_resolution()
         for key in sorted(self._touched_policies):
@@ -220,17 +239,23 @@ class Engine:
         self._profiles.flushed()
         self._touched_policies.clear()
         self._touched_endpoints.clear()
-        return Delta(endpoints=endpoints, sets=sets, failsafes=failsafes, addresses=addresses, tracking=tracking)
+        return Delta(
+            endpoints=endpoints,
+            sets=sets,
+            failsafes=settings.failsafes,
+            addresses=addresses,
+            tracking=settings.tracking,
+        )
 
     def desired(self) -> DesiredState:
         """The whole desired state as of the last flush: what all deltas so far add up to."""
-        host = self._host or HostSettings()
+        settings = self._settings.settled
         return DesiredState(
             endpoints=dict(sorted(self._states.items())),
             sets=self._members.flushed(),
-            failsafes=host.failsafes,
+            failsafes=settings.failsafes,
             addresses=self._addresses or HostAddresses(),
-            tracking=host.tracking,
+            tracking=settings.tracking,
         )
 
     def host(self) -> Host:
@@ -238,7 +263,7 @@ class Engine:
 
         Because: drivers take what changed, and know no workloads; people ask about the whole.
         """
-        desired, settings = self.desired(), self._host or HostSettings()
+        desired, settings = self.desired(), self._settings.settled
         wildcard = self._resolution.wildcard if self._local_workloads else None
         return Host(
             endpoints=desired.endpoints,
@@ -257,12 +282,18 @@ class Engine:
             rejects=settings.rejects,
         )
 
+    def local_workloads(self) -> tuple[WorkloadEndpoint, ...]:
+        """The workload endpoints of this node; interfaces of pods as of the last flush."""
+        return tuple(one for _, one in sorted(self._local_workloads.items()))
+
     def statuses(self) -> tuple[EndpointStatus, ...]:
         """What became of each host endpoint of this node, by name, as of the last flush."""
         return self._resolution.statuses
 
     def policy_statuses(self) -> tuple[PolicyStatus, ...]:
-        """Policies with remarks or in a tier that has vanished, and active ones that are enforced in part."""
+        """Policies with remarks or in a tier that has vanished; active ones that are enforced in part, or name a
+        Service of which no endpoint is known.
+        """
         found = []
         for key in sorted(self._policies):
             policy = self._policies[key]
@@ -277,29 +308,19 @@ class Engine:
                 )
             if Stage.FORWARD in policy.stages and self._selected.items(key):
                 found.append(PolicyStatus(key, NO_FORWARD_HALF))
+        for key, service in self._active_sets.empty_services():
+            found.append(
+                PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
+            )
         return tuple(found)
 
     def settings_problems(self) -> tuple[str, ...]:
         """What the settings for this node say and does not count as it was said, as of the last flush."""
-        return (*(problem for one in self._told for problem in one.problems), *self._settings_problems)
+        return self._settings.problems
 
     def _match_changed(self, key: PolicyKey, endpoint: str) -> None:
         self._touched_policies.add(key)
         self._touched_endpoints.add(endpoint)
-
-    def _flush_settings(self) -> tuple[Failsafes | None, TrackingSettings | None]:
-        if not self._is_settings_stale:
-            return None, None
-        self._is_settings_stale = False
-        found, self._settings_problems = levels(self._settings, self._node, self._node_labels)
-        old, host = self._host, merge([*self._told, *found], self._kernel_timeouts)
-        if host == old:
-            return None, None
-        self._host = host
-        self._is_resolution_stale = True
-        failsafes = None if old is not None and host.failsafes == old.failsafes else host.failsafes
-        tracking = None if old is not None and host.tracking == old.tracking else host.tracking
-        return failsafes, tracking
 
     def _flush_addresses(self) -> HostAddresses | None:
         if not self._is_addresses_stale:
@@ -322,7 +343,7 @@ class Engine:
         self._is_resolution_stale = False
         self._is_listing_stale = True
         before = self._resolution.governors
-        self._resolution = resolve(self._local.values(), self._interfaces, self._host or HostSettings())
+        self._resolution = resolve(self._local.values(), self._interfaces, self._settings.settled)
         governors = self._resolution.governors
         governing = {endpoint.name: endpoint for endpoint in governors.values()}
         if (wildcard := self._resolution.wildcard) is not None and self._local_workloads:
@@ -341,7 +362,7 @@ class Engine:
             for name in before.keys() | governors.keys()
             if before.get(name) is not governors.get(name)
             or self._states[name].interface != self._interfaces.get(name)
-            or self._states[name].may_use_xdp != self._may_use_xdp
+            or self._states[name].may_use_xdp != self._settings.settled.may_use_xdp
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -358,10 +379,6 @@ class Engine:
         for name in sorted(_profiles_of(before) | active):
             self._active_sets.hold(profile_key(name), active.get(name))
         return {name for name, found in self._listed.items() if found is not before.get(name)}
-
-    @property
-    def _may_use_xdp(self) -> bool:
-        return self._host is None or self._host.may_use_xdp
 
     def _profile(self, name: str) -> Profile | MissingProfile:
         return BUILT_IN_PROFILES.get(name) or self._profiles.get(name) or MissingProfile(name)
@@ -408,7 +425,7 @@ class Engine:
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],
             profiles=self._listed[governor.name],
-            may_use_xdp=self._may_use_xdp,
+            may_use_xdp=self._settings.settled.may_use_xdp,
         )
 
 

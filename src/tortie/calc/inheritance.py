@@ -6,7 +6,7 @@ Source: reference selectors.md section 9.
 
 from collections.abc import Iterable, Mapping
 
-from tortie.model.names import NAMESPACE_LABEL
+from tortie.model.names import NAMESPACE_LABEL, namespace_profile
 
 
 def effective(
@@ -18,11 +18,6 @@ def effective(
         for name, value in inherited.get(parent, {}).items():
             labels.setdefault(name, value)
     return labels
-
-
-def namespace_profile(namespace: str) -> str:
-    """The profile that carries the labels of a namespace."""
-    return f"kns.{namespace}"
 
 
 def of_network_set(namespace: str, own: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """Members of the active IP sets: which addresses each selector, named port or service stands for.
 
-Endpoints and network sets contribute; several may contribute one member, which stays until the last of them withdraws
-it. A set exists while something refers to it. What changed since the last `flush` is kept as a difference, so that a
-set that goes and comes back in between, or a member that does, costs the driver nothing.
+Endpoints, network sets and slices of services contribute; several may contribute one member, which stays until the
+last of them withdraws it. A set exists while something refers to it. What changed since the last `flush` is kept as a
+difference, so that a set that goes and comes back in between, or a member that does, costs the driver nothing.
 
 Source: reference selectors.md sections 12 and 13, resources.md section 6 (named ports).
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from tortie.calc.labels import LabelIndex
+from tortie.calc.services import ServiceIndex
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
-from tortie.model.endpoint import NamedPort
+from tortie.model.endpoint import NamedPort, ServiceSlice
 from tortie.model.ipset import (
     AddressSet,
     IPSet,
@@ -51,7 +52,7 @@ class Contribution:
                     for net in self.nets
                 )
             case ServiceSet():
-                return frozenset()
+                return frozenset()  # slices contribute to those, through their own index
             case _:
                 assert_never(source)
 
@@ -108,6 +109,7 @@ class SetMembers:
         self._contributions: dict[Contributor, Contribution] = {}
         self._changed: set[str] = set()
         self._index: LabelIndex[str, Contributor] = LabelIndex(self._match_started, self._match_stopped)
+        self._services = ServiceIndex(self._service_changed)
 
     def set_parent(self, name: str, labels: Mapping[str, str] | None) -> None:
         """Labels that contributors inherit from a profile."""
@@ -133,6 +135,10 @@ class SetMembers:
         self._index.remove_item(contributor)
         del self._contributions[contributor]
 
+    def set_slice(self, key: tuple[str, str], value: ServiceSlice | None) -> None:
+        """A part of what is behind a Service, by namespace and name of the part, as it is now."""
+        self._services.set_slice(key, value)
+
     def acquire(self, source: SetSource) -> None:
         """One more reference to the set; the first one activates it."""
         set_id = source.set_id
@@ -142,7 +148,9 @@ class SetMembers:
         active.references += 1
         if active.references == 1:
             self._changed.add(set_id)
-            if not isinstance(source, ServiceSet):
+            if isinstance(source, ServiceSet):
+                self._services.activate(source)
+            else:
                 self._index.set_selector(set_id, source.selector)
 
     def release(self, source: SetSource) -> None:
@@ -155,7 +163,9 @@ class SetMembers:
             # Emptied at once: member by member, as matches stop, a large set would take long.
             active.removed |= active.members - active.added
             active.members, active.added, active.shared = set(), set(), {}
-            if not isinstance(source, ServiceSet):
+            if isinstance(source, ServiceSet):
+                self._services.deactivate(source)
+            else:
                 self._index.remove_selector(set_id)
 
     def flush(self) -> dict[str, SetChange | None]:
@@ -175,6 +185,10 @@ class SetMembers:
         self._changed.clear()
         return changes
 
+    def is_empty(self, source: SetSource) -> bool:
+        """Whether the set, which something refers to, had no member at the last flush."""
+        return not any(True for _ in self._sets[source.set_id].flushed())
+
     def flushed(self) -> dict[str, IPSet]:
         """Every set as of the last flush."""
         return {set_id: self._build(active) for set_id, active in sorted(self._sets.items()) if active.is_known}
@@ -187,6 +201,12 @@ class SetMembers:
             else:
                 active.built = AddressSet(m for m in members if isinstance(m, Net))
         return active.built
+
+    def _service_changed(self, set_id: str, gained: Set[Member], lost: Set[Member]) -> None:
+        active = self._sets[set_id]
+        active.add(gained)
+        active.withdraw(lost)
+        self._changed.add(set_id)
 
     def _match_started(self, set_id: str, contributor: Contributor) -> None:
         active = self._sets[set_id]

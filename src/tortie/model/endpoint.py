@@ -1,4 +1,4 @@
-"""What policies select and rules refer to: endpoints and network sets; and the host's own interfaces."""
+"""What policies select and rules refer to: endpoints, network sets, services; and the host's own interfaces."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +56,19 @@ class NetworkSet:
     namespace: str
     labels: Mapping[str, str]
     nets: tuple[Net, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSlice:
+    """A part of what is behind a Service: single addresses that take new connections, each on each of the ports.
+
+    A port is (protocol, number).
+    """
+
+    namespace: str
+    service: str
+    nets: frozenset[Net]
+    ports: frozenset[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

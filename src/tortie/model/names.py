@@ -11,10 +11,22 @@ PORTED = (TCP, UDP, SCTP)
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 """Which namespace something is in; what is in none has no such label."""
+ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
+"""What runs a workload: `k8s` runs pods."""
 DEFAULT_TIER = "default"
 """The tier of policies that name none."""
 DEFAULT_ALLOW = "projectcalico-default-allow"
 """The profile that exists without a document, and allows everything."""
+
+
+def namespace_profile(namespace: str) -> str:
+    """The profile that carries the labels of a namespace."""
+    return f"kns.{namespace}"
+
+
+def service_account_profile(namespace: str, account: str) -> str:
+    """The profile that carries the labels of a service account."""
+    return f"ksa.{namespace}.{account}"
 
 
 class Direction(Enum):

@@ -138,7 +138,7 @@ def _are_labels(found: object) -> bool:
 
 
 def lower(resource: Resource) -> "Lowered | None":
-    """The model's value of the resource; None for a kind of which nothing is enforced.
+    """The model's value of the resource; None for one of which nothing is enforced.
 
     Raises: InvalidDocument, for a stored document that validation would have refused.
     """

@@ -1,4 +1,4 @@
-"""What host endpoints and workload endpoints have in common: the ports that rules can name.
+"""What the documents of endpoints have in common: the ports that rules can name, and how names are made.
 
 Source: reference resources.md sections 8.7 and 8.8.
 """
@@ -20,3 +20,8 @@ def port_protocol(node: Node, path: str, problems: Problems) -> Json | Missing:
         problems.add("TT1108", node, path, message, found=describe(node), expected=expected)
         return BAD
     return value
+
+
+def workload_endpoint_name(node: str, orchestrator: str, identifier: str, endpoint: str) -> str:
+    """The name of the WorkloadEndpoint that has these identifiers: joined by dashes, their own ones doubled."""
+    return "-".join(each.replace("-", "--") for each in (node, orchestrator, identifier, endpoint))

@@ -12,13 +12,13 @@ from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 
 if TYPE_CHECKING:  # reading documents needs no model
-    from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
+    from tortie.model.endpoint import HostEndpoint, NetworkSet, ServiceSlice, WorkloadEndpoint
     from tortie.model.policy import Policy, Profile, Tier
     from tortie.model.settings import FelixSettings, NodeLabels
 
 API_VERSION = "projectcalico.org/v3"
 Lowered: TypeAlias = (
-    "HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | Tier | FelixSettings | NodeLabels | Profile"
+    "HostEndpoint | WorkloadEndpoint | Policy | NetworkSet | ServiceSlice | Tier | FelixSettings | NodeLabels | Profile"
 )
 Body = dict[str, Json]
 
@@ -103,9 +103,10 @@ class Kind:
     people, `short_names`, which are among them, for API servers too. `complete` checks across fields and puts defaults
     in place that depend on others, `laws` say to API servers what it checks; their `self` is the document.
     `check_name` says what is wrong with a name; `is_name_computed`: the specification determines it, and `complete`
-    puts it in place. `lower` None: nothing of it is enforced on this host. `is_staged`: it says what would be enforced,
-    so that people are told that it is not. `read_only`: why people cannot write it. `check_written` says what a
-    document alone cannot, from those of the kinds that it `looks_at`.
+    puts it in place. `lower` None: nothing of the kind is enforced on this host; it answers None for a resource of
+    which nothing is. `is_staged`: it says what would be enforced, so that people are told that it is not. `read_only`:
+    why people cannot write it. `check_written` says what a document alone cannot, from those of the kinds that it
+    `looks_at`.
 
     `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
     say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
@@ -121,7 +122,7 @@ class Kind:
     status: Fields | None = None
     complete: Callable[[Draft], None] = lambda draft: None
     laws: tuple[Law, ...] = ()
-    lower: Callable[[Resource], Lowered] | None
+    lower: "Callable[[Resource], Lowered | None] | None"
     columns: tuple[Column, ...]
     wide: tuple[Column, ...]
     extra: tuple[Column, ...] = ()
@@ -153,11 +154,11 @@ class Kind:
         return self.api_version.rpartition("/")[2]
 
 
-def meaning(module: str) -> Callable[[Resource], Lowered]:
+def meaning(module: str) -> "Callable[[Resource], Lowered | None]":
     """Lowering by that module of `meanings`, which is loaded with the model when the first document is lowered."""
 
-    def lower(resource: Resource) -> Lowered:
-        lowered: Lowered = import_module(f"tortie.resources.meanings.{module}").lower(resource)
+    def lower(resource: Resource) -> "Lowered | None":
+        lowered: Lowered | None = import_module(f"tortie.resources.meanings.{module}").lower(resource)
         return lowered
 
     return lower

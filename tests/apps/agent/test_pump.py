@@ -1,6 +1,7 @@
 """The pump: from the datastore's changes to the driver, with a driver that evaluates and interfaces that are told."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
@@ -14,11 +15,14 @@ from tortie.apps.agent import pump as module
 from tortie.apps.agent.outcome import Outcome
 from tortie.apps.agent.pump import Pump
 from tortie.apps.failure import Failure
+from tortie.apps.packets import parse_packet
 from tortie.apps.requests import Verb
 from tortie.calc import Engine
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
+from tortie.model.packet import Direction
+from tortie.model.verdict import Verdict
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Batch, Delete, Entry, Gone, Key, Put, Unavailable
@@ -139,6 +143,43 @@ def test_a_change_is_programmed_and_its_waiter_told() -> None:
         revision = (await service.delete_named(world.store, "hep", ["node2-eth0"]))["revision"]
         assert await world.pump.outcomes.reached(revision, 2.0)
         assert set() == set(world.driver.enforced)
+
+    in_world(test)
+
+
+def test_what_a_datastore_has_of_kubernetes_is_programmed_as_it_changes() -> None:
+    to_web = """\
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: to-web}
+spec: {types: [Egress], egress: [{action: Allow, destination: {services: {name: web, namespace: shop}}}]}
+"""
+    part = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.65.0.2"]}],
+        "ports": [{"port": 80}],
+    }
+    key = Key("EndpointSlice", "shop", "web-1")
+
+    async def test(world: World) -> None:
+        packet = parse_packet("10.0.0.5", "10.65.0.2", "tcp/80", None)
+
+        def verdict() -> Verdict | None:
+            answer = world.driver.probe("eth0", Direction.EGRESS, packet)
+            return answer.verdict if answer is not None else None
+
+        await world.apply(f"{ENDPOINT}---\n{to_web}")
+        assert verdict() is Verdict.DENY
+        (status,) = world.pump.engine.policy_statuses()
+        assert "no endpoint of service shop/web is known" in status.problem
+        revision = await world.store.commit([Put(key, json.dumps(part).encode(), 0)])
+        assert await world.pump.outcomes.reached(revision, 2.0)
+        assert (verdict(), world.pump.engine.policy_statuses(), world.pump.invalid) == (Verdict.ALLOW, (), {})
+        assert await world.pump.outcomes.reached(await world.store.commit([Delete(key)]), 2.0)
+        assert verdict() is Verdict.DENY
 
     in_world(test)
 

@@ -166,9 +166,11 @@ def _origin(origin: str) -> str:
 
 def _selections(selections: Iterable[SelectionAnswer]) -> Iterator[str]:
     for one in selections:
-        things = some(one["things"], MOST_THINGS) if one["things"] else "nothing"
-        size = "" if one["networks"] is None else f" ({counted(one['networks'], 'member')})"
-        yield f"{one['field']} {one['selector']}: {things}{size}"
+        found = [some(one["things"], MOST_THINGS)] if one["things"] else []
+        if one["networks"] is not None:
+            size = counted(one["networks"], "member")
+            found.append(f"({size})" if found else size)
+        yield f"{one['field']} {one['selector']}: {' '.join(found) or 'nothing'}"
 
 
 def _rule_name(one: UseAnswer) -> str:

@@ -19,7 +19,7 @@ from tortie.apps.explain.policies import policy_explained
 from tortie.apps.explain.study import Path, Question
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hostview import Documents, Scene, imagine, staged_in
-from tortie.apps.labelled import PARENT, SELECTED, Labelled, things_of
+from tortie.apps.labelled import PARENTS, SELECTED, Labelled, things_of
 from tortie.apps.staged import Staging
 from tortie.model.endpoint import NetworkSet
 from tortie.store.protocol import Key
@@ -59,7 +59,7 @@ def explain(told: Told, query: ExplainQuery) -> ExplainAnswer:
 def _node(told: Told, name: str, staged: Sequence[Staging] = ()) -> Node:
     """The node of that name; hits are known of whoever answers alone."""
     view = imagine(told.documents, told.scene_of(name), staged)
-    things = things_of(told.documents.resources((*SELECTED, PARENT)))
+    things = things_of(told.documents.resources((*SELECTED, *PARENTS)))
     return Node(view, things, told.hits if name == told.node else None)
 
 
@@ -136,7 +136,7 @@ def _without_interface(node: Node) -> Iterator[EndpointExplained]:
 
 def _endpoint(told: Told, query: ExplainQuery) -> ExplainAnswer:
     """Everything that holds on the endpoint, on each interface that it governs."""
-    labelled: Labelled = endpoint_named(things_of(told.documents.resources((*SELECTED, PARENT))), query)
+    labelled: Labelled = endpoint_named(things_of(told.documents.resources((*SELECTED, *PARENTS))), query)
     assert not isinstance(labelled.value, NetworkSet)
     node = _node(told, labelled.value.node)
     found = []

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import assert_never
 
 from tortie.apps.explain.rows import Names
 from tortie.apps.explain.study import Path, Question, Study, study
@@ -11,7 +12,7 @@ from tortie.apps.labelled import Labelled, Things
 from tortie.apps.sentences import shown_index
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointState
-from tortie.model.endpoint import WILDCARD
+from tortie.model.endpoint import WILDCARD, HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.packet import Direction
 from tortie.model.policy import Stage
 from tortie.model.verdict import RuleRef
@@ -76,8 +77,9 @@ class Node:
 
     def labelled(self, state: EndpointState) -> Labelled | None:
         """The endpoint among the documents."""
-        wanted = ("WorkloadEndpoint" if state.is_workload else "HostEndpoint", state.endpoint)
-        return next((one for one in self.things.labelled if (one.key.kind, _called(one)) == wanted), None)
+        return next(
+            (one for one in self.things.labelled if _called(one.value) == (state.is_workload, state.endpoint)), None
+        )
 
     def own_nets(self) -> tuple[Net, ...] | None:
         """The host's addresses that packets come to over interfaces; None where none is known."""
@@ -100,6 +102,14 @@ class Node:
         return self.hits.get((str(ref.policy), direction.value, shown_index(ref)), 0)
 
 
-def _called(one: Labelled) -> str:
-    """As an EndpointState names its endpoint."""
-    return f"{one.key.namespace}/{one.key.name}" if one.key.namespace else one.key.name
+def _called(value: HostEndpoint | WorkloadEndpoint | NetworkSet) -> tuple[bool, str] | None:
+    """Whether it is a workload's, and its name, as an EndpointState has them; None for what is no endpoint."""
+    match value:
+        case HostEndpoint():
+            return False, value.name
+        case WorkloadEndpoint():
+            return True, f"{value.namespace}/{value.name}"
+        case NetworkSet():
+            return None
+        case _:
+            assert_never(value)

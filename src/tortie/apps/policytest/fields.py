@@ -126,6 +126,11 @@ PACKET = object_of(
             pattern("TT1116", lambda value: set(value.upper()) <= FLAGS.keys(), _FLAG_LETTERS),
             "TCP flags, letters of FSRPAU; S where nobody says.",
         ),
+        "fragment": Field(
+            enum("first", "later"),
+            "Which piece of a packet it is: the first, or a later one, which shows neither ports nor an ICMP type and "
+            "is a piece of the packet whose first one it `follows`.",
+        ),
         "replyTo": Field(integer(0), "The number of an earlier packet, of whose flow this is one the other way."),
         "follows": Field(integer(0), "The number of an earlier packet, of whose flow this is one more."),
         "state": Field(

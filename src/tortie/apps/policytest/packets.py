@@ -9,23 +9,34 @@ from tortie.apps.policytest.world import World
 from tortie.model.address import format_address, parse_address
 from tortie.model.conntrack import is_icmp_error
 from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
-from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, PORTED, SYN, TCP, Packet
+from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, PORTED, SYN, TCP, Fragment, Packet
 from tortie.model.passage import Way
 from tortie.resources.fields import Scope, join
 from tortie.resources.problems import Problems
 
 _NEIGHBOURS = range(133, 138)
 _ICMP_FIELDS = ("icmpType", "icmpCode", "icmpId")
+_FIRST_ONLY = ("sport", "dport", "tcpFlags", *_ICMP_FIELDS)
+"""What only the first fragment of a packet shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A packet that can be tried. `named`: the number of the earlier packet whose flow it is of."""
+    """A packet that can be tried. `named`: the number of the earlier packet whose flow it is of.
+
+    `on_wire` is what arrives or leaves; `first`, of a later fragment, the first one where that is known.
+    """
 
     spec: PacketSpec
-    packet: Packet
+    on_wire: Packet
     way: Way
     named: int | None
+    first: Packet | None = None
+
+    @property
+    def packet(self) -> Packet:
+        """What is judged: a later fragment counts as what its first one shows."""
+        return self.on_wire if self.first is None else self.on_wire.completed_by(self.first)
 
 
 def read_packets(test: PolicyTest, world: World, problems: Problems) -> list[Probe]:
@@ -48,7 +59,13 @@ class _Reader:
         earlier = self.probes[named] if named is not None and named < len(self.probes) else None
         packet = _packet(spec.fields, earlier.packet if earlier else None, scope)
         way = self._way(spec.fields, packet, scope) if packet is not None else None
-        self.probes.append(Probe(spec, packet, way, named) if packet is not None and way is not None else None)
+        if packet is None or way is None:
+            self.probes.append(None)
+            return
+        first = _first(packet, earlier.packet) if earlier is not None and "follows" in spec.fields else None
+        if packet.fragment is not Fragment.WHOLE:
+            packet = replace(packet, fragment_id=number + 1 if first is None else first.fragment_id)
+        self.probes.append(Probe(spec, packet, way, named, first))
 
     def _named(self, fields: Spec, number: int, scope: Scope) -> int | None:
         """The number of the earlier packet; one that is not earlier is a problem."""
@@ -125,6 +142,8 @@ def _packet(fields: Spec, earlier: Packet | None, scope: Scope) -> Packet | None
         return None
     made = Packet(version=source[0], protocol=protocol, source=source[1], destination=destination[1])
     changes: dict[str, object] = {}
+    if fields.get("fragment") == Fragment.LATER.value:
+        return replace(made, fragment=Fragment.LATER)
     if protocol in PORTED:
         ports = [ends[0][1], ends[1][1]] if ends and earlier and earlier.protocol == protocol else [EPHEMERAL, None]
         changes["source_port"] = fields.get("sport", ports[0])
@@ -146,8 +165,16 @@ def _detailed(made: Packet, changes: dict[str, object], fields: Spec, earlier: P
         changes["icmp_id"] = fields.get("icmpId", 0)
         changes["hop_limit"] = NEIGHBOUR_HOP_LIMIT if made.protocol == ICMPV6 and kind in _NEIGHBOURS else HOP_LIMIT
     changes["is_sctp_init"] = not is_of_flow
+    changes["fragment"] = Fragment(fields.get("fragment", Fragment.WHOLE.value))
     packet = replace(made, **changes)  # type: ignore[arg-type]
     return replace(packet, inner=earlier) if earlier is not None and is_icmp_error(packet) else packet
+
+
+def _first(packet: Packet, earlier: Packet) -> Packet | None:
+    """The first fragment of the packet of which this is a later one; None where nobody saw it."""
+    ends = [(one.version, one.protocol, one.source, one.destination) for one in (packet, earlier)]
+    is_known = packet.fragment is Fragment.LATER and earlier.fragment is Fragment.FIRST and ends[0] == ends[1]
+    return earlier if is_known else None
 
 
 def _usual_type(protocol: int, earlier: Packet | None, *, is_reply: bool) -> int:
@@ -192,7 +219,12 @@ def _fits(fields: Spec, protocol: int, source: tuple[int, int], scope: Scope) ->
         foreign.append("tcpFlags")
     if protocol not in (ICMP, ICMPV6):
         foreign += _ICMP_FIELDS
+    is_later = fields.get("fragment") == Fragment.LATER.value
+    hidden = [key for key in _FIRST_ONLY if key in fields and key not in foreign] if is_later else []
     wrong = [key for key in foreign if key in fields]
     for key in wrong:
         scope.report("TT1971", (key,), f"protocol {protocol} has no {key}", remedy="remove it, or correct proto")
-    return not wrong
+    for key in hidden:
+        remedy = "remove it, and let the packet follow the first fragment"
+        scope.report("TT1971", (key,), f"a later fragment shows no {key}", remedy=remedy)
+    return not wrong and not hidden

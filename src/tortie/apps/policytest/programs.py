@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from tortie.apps.agent.doors import require_privileges
-from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran
+from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, rule_name
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.plan import refusals
@@ -22,7 +22,7 @@ from tortie.model.verdict import Verdict
 
 def ask(ran: Ran, *, alone: bool) -> Ran:
     """The same with what the programs answered; alone: that is what expectations are about, else the evaluator's
-    verdict is, with which the programs have to agree. What decides a packet is told by the evaluator in any case.
+    verdict is, with which the programs have to agree.
 
     Raises: Failure without privileges, KernelError.
     """
@@ -46,19 +46,26 @@ def _trial(host: Host) -> Iterator[Trial]:
 
 
 def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Trial) -> ProgramAnswer:
-    way, packet = one.probe.way, one.probe.packet
+    way = one.probe.way
     direction = Direction.INGRESS if way.arrives is not None else Direction.EGRESS
     interface = way.arrives or way.leaves or ""
     state = host.endpoints.get(interface)
     opener = None if one.probe.named is None else all_of_them[one.probe.named].entry
     if reason := _why_not(one, host, state, opener):
-        return ProgramAnswer(None, None, reason)
+        return ProgramAnswer(None, None, None, reason)
     assert state is not None
+    flow = _flow(opener) if one.relation is Relation.ESTABLISHED else None
     try:
-        found = trial.ask(state, direction, packet, _flow(opener) if one.relation is Relation.ESTABLISHED else None)
+        found = trial.ask(state, direction, one.probe.on_wire, flow=flow, first=one.probe.first)
     except Unsupported as error:
-        return ProgramAnswer(None, None, str(error))
-    return ProgramAnswer(found.verdict.value, found.is_tracked if found.verdict is Verdict.ALLOW else None, "")
+        return ProgramAnswer(None, None, None, str(error))
+    is_allowed = found.verdict is Verdict.ALLOW
+    return ProgramAnswer(
+        found.verdict.value,
+        found.is_tracked if is_allowed else None,
+        rule_name(found.rule) if found.rule is not None else None,
+        "",
+    )
 
 
 def _why_not(one: Judged, host: Host, state: EndpointState | None, opener: Packet | None) -> str:

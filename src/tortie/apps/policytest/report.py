@@ -31,6 +31,7 @@ class ProgramsAnswer(TypedDict):
 
     verdict: str | None
     tracked: bool | None
+    rule: str | None
     unsupported: str | None
 
 
@@ -79,8 +80,13 @@ def _packet_answer(number: int, one: Judged) -> PacketAnswer:
         "rule": one.rule,
     }
     if one.programs is not None:
-        verdict, is_tracked, unsupported = one.programs
-        found["programs"] = {"verdict": verdict, "tracked": is_tracked, "unsupported": unsupported or None}
+        verdict, is_tracked, rule, unsupported = one.programs
+        found["programs"] = {
+            "verdict": verdict,
+            "tracked": is_tracked,
+            "rule": rule,
+            "unsupported": unsupported or None,
+        }
     return found
 
 
@@ -113,7 +119,9 @@ def _unsupported(ran: Ran) -> Iterator[str]:
 
 def _described(one: Judged) -> str:
     named = one.probe.spec.fields.get("name")
-    what = f"{describe(one.probe.packet)}   {way_words(one.probe.way)}, {one.relation.value}"
+    fragment = one.probe.spec.fields.get("fragment")
+    packet = describe(one.probe.packet) + (f", {fragment} fragment" if fragment else "")
+    what = f"{packet}   {way_words(one.probe.way)}, {one.relation.value}"
     return f"{named}: {what}" if named else what
 
 

@@ -22,10 +22,14 @@ UNSUPPORTED = "unsupported"
 
 
 class ProgramAnswer(NamedTuple):
-    """What the compiled program did, or why none was asked. `is_tracked` None unless it is allowed."""
+    """What the compiled program did, or why none was asked.
+
+    `is_tracked` None unless it is allowed; `rule` None where a reason alone decided.
+    """
 
     verdict: str | None
     is_tracked: bool | None
+    rule: str | None
     unsupported: str
 
 
@@ -61,6 +65,8 @@ class Judged:
     @property
     def rule(self) -> str | None:
         """What decided, as tests call it; None where a reason alone did."""
+        if self.programs is not None and self.is_of_programs:
+            return self.programs.rule
         decided = self.passage.decided
         return rule_name(decided.trace.rule) if decided is not None and decided.trace.rule is not None else None
 
@@ -131,11 +137,16 @@ def complaints(one: Judged) -> list[str]:
 
 def _disagreement(one: Judged) -> list[str]:
     programs = one.programs
-    if programs is None or one.is_of_programs or programs.unsupported or programs[:2] == (one.verdict, one.is_tracked):
+    mine = (one.verdict, one.is_tracked, one.rule)
+    if programs is None or one.is_of_programs or programs.unsupported or programs[:3] == mine:
         return []
-    tracked = {None: "", True: ", tracked", False: ", untracked"}
-    mine, theirs = one.verdict + tracked[one.is_tracked], f"{programs.verdict}{tracked[programs.is_tracked]}"
-    return [f"the compiled program says {theirs}, and the evaluator {mine}: please report it"]
+    theirs = _answer_text(*programs[:3])
+    return [f"the compiled program says {theirs}, and the evaluator {_answer_text(*mine)}: please report it"]
+
+
+def _answer_text(verdict: str | None, is_tracked: bool | None, rule: str | None) -> str:
+    tracked = {None: "", True: ", tracked", False: ", untracked"}[is_tracked]
+    return f"{verdict}{tracked}{f' by {rule}' if rule else ''}"
 
 
 def _unmet(one: Judged) -> list[str]:
@@ -149,7 +160,8 @@ def _unmet(one: Judged) -> list[str]:
         got = {None: "it is not allowed at all", True: "it is tracked", False: "it is not tracked"}[one.is_tracked]
         found.append(f"expected it to be {'tracked' if tracked else 'untracked'}, but {got}")
     if (rule := fields.get("rule")) is not None and not _names(str(rule), one.rule):
-        found.append(f"expected {rule} to decide, but {one.rule or one.passage.reason.value} did")
+        reason = "no rule" if one.is_of_programs else one.passage.reason.value
+        found.append(f"expected {rule} to decide, but {one.rule or reason} did")
     return found
 
 

@@ -1,6 +1,6 @@
 """The host that a test describes: its interfaces and routes, and everything that its resources make the model of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,21 +8,20 @@ from tortie.apps.absorb import absorb
 from tortie.apps.answers import ProblemAnswer
 from tortie.apps.decoding import key_of, problem_answer, problem_at
 from tortie.apps.policytest.document import Scenario, Spec, Unloadable
+from tortie.apps.policytest.network import LOOPBACK, read_network, specs, wires
+from tortie.apps.policytest.warnings import missing, overlaid
+from tortie.apps.stored import is_tiered, tier_of
 from tortie.calc import Engine
 from tortie.calc.order import BUILT_IN_TIERS
-from tortie.model.address import WIDTH, Net, parse_address, parse_net
-from tortie.model.desired import MissingProfile
+from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import Interface, NamedPort, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.names import NAMESPACE_LABEL
-from tortie.model.policy import DEFAULT_TIER, Policy
+from tortie.model.policy import Policy
 from tortie.resources.codec import encode
-from tortie.resources.fields import join
 from tortie.resources.kind import Resource
+from tortie.resources.kinds import KINDS
 from tortie.resources.problems import Problems
-
-LOOPBACK = "lo"
-_OWN = (Net(4, 127 << 24, 8), Net(6, 1, 128))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> W
     problems = Problems(test.source)
     node = _node(test, problems)
     engine = Engine(node)
-    workloads = [_workload(spec, node) for spec in _specs(test.host, "workloads")]
-    interfaces, routes = _network(test, workloads, problems)
+    workloads = [_workload(spec, node) for spec in specs(test.host, "workloads")]
+    interfaces, routes = read_network(test, workloads, problems)
     wrong = [*(problem_answer(one) for one in problems.listed()), *_without_tier(test.resources)]
     if wrong:
         raise Unloadable(wrong)
@@ -61,6 +60,9 @@ def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> W
         for resource in test.resources
         if (trouble := absorb(engine, key_of(resource), encode(resource)))
     ]
+    engine.in_sync()
+    engine.flush()  # what the interfaces of pods are called, the settings say
+    routes += wires(engine.local_workloads(), interfaces, test)
     for interface in interfaces.values():
         engine.set_interface(interface.name, interface)
     for endpoint in workloads:
@@ -72,12 +74,13 @@ def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> W
     engine.in_sync()
     engine.flush()
     host = engine.host()
-    forwards = bool(test.host.get("forwarding", passes_on))
-    return World(host, interfaces, routes, forwards, tuple(_warnings(engine, host)))
-
-
-def _specs(host: Spec, key: str) -> list[Spec]:
-    return cast(list[Spec], host.get(key, []))
+    return World(
+        host=host,
+        interfaces=interfaces,
+        routes=tuple(sorted(routes, key=lambda route: -route[0].length)),
+        forwards=bool(test.host.get("forwarding", passes_on)),
+        warnings=(*missing(engine, host), *overlaid(test.resources)),
+    )
 
 
 def _node(test: Scenario, problems: Problems) -> str:
@@ -109,82 +112,6 @@ def _workload(spec: Spec, node: str) -> WorkloadEndpoint:
     )
 
 
-def _network(
-    test: Scenario, workloads: Sequence[WorkloadEndpoint], problems: Problems
-) -> tuple[dict[str, Interface], tuple[tuple[Net, str], ...]]:
-    """The interfaces, and the routes to the networks of each, to workloads, and those that are written."""
-    versions = frozenset((4, 6)) if test.host.get("forwarding", True) else frozenset[int]()
-    interfaces: dict[str, Interface] = {
-        LOOPBACK: Interface(name=LOOPBACK, index=1, addresses=frozenset(_hosts(_OWN)), is_loopback=True)
-    }
-    routes: list[tuple[Net, str]] = [(net, LOOPBACK) for net in _OWN]
-    for number, spec in enumerate(_specs(test.host, "interfaces")):
-        name = str(spec["name"])
-        if name in interfaces and name != LOOPBACK:
-            path = join("host", "interfaces", number)
-            problems.add("TT1975", test.host_node, path, "an interface that is there twice", found=name)
-        texts = cast(list[str], spec.get("addresses", []))
-        nets = [parse_net(text, strict=False) for text in texts]
-        own = frozenset(_host_net(text) for text in texts)
-        broadcasts = frozenset(net.address | (1 << 32 - net.length) - 1 for net in nets if _has_broadcast(net))
-        interfaces[name] = Interface(
-            name=name,
-            index=len(interfaces) + 1,
-            addresses=own | (interfaces[name].addresses if name in interfaces else frozenset()),
-            broadcasts=broadcasts,
-            forwards=versions,
-            is_loopback=name == LOOPBACK,
-        )
-        routes += [(net, name) for net in nets]
-    taken: dict[str, str] = {}
-    for number, endpoint in enumerate(workloads):
-        name = endpoint.interface_name
-        if taken.setdefault(name, endpoint.name) != endpoint.name or name == LOOPBACK:
-            path = join("host", "workloads", number, "interface")
-            problems.add("TT1975", test.host_node, path, "an interface that something else has", found=name)
-        interfaces.setdefault(name, Interface(name=name, index=len(interfaces) + 1, forwards=versions))
-        routes += [(net, name) for net in endpoint.nets]
-    for number, spec in enumerate(_specs(test.host, "routes")):
-        routes += _route(spec, join("host", "routes", number), interfaces, routes, test, problems)
-    return interfaces, tuple(sorted(routes, key=lambda route: -route[0].length))
-
-
-def _route(
-    spec: Spec,
-    path: str,
-    interfaces: Mapping[str, Interface],
-    routes: list[tuple[Net, str]],
-    test: Scenario,
-    problems: Problems,
-) -> list[tuple[Net, str]]:
-    to, device = parse_net(str(spec["to"]), strict=False), spec.get("dev")
-    if device is None and "via" in spec:
-        gateway = parse_address(str(spec["via"]))
-        known = sorted(routes, key=lambda route: -route[0].length)
-        device = next((name for net, name in known if net.contains(*gateway)), None)
-    if device is None or device not in interfaces:
-        found = "no interface" if device is None else str(device)
-        expected = f"one of {', '.join(interfaces)}"
-        message = "a route whose interface the host does not have"
-        problems.add("TT1972", test.host_node, path, message, found=found, expected=expected, remedy="correct dev")
-        return []
-    return [(to, str(device))]
-
-
-def _hosts(nets: Iterable[Net]) -> Iterable[Net]:
-    """127.0.0.1 and ::1 for the nets of the loopback interface."""
-    return (Net(net.version, net.address | 1, WIDTH[net.version]) for net in nets)
-
-
-def _host_net(text: str) -> Net:
-    version, value = parse_address(text.partition("/")[0])
-    return Net(version, value, WIDTH[version])
-
-
-def _has_broadcast(net: Net) -> bool:
-    return net.version == 4 and net.length < 31
-
-
 def _without_tier(resources: Iterable[Resource]) -> list[ProblemAnswer]:
     """A problem for each policy whose tier is not there, as `apply` would have it."""
     listed = list(resources)
@@ -194,19 +121,5 @@ def _without_tier(resources: Iterable[Resource]) -> list[ProblemAnswer]:
             problem_at(one, "TT1903", "spec.tier", f"tier {tier!r} does not exist", "create it in the same test")
         )
         for one in listed
-        if "Policy" in one.kind and (tier := str(one.spec.get("tier", DEFAULT_TIER))) not in tiers
+        if is_tiered(KINDS[one.kind]) and (tier := tier_of(one.body)) not in tiers
     ]
-
-
-def _warnings(engine: Engine, host: Host) -> Iterable[str]:
-    for status in engine.statuses():
-        if status.problem:
-            yield f"HostEndpoint({status.endpoint}): {status.problem}"
-    missing = {
-        (state.endpoint, profile.name): None
-        for state in (*host.endpoints.values(), *host.workloads.values())
-        for profile in state.profiles
-        if isinstance(profile, MissingProfile)
-    }
-    for endpoint, profile_name in missing:
-        yield f"profile {profile_name}, which {endpoint} lists, does not exist: it denies at its place in the list"

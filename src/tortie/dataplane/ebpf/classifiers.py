@@ -58,6 +58,14 @@ class RuleIndex:
 
     refs: Mapping[Stage, Sequence[RuleRef]]
 
+    def decided(self, meaning: Counts) -> tuple[RuleRef | None, Reason]:
+        """What decided the one packet that these counts are of: a rule and its reason, or a reason alone."""
+        reason = next((one for one in meaning if isinstance(one, Reason)), None)
+        met = [rule for refs in self.refs.values() for rule in refs if rule in meaning]
+        if reason is not None or not met:
+            return None, reason or Reason.POLICY
+        return met[-1], met[-1].reason
+
 
 class Classifiers:
     """See the module. Close it when its generation goes. Raises: Unsupported where policy is too large."""

@@ -18,7 +18,7 @@ from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.packet import Packet
-from tortie.model.verdict import Reason, RuleRef, Verdict
+from tortie.model.verdict import Verdict
 
 GRACE_S = 0.05
 """How long a packet may still be in a program that was replaced: far more than one softirq takes."""
@@ -94,11 +94,7 @@ class Running:
         """The program's verdict on a packet that is the first of its flow, its reason and what decided."""
         data = frame(packet)
         ran, counted = self.installed.test_run(data, ifindex)
-        meaning = self.meaning(counted)
-        met = [rule for refs in self.index.refs.values() for rule in refs if rule in meaning]
-        reasons = [reason for reason in meaning if isinstance(reason, Reason)]
-        rule: RuleRef | None = None if reasons or not met else met[-1]
-        reason = rule.reason if rule is not None else reasons[0] if reasons else Reason.POLICY
+        rule, reason = self.index.decided(self.meaning(counted))
         is_dropped = ran.retval == _DROPPED[self.installed.door]
         if self.installed.door == "xdp":
             is_untracked = len(ran.data_out) > len(data)

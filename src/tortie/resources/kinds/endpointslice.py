@@ -5,7 +5,7 @@ Source: reference resources.md section 6, `services`. The label `kubernetes.io/s
 
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.fields import Field, list_of
-from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource
+from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource, meaning
 from tortie.resources.kubernetesobjects import READ_ONLY, open_object, protocol
 from tortie.resources.values import SUBDOMAIN, boolean, enum, integer, name, optional_text, or_empty, pattern, port_name
 
@@ -73,7 +73,7 @@ KIND = Kind(
         "ports": Field(list_of(_port, limit=100), "The ports of each of them."),
     },
     is_open=True,
-    lower=None,
+    lower=meaning("endpointslice"),
     read_only=READ_ONLY,
     columns=_COLUMNS,
     wide=_COLUMNS,

@@ -1,7 +1,7 @@
 """Namespace of Kubernetes: what gives policies of a namespace their scope, and its labels to what is in it."""
 
 from tortie.resources.fields import Field
-from tortie.resources.kind import NAME, Column, Kind, Resource
+from tortie.resources.kind import NAME, Column, Kind, Resource, meaning
 from tortie.resources.kubernetesobjects import READ_ONLY, V1
 from tortie.resources.values import text
 
@@ -23,7 +23,7 @@ KIND = Kind(
     status={"phase": Field(text, "Whether it is in use (Active), or going away (Terminating).")},
     keeps_status=True,
     is_open=True,
-    lower=None,
+    lower=meaning("namespace"),
     read_only=READ_ONLY,
     columns=_COLUMNS,
     wide=_COLUMNS,

@@ -4,7 +4,7 @@ Source: reference resources.md section 8.8, "Pod mapping".
 """
 
 from tortie.resources.fields import Field, list_of
-from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource, meaning, spec_cell
 from tortie.resources.kubernetesobjects import READ_ONLY, V1, host_address, open_object, protocol
 from tortie.resources.values import enum, flag, integer, name, optional_text, or_empty, port_name
 
@@ -64,7 +64,7 @@ KIND = Kind(
     },
     keeps_status=True,
     is_open=True,
-    lower=None,
+    lower=meaning("pod"),
     read_only=READ_ONLY,
     columns=_COLUMNS,
     wide=(*_COLUMNS, Column("NODE", spec_cell("nodeName"))),

@@ -1,6 +1,6 @@
 """ServiceAccount of Kubernetes: what pods run as; selectors of service accounts look at its labels."""
 
-from tortie.resources.kind import NAME, NAMESPACE, Kind
+from tortie.resources.kind import NAME, NAMESPACE, Kind, meaning
 from tortie.resources.kubernetesobjects import READ_ONLY, V1
 
 KIND = Kind(
@@ -13,7 +13,7 @@ KIND = Kind(
     is_namespaced=True,
     fields={},
     is_open=True,
-    lower=None,
+    lower=meaning("serviceaccount"),
     read_only=READ_ONLY,
     columns=(NAME,),
     wide=(NAME,),

@@ -5,28 +5,17 @@ Source: reference resources.md sections 8.8 and 11; what selectors see of it: se
 
 import re
 
-import msgspec
-
 from tortie.model.address import parse_net
-from tortie.model.endpoint import WorkloadEndpoint
+from tortie.model.names import NAMESPACE_LABEL, ORCHESTRATOR_LABEL
 from tortie.resources.addresses import address, address_of, mac, net
-from tortie.resources.endpoints import port_protocol
+from tortie.resources.endpoints import port_protocol, workload_endpoint_name
 from tortie.resources.fields import Field, Json, Law, Scope, list_of, object_of
-from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, Resource, spec_cell, spec_law
-from tortie.resources.lowering import (
-    NAMESPACE_LABEL,
-    NAMESPACE_PREFIX,
-    SERVICE_ACCOUNT_LABEL,
-    SERVICE_ACCOUNT_PREFIX,
-    Meaningless,
-)
-from tortie.resources.meanings.ports import PortShape, named_ports
+from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, Resource, meaning, spec_cell, spec_law
 from tortie.resources.nodes import Mapping
 from tortie.resources.problems import shorten
 from tortie.resources.qos import qos_controls
 from tortie.resources.values import SUBDOMAIN, integer, interface, name, or_empty, pattern, port_name
 
-ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 _CONTAINER = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z")
 _UNNAMED = "field should be assigned: the endpoint's name is made of it"
 _WIDE, _NO_NAME = "IP network contains multiple addresses", "name must not be empty if no HostPort is specified"
@@ -114,8 +103,8 @@ def _put_name(scope: Scope, draft: Draft) -> None:
         scope.report("TT1102", (identifier,), _UNNAMED, remedy=f"add {identifier}:")
     if any(key not in spec for key in ("node", "orchestrator", "endpoint", identifier) if key):
         return
-    segments = (spec["node"], orchestrator, spec[identifier] if identifier else orchestrator, spec["endpoint"])
-    computed = "-".join(str(segment).replace("-", "--") for segment in segments)
+    third = str(spec[identifier]) if identifier else orchestrator
+    computed = workload_endpoint_name(str(spec["node"]), orchestrator, third, str(spec["endpoint"]))
     given = draft.metadata.setdefault("name", computed)
     problems, at = draft.problems, draft.metadata_node
     if problems.concern("metadata.name"):
@@ -129,55 +118,6 @@ def _put_name(scope: Scope, draft: Draft) -> None:
         expected = "at most 253 of a-z, 0-9, - and ., from the fields that it is made of"
         found = f'"{shorten(computed)}"'
         problems.add("TT1112", at, "metadata.name", "the name is none", found=found, expected=expected)
-
-
-class _NatShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    internalIP: str
-    externalIP: str
-
-
-class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    interface_name: str
-    orchestrator: str
-    node: str
-    endpoint: str
-    workload: str = ""
-    container_id: str = msgspec.field(name="containerID", default="")
-    pod: str = ""
-    service_account_name: str = ""
-    ip_networks: tuple[str, ...] = ()
-    ip_nats: tuple[_NatShape, ...] = msgspec.field(name="ipNATs", default=())
-    ipv4_gateway: str = msgspec.field(name="ipv4Gateway", default="")
-    ipv6_gateway: str = msgspec.field(name="ipv6Gateway", default="")
-    profiles: tuple[str, ...] = ()
-    mac: str = ""
-    ports: tuple[PortShape, ...] = ()
-    allow_spoofed_source_prefixes: tuple[str, ...] = ()
-    qos_controls: dict[str, int | str] = {}
-
-
-def _lower(resource: Resource) -> WorkloadEndpoint:
-    shape = msgspec.convert(resource.spec, _Shape)
-    spoofed = (NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX)
-    labels = {label: value for label, value in resource.labels.items() if not label.startswith(spoofed)}
-    labels[ORCHESTRATOR_LABEL] = shape.orchestrator
-    if resource.namespace:
-        labels[NAMESPACE_LABEL] = resource.namespace
-    if shape.service_account_name:
-        labels[SERVICE_ACCOUNT_LABEL] = shape.service_account_name
-    nets = tuple(dict.fromkeys(parse_net(text, strict=True) for text in shape.ip_networks))
-    if not all(one.is_host for one in nets):
-        raise Meaningless(_WIDE)
-    return WorkloadEndpoint(
-        name=resource.name,
-        namespace=resource.namespace,
-        node=shape.node,
-        interface_name=shape.interface_name,
-        nets=nets,
-        labels=labels,
-        profiles=shape.profiles,
-        ports=named_ports(shape.ports),
-    )
 
 
 def _workload_cell(resource: Resource) -> str:
@@ -241,7 +181,7 @@ KIND = Kind(
             f"workload: {_UNNAMED}",
         ),
     ),
-    lower=_lower,
+    lower=meaning("workloadendpoint"),
     columns=_COLUMNS,
     wide=(NAME, *_COLUMNS, Column("PROFILES", spec_cell("profiles")), Column("NATS", _nats_cell)),
     extra=(NAMESPACE, Column("ORCHESTRATOR", spec_cell("orchestrator"))),
