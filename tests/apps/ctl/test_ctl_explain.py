@@ -132,3 +132,19 @@ def test_what_cannot_be_explained_says_what_can(
     found, out, err = either("--node", "node2", "explain", *asked)
     assert (found, out) == (code, "")
     assert sentence in err
+
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {nodeName: node2}
+status: {phase: Running, podIP: 10.8.0.9}
+"""
+
+
+@pytest.mark.parametrize("name", ["web", "shop/web", "Pod(shop/web)", "shop/node2-k8s-web-eth0"])
+@pytest.mark.parametrize("documents", [POD, f"{POD}---\n{WORKLOAD}"])
+def test_a_pod_and_its_endpoint_are_one_under_both_names(shell: Shell, name: str, documents: str) -> None:
+    (endpoint,) = explained(shell, "endpoint", name, "-f", shell.file(documents))["endpoints"]
+    assert (endpoint["kind"], endpoint["name"]) == ("WorkloadEndpoint", "shop/node2-k8s-web-eth0")

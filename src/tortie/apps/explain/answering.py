@@ -141,7 +141,8 @@ def _endpoint(told: Told, query: ExplainQuery) -> ExplainAnswer:
     node = _node(told, labelled.value.node)
     found = []
     for one in node.standings():
-        if one.state is None or (own := node.labelled(one.state)) is None or own.key != labelled.key:
+        own = None if one.state is None else node.labelled(one.state)
+        if one.state is None or own is None or _place(own) != _place(labelled):
             continue
         paths = node.paths(one)
         answer = explained(node, one)
@@ -152,6 +153,11 @@ def _endpoint(told: Told, query: ExplainQuery) -> ExplainAnswer:
         found = [one for one in _without_interface(node) if one["name"] == labelled.key.name]
     notes = () if found else (f"{labelled} governs no interface of node {labelled.value.node}",)
     return _answer(node, query, endpoints=found, notes=notes)
+
+
+def _place(one: Labelled) -> tuple[bool, str, str]:
+    """What a pod and a document of its endpoint have in common."""
+    return one.key.kind == "HostEndpoint", one.key.namespace, one.value.name
 
 
 def _policy(told: Told, query: ExplainQuery) -> ExplainAnswer:

@@ -41,15 +41,18 @@ def unknown_port(word: str, known: Iterable[str], node: str) -> Failure:
 
 
 def endpoint_named(things: Things, query: ExplainQuery) -> Labelled:
-    """The endpoint of that name. Raises: Failure NOT_FOUND, or USAGE for a name that several have."""
+    """The endpoint of that name, a pod's also by the pod's. Raises: Failure NOT_FOUND; USAGE where several have it."""
     endpoints = [one for one in things.labelled if one.key.kind in ENDPOINTS]
-    found = [one for one in endpoints if answers_to(one.key, query)]
+    found: dict[object, Labelled] = {}
+    for one in endpoints:
+        if any(answers_to(key, query) for key in (one.key, Key("WorkloadEndpoint", one.key.namespace, one.value.name))):
+            found.setdefault((one.key.namespace, one.value.name), one)  # a pod and its endpoint are one
     if len(found) == 1:
-        return found[0]
+        return next(iter(found.values()))
     if found:
-        named = ", ".join(str(one) for one in found)
+        named = ", ".join(str(one) for one in found.values())
         raise Failure(Code.USAGE, f"several endpoints are named {query['name'][:80]!r}: {named}; give one of these")
-    hint = suggest(query["name"], [one.key.name for one in endpoints]) or "see tortie get hep,wep -A"
+    hint = suggest(query["name"], [one.key.name for one in endpoints]) or "see tortie get hep,wep,pod -A"
     raise Failure(Code.NOT_FOUND, f"no endpoint is named {query['name'][:80]!r}; {hint}")
 
 
