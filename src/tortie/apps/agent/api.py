@@ -25,8 +25,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -35,35 +34,19 @@ from tortie.apps.agent import asking
 from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
-from tortie.apps.agent.status import Status
-from tortie.apps.answers import (
-    AssertionsAnswer,
-    ConfigAnswer,
-    EnforcedAnswer,
-    RevisionAnswer,
-    SourceText,
-    TraceAnswer,
-    VersionAnswer,
-    WriteAnswer,
-)
+from tortie.apps.agent.questions import Questions
+from tortie.apps.agent.status import Status, counted
+from tortie.apps.answers import EnforcedAnswer, RevisionAnswer, VersionAnswer, WriteAnswer
 from tortie.apps.describing import describe
-from tortie.apps.explaining import explain as explain_settings
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
-from tortie.apps.hostview import Documents, HostView, Scene, gather, imagined_scene
-from tortie.apps.installed import compare, place_asked, why_not_asked
 from tortie.apps.kinds import find_kind
-from tortie.apps.origins import POLICY_KINDS, Origins
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
-from tortie.apps.revisions import Wanted, stored, stored_revisions
-from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
-from tortie.apps.told import settings_told
-from tortie.apps.tracing import answer_of, question, trace, trace_documents
 from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
-from tortie.store.protocol import Gone, Key, Store, StoreError
+from tortie.store.protocol import Gone, Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
 
@@ -72,7 +55,6 @@ WAIT_S = 30.0
 """How long a write waits for its enforcement; the answer then says that it is not enforced yet."""
 
 Route = Callable[[web.Request], Awaitable[object]]
-Counted = TypeVar("Counted")
 
 
 class Api:
@@ -116,7 +98,7 @@ class Api:
         query = from_parameters(GetQuery, asking.parameter(request))
         answer = await service.get(self._store, request.match_info["kind"], query)
         return (
-            with_hits(answer, self._counted(self._status.hits))
+            with_hits(answer, counted(self._status.hits))
             if query.view == "wide" and answer["kind"] in HITS_KINDS
             else answer
         )
@@ -128,14 +110,6 @@ class Api:
 
     def _enforced_now(self) -> EnforcedAnswer:
         return self._status.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-
-    def _counted(self, read: Callable[[], Counted]) -> Counted | None:
-        """Counters of the driver; None where they cannot be read, which the log says."""
-        try:
-            return read()
-        except KernelError as error:
-            log.warning("counters: %s", error)
-            return None
 
     async def revision(self, request: web.Request) -> RevisionAnswer:
         """The datastore's revision, as soon as it is beyond the given one; at the latest after a while."""
@@ -169,97 +143,8 @@ class Api:
         answer: VersionAnswer = {"version": VERSION, "node": self._status.settings.node}
         return answer
 
-    async def select(self, request: web.Request) -> object:
-        """What a selector matches."""
-        found = (await asking.json_object(request)).get("selector")
-        if not isinstance(found, str):
-            raise Failure(Code.USAGE, "selector: expected text")
-        return await select_stored(self._store, found)
 
-    async def trace(self, request: web.Request) -> TraceAnswer:
-        """A packet's verdict, and the installed program's."""
-        query = asking.trace_query(await asking.json_object(request))
-        asked, wanted = question(query), Wanted(query["revision"], query["at"])
-        if query["files"] or not wanted.is_newest:
-            documents = await self._documents(wanted, query["files"])
-            # A thread, because the documents of a large fleet take seconds, and nobody else should wait for them.
-            answer = await asyncio.to_thread(trace_documents, documents, self._scene(), asked)
-            note = "the documents of -f are not installed" if query["files"] else "an older revision is not installed"
-            return {**answer, "installed_note": note}
-        staged: TraceAnswer | None = None
-        if self._pump.staged():
-            documents = await self._documents(Wanted(), [])
-            staged = await asyncio.to_thread(trace_documents, documents, self._scene(), asked)
-        revisions = await stored_revisions(self._store, POLICY_KINDS)
-        # From here on nothing waits, so that the driver enforces what is evaluated.
-        traced = trace(self._view(revisions), asked)
-        answer = answer_of(traced)
-        if staged is not None:
-            answer["staged"] = staged["staged"]
-        if note := why_not_asked(traced):
-            return {**answer, "installed_note": note}
-        interface, direction = place_asked(traced)
-        refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, traced, self._pump.driver.probe(interface, direction, asked.packet), refused)
-
-    def _view(self, revisions: Mapping[Key, int]) -> HostView:
-        """This host as it is."""
-        return HostView(
-            node=self._status.settings.node,
-            host=self._pump.engine.host(),
-            interfaces=self._pump.interfaces,
-            toward=self._pump.toward,
-            origins=Origins((), revisions),
-            revision=self._pump.revision,
-        )
-
-    def _scene(self) -> Scene:
-        """This host for documents that are not in force."""
-        return Scene(self._status.settings.node, list(self._pump.interfaces.values()), self._pump.toward)
-
-    async def _documents(self, wanted: Wanted, files: Sequence[SourceText]) -> Documents:
-        found = await stored(self._store, wanted)
-        notes = found.notes if wanted.is_newest else (*found.notes, "interfaces and routes are those of now")
-        told = settings_told(self._status.levels)
-        return gather(found.entries, files, told=told, revision=found.revision, notes=notes)
-
-    async def explain(self, request: web.Request) -> object:
-        """Who can reach what, and why."""
-        from tortie.apps.explain.answering import Told, explain  # few ask, and they load much
-
-        query = asking.explain_query(await asking.json_object(request))
-        wanted, mine = Wanted(query["revision"], query["at"]), self._status.settings.node
-        documents = await self._documents(wanted, query["files"])
-        is_enforced = wanted.is_newest and not query["files"]
-        here, hits = self._scene(), self._counted(self._status.rule_hits) if is_enforced else None
-
-        def scene_of(node: str) -> Scene:
-            return here if node == mine else imagined_scene(node, documents)
-
-        return await asyncio.to_thread(explain, Told(documents, mine, scene_of, hits), query)
-
-    async def prove(self, request: web.Request) -> AssertionsAnswer:
-        """What comes of assertions about this host; worked out beside the loop, because it may take seconds."""
-        from tortie.apps.policyassert.live import answer_live  # most agents are never asked
-
-        query = asking.assert_query(await asking.json_object(request))
-        entries, _ = await self._store.list()
-        told = settings_told(self._status.levels)
-        interfaces = list(self._pump.interfaces.values())
-        return await asyncio.to_thread(answer_live, self._status.settings.node, entries, interfaces, query, told)
-
-    async def config(self, request: web.Request) -> ConfigAnswer:
-        """Where parameters get their values from."""
-        query = asking.config_query(await asking.json_object(request))
-        mine = self._status.settings.node
-        node = query["node"] or mine
-        if node == mine:
-            return await explain_settings(self._store, query, node, self._status.levels)
-        note = f"this is the agent of node {mine}: environment and file of {node} are not known here"
-        return await explain_settings(self._store, query, node, (), [note])
-
-
-def application(api: Api, admission: Admission) -> web.Application:
+def application(api: Api, questions: Questions, admission: Admission) -> web.Application:
     """The routes as an application that answers failures in JSON and lets nobody take his time."""
 
     @web.middleware
@@ -302,11 +187,11 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/status", api.status),
         ("GET", "/v1/counters", api.counters),
         ("GET", "/v1/version", api.version),
-        ("POST", "/v1/trace", api.trace),
-        ("POST", "/v1/explain", api.explain),
-        ("POST", "/v1/assert", api.prove),
-        ("POST", "/v1/select", api.select),
-        ("POST", "/v1/config", api.config),
+        ("POST", "/v1/trace", questions.trace),
+        ("POST", "/v1/explain", questions.explain),
+        ("POST", "/v1/assert", questions.prove),
+        ("POST", "/v1/select", questions.select),
+        ("POST", "/v1/config", questions.config),
     ):
         app.router.add_route(method, path, _answering(call))
     return app
