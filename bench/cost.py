@@ -23,6 +23,8 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.programs import Traits
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import bpf
 from tortie.model.conntrack import Flow, FlowState, TrackingSettings, key_of
@@ -49,10 +51,13 @@ class Program:
     fd: int
     frame: bytes
     note: str = ""
+    enter: Callable[[], object] = lambda: None
+    """What must be done before a run."""
     samples: list[float] = field(default_factory=list)
 
     def run(self, repeat: int) -> bpf.TestRun:
         """One timed run."""
+        self.enter()
         ran = bpf.test_run(self.fd, self.frame, repeat=repeat)
         self.samples.append(float(ran.duration_ns))
         return ran
@@ -105,7 +110,8 @@ def measure(group: Group, rounds: int) -> Sequence[Figure]:
     with ExitStack() as opened:
         empty = _empty(opened)
         planner, flows = Planner(), _flows(opened)
-        loaded = [_load(shape, planner, flows, opened) for shape in group()]
+        rehearsal = _rehearsal(flows, opened)
+        loaded = [_load(shape, planner, flows, rehearsal, opened) for shape in group()]
         del planner
         for _ in range(rounds):
             empty.run(REPEAT)
@@ -136,8 +142,16 @@ def _flows(opened: ExitStack) -> FlowTables:
     return flows
 
 
-def _load(shape: Shape, planner: Planner, flows: FlowTables, opened: ExitStack) -> Loaded:
-    """The generation as the agent loads it, connection tracking included."""
+def _rehearsal(flows: FlowTables, opened: ExitStack) -> Rehearsal:
+    """Programs on that connection table."""
+    traits = Traits(has_tcx=True, has_frags=True, mark_bit=DEFAULT_MARK_BIT)
+    made = Rehearsal(traits, flows.open(TrackingSettings()).maps)
+    opened.callback(made.close)
+    return made
+
+
+def _load(shape: Shape, planner: Planner, flows: FlowTables, rehearsal: Rehearsal, opened: ExitStack) -> Loaded:
+    """The generation as the agent makes it, connection tracking included."""
     # The planner keeps blocks by policy: shapes share names of policies, so no block of one is taken for another's.
     planner.forget((), shape.sets)
     tracking = flows.open(TrackingSettings())
@@ -145,9 +159,14 @@ def _load(shape: Shape, planner: Planner, flows: FlowTables, opened: ExitStack) 
     if shape.is_known:
         key, end = key_of(shape.packet) or ((0,) * 6, 0)
         flows.store([Flow(key, end, False, "bench", 0.0, FlowState.ESTABLISHED, is_answered=True)])
-    generation = Generation(plan, "xdp", mark_bit=DEFAULT_MARK_BIT)
+    generation = Generation(plan)
     opened.callback(generation.close)
-    program = Program(shape.name, generation.program_fd, frame(shape.packet), generation.classifiers.backend)
+    lane = rehearsal.put(generation.pages)
+
+    def enter() -> int:
+        return rehearsal.enter("xdp", lane, generation.pages)
+
+    program = Program(shape.name, enter(), frame(shape.packet), generation.classifiers.backend, enter)
     return Loaded(shape, generation, index, program)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from bench.figures import Unmeasured
 from bench.prober import HOST_PORT, PEER_PORT, Prober, Way, prober
 from netns import Namespace, veth_pair
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.resources.codec import decode_stored, encode
 from tortie.store.protocol import Key, Put

@@ -20,18 +20,22 @@ typedef struct __sk_buff context_t;
 SEC("tc")
 int egress_policy(struct __sk_buff *skb)
 {
+	struct scratch *c = scratch_get();
+	struct generation g;
 	enum outer outer;
 
-	if (cfg.trusts_mark && skb->mark & mark_bit) {       /* untracked policy allowed it: decided and counted there */
+	if (!c || !generation_get(c, &g))
+		return TC_ACT_UNSPEC;                        /* as where the slot is empty: see root.bpf.c */
+	if (g.cfg->trusts_mark && skb->mark & mark_bit) {       /* untracked policy allowed it: decided and counted there */
 		skb->mark &= ~mark_bit;
 		return TC_ACT_UNSPEC;
 	}
-	outer = outer_of(skb);
+	outer = outer_of(skb, g.cfg);
 	if (outer == OTHER_DEVICE) {
-		count(REASON_VLAN);
+		count(g, REASON_VLAN);
 		return TC_ACT_UNSPEC;
 	}
-	return verdict_of(skb, outer) == VERDICT_DENY ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return verdict_of(skb, c, g, outer) == VERDICT_DENY ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,9 +13,22 @@ struct {
 	__type(value, u32);
 } slot SEC(".maps");
 
+/* Which generation judges here; dataplane/ebpf writes it before loading. */
+const volatile u32 lane = 0;
+
+/* NULL cannot happen: see scratch_get. */
+static __always_inline void enter_lane(void)
+{
+	struct scratch *c = scratch_get();
+
+	if (c)
+		c->lane = lane;
+}
+
 SEC("xdp")
 int xdp_root(struct xdp_md *ctx)
 {
+	enter_lane();
 	bpf_tail_call(ctx, &slot, 0);
 	/* The slot is filled before the root is attached. Who empties it opens the interface until the agent's next check:
 	 * the alternative would lock out whoever has to mend it. */
@@ -25,6 +38,7 @@ int xdp_root(struct xdp_md *ctx)
 SEC("tc")
 int tc_root(struct __sk_buff *skb)
 {
+	enter_lane();
 	bpf_tail_call(skb, &slot, 0);
 	return TC_ACT_UNSPEC;    /* see xdp_root */
 }
@@ -33,6 +47,7 @@ int tc_root(struct __sk_buff *skb)
 SEC("tc")
 int tc_out(struct __sk_buff *skb)
 {
+	enter_lane();
 	bpf_tail_call(skb, &slot, 0);
 	return TC_ACT_UNSPEC;    /* see xdp_root */
 }

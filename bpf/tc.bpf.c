@@ -17,13 +17,18 @@ typedef struct __sk_buff context_t;
 SEC("tc")
 int tc_policy(struct __sk_buff *skb)
 {
-	enum outer outer = outer_of(skb);
+	struct scratch *c = scratch_get();
+	struct generation g;
+	enum outer outer;
 
+	if (!c || !generation_get(c, &g))
+		return TC_ACT_UNSPEC;                        /* as where the slot is empty: see root.bpf.c */
+	outer = outer_of(skb, g.cfg);
 	if (outer == OTHER_DEVICE) {
-		count(REASON_VLAN);
+		count(g, REASON_VLAN);
 		return TC_ACT_UNSPEC;
 	}
-	switch (verdict_of(skb, outer)) {
+	switch (verdict_of(skb, c, g, outer)) {
 	case VERDICT_DENY:
 		return TC_ACT_SHOT;
 	case VERDICT_ALLOW:

@@ -20,12 +20,17 @@ typedef struct xdp_md context_t;
 SEC("xdp")
 int xdp_policy(struct xdp_md *ctx)
 {
-	switch (verdict_of(ctx, NO_TAG)) {
+	struct scratch *c = scratch_get();
+	struct generation g;
+
+	if (!c || !generation_get(c, &g))
+		return XDP_PASS;                             /* as where the slot is empty: see root.bpf.c */
+	switch (verdict_of(ctx, c, g, NO_TAG)) {
 	case VERDICT_DENY:
 		return XDP_DROP;
 	case VERDICT_ALLOW:
 		if (!metadata_write(ctx))
-			count(REASON_NO_METADATA);
+			count(g, REASON_NO_METADATA);
 		return XDP_PASS;
 	default:
 		return XDP_PASS;

@@ -264,8 +264,8 @@ int tortie_link_info(int fd, struct tortie_link_info *out) {
 /* --- maps --- */
 
 int tortie_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries,
-                      uint32_t flags) {
-  LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+                      uint32_t flags, int inner_fd) {
+  LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags, .inner_map_fd = inner_fd < 0 ? 0 : (uint32_t)inner_fd);
   return bpf_map_create((enum bpf_map_type)type, name, key_size, value_size, entries, &opts);
 }
 

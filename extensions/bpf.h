@@ -72,7 +72,7 @@ int tortie_program_info(int fd, struct tortie_program_info *out, uint32_t *map_i
 int tortie_link_info(int fd, struct tortie_link_info *out);
 
 int tortie_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries,
-                      uint32_t flags);
+                      uint32_t flags, int inner_fd);
 int tortie_array_read(int fd, uint32_t count, uint32_t stride, void *out);
 int tortie_counters_sum(int fd, uint32_t count, uint64_t *out);
 int tortie_map_update_batch(int fd, const void *keys, const void *values, uint32_t count);

@@ -1,6 +1,5 @@
 """What create, replace, delete and get do to a datastore, over kinds of every sort."""
 
-import dataclasses
 import json
 import sys
 from typing import Any
@@ -222,8 +221,8 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two kinds more: one in namespaces, and one that people cannot write."""
     sets = KINDS["GlobalNetworkSet"]
     fakes = [
-        dataclasses.replace(sets, name="FakeSet", plural="fakesets", aliases=("fs",), is_namespaced=True),
-        dataclasses.replace(sets, name="Sealed", plural="sealeds", aliases=("sealed",), read_only="agents write it"),
+        sets._replace(name="FakeSet", plural="fakesets", aliases=("fs",), is_namespaced=True),
+        sets._replace(name="Sealed", plural="sealeds", aliases=("sealed",), read_only="agents write it"),
     ]
     kinds = {**KINDS, **{kind.name: kind for kind in fakes}}
     for name, module in list(sys.modules.items()):
@@ -338,7 +337,7 @@ def test_a_name_that_is_not_for_people_is_refused_with_the_reason(monkeypatch: p
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kind ClusterInformation, whether or not it is among the others."""
-    kind = dataclasses.replace(KINDS["GlobalNetworkSet"], name="ClusterInformation", read_only="agents write it")
+    kind = KINDS["GlobalNetworkSet"]._replace(name="ClusterInformation", read_only="agents write it")
     monkeypatch.setattr(initial, "KINDS", {**KINDS, "ClusterInformation": kind})
 
 

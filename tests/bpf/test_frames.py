@@ -166,7 +166,7 @@ WHOLE: dict[str, tuple[bytes, int, Outcome]] = {
 def test_t_att_6_every_truncation_is_dropped_until_what_policy_reads_is_there(door: Door, name: str) -> None:
     frame, needed, outcome = WHOLE[name]
     # the kernel runs no program on less; a tc program not even without a whole IP header (Linux 6.18)
-    shortest = 14 if door.loaded.generation.door == "xdp" else {0x800: 34, 0x86DD: 54}.get(ethertype_of(frame), 15)
+    shortest = 14 if door.loaded.door == "xdp" else {0x800: 34, 0x86DD: 54}.get(ethertype_of(frame), 15)
     for length in range(shortest, 129):
         cut = frame[:length].ljust(length, b"\0")
         assert (name, length, door(cut)) == (name, length, MALFORMED if length < needed else outcome)

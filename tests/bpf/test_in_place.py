@@ -7,16 +7,14 @@ import pytest
 
 from bpf.policies import case_of, member_of, sets_of, source, tcp
 from bpf.reader import Reader
-from bpf.untracked import Counts, Loaded, expected_counts, load, plan_of
+from bpf.untracked import Counts, Loaded, expected_counts, load, plan_of, rehearsal
 from frames import frame
 from strategies import Case
 from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.events import decode
-from tortie.dataplane.ebpf.installed import Installed
 from tortie.dataplane.ebpf.lane import Running
 from tortie.dataplane.ebpf.terms import SetAtom
-from tortie.kernel import bpf
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import SetChange
 from tortie.model.evaluate import evaluate_untracked
@@ -143,9 +141,8 @@ def running(case: Case, *, backend: str = "auto") -> tuple[Running, Loaded]:
     """The case as the driver runs it, not attached."""
     loaded = load(case, backend=backend)
     index = RuleIndex({Stage.UNTRACKED: loaded.refs})
-    installed = Installed.open(bpf.program_info(loaded.generation.program_fd).id, "xdp")
     made = loaded.generation
-    return Running(made.plan, index, installed, made.classifiers, made, made.seal), loaded
+    return Running(made.plan, index, made.pages, made.classifiers, made), loaded
 
 
 @pytest.mark.root
@@ -178,7 +175,7 @@ def test_the_loaded_program_sees_every_change_at_once() -> None:
                 expected += expected_counts(trace)
             assert +expected == loaded.counts()
             taken += 1
-        made.close()
+        loaded.close()
     assert taken > 200
 
 
@@ -199,7 +196,7 @@ def test_other_back_ends_take_members_of_combinations_that_exist(backend: str) -
     packet = tcp(4, hosts[12].address)
     both = {name: found | {hosts[12]} if name == "b" else found for name, found in members.items()}
     assert loaded.run(frame(packet)) in {traced(packet, case, m).verdict for m in (members, both)}
-    made.close()
+    loaded.close()
 
 
 @pytest.mark.root
@@ -210,8 +207,8 @@ def test_a_log_rule_that_nobody_could_meet_tells_of_the_member_that_came() -> No
     made, loaded = running(case)
     assert made.change(source("b").set_id, SetChange(frozenset({friends}), frozenset()))
     packet = tcp(4, friends.address)
+    rehearsal().log_records()
     loaded.run(frame(packet))
-    with bpf.RingBuffer(made.installed.maps["events"]) as ring:
-        (event,) = [decode(record) for record in ring.consume()]
-    assert event.packet == packet
-    made.close()
+    (event,) = [decode(record) for record in rehearsal().log_records()]
+    assert (event.packet, event.pages_id) == (packet, made.pages.id)
+    loaded.close()

@@ -5,11 +5,13 @@ from struct import unpack_from
 
 import pytest
 
-from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS, STAGE_TABLES
-from tortie.dataplane.ebpf.compile import BACKENDS
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
+from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import ANSWERED, OPENER, OUTBOUND
-from tortie.dataplane.ebpf.generation import DOORS, OBJECTS, SHARED_MAPS, failsafe_tables
+from tortie.dataplane.ebpf.generation import NET_BYTES, failsafe_tables
+from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
+from tortie.dataplane.ebpf.programs import DOORS, SHARED_MAPS
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.conntrack import FlowState
@@ -46,9 +48,17 @@ def test_all_doors_have_the_same_records_and_maps(door: str) -> None:
     with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as other:
         for struct in ("config", "log_event", "fragment_key", "failsafe_net", "bucket4", "bucket6", "scratch", "flow"):
             assert xdp.layout(struct) == other.layout(struct)
-        assert {*STAGE_TABLES, *SHARED_MAPS, "fs_ports", "fs_nets", "counters", "events"} < set(xdp.map_names)
-        for name in (*STAGE_TABLES, *SHARED_MAPS):
+        for name in (*SHARED_MAPS, "scratch", "lanes"):
             assert xdp.value_size(name) == other.value_size(name)
+
+
+def test_a_generation_says_where_each_table_is_in_the_words_of_its_compiler(opened: bpf.ObjectFile) -> None:
+    fields = opened.layout("config")
+    for stage in ("untracked", "normal"):
+        start = f"{stage}.at."
+        assert [name.removeprefix(start) for name in fields if name.startswith(start)] == list(TABLES)
+    assert opened.size_of("config") <= PAGE
+    assert [PAGE % opened.size_of(each) for each in ("bucket4", "bucket6", "block", "failsafe_net")] == [0] * 4
 
 
 def test_flows_are_records_of_the_program(opened: bpf.ObjectFile) -> None:
@@ -74,7 +84,7 @@ def test_failsafe_nets_are_records_of_the_program(opened: bpf.ObjectFile) -> Non
         Failsafes(tuple(FailsafePort(UDP, 100 + n, net) for n, net in enumerate(nets)), ())
     )
     size = opened.size_of("failsafe_net")
-    assert len(records) == 3 * size == 3 * opened.value_size("fs_nets")
+    assert len(records) == 3 * size == 3 * NET_BYTES
 
     def field(number: int, name: str) -> tuple[int, ...]:
         offset, length = layout[name]
@@ -115,8 +125,9 @@ def test_log_events_are_decoded_by_the_programs_layout(
     write("packet.sport", 40000)
     write("packet.dport", dport)
     write("result", 77)
-    packet, counter = decode(bytes(record))
-    assert counter == 77
+    write("generation", 78)
+    packet, counter, pages_id = decode(bytes(record))
+    assert (counter, pages_id) == (77, 78)
     assert (packet.version, packet.protocol, packet.fragment) == (version, protocol, fragment)
     source, destination = (
         (1, 5) if version == 4 else ((1 << 96) + (2 << 64) + (3 << 32) + 4, (5 << 96) + (6 << 64) + (7 << 32) + 8)

@@ -72,8 +72,6 @@ def agree(
         assert model.states() == programs.states(), f"seed {seed}: flows\n" + "\n".join(history)
     finally:
         programs.close()
-        for pin in folder.glob("*"):
-            pin.unlink()
     return seen
 
 

@@ -1,7 +1,8 @@
 """A case with tracked policy in loaded programs, one for each direction, on one connection table; and its model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -11,6 +12,8 @@ from strategies import Case
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner, RuleIndex
+from tortie.dataplane.ebpf.programs import SharedMap, Traits
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
 from tortie.model.conntrack import ConnectionTable, FlowState
 from tortie.model.evaluate import evaluate, is_for_host
@@ -19,6 +22,7 @@ from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Trace, Verdict
 
 MARK = 0x00100000
+TABLE_SIZE = 65_536
 Outcome = tuple[Verdict, bool]
 """Verdict, and whether the packet is one of connection tracking's."""
 
@@ -41,30 +45,57 @@ def set_forwarding(host: Namespace, versions: frozenset[int]) -> None:
     host.run("sysctl", "-qw", *lines)
 
 
+class _Loaded:
+    """The programs of the newest connection table, so that cases which share a table share them."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, SharedMap] = {}
+        self._rehearsal: Rehearsal | None = None
+
+    def on(self, maps: Mapping[str, SharedMap]) -> Rehearsal:
+        """The programs on that table."""
+        ids = {name: shared.id for name, shared in maps.items()}
+        if self._rehearsal is None or ids != {name: shared.id for name, shared in self._maps.items()}:
+            if self._rehearsal is not None:
+                self._rehearsal.close()
+            self._rehearsal = Rehearsal(Traits(has_tcx=True, has_frags=True, mark_bit=MARK), maps)
+            self._maps = dict(maps)
+        return self._rehearsal
+
+
+_loaded = _Loaded()
+
+
 class Tracked:
-    """The programs of a case. `door` is that of arriving packets."""
+    """The programs of a case. `door` is that of arriving packets. Whoever pins the table's folder unpins it."""
 
     def __init__(self, case: Case, folder: Path, *, door: str = "xdp", backend: str = "auto") -> None:
         self.case = case
         self.flows = FlowTables(folder)
-        tracking = self.flows.open(case.tracking)
+        tracking = self.flows.open(replace(case.tracking, size=TABLE_SIZE))
         self.flows.set_addresses(case.addresses)
+        self.rehearsal = _loaded.on(tracking.maps)
         planner = Planner()
         self.generations: dict[Direction, tuple[Generation, RuleIndex]] = {}
+        self.lanes: dict[Direction, tuple[str, int]] = {}
         for direction in Direction:
             plan, index = planner.plan(case.endpoint, direction, case.sets, case.failsafes, tracking)
             one_door = "egress" if direction is Direction.EGRESS else door
-            self.generations[direction] = Generation(plan, one_door, mark_bit=MARK, backend=backend), index
+            generation = Generation(plan, backend=backend)
+            self.generations[direction] = generation, index
+            self.lanes[direction] = one_door, self.rehearsal.put(generation.pages)
 
     def run(self, direction: Direction, data: bytes, *, is_forwarded: bool = False) -> Outcome:
         """What the program did to a frame."""
         generation, _ = self.generations[direction]
-        if generation.door == "xdp":
-            ran = bpf.test_run(generation.program_fd, data)
+        door, lane = self.lanes[direction]
+        program = self.rehearsal.enter(door, lane, generation.pages)
+        if door == "xdp":
+            ran = bpf.test_run(program, data)
             is_untracked = len(ran.data_out) == len(data) + 4
             return (Verdict.DENY, False) if ran.retval == 1 else (Verdict.ALLOW, not is_untracked)
         arrived = 1 if direction is Direction.INGRESS or is_forwarded else 0
-        ran = bpf.test_run(generation.program_fd, data, ctx=bytes(36) + pack("=II", arrived, 1) + bytes(148))
+        ran = bpf.test_run(program, data, ctx=bytes(36) + pack("=II", arrived, 1) + bytes(148))
         mark = int.from_bytes(ran.ctx_out[8:12], "little")
         return (Verdict.DENY, False) if ran.retval == 2 else (Verdict.ALLOW, not mark & MARK)
 
@@ -78,8 +109,11 @@ class Tracked:
         return {one.flow.key: (one.flow.state, one.flow.opener, one.flow.is_outbound) for one in self.flows.flows()}
 
     def close(self) -> None:
-        for generation, _ in self.generations.values():
+        for direction, (generation, _) in self.generations.items():
+            self.rehearsal.take_out(self.lanes[direction][1], generation.pages)
             generation.close()
+        self.rehearsal.log_records()
+        self.flows.forget(list(self.flows.flows()))
         self.flows.close()
 
 

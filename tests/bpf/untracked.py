@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from struct import unpack_from
 
 from strategies import Case
@@ -10,6 +11,8 @@ from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import Generation, Plan
 from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.programs import Traits
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
@@ -23,23 +26,32 @@ TC_UNSPEC, TC_SHOT = 0xFFFFFFFF, 2
 Counts = Counter[RuleRef | Reason]
 
 
+@cache
+def rehearsal() -> Rehearsal:
+    """Programs that all tests of this process ask; they are loaded once."""
+    return Rehearsal(Traits(has_tcx=True, has_frags=True, mark_bit=MARK))
+
+
 @dataclass
 class Loaded:
-    """A generation of a case, and the counters it ought to have."""
+    """A generation of a case before one of the doors, and the counters it ought to have."""
 
     case: Case
+    door: str
     generation: Generation
+    lane: int
     refs: list[RuleRef]
 
     def run(self, frame: bytes) -> Verdict:
         """The program's verdict on one frame."""
-        if self.generation.door == "xdp":
-            ran = bpf.test_run(self.generation.program_fd, frame)
+        program = rehearsal().enter(self.door, self.lane, self.generation.pages)
+        if self.door == "xdp":
+            ran = bpf.test_run(program, frame)
             if ran.retval == XDP_DROP:
                 return Verdict.DENY
             assert ran.retval == XDP_PASS
             return Verdict.ALLOW if len(ran.data_out) == len(frame) + 4 else Verdict.CONTINUE
-        ran = bpf.test_run(self.generation.program_fd, frame, ctx=bytes(192))
+        ran = bpf.test_run(program, frame, ctx=bytes(192))
         if ran.retval == TC_SHOT:
             return Verdict.DENY
         assert ran.retval == TC_UNSPEC
@@ -51,13 +63,16 @@ class Loaded:
         return read_counts(self.generation, self.refs)
 
     def close(self) -> None:
+        rehearsal().take_out(self.lane, self.generation.pages)
+        rehearsal().log_records()  # all tests share one buffer
         self.generation.close()
 
 
 def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[str, IPSet] | None = None) -> Loaded:
-    """The case's untracked ingress policy in a loaded program."""
+    """The case's untracked ingress policy before a loaded program."""
     plan, refs = plan_of(case, sets)
-    return Loaded(case, Generation(plan, door, mark_bit=MARK, backend=backend), list(refs))
+    generation = Generation(plan, backend=backend)
+    return Loaded(case, door, generation, rehearsal().put(generation.pages), list(refs))
 
 
 def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, Sequence[RuleRef]]:

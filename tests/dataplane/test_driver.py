@@ -15,8 +15,9 @@ import pytest
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.driver import EbpfDriver
-from tortie.dataplane.ebpf.generation import OBJECTS
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
+from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.programs import Programs
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.address import Net, parse_address, parse_net
@@ -271,7 +272,7 @@ def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None
 def test_a_kernel_without_tcx_gets_clsact_filters_beside_those_of_others(bpffs: Path, has_xdp: bool) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         make_kernel_track(host)
-        driver._traits = driver._planes._traits = replace(driver._traits, has_tcx=False)
+        driver._programs.traits = replace(driver._programs.traits, has_tcx=False)
         host.run("tc", "qdisc", "add", "dev", host.interface, "clsact")
         foreign = ("tc", "filter", "add", "dev", host.interface, "ingress", "prio", "9", "protocol", "ip")
         host.run(*foreign, "u32", "match", "u32", "0", "0", "flowid", "1:1")
@@ -545,7 +546,9 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         subprocess.run(["umount", "--lazy", bpffs], check=True)
         assert not connects(peer, host)
         assert driver.resync().repaired
-        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == ["out", "out_slot", "slot", "tc", "xdp"]
+        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == [
+            *("lane-0", "out", "out_lane-1", "out_slot", "slot", "tc", "xdp")
+        ]
         assert not connects(peer, host)
         assert driver.resync().repaired == ()
 
@@ -619,7 +622,7 @@ def test_a_program_that_cannot_be_installed_leaves_no_descriptor(bpffs: Path, mo
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         before = descriptors()
         with monkeypatch.context() as broken:
-            broken.setattr(Hooks, "install", fail)
+            broken.setattr(Programs, "put", fail)
             assert set(driver.apply().failed) == {host.interface}
         assert before == descriptors()
         assert driver.apply().changed == (host.interface,)

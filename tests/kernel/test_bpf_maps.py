@@ -1,3 +1,4 @@
+import os
 import struct
 from pathlib import Path
 
@@ -131,3 +132,34 @@ def test_a_bpffs_is_mounted_once_and_recognised(bpffs: Path, tmp_path: Path) -> 
 def test_pinning_outside_a_bpffs_says_what_to_do(tmp_path: Path, loaded: bpf.ObjectFile) -> None:
     with pytest.raises(KernelError, match=r"mount one there"):
         bpf.pin(loaded.map_fd("table"), tmp_path / "pin")
+
+
+def test_an_array_of_maps_takes_several_at_once_and_only_those_like_its_first() -> None:
+    def array(entries: int) -> int:
+        return bpf.create_map(bpf.ARRAY, "inner", key_size=4, value_size=64, max_entries=entries, flags=bpf.MMAPABLE)
+
+    made = [array(4) for _ in range(3)]
+    outer = bpf.create_map_of_maps("outer", max_entries=4, like=made[0])
+    ids = [bpf.map_info(fd).id for fd in made]
+    try:
+        assert bpf.map_info(outer).type == bpf.ARRAY_OF_MAPS
+        bpf.update_all(outer, [u32(2), u32(0), u32(3)], [u32(fd) for fd in made])
+        assert [bpf.lookup(outer, u32(at), 4) for at in range(4)] == [u32(ids[1]), None, u32(ids[0]), u32(ids[2])]
+        assert bpf.delete(outer, u32(2)) is True
+        assert bpf.delete(outer, u32(2)) is False
+        made.append(array(5))
+        with pytest.raises(KernelError, match="EINVAL"):
+            bpf.update(outer, u32(1), u32(made[-1]))
+    finally:
+        for fd in (*made, outer):
+            os.close(fd)
+
+
+def test_a_view_to_look_at_needs_no_right_to_write(loaded: bpf.ObjectFile) -> None:
+    table = loaded.map_fd("table")
+    bpf.update(table, u32(1), bytes([7] * 8))
+    bpf.freeze(table)
+    with pytest.raises(KernelError, match="EPERM"):
+        bpf.map_view(table, 32)
+    with bpf.map_view(table, 32, is_writable=False) as view:
+        assert view[8:16] == bytes([7] * 8)

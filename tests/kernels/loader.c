@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads generations that cases.py described, on whatever kernel this runs, and says what the verifier processed.
- * Static, so that an emulated guest needs nothing else. A line: object program constants label map=entries ..., where a
- * map of no entries is left out. Constants: offset, size, bytes; and so on. */
+/* Loads the programs that cases.py named, on whatever kernel this runs, and says what the verifier processed. Static, so
+ * that an emulated guest needs nothing else. A line: object, program, pages of the generations it is for. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define LIMIT 500000             /* verified instructions: half of what Linux processes for one program */
 
@@ -19,37 +19,27 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 	return 0;
 }
 
-static int write_constants(struct bpf_object *object, const char *file)
+/* Descriptor of an array of such arrays of pages, as programs.py makes it; the first array can go. */
+static int lanes_of(unsigned int pages)
 {
-	FILE *f = fopen(file, "r");
-	unsigned int record[2];
-	struct bpf_map *map;
-	size_t size = 0;
-	char *memory = NULL;
+	LIBBPF_OPTS(bpf_map_create_opts, array, .map_flags = BPF_F_MMAPABLE);
+	int like = bpf_map_create(BPF_MAP_TYPE_ARRAY, "like", 4, 4096, pages, &array), made;
+	LIBBPF_OPTS(bpf_map_create_opts, maps, .inner_map_fd = like);
 
-	bpf_object__for_each_map(map, object) {
-		const char *name = bpf_map__name(map);
-		size_t length = strlen(name);
-
-		if (length > 7 && !strcmp(name + length - 7, ".rodata"))
-			memory = (char *)bpf_map__initial_value(map, &size);
-	}
-	if (!f || !memory)
-		return 1;
-	while (fread(record, sizeof(record), 1, f) == 1)
-		if (record[0] + record[1] > size || fread(memory + record[0], record[1], 1, f) != 1)
-			return 1;
-	return fclose(f);
+	made = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "lanes", 4, 4, 64, &maps);
+	close(like);
+	return made;
 }
 
 static int load(char *line)
 {
 	char *rest, *path = strtok_r(line, " \n", &rest), *program = strtok_r(NULL, " \n", &rest);
-	char *constants = strtok_r(NULL, " \n", &rest);
-	char *label = strtok_r(NULL, " \n", &rest), *size, *said;
+	unsigned int pages = atoi(strtok_r(NULL, " \n", &rest));
 	struct bpf_object *object = bpf_object__open(path);
 	struct bpf_program *each, *wanted = NULL;
-	int error, verified;
+	int error, verified, lanes = -1;
+	struct bpf_map *map;
+	char *said;
 
 	if (!object)
 		return 1;
@@ -60,16 +50,8 @@ static int load(char *line)
 		if (is_it)
 			wanted = each;
 	}
-	while ((size = strtok_r(NULL, " \n", &rest))) {
-		char *entries = strchr(size, '=');
-		struct bpf_map *map;
-
-		*entries++ = 0;
-		map = bpf_object__find_map_by_name(object, size);
-		if (atoi(entries) ? bpf_map__set_max_entries(map, atoi(entries)) : bpf_map__set_autocreate(map, false))
-			return 1;
-	}
-	if (strcmp(constants, "-") && write_constants(object, constants))
+	map = bpf_object__find_map_by_name(object, "lanes");
+	if (map && ((lanes = lanes_of(pages)) < 0 || bpf_map__reuse_fd(map, lanes)))
 		return 1;
 	verifier[0] = 0;
 	bpf_program__set_log_buf(wanted, verifier, sizeof(verifier));
@@ -77,10 +59,12 @@ static int load(char *line)
 	error = bpf_object__load(object);
 	said = strstr(verifier, "processed ");
 	verified = said ? atoi(said + strlen("processed ")) : 0;
-	printf("%-13s %-18s %s %7d\n", program, label, error ? "REFUSED" : verified < LIMIT ? "loads" : "TOO LARGE", verified);
+	printf("%-13s %6u pages %s %7d\n", program, pages, error ? "REFUSED" : verified < LIMIT ? "loads" : "TOO LARGE", verified);
 	if (error)
 		printf("%.2000s\n", verifier);
 	bpf_object__close(object);
+	if (lanes >= 0)
+		close(lanes);
 	return error || verified >= LIMIT;
 }
 

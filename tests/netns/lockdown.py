@@ -31,7 +31,7 @@ from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.calc import Engine
 from tortie.dataplane.driver import ApplyReport
 from tortie.dataplane.ebpf.driver import EbpfDriver
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS, Pages
 from tortie.kernel import bpf
 from tortie.kernel.netns import cookie
 from tortie.model.desired import Delta
@@ -404,3 +404,22 @@ def link_statistics(where: Namespace) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(where.run("ip", "-s", "-j", "link", "show", "dev", where.interface))[0]
     stats: dict[str, Any] = found["stats64"]
     return stats
+
+
+def lane_of(site: AgentHost, *, leaving: bool = False) -> tuple[int, int, int]:
+    """The lane of the host's interface: its number, the pages it has, and their map's id. The table is pinned."""
+    start = "out_lane-" if leaving else "lane-"
+    folder = site.pins / f"if{site.host.ifindex}"
+    (lane,) = (int(path.name.removeprefix(start)) for path in folder.glob(f"{start}*"))
+    with site.host.entered():
+        for path in (site.pins / "host").glob("lanes*"):
+            with bpf.borrowed(bpf.open_pin(path)) as lanes:
+                found = bpf.lookup(lanes, lane.to_bytes(4, "little"), 4)
+            if found:
+                return lane, int(path.name.removeprefix("lanes")), int.from_bytes(found, "little")
+    raise AssertionError(f"nothing is in lane {lane}")
+
+
+def pages_of(site: AgentHost, *, leaving: bool = False) -> Pages:
+    """The newest generation of the host's interface. Close it."""
+    return Pages.of_id(lane_of(site, leaving=leaving)[2])

@@ -27,7 +27,9 @@ from lockdown import (
     deny,
     endpoint,
     entry,
+    lane_of,
     network_set,
+    pages_of,
     policy,
     sized,
     tcp_server,
@@ -137,7 +139,7 @@ def test_t_rel_2_a_restart_denies_nobody_whom_a_set_of_sixty_thousand_allows(tmp
         site.start()
         site.settle()
         assert not connects(site.peer, site.host.address, DENIED, patience_s=0.2)
-        programs = kernel_state(site)[f"{site.pins}/if{site.host.ifindex}/slot"]
+        before = lane_of(site)
         thread = threading.Thread(target=connect)
         thread.start()
         starts = []
@@ -153,7 +155,7 @@ def test_t_rel_2_a_restart_denies_nobody_whom_a_set_of_sixty_thousand_allows(tmp
             over.set()
             thread.join(10)
         print(f"{len(starts)} restarts, slowest {max(starts):.2f} s, {len(outcomes)} connections")
-        assert programs == kernel_state(site)[f"{site.pins}/if{site.host.ifindex}/slot"]  # taken over, not made anew
+        assert before == lane_of(site)  # taken over, not made anew
         assert outcomes.count(False) == 0
         assert len(outcomes) > 20 * len(starts)
 
@@ -169,26 +171,21 @@ def kernel_state(site: AgentHost) -> dict[str, object]:
                 if path.name in ("xdp", "tc", "out"):
                     found[str(path)] = bpf.link_info(fd)
                     continue
+                if path.name.startswith(("xdp_", "egress_")):
+                    found[str(path)] = bpf.program_info(fd)
+                    continue
+                if path.name.startswith(("scratch", "events")):
+                    continue
                 info = bpf.map_info(fd)
                 held = {key.hex(): (bpf.lookup(fd, key, info.value_size) or b"").hex() for key in bpf.keys(fd)}
-                found[str(path)] = info, "" if path.parent.name == "host" and path.name != "local" else held
-                if path.name in ("slot", "out_slot"):
-                    (program,) = (int.from_bytes(bytes.fromhex(value), "little") for value in held.values())
-                    found[f"{path} program"] = tables(program)
+                is_of_flows = path.name.startswith(("flows", "opening"))
+                found[str(path)] = info, "" if is_of_flows else {key: value for key, value in held.items() if value}
             finally:
                 os.close(fd)
-    return found
-
-
-def tables(program: int) -> dict[str, str]:
-    """Content of every array that a program uses, its counters aside."""
-    found = {}
-    with bpf.borrowed(bpf.program_by_id(program)) as fd:
-        for number in bpf.program_info(fd).map_ids:
-            with bpf.borrowed(bpf.map_by_id(number)) as one:
-                info = bpf.map_info(one)
-                if info.type == bpf.ARRAY:
-                    found[f"{number} {info.name}"] = hashlib.sha256(bpf.read_array(one)).hexdigest()
+    for leaving in (False, True):
+        pages = pages_of(site, leaving=leaving)
+        found[f"pages, {leaving=}"] = hashlib.sha256(pages.read(0, pages.number("counters"))).hexdigest()
+        pages.close()
     return found
 
 

@@ -18,12 +18,14 @@ from lockdown import (
     connects,
     deny,
     endpoint,
+    lane_of,
     network_set,
+    pages_of,
     policy,
     tcp_server,
     until,
 )
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -110,10 +112,38 @@ Tamper = Callable[[AgentHost], object]
 
 def edit_members(site: AgentHost) -> None:
     """Every single address of the normal class's source tables."""
-    maps = Installed(site).maps()
-    fd = maps["n_src4_hosts"]
-    for number in range(bpf.map_info(fd).max_entries):
-        bpf.update(fd, number.to_bytes(4, "little"), bytes(64))
+    pages = pages_of(site)
+    start = pages.number("normal.at.src4_hosts")
+    size = 64 << 32 - pages.number("normal.source.hosts4_shift")
+    with pages.writable(pages.number("counters")) as memory:
+        memory[start : start + size] = bytes(size)
+    pages.close()
+
+
+def edit_tables(site: AgentHost) -> None:
+    """What the ports of the normal class mean: ports from 7000 on are like any other. Nobody adds members there."""
+    pages = pages_of(site)
+    start = pages.number("normal.at.services")
+    with pages.writable(pages.number("counters")) as memory:
+        memory[start + 14000 : start + 15000] = memory[start : start + 1000]
+    pages.close()
+
+
+def empty_lane(site: AgentHost) -> None:
+    lane, size, _ = lane_of(site)
+    with site.host.entered(), bpf.borrowed(bpf.open_pin(site.pins / "host" / f"lanes{size}")) as lanes:
+        bpf.delete(lanes, lane.to_bytes(4, "little"))
+
+
+def change_lane(site: AgentHost) -> None:
+    """Arriving packets are judged by what is for leaving ones."""
+    (lane, size, _), (_, _, other) = lane_of(site), lane_of(site, leaving=True)
+    with (
+        site.host.entered(),
+        bpf.borrowed(bpf.open_pin(site.pins / "host" / f"lanes{size}")) as lanes,
+        bpf.borrowed(bpf.map_by_id(other)) as pages,
+    ):
+        bpf.update(lanes, lane.to_bytes(4, "little"), pages.to_bytes(4, "little"))
 
 
 def forget_address(site: AgentHost) -> None:
@@ -165,7 +195,10 @@ def nft(*words: str) -> Tamper:
 
 
 TAMPERING: dict[str, tuple[Tamper, str]] = {
-    "members edited": (edit_members, r"ingress tables of interface \d+ \(n_src4_hosts\)"),
+    "members edited": (edit_members, r"ingress tables of interface \d+"),
+    "other tables edited": (edit_tables, r"ingress tables of interface \d+"),
+    "lane emptied": (empty_lane, r"ingress lane of interface \d+"),
+    "lane changed": (change_lane, r"ingress lane of interface \d+"),
     "host addresses edited": (forget_address, "host addresses"),
     "XDP detached": (detach("xdp"), "xdp_root on interface"),
     "mark detached": (detach("tc"), "tc_mark on interface"),
@@ -185,7 +218,9 @@ TOGETHER = (
     ("members edited", "XDP detached", "connection table unpinned", "nft table flushed"),
     ("host addresses edited", "mark detached", "egress slot emptied", "nft table deleted"),
     ("slot emptied", "egress detached", "interface unpinned", "nft rule added"),
-    ("XDP replaced",),
+    ("XDP replaced", "other tables edited"),
+    ("lane changed", "egress detached"),
+    ("lane emptied",),
 )
 
 
@@ -221,11 +256,13 @@ def test_t_rel_6_repairs_come_to_rest_and_what_others_do_to_their_own_rules_is_t
     assert own == whole(site)
 
 
-@pytest.mark.parametrize("name", ["n_services", "services", "cells", "fs_ports"])
-def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost, name: str) -> None:
-    fd = Installed(site).maps()[name]
+def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost) -> None:
+    pages = pages_of(site, leaving=True)
     with pytest.raises(KernelError, match="EPERM"):
-        bpf.update(fd, bytes(4), bytes(bpf.map_info(fd).value_size))
+        bpf.update(pages.fd, bytes(4), bytes(4096))
+    with pytest.raises(KernelError, match="EPERM"):
+        pages.writable(4096)
+    pages.close()
 
 
 @pytest.mark.parametrize("is_running", [True, False])
@@ -263,5 +300,8 @@ def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: Ag
 
 def test_the_folder_of_pins_is_where_the_tests_look(site: AgentHost) -> None:
     names = {path.name for path in (site.pins / "host").iterdir()}
-    assert names == {"flows4", "flows6", "opening4", "opening6", "local"}
+    programs = {name for name in names if re.fullmatch(r"(xdp|egress)_512_[0-9a-f]{16}", name)}
+    shared = {"events", "lanes512", "scratch_xdp", "scratch_egress"}
+    assert names - programs == {"flows4", "flows6", "opening4", "opening6", "local"} | shared
+    assert len(programs) == 2
     assert Path("/run/tortie/bpf") == BPFFS

@@ -74,6 +74,12 @@ def require_sound(path: Path) -> None:
         assert connection.execute(lost).fetchone() == (0,)
 
 
+@pytest.mark.parametrize("name", ["a%41b", "a?mode=ro", "a#b", "a b", "é", "\udcff"])
+def test_the_file_has_exactly_the_name_that_was_given(tmp_path: Path, name: str) -> None:
+    asyncio.run(SqliteStore.open(tmp_path / name).close())
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
 def test_the_file_is_private_in_a_private_folder(path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         await store.commit([Put(A, b"1")])

@@ -7,9 +7,9 @@
 #include "maps.h"
 #include "hash.h"
 
-static __always_inline u32 bucket4_find(void *map, u32 index, u32 address, bool *full)
+static __always_inline u32 bucket4_find(void *pages, u32 place, u32 index, u32 address, bool *full)
 {
-	struct bucket4 *b = bpf_map_lookup_elem(map, &index);
+	struct bucket4 *b = ELEMENT(pages, place + index * sizeof(*b), sizeof(*b));
 	u32 found = 0;
 
 	*full = false;
@@ -23,44 +23,46 @@ static __always_inline u32 bucket4_find(void *map, u32 index, u32 address, bool 
 	return found;
 }
 
-static __always_inline u32 class4(void *hosts, void *nets, const volatile struct dimension *d, u32 address)
+static __always_inline struct block *trie_block(void *pages, u32 place, u32 index)
+{
+	return ELEMENT(pages, place + index * sizeof(struct block), sizeof(struct block));
+}
+
+static __always_inline u32 class4(void *pages, u32 hosts, u32 nets, const struct dimension *d, u32 address)
 {
 	struct block *b;
-	u32 key, entry;
+	u32 entry;
 
 	if (d->hosts4) {
 		bool full;
 
-		entry = bucket4_find(hosts, hash4_first(address) >> (d->hosts4_shift & 31), address, &full);
+		entry = bucket4_find(pages, hosts, hash4_first(address) >> (d->hosts4_shift & 31), address, &full);
 		if (!entry && full)   /* only a full bucket has sent neighbours to their second one */
-			entry = bucket4_find(hosts, hash4_second(address) >> (d->hosts4_shift & 31), address, &full);
+			entry = bucket4_find(pages, hosts, hash4_second(address) >> (d->hosts4_shift & 31), address, &full);
 		if (entry)
 			return entry - 1;
 	}
 	if (!d->nets4)
 		return d->default4;
-	key = address >> 24;
-	b = bpf_map_lookup_elem(nets, &key);
+	b = trie_block(pages, nets, address >> 24);
 	if (!b)
 		return d->default4;
 	entry = b->v[address >> 16 & 255];
 	if (!(entry >> 31))
 		return entry;
-	key = entry & 0x7fffffff;
-	b = bpf_map_lookup_elem(nets, &key);
+	b = trie_block(pages, nets, entry & 0x7fffffff);
 	if (!b)
 		return d->default4;
 	entry = b->v[address >> 8 & 255];
 	if (!(entry >> 31))
 		return entry;
-	key = entry & 0x7fffffff;
-	b = bpf_map_lookup_elem(nets, &key);
+	b = trie_block(pages, nets, entry & 0x7fffffff);
 	return b ? b->v[address & 255] : d->default4;
 }
 
-static __always_inline u32 bucket6_find(void *map, u32 index, u64 high, u64 low, u32 length, bool *full)
+static __always_inline u32 bucket6_find(void *pages, u32 place, u32 index, u64 high, u64 low, u32 length, bool *full)
 {
-	struct bucket6 *b = bpf_map_lookup_elem(map, &index);
+	struct bucket6 *b = ELEMENT(pages, place + index * sizeof(*b), sizeof(*b));
 
 	*full = false;
 	if (!b)
@@ -73,29 +75,47 @@ static __always_inline u32 bucket6_find(void *map, u32 index, u64 high, u64 low,
 	return 0;
 }
 
-static __always_inline u32 find6(void *map, const volatile struct dimension *d, u64 high, u64 low, u32 length)
+static __always_inline u32 find6(void *pages, u32 place, const struct dimension *d, u64 high, u64 low, u32 length)
 {
 	u64 hash = hash6(high, low, length, d->table6_seed);
 	u32 shift = d->table6_shift;
 	bool full;
-	u32 word = bucket6_find(map, hash >> (shift & 63), high, low, length, &full);
+	u32 word = bucket6_find(pages, place, hash >> (shift & 63), high, low, length, &full);
 
 	if (!word && full)
-		word = bucket6_find(map, hash6_second(hash) >> (shift & 63), high, low, length, &full);
+		word = bucket6_find(pages, place, hash6_second(hash) >> (shift & 63), high, low, length, &full);
 	return word;
 }
 
 /* Single addresses first, then a binary search over the prefix lengths in use: an entry of a middle length says "look
  * longer" and carries the best match so far (a marker), none says "look shorter". */
-static __always_inline u32 class6(void *map, const volatile struct dimension *d, u32 *address, struct scratch *c)
+__noinline u32 class6(u32 is_normal, u32 is_destination)
 {
-	u64 high = (u64)address[0] << 32 | address[1], low = (u64)address[2] << 32 | address[3];
-	u32 best = d->default6, word;
+	struct scratch *c = scratch_get();
+	const struct classifier *stage;
+	const struct dimension *d;
+	struct generation g;
+	u32 *address, place;
+	void *pages;
+
+	if (!c || !generation_get(c, &g))
+		return 0;
+	pages = g.pages;
+	stage = is_normal ? &g.cfg->normal : &g.cfg->untracked;
+	d = is_destination ? &stage->destination : &stage->source;
+	place = is_destination ? stage->at.dst6 : stage->at.src6;
+	address = is_destination ? c->packet.destination : c->packet.source;
+	u64 high, low;
+	u32 best, word;
+
+	high = (u64)address[0] << 32 | address[1];
+	low = (u64)address[2] << 32 | address[3];
+	best = d->default6;
 
 	if (!d->table6)
 		return best;
 	if (d->hosts6) {
-		word = find6(map, d, high, low, 128);
+		word = find6(pages, place, d, high, low, 128);
 		if (word)
 			return word & 0x7fffff;
 	}
@@ -112,7 +132,7 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 		length = d->lengths6[middle & 127];
 		high_mask = length >= 64 ? ~0ull : ~(~0ull >> (length & 63));
 		low_mask = length > 64 ? ~0ull << ((128 - length) & 63) : 0;
-		word = find6(map, d, high & high_mask, low & low_mask, length);
+		word = find6(pages, place, d, high & high_mask, low & low_mask, length);
 		if (word) {
 			best = word & 0x7fffff;
 			c->from = middle + 1;
@@ -123,7 +143,7 @@ static __always_inline u32 class6(void *map, const volatile struct dimension *d,
 	return best;
 }
 
-static __always_inline u32 service_class(void *services, struct packet *p)
+static __always_inline u32 service_class(const struct stage s, struct packet *p)
 {
 	u32 protocol = p->protocol & 255, row, index;
 
@@ -134,7 +154,7 @@ static __always_inline u32 service_class(void *services, struct packet *p)
 		index = (5 << 16) + protocol;
 	else
 		index = row << 16 | (p->dport & 0xffff);
-	return get16(services, index);
+	return get16(s.pages, s.cfg->at.services, index);
 }
 
 static __always_inline u32 sport_class(const struct stage s, struct packet *p)
@@ -143,7 +163,7 @@ static __always_inline u32 sport_class(const struct stage s, struct packet *p)
 		return s.cfg->sport_fragment;
 	if (p->protocol != TCP && p->protocol != UDP && p->protocol != SCTP)
 		return s.cfg->sport_none;
-	return get16(s.sports, p->sport & 0xffff);
+	return get16(s.pages, s.cfg->at.sports, p->sport & 0xffff);
 }
 
 #endif

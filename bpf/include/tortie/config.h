@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Constants of one generation: written before the program is loaded, then frozen, so that the verifier removes the
- * dimensions and back ends this generation does not use. User space finds the fields through BTF. */
+/* What one generation is: the first page of its memory (maps.h). Written before the first packet can meet it; the programs
+ * only read it. User space finds the fields through BTF. */
 #ifndef TORTIE_CONFIG_H
 #define TORTIE_CONFIG_H
 
@@ -20,6 +20,18 @@ struct dimension {
 	u8 lengths6[128];                /* those lengths, ascending */
 };
 
+/* Where the tables of one stage begin: bytes from the start of the generation's memory. */
+struct places {
+	u32 src4_hosts, src4_nets, src6, dst4_hosts, dst4_nets, dst6;
+	u32 services;                    /* (TCP, UDP, SCTP, ICMP, ICMPv6) << 16 | port, 256 protocols, 256 fragments of them */
+	u32 sports;                      /* source port; the protocol is in the service class */
+	u32 cells;                       /* decision words */
+	u32 fold_a;                      /* source class x destination class -> A */
+	u32 fold_b;                      /* service class x source port class -> B */
+	u32 bits_src, bits_dst, bits_svc, bits_sport;    /* per class: summary words, then one bit a term */
+	u32 terms;                       /* rule << 32 | start of the next tier << 4 | needs ports << 3 | action */
+};
+
 /* How the rules of one stage become a decision. */
 struct classifier {
 	u32 used;                        /* the stage is asked at all */
@@ -30,6 +42,7 @@ struct classifier {
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
 	u32 words, summary_words, steps; /* bit vectors: words and summary words of a row; most steps a packet can need */
 	u32 has_log;
+	struct places at;
 	struct dimension source, destination;
 };
 
@@ -37,7 +50,10 @@ struct classifier {
 struct timeouts { u32 tcp[4], udp, icmp, generic; };
 
 struct config {
-	u32 failsafe_nets;               /* how many */
+	u32 generation;                  /* id of the map that this is in; what is logged carries it */
+	u32 counters, counters_stride;   /* where the first CPU's counters begin, and bytes from one CPU's to the next one's */
+	u32 fs_ports;                    /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
+	u32 fs_nets, failsafe_nets;      /* struct failsafe_net, and how many */
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
@@ -46,7 +62,5 @@ struct config {
 	struct timeouts timeouts;
 	struct classifier untracked, normal;
 };
-
-const volatile struct config cfg = {};
 
 #endif

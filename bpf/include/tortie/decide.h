@@ -12,16 +12,17 @@
 #define MORE -1
 #define ALLOW_OR_DENY(action) ((action) <= ACTION_DENY)
 
-static __always_inline void emit(context_t *ctx, struct scratch *c, u32 result)
+static __always_inline void emit(context_t *ctx, struct scratch *c, const struct generation g, u32 result)
 {
 	struct log_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e) {
-		count(REASON_LOG_LOST);
+		count(g, REASON_LOG_LOST);
 		return;
 	}
 	c->event.result = result;
 	c->event.ifindex = ctx->ingress_ifindex;
+	c->event.generation = g.cfg->generation;
 	*e = c->event;
 	bpf_ringbuf_submit(e, 0);
 }
@@ -37,11 +38,9 @@ static __always_inline u32 lowest(u64 word)
 	return debruijn[((word & -word) * 0x022fdd63cc95386dull) >> 58];
 }
 
-static __always_inline u64 *bits(const struct stage s, void *map, u32 row, u32 word)
+static __always_inline u64 *bits(const struct stage s, u32 place, u32 row, u32 word)
 {
-	u32 key = row * (s.cfg->words + s.cfg->summary_words) + word;
-
-	return bpf_map_lookup_elem(map, &key);
+	return ELEMENT(s.pages, place + (row * (s.cfg->words + s.cfg->summary_words) + word) * 8, 8);
 }
 
 /* Terms that hold in every dimension, one word of them (summary words come first). NULL is a word outside the table,
@@ -51,31 +50,31 @@ static __always_inline u64 terms_of(const struct stage s, const struct scratch *
 	u64 found = ~0ull, *v;
 
 	if (s.cfg->source.used) {
-		v = bits(s, s.bits_src, c->source, word);
+		v = bits(s, s.cfg->at.bits_src, c->source, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
 	if (s.cfg->destination.used) {
-		v = bits(s, s.bits_dst, c->destination, word);
+		v = bits(s, s.cfg->at.bits_dst, c->destination, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
 	if (s.cfg->sports) {
-		v = bits(s, s.bits_sport, c->sport, word);
+		v = bits(s, s.cfg->at.bits_sport, c->sport, word);
 		if (!v)
 			return 0;
 		found &= *v;
 	}
-	v = bits(s, s.bits_svc, c->service, word);
+	v = bits(s, s.cfg->at.bits_svc, c->service, word);
 	return v ? found & *v : 0;
 }
 
 /* One step of the evaluator's walk over the terms that hold: the decision word, or MORE. A later fragment without known
  * ports may meet terms that need them: each adds its verdict to those possible, and two possible verdicts end in a
  * drop. */
-static __always_inline int step(const struct stage s, context_t *ctx, struct scratch *c)
+static __always_inline int step(const struct generation g, const struct stage s, context_t *ctx, struct scratch *c)
 {
 	u32 index, action, next, rule;
 	u64 word, *term, entry;
@@ -96,7 +95,7 @@ static __always_inline int step(const struct stage s, context_t *ctx, struct scr
 		return MORE;
 	}
 	index = index << 6 | lowest(word);
-	term = bpf_map_lookup_elem(s.terms, &index);
+	term = ELEMENT(s.pages, s.cfg->at.terms + index * 8, 8);
 	if (!term)
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	entry = *term;
@@ -115,9 +114,9 @@ static __always_inline int step(const struct stage s, context_t *ctx, struct scr
 			return WORD(rule, action);
 		c->start = c->pass_until;
 	} else {
-		count(rule);
+		count(g, rule);
 		if (s.cfg->has_log && action == ACTION_LOG)
-			emit(ctx, c, rule);
+			emit(ctx, c, g, rule);
 		c->start = action == ACTION_PASS ? next : index + 1;
 	}
 	if (c->possible & (c->possible - 1))
@@ -132,14 +131,18 @@ static __always_inline int step(const struct stage s, context_t *ctx, struct scr
 	return MORE;
 }
 
-static __always_inline int steps(const struct stage s, context_t *ctx)
+/* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
+__noinline int steps(context_t *ctx, u32 is_normal)
 {
 	struct scratch *c = scratch_get();
+	struct generation g;
+	struct stage s;
 
-	if (!c || !s.cfg->used || s.cfg->backend != BACKEND_BITS)    /* so that nothing here needs tables that are not there */
+	if (!c || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
+	s = is_normal ? NORMAL_STAGE(g) : UNTRACKED_STAGE(g);
 	for (int i = 0; i < CHUNK; i++) {
-		int word = step(s, ctx, c);
+		int word = step(g, s, ctx, c);
 
 		if (word != MORE)
 			return word;
@@ -147,23 +150,17 @@ static __always_inline int steps(const struct stage s, context_t *ctx)
 	return MORE;
 }
 
-/* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
-__noinline int untracked_steps(context_t *ctx)
+/* The walk. Only a later fragment can need more steps than allowed (tables.c sees to it): dropped. Global: verified once. */
+__noinline int walk(context_t *ctx, u32 is_normal)
 {
-	return steps(UNTRACKED_STAGE, ctx);
-}
-
-__noinline int normal_steps(context_t *ctx)
-{
-	return steps(NORMAL_STAGE, ctx);
-}
-
-/* The first steps are inline, because they are all that most packets need and a call costs 6 ns. Only a later fragment
- * can need more steps than allowed (tables.c sees to it): dropped. */
-static __always_inline u32 walk(const struct stage s, context_t *ctx, struct scratch *c)
-{
+	struct scratch *c = scratch_get();
+	struct generation g;
+	struct stage s;
 	int word;
 
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	s = is_normal ? NORMAL_STAGE(g) : UNTRACKED_STAGE(g);
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
@@ -171,12 +168,12 @@ static __always_inline u32 walk(const struct stage s, context_t *ctx, struct scr
 	c->summary = terms_of(s, c, 0);
 #pragma unroll
 	for (int i = 0; i < INLINE_STEPS; i++) {
-		word = step(s, ctx, c);
+		word = step(g, s, ctx, c);
 		if (word != MORE)
 			return word;
 	}
 	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < s.cfg->steps; done += CHUNK) {
-		word = s.cfg == &cfg.normal ? normal_steps(ctx) : untracked_steps(ctx);
+		word = steps(ctx, is_normal);
 		if (word != MORE)
 			return word;
 	}
@@ -184,19 +181,20 @@ static __always_inline u32 walk(const struct stage s, context_t *ctx, struct scr
 }
 
 /* The decision word of one stage for the packet; ids of results carry the stage's base. */
-static __always_inline u32 decide(const struct stage s, context_t *ctx, struct scratch *c)
+static __always_inline u32 decide(const struct generation g, const struct stage s, context_t *ctx, struct scratch *c)
 {
 	struct packet *p = &c->packet;
 	u32 source = 0, destination = 0, service = 0, sport = 0, cell, word;
 
 	if (s.cfg->source.used)
-		source = p->version == 4 ? class4(s.src4_hosts, s.src4_nets, &s.cfg->source, p->source[0])
-					 : class6(s.src6, &s.cfg->source, p->source, c);
+		source = p->version == 4 ? class4(s.pages, s.cfg->at.src4_hosts, s.cfg->at.src4_nets, &s.cfg->source, p->source[0])
+					 : class6(s.is_normal, false);
 	if (s.cfg->destination.used)
-		destination = p->version == 4 ? class4(s.dst4_hosts, s.dst4_nets, &s.cfg->destination, p->destination[0])
-					      : class6(s.dst6, &s.cfg->destination, p->destination, c);
+		destination = p->version == 4 ? class4(s.pages, s.cfg->at.dst4_hosts, s.cfg->at.dst4_nets, &s.cfg->destination,
+							      p->destination[0])
+					      : class6(s.is_normal, true);
 	if (s.cfg->services)
-		service = service_class(s.services, p);
+		service = service_class(s, p);
 	if (s.cfg->sports)
 		sport = sport_class(s, p);
 	if (s.cfg->backend == BACKEND_BITS) {
@@ -205,15 +203,15 @@ static __always_inline u32 decide(const struct stage s, context_t *ctx, struct s
 		c->service = service;
 		c->sport = sport;
 		forget();
-		return walk(s, ctx, c);
+		return walk(ctx, s.is_normal);
 	}
 	if (s.cfg->backend == BACKEND_FOLDED)
-		cell = get32(s.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +
-		       get32(s.fold_b, service * s.cfg->sport_stride + sport);
+		cell = get32(s.pages, s.cfg->at.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +
+		       get32(s.pages, s.cfg->at.fold_b, service * s.cfg->sport_stride + sport);
 	else
 		cell = ((source * s.cfg->destination_stride + destination) * s.cfg->service_stride + service) *
 		       s.cfg->sport_stride + sport;
-	word = get32(s.cells, cell);
+	word = get32(s.pages, s.cfg->at.cells, cell);
 	return s.cfg->base && word >> 3 >= REASON_BASE ? word + (s.cfg->base << 3) : word;
 }
 

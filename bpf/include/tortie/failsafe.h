@@ -18,14 +18,14 @@ enum failsafe {
 __noinline int failsafe_list(u32 list)
 {
 	struct scratch *c = scratch_get();
+	struct generation g;
 	u32 *remote;
 
-	if (!c)
+	if (!c || !generation_get(c, &g))
 		return 0;
 	remote = IS_EGRESS ? c->packet.destination : c->packet.source;
-	for (u32 i = 0; i < MAX_FAILSAFE_NETS && i < cfg.failsafe_nets; i++) {
-		u32 key = i;
-		struct failsafe_net *n = bpf_map_lookup_elem(&fs_nets, &key);
+	for (u32 i = 0; i < MAX_FAILSAFE_NETS && i < g.cfg->failsafe_nets; i++) {
+		struct failsafe_net *n = ELEMENT(g.pages, g.cfg->fs_nets + i * sizeof(*n), sizeof(*n));
 		u32 differ;
 
 		if (!n)
@@ -42,24 +42,24 @@ __noinline int failsafe_list(u32 list)
 	return 0;
 }
 
-static __always_inline bool failsafe_port(u32 place)
+static __always_inline bool failsafe_port(const struct generation g, u32 index)
 {
-	u32 entry = get8(&fs_ports, place);
+	u32 entry = get8(g.pages, g.cfg->fs_ports, index);
 
-	return entry && (!cfg.failsafe_nets || entry == 1 || failsafe_list(entry));
+	return entry && (entry == 1 || failsafe_list(entry));
 }
 
 /* Arriving: the destination port is in the inbound list, or the source port in the outbound one (the reply leg).
  * Leaving: the destination port is in the outbound list; untracked policy, and with it the reply leg, is nft's. */
-static __always_inline enum failsafe failsafe(struct packet *p)
+static __always_inline enum failsafe failsafe(const struct generation g, struct packet *p)
 {
 	u32 row = p->protocol == TCP ? 0 : p->protocol == UDP ? 1 : p->protocol == SCTP ? 2 : 3;
 
 	if (row == 3 || p->fragment == LATER)
 		return FAILSAFE_NONE;
-	if (failsafe_port((IS_EGRESS ? 3 + row : row) << 16 | p->dport))
+	if (failsafe_port(g, (IS_EGRESS ? 3 + row : row) << 16 | p->dport))
 		return FAILSAFE_OPEN;
-	return !IS_EGRESS && failsafe_port((3 + row) << 16 | p->sport) ? FAILSAFE_REPLY : FAILSAFE_NONE;
+	return !IS_EGRESS && failsafe_port(g, (3 + row) << 16 | p->sport) ? FAILSAFE_REPLY : FAILSAFE_NONE;
 }
 
 #endif

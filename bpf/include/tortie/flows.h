@@ -176,11 +176,11 @@ static __always_inline bool make_key(struct scratch *c, const struct packet *p)
 	return true;
 }
 
-static __always_inline u32 timeout_of(u32 protocol, u32 state)
+static __always_inline u32 timeout_of(const struct config *cfg, u32 protocol, u32 state)
 {
 	if (protocol == TCP)
-		return cfg.timeouts.tcp[state & 3];
-	return protocol == UDP ? cfg.timeouts.udp : is_icmp(protocol) ? cfg.timeouts.icmp : cfg.timeouts.generic;
+		return cfg->timeouts.tcp[state & 3];
+	return protocol == UDP ? cfg->timeouts.udp : is_icmp(protocol) ? cfg->timeouts.icmp : cfg->timeouts.generic;
 }
 
 /* The entries of the key in scratch. */
@@ -213,7 +213,7 @@ static __always_inline struct flow *opening_of(struct scratch *c, u32 version)
 }
 
 /* The flow of the key in scratch, unless it has expired. */
-static __always_inline struct flow *flow_live(struct scratch *c, u32 version, u32 protocol)
+static __always_inline struct flow *flow_live(struct scratch *c, const struct config *cfg, u32 version, u32 protocol)
 {
 	struct flow *f;
 
@@ -224,9 +224,17 @@ static __always_inline struct flow *flow_live(struct scratch *c, u32 version, u3
 		f = opening_of(c, version);
 	}
 	/* another CPU's clock may be a unit ahead */
-	if (!f || (int)(now_of(c) - f->seen) > (int)timeout_of(protocol, f->state))
+	if (!f || (int)(now_of(c) - f->seen) > (int)timeout_of(cfg, protocol, f->state))
 		return NULL;
 	return f;
+}
+
+static __always_inline void unstored(struct scratch *c)
+{
+	struct generation g;
+
+	if (generation_get(c, &g))
+		count(g, REASON_UNSTORED);
 }
 
 /* Stores a flow that the packet in scratch opens, under the key in scratch. Global: verified once. */
@@ -236,7 +244,7 @@ __noinline int flow_open(u32 ifindex)
 	struct flow f = {};
 	long failed;
 
-	if (!c || !cfg.normal.used)
+	if (!c)
 		return 0;
 	f.seen = now_of(c);
 	f.ifindex = ifindex;
@@ -263,7 +271,7 @@ __noinline int flow_open(u32 ifindex)
 		failed = bpf_map_update_elem(&opening6, &c->key6, &f, BPF_ANY);
 	}
 	if (failed)
-		count(REASON_UNSTORED);
+		unstored(c);
 	return 0;
 }
 
@@ -276,7 +284,7 @@ __noinline int flow_move(u32 state)
 	struct flow *f, copy;
 	long failed;
 
-	if (!c || !cfg.normal.used)
+	if (!c)
 		return 0;
 	f = c->is_opening ? opening_of(c, c->packet.version) : established_of(c, c->packet.version);
 	if (!f)
@@ -306,7 +314,7 @@ __noinline int flow_move(u32 state)
 		}
 	}
 	if (failed)
-		count(REASON_UNSTORED);
+		unstored(c);
 	return 0;
 }
 
@@ -386,7 +394,7 @@ __noinline int flow_forget(u32 is_opening)
 {
 	struct scratch *c = scratch_get();
 
-	if (!c || !cfg.normal.used)
+	if (!c)
 		return 0;
 	if (c->packet.version == 4) {
 		if (is_opening)
@@ -439,7 +447,7 @@ static __always_inline void flow_touch(struct scratch *c, struct flow *f)
 
 /* Nearly every packet there is: TCP that neither begins nor ends, of an established flow. What `tracked` would do with it,
  * without its choices; IPv4's key never leaves the registers and the stack. */
-static __always_inline bool flow_quick(struct scratch *c)
+static __always_inline bool flow_quick(struct scratch *c, const struct config *cfg)
 {
 	struct packet *p = &c->packet;
 	struct flow *f;
@@ -463,7 +471,7 @@ static __always_inline bool flow_quick(struct scratch *c)
 		keep_apart(f, "quick6");
 	}
 	now = now_of(c);
-	if (!f || f->state != FLOW_ESTABLISHED || (int)(now - f->seen) > (int)cfg.timeouts.tcp[FLOW_ESTABLISHED])
+	if (!f || f->state != FLOW_ESTABLISHED || (int)(now - f->seen) > (int)cfg->timeouts.tcp[FLOW_ESTABLISHED])
 		return false;
 	if (f->seen != now)
 		f->seen = now;

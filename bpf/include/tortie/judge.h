@@ -9,9 +9,9 @@
 #include "decide.h"
 #include "tracked.h"
 
-static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p)
+static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p, u32 lane)
 {
-	*key = (struct fragment_key){ .id = p->fragment_id, .version = p->version };
+	*key = (struct fragment_key){ .id = p->fragment_id, .version = p->version, .lane = lane };
 	key->source[0] = p->source[0];
 	key->destination[0] = p->destination[0];
 	if (p->version == 6) {
@@ -33,7 +33,7 @@ __noinline int fragment_ports(enum fragment which)
 
 	if (!c)
 		return 0;
-	fragment_key(&key, &c->packet);
+	fragment_key(&key, &c->packet, c->lane);
 	if (which == FIRST) {
 		ports.protocol = c->packet.protocol;
 		ports.sport = c->packet.sport;
@@ -58,59 +58,55 @@ __noinline int fragment_ports(enum fragment which)
 	return 0;
 }
 
-static __always_inline void record(context_t *ctx, struct scratch *c, u32 word)
+static __always_inline void record(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
 {
-	count(word >> 3);
-	if ((cfg.untracked.has_log || cfg.normal.has_log) && word & WORD_LOG)
-		emit(ctx, c, word >> 3);
+	count(g, word >> 3);
+	if (word & WORD_LOG)
+		emit(ctx, c, g, word >> 3);
 }
 
-static __always_inline u32 judge(context_t *ctx, struct scratch *c, enum outer outer)
+static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct generation g, enum outer outer)
 {
 	struct packet *p = &c->packet;
-	int reason = parse(ctx, c, outer);
+	int reason = parse(ctx, c, g.cfg, outer);
 
 	forget();
 	if (reason != PARSED)
 		return WORD(reason, reason == REASON_MALFORMED ? VERDICT_DENY : VERDICT_CONTINUE);
 	if (p->fragment != WHOLE) {
-		if (cfg.normal.used && p->fragment == FIRST)
+		if (g.cfg->normal.used && p->fragment == FIRST)
 			parse_state(ctx, c);
 		fragment_ports(p->fragment);
 	}
 	forget();
 	if (p->protocol == ICMPV6 && p->version == 6 && p->fragment != LATER && is_essential(p->dport >> 8, p->hop_limit))
 		return WORD(REASON_ESSENTIAL_ICMPV6, VERDICT_CONTINUE);
-	if (cfg.untracked.used) {
+	if (g.cfg->untracked.used) {
 		u32 word;
 
-		c->failsafe = failsafe(p);
-		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(UNTRACKED_STAGE, ctx, c);
+		c->failsafe = failsafe(g, p);
+		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, UNTRACKED_STAGE(g), ctx, c);
 
-		if (word & 3 || !cfg.normal.used)
+		if (word & 3 || !g.cfg->normal.used)
 			return word;
 		if (word >> 3 >= REASON_BASE)        /* rules were met on the way, though none decided */
-			record(ctx, c, word);
+			record(ctx, c, g, word);
 	}
 	forget();
-	if (cfg.normal.used && p->fragment == WHOLE)
+	if (!g.cfg->normal.used)
+		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);      /* neither stage: no generation is so */
+	if (p->fragment == WHOLE)
 		parse_state(ctx, c);
 	forget();
-	if (!cfg.normal.used)
-		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);      /* neither stage: no generation is so */
-	return tracked(ctx, c);
+	return tracked(ctx, c, g.cfg);
 }
 
 /* The verdict of the packet. Each packet has one final id, counted here. */
-static __always_inline u32 verdict_of(context_t *ctx, enum outer outer)
+static __always_inline u32 verdict_of(context_t *ctx, struct scratch *c, const struct generation g, enum outer outer)
 {
-	struct scratch *c = scratch_get();
-	u32 word;
+	u32 word = judge(ctx, c, g, outer);
 
-	if (!c)
-		return VERDICT_DENY;
-	word = judge(ctx, c, outer);
-	record(ctx, c, word);
+	record(ctx, c, g, word);
 	return word & 3;
 }
 

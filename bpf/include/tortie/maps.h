@@ -1,139 +1,135 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The tables of one generation. User space (dataplane/ebpf/generation.py) sizes and fills them through mmap before the
- * program can run; afterwards it only adds host members (tables.c, "in place"). The program reads.
+/* The memory of generations, and what all of them share.
  *
- * Array elements are rounded up to 8 bytes, so small values are packed into lines and indexed with a mask. */
+ *     lane (a number for each interface and direction; its root has it) -> lanes -> pages of the newest generation
+ *
+ * A generation is one array of pages: struct config, then its tables, then its counters, a run of them for each CPU. User
+ * space (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
+ * members (tables.c, "in place"). The programs read, and count. So a change of policy loads no program: the one there is
+ * finds other pages. A packet looks into `lanes` once and goes on with what it found; functions that are verified by
+ * themselves look again, and get the same pages or newer ones that are as whole. */
 #ifndef TORTIE_MAPS_H
 #define TORTIE_MAPS_H
 
 #include "config.h"
 #include "packet.h"
 
-struct line8 { u8 v[64]; };
-struct line16 { u16 v[32]; };
-struct line32 { u32 v[16]; };
-struct line64 { u64 v[64]; };
+#define PAGE_SHIFT 12
+#define PAGE_MASK 4095
+
+struct page { u8 bytes[1 << PAGE_SHIFT]; };
 struct block { u32 v[256]; };                       /* trie: class, or 1 << 31 | index of the next block */
 struct bucket4 { u64 entry[8]; };                   /* class + 1 << 32 | address; 0 is empty; filled from the front */
 struct bucket6 { u32 word[4]; u64 key[3][2]; };     /* word: 1 << 31 | length << 23 | class; 0 is empty */
-struct failsafe_net { u32 list, version; u32 net[4], mask[4]; };
+struct failsafe_net { u32 list, version; u32 net[4], mask[4], unused[6]; };
 
-#define TABLE(NAME, VALUE) struct { \
-	__uint(type, BPF_MAP_TYPE_ARRAY); \
-	__uint(map_flags, BPF_F_MMAPABLE); \
-	__uint(max_entries, 1); \
-	__type(key, u32); \
-	__type(value, VALUE); \
-} NAME SEC(".maps")
+/* Only here so that the object's BTF, which user space reads, has these whole: clang leaves out what is behind pointers. */
+const volatile struct {
+	struct config config;
+	struct block block;
+	struct bucket4 bucket4;
+	struct bucket6 bucket6;
+	struct failsafe_net failsafe_net;
+} records = {};
 
-TABLE(src4_hosts, struct bucket4);
-TABLE(src4_nets, struct block);
-TABLE(src6, struct bucket6);
-TABLE(dst4_hosts, struct bucket4);
-TABLE(dst4_nets, struct block);
-TABLE(dst6, struct bucket6);
-TABLE(services, struct line16);      /* (TCP, UDP, SCTP, ICMP, ICMPv6) << 16 | port, 256 protocols, 256 fragments of them */
-TABLE(sports, struct line16);        /* source port; the protocol is in the service class */
-TABLE(cells, struct line32);         /* decision words */
-TABLE(fold_a, struct line32);        /* source class x destination class -> A */
-TABLE(fold_b, struct line32);        /* service class x source port class -> B */
-TABLE(bits_src, u64);                /* per class: summary words, then one bit a term */
-TABLE(bits_dst, u64);
-TABLE(bits_svc, u64);
-TABLE(bits_sport, u64);
-TABLE(terms, u64);                   /* rule << 32 | start of the next tier << 4 | needs ports << 3 | action */
-/* The same for the normal class; a stage that is not asked has no tables. */
-TABLE(n_src4_hosts, struct bucket4);
-TABLE(n_src4_nets, struct block);
-TABLE(n_src6, struct bucket6);
-TABLE(n_dst4_hosts, struct bucket4);
-TABLE(n_dst4_nets, struct block);
-TABLE(n_dst6, struct bucket6);
-TABLE(n_services, struct line16);
-TABLE(n_sports, struct line16);
-TABLE(n_cells, struct line32);
-TABLE(n_fold_a, struct line32);
-TABLE(n_fold_b, struct line32);
-TABLE(n_bits_src, u64);
-TABLE(n_bits_dst, u64);
-TABLE(n_bits_svc, u64);
-TABLE(n_bits_sport, u64);
-TABLE(n_terms, u64);
-TABLE(fs_ports, struct line8);       /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
-TABLE(fs_nets, struct failsafe_net); /* the lists, cfg.failsafe_nets in all */
-
-/* One stage's tables and constants. Only ever a value in registers: the compiler knows every member. */
-struct stage {
-	void *src4_hosts, *src4_nets, *src6, *dst4_hosts, *dst4_nets, *dst6, *services, *sports, *cells, *fold_a, *fold_b,
-	     *bits_src, *bits_dst, *bits_svc, *bits_sport, *terms;
-	const volatile struct classifier *cfg;
+/* All pages arrays that one `lanes` can hold have the same number of elements (the kernel then looks up inline): there
+ * is one `lanes` and one copy of the programs for each size that is in use. User space gives both. */
+struct pages {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct page));     /* clang leaves out what a type inside a map's type is made of */
 };
 
-#define UNTRACKED_STAGE ((struct stage){ \
-	&src4_hosts, &src4_nets, &src6, &dst4_hosts, &dst4_nets, &dst6, &services, &sports, &cells, &fold_a, &fold_b, \
-	&bits_src, &bits_dst, &bits_svc, &bits_sport, &terms, &cfg.untracked })
-#define NORMAL_STAGE ((struct stage){ \
-	&n_src4_hosts, &n_src4_nets, &n_src6, &n_dst4_hosts, &n_dst4_nets, &n_dst6, &n_services, &n_sports, &n_cells, \
-	&n_fold_a, &n_fold_b, &n_bits_src, &n_bits_dst, &n_bits_svc, &n_bits_sport, &n_terms, &cfg.normal })
-
-/* Packets by reason and by result, 64 to an element: a per-CPU array allocates each element by itself. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct line64);
-} counters SEC(".maps");
+	__array(values, struct pages);
+} lanes SEC(".maps");
+
+/* The generation that judges a packet. */
+struct generation {
+	void *pages;
+	const struct config *cfg;
+};
+
+/* One stage of it. Only ever a value in registers: the compiler knows every member. */
+struct stage {
+	void *pages;
+	const struct classifier *cfg;
+	bool is_normal;
+};
+
+#define UNTRACKED_STAGE(G) ((struct stage){ (G).pages, &(G).cfg->untracked, false })
+#define NORMAL_STAGE(G) ((struct stage){ (G).pages, &(G).cfg->normal, true })
 
 /* Protocol, ports and flags of first fragments, for the later ones. Written for first fragments only, so its price is theirs. */
-struct fragment_key { u32 source[4], destination[4], id, version; };
+struct fragment_key { u32 source[4], destination[4], id, version, lane; };
 struct fragment_ports { u16 protocol, sport, dport, icmp_id; u32 tcp_flags, is_sctp_init; };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 16384);
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_ports);
 } fragments SEC(".maps");
 
-/* struct log_event of packets that met a Log rule; the agent reads. Full: the event is lost and counted. */
+/* struct log_event of packets that met a Log rule, on every interface; the agent reads. Full: the event is lost and counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } events SEC(".maps");
 
-/* NULL in these three means an index outside the table, which tables.c never makes; class or cell 0 is then the answer
- * of "no rule looks at this", and the verifier wants the test. */
-static __always_inline u32 get32(void *map, u32 index)
-{
-	u32 key = index >> 4;
-	struct line32 *line = bpf_map_lookup_elem(map, &key);
+/* The element that begins there; SIZE is a power of two, and elements lie at multiples of their size. NULL means a place
+ * outside the memory, which tables.c never makes; what callers take instead is the answer of "no rule looks at this". The
+ * verifier wants the test. */
+#define ELEMENT(PAGES, OFFSET, SIZE) ({ \
+	u32 offset_ = (OFFSET), key_ = offset_ >> PAGE_SHIFT; \
+	struct page *page_ = bpf_map_lookup_elem(PAGES, &key_); \
+	page_ ? (void *)&page_->bytes[offset_ & (PAGE_MASK & ~((SIZE) - 1))] : NULL; \
+})
 
-	return line ? line->v[index & 15] : 0;
+static __always_inline u32 get32(void *pages, u32 place, u32 index)
+{
+	u32 *v = ELEMENT(pages, place + index * 4, 4);
+
+	return v ? *v : 0;
 }
 
-static __always_inline u32 get16(void *map, u32 index)
+static __always_inline u32 get16(void *pages, u32 place, u32 index)
 {
-	u32 key = index >> 5;
-	struct line16 *line = bpf_map_lookup_elem(map, &key);
+	u16 *v = ELEMENT(pages, place + index * 2, 2);
 
-	return line ? line->v[index & 31] : 0;
+	return v ? *v : 0;
 }
 
-static __always_inline u32 get8(void *map, u32 index)
+static __always_inline u32 get8(void *pages, u32 place, u32 index)
 {
-	u32 key = index >> 6;
-	struct line8 *line = bpf_map_lookup_elem(map, &key);
+	u8 *v = ELEMENT(pages, place + index, 1);
 
-	return line ? line->v[index & 63] : 0;
+	return v ? *v : 0;
 }
 
-static __always_inline void count(u32 id)
+/* False: this lane has no generation, which is so only where others took it out of `lanes`. */
+static __always_inline bool generation_get(const struct scratch *c, struct generation *g)
 {
-	u32 key = id >> 6;
-	struct line64 *line = bpf_map_lookup_elem(&counters, &key);
+	u32 lane = c->lane, first = 0;
 
-	if (line)
-		line->v[id & 63]++;
+	g->pages = bpf_map_lookup_elem(&lanes, &lane);
+	if (!g->pages)
+		return false;
+	g->cfg = bpf_map_lookup_elem(g->pages, &first);
+	return g->cfg;
+}
+
+static __always_inline void count(const struct generation g, u32 id)
+{
+	u64 *counter = ELEMENT(g.pages, g.cfg->counters + bpf_get_smp_processor_id() * g.cfg->counters_stride + id * 8, 8);
+
+	if (counter)
+		++*counter;
 }
 
 #endif

@@ -36,7 +36,7 @@ struct packet {
 };
 
 /* What the agent reads of a packet that met a Log rule. */
-struct log_event { struct packet packet; u32 result, ifindex; };
+struct log_event { struct packet packet; u32 result, ifindex, generation; };
 
 struct flow_key4 { u32 a, b; u16 a_port, b_port; u32 protocol; };
 struct flow_key6 { u32 a[4], b[4]; u16 a_port, b_port; u32 protocol; };
@@ -55,6 +55,7 @@ struct scratch {
 		struct flow_key6 key6;
 		u64 key_words[5];
 	};                       /* the flow that was looked up last */
+	u32 lane;                /* which generation judges: the root's number */
 	u32 end;                 /* which end of that flow sent the packet: 0 the lower one in the key, 1 the other */
 	u32 is_opening;          /* the flow that was found is not assured yet */
 	u32 failsafe;            /* enum failsafe */

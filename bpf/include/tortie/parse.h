@@ -24,13 +24,13 @@ static __always_inline bool is_tag(u16 ethertype)
 	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
 }
 
-static __always_inline bool host_takes_vlan(u32 vid)
+static __always_inline bool host_takes_vlan(const struct config *cfg, u32 vid)
 {
 	u32 byte = vid >> 3;
 
 	/* clang knows that the mask changes nothing and drops it; the verifier of 5.10 does not know */
 	asm volatile("" : "+r"(byte));
-	return cfg.vlan_count && cfg.vlans[byte & 511] >> (vid & 7) & 1;
+	return cfg->vlan_count && cfg->vlans[byte & 511] >> (vid & 7) & 1;
 }
 
 /* Walks the extension headers from scratch.offset; leaves the upper protocol in packet.protocol and its place in
@@ -121,7 +121,7 @@ static __always_inline bool is_essential(u32 type, u32 hop_limit)
 enum outer { NO_TAG, PRIORITY_TAG, TAG, OTHER_DEVICE };
 
 /* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop). */
-static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer outer)
+static __always_inline int parse(context_t *ctx, struct scratch *c, const struct config *cfg, enum outer outer)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet *p = &c->packet;
@@ -137,14 +137,14 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 		if (data + 18 > end)
 			return REASON_MALFORMED;
 		vid = bpf_ntohs(*(u16 *)(data + 14)) & 4095;
-		if (outer != TAG && host_takes_vlan(vid))
+		if (outer != TAG && host_takes_vlan(cfg, vid))
 			return REASON_VLAN;
 		ethertype = *(u16 *)(data + 16);
 		if (is_tag(ethertype) && outer == NO_TAG) {
 			if (data + 22 > end)
 				return REASON_MALFORMED;
 			/* behind a tag with VLAN id 0 Linux looks for the device of the next one */
-			if (!vid && host_takes_vlan(bpf_ntohs(*(u16 *)(data + 18)) & 4095))
+			if (!vid && host_takes_vlan(cfg, bpf_ntohs(*(u16 *)(data + 18)) & 4095))
 				return REASON_VLAN;
 			ethertype = *(u16 *)(data + 20);
 			offset = 22;
@@ -232,8 +232,7 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, enum outer o
 	} else if (p->payload < 0) {
 		return REASON_MALFORMED;
 	}
-	if (cfg.normal.used)
-		c->offset = (void *)h - data;
+	c->offset = (void *)h - data;
 	return PARSED;
 }
 

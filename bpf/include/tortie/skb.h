@@ -22,7 +22,7 @@ static __always_inline bool shows_tcp(struct __sk_buff *skb)
 /* Makes the headers readable; the VLAN tag that is beside the frame, or OTHER_DEVICE where a VLAN device of the host
  * has the packet. TCP keeps what it sends beside the headers, and shares it with the copy that it may have to send again:
  * to pull some of it in front would copy the headers of every such packet. */
-static __always_inline enum outer outer_of(struct __sk_buff *skb)
+static __always_inline enum outer outer_of(struct __sk_buff *skb, const struct config *cfg)
 {
 	u32 linear = skb->len < LINEAR ? skb->len : LINEAR, vid;
 
@@ -31,7 +31,7 @@ static __always_inline enum outer outer_of(struct __sk_buff *skb)
 	if (!skb->vlan_present)
 		return NO_TAG;
 	vid = skb->vlan_tci & 4095;
-	if (host_takes_vlan(vid))
+	if (host_takes_vlan(cfg, vid))
 		return OTHER_DEVICE;
 	return vid ? TAG : PRIORITY_TAG;
 }

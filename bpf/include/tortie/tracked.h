@@ -76,7 +76,7 @@ __noinline int for_host(context_t *ctx)
 	struct packet *p;
 	long found;
 
-	if (!c || !cfg.normal.used)
+	if (!c)
 		return 1;
 	p = &c->packet;
 	/* 0.0.0.0 has a route where there is a default one, and Linux takes it for this host's if the source is the same */
@@ -204,16 +204,17 @@ __noinline int unknown(context_t *ctx)
 {
 	struct scratch *c = scratch_get();
 	bool is_invalid, has_inner = false;
+	struct generation g;
 	u32 word;
 
-	if (!c || !cfg.normal.used)
+	if (!c || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	if (is_error(&c->packet)) {
 		has_inner = read_inner(ctx);
 		forget();
 		if (has_inner && make_key(c, &c->inner)) {
 			forget();
-			if (flow_live(c, c->packet.version, c->inner.protocol))
+			if (flow_live(c, g.cfg, c->packet.version, c->inner.protocol))
 				return WORD(REASON_RELATED, VERDICT_CONTINUE);
 		}
 		forget();
@@ -226,15 +227,15 @@ __noinline int unknown(context_t *ctx)
 			flow_open(INTERFACE(ctx));
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
 	}
-	if (!cfg.untracked.used)                     /* else it was looked up before untracked policy */
-		c->failsafe = failsafe(&c->packet);
+	if (!g.cfg->untracked.used)                     /* else it was looked up before untracked policy */
+		c->failsafe = failsafe(g, &c->packet);
 	forget();
 	if (c->failsafe == FAILSAFE_OPEN) {
 		word = WORD(REASON_FAILSAFE, VERDICT_ALLOW);
 	} else {
-		if (is_invalid && cfg.drops_invalid)
+		if (is_invalid && g.cfg->drops_invalid)
 			return WORD(REASON_INVALID, VERDICT_DENY);
-		word = decide(NORMAL_STAGE, ctx, c);
+		word = decide(g, NORMAL_STAGE(g), ctx, c);
 	}
 	forget();
 	if ((word & 3) != VERDICT_ALLOW)
@@ -244,17 +245,17 @@ __noinline int unknown(context_t *ctx)
 	return (word & ~3) | VERDICT_CONTINUE;
 }
 
-static __always_inline u32 tracked(context_t *ctx, struct scratch *c)
+static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const struct config *cfg)
 {
 	struct packet *p = &c->packet;
 	struct flow *f;
 
 	if (p->protocol == TCP && p->fragment == WHOLE &&
-	    (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && flow_quick(c))
+	    (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && flow_quick(c, cfg))
 		return WORD(REASON_ESTABLISHED, VERDICT_CONTINUE);
 	if (!(p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags)) && make_key(c, p)) {
 		forget();
-		f = flow_live(c, p->version, p->protocol);
+		f = flow_live(c, cfg, p->version, p->protocol);
 		/* a SYN may begin another connection on the ports of a closed one */
 		if (f && !(f->state >= FLOW_CLOSED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
 			flow_touch(c, f);

@@ -1,7 +1,6 @@
 """Where each parameter of an agent gets its value from: the same levels and readings as in the agent, told in full."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from tortie.apps.answers import ConfigAnswer, ConfigQuery, SayingAnswer, SettingAnswer, UnknownSettingAnswer
 from tortie.apps.decoding import decode_files, key_of
@@ -80,7 +79,7 @@ def _aged(new: Resource, old: Resource | None) -> Resource:
     if not isinstance(metadata, dict) or not isinstance(before, dict) or "creationTimestamp" not in before:
         return new
     aged = {**metadata, "creationTimestamp": before["creationTimestamp"]}
-    return replace(new, body={**new.body, "metadata": aged})
+    return new._replace(body={**new.body, "metadata": aged})
 
 
 def _levels(found: Mapping[Key, Resource]) -> tuple[dict[str, Level], list[str]]:

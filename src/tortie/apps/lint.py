@@ -1,7 +1,6 @@
 """Warnings about documents that are valid and yet hardly mean what their author thinks."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import cast
 
 from tortie.apps.stored import part, stored_body
@@ -35,7 +34,7 @@ def _unconverted(resources: Iterable[Resource]) -> list[str]:
         if KINDS[one.kind].api_version != API_VERSION:
             from tortie.model.policy import Policy  # only what is converted is lowered here
 
-            policy = lower(replace(one, namespace=one.namespace or "default"))
+            policy = lower(one._replace(namespace=one.namespace or "default"))
             remarks = policy.remarks if isinstance(policy, Policy) else ()
             found += [f"{one.source}:{one.line}: warning: {one}: {remark} (UNCONVERTED)" for remark in remarks]
     return found

@@ -1,7 +1,7 @@
 """Staged policies as what they would be: the documents that would be enforced if each of them were carried out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tortie.model.policy import PolicyKey
 from tortie.resources.kind import Resource
@@ -62,7 +62,7 @@ def _staging(resource: Resource) -> Staging | None:
             kind = KINDS[enforced]
             spec = {key: value for key, value in resource.spec.items() if key != ACTION}
             body = {**resource.body, "apiVersion": kind.api_version, "kind": kind.word, "spec": spec}
-            return Staging(staged, policy, replace(resource, kind=enforced, body=body))
+            return Staging(staged, policy, resource._replace(kind=enforced, body=body))
         case "Delete":
             return Staging(staged, policy, None)
         case _:

@@ -9,7 +9,6 @@ conflict.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from tortie.apps.answers import Change, WriteAnswer
 from tortie.apps.decoding import invalid, key_of, problem_at
@@ -34,22 +33,21 @@ RESERVED = {
 """How names begin that are not for people, and why (reference cli.md section 6)."""
 
 
-@dataclass(slots=True)
 class _Plan:
     """What one transaction would write, judged against what was read. `is_pinned`: the author said what he expects.
 
     A key has one write: a built-in tier that the author gives himself takes the place of the one that would be added.
     """
 
-    verb: Verb
-    options: WriteOptions
-    writes: dict[Key, Write] = field(default_factory=dict)
-    guards: dict[Key, Put] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    existing: list[Key] = field(default_factory=list)
-    missing: list[Key] = field(default_factory=list)
-    is_pinned: bool = False
+    def __init__(self, verb: Verb, options: WriteOptions) -> None:
+        self.verb, self.options = verb, options
+        self.writes: dict[Key, Write] = {}
+        self.guards: dict[Key, Put] = {}
+        self.changes: list[Change] = []
+        self.problems: list[Problem] = []
+        self.existing: list[Key] = []
+        self.missing: list[Key] = []
+        self.is_pinned = False
 
     def judged(self) -> "_Plan":
         """The plan, where nothing is wrong with any document. Raises: Failure."""
@@ -210,4 +208,4 @@ def _merged(resource: Resource, old: Entry | None) -> bytes:
     body: Body = {**resource.body, "metadata": metadata}
     if "status" not in body and (status := part(before, "status")):
         body["status"] = status
-    return encode(replace(resource, body=body))
+    return encode(resource._replace(body=body))

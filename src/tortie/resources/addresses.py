@@ -14,7 +14,7 @@ from tortie.resources.values import PLACEHOLDER, anchored, pattern, refuse_place
 # 6, 8 or 20 octets, in pairs of digits or in fours: EUI-48, EUI-64 and what InfiniBand has.
 _PAIRS = "|".join(f"[0-9a-fA-F]{{2}}(?:{mark}[0-9a-fA-F]{{2}}){{{count}}}" for mark in ":-" for count in (5, 7, 19))
 _FOURS = "|".join(f"[0-9a-fA-F]{{4}}(?:[.][0-9a-fA-F]{{4}}){{{count}}}" for count in (2, 3, 9))
-_MAC = re.compile(rf"(?:{_PAIRS}|{_FOURS})\Z")
+_MAC = rf"(?:{_PAIRS}|{_FOURS})\Z"
 _ADDRESS = "[0-9a-fA-F.:]{2,45}"
 mac = pattern("TT1106", _MAC, "a MAC address such as 0a:1b:2c:3d:4e:5f", may_be_empty=True)
 """Decoder of a MAC address; empty text counts as absent."""
@@ -37,7 +37,7 @@ def net(*, strict: bool, may_be_address: bool, version: int | None = None, may_b
         try:
             parsed = parse_net(value, strict=strict)
         except InvalidAddress as error:
-            if PLACEHOLDER.match(value):
+            if re.match(PLACEHOLDER, value):
                 return refuse_placeholder(node, path, problems, value, expected)
             problems.add("TT1106", node, path, f"invalid CIDR: {shorten(str(error), 120)}", expected=expected)
             return BAD
@@ -67,7 +67,7 @@ def address_of(version: int | None = None) -> Decoder:
         try:
             parsed, _ = parse_address(value)
         except InvalidAddress:
-            if PLACEHOLDER.match(value):
+            if re.match(PLACEHOLDER, value):
                 return refuse_placeholder(node, path, problems, value, "the address of the node's interface")
             problems.add("TT1106", node, path, "invalid IP address", found=describe(node), expected=expected)
             return BAD

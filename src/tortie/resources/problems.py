@@ -6,7 +6,6 @@ because a hostile document could have one in every line.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
@@ -112,8 +111,7 @@ CODES: dict[str, str] = {
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing an author has to change. Line and column are 1-based; 0 where the text has no positions."""
 
     code: str

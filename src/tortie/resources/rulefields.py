@@ -5,7 +5,7 @@ Source: reference resources.md sections 5 and 6.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tortie.model.names import Direction
 from tortie.resources.addresses import net, net_identity
@@ -29,13 +29,12 @@ from tortie.resources.problems import Problems
 from tortie.resources.values import enum, integer, name, pattern, port, protocol, selector, text
 
 MAX_PORTS, MAX_NETS, MAX_HTTP = 50, 256, 20
-_GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]*\Z")
-_NO_QUOTES = re.compile(r"[^'\"]+\Z")
+_GLOBAL_ALONE = r"[ \t]*global\([ \t]*\)[ \t]*\Z"
+_PATH = r"/[^? #]*\Z"
+_NO_QUOTES = r"[^'\"]+\Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleContext:
+class RuleContext(NamedTuple):
     """Where a rule stands: `services` and `http` have places where they may not be. Profiles have no such places.
 
     `is_namespaced`: the policy has a namespace, which a service has too if the rule does not say otherwise.
@@ -49,7 +48,7 @@ class RuleContext:
 @decoder(**selector().schema)
 def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = selector()(node, path, problems)
-    if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
+    if isinstance(value, str) and "global(" in value and not re.match(_GLOBAL_ALONE, value):
         message = "global() cannot be combined with other selectors"
         problems.add("TT1202", node, path, message, found=describe(node), remedy="write global() alone")
         return BAD

@@ -6,7 +6,6 @@ in order, once. Methods are coroutines because remote stores wait; the embedded 
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -75,13 +74,12 @@ class Event(NamedTuple):
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """All events of one transaction, so that a reader never acts on half of one. `time_ns`: the writer's clock, UTC."""
 
     revision: int
     events: tuple[Event, ...]
-    time_ns: int = field(default=0, compare=False)
+    time_ns: int = 0
 
 
 class Store(Protocol):

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tortie.store.protocol import Batch, Entry, Event, Gone, Key, NotFound, StoreError, Unavailable, Write
@@ -55,7 +54,7 @@ class SqliteStore:
     `uid` names the datastore for as long as it lives, whatever its path.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, keep_revisions: int) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, keep_revisions: int) -> None:
         self.path = path
         self._connection = connection
         self._keep = keep_revisions
@@ -69,14 +68,14 @@ class SqliteStore:
         self._identity = identity(path)
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool = True, keep_revisions: int = 10_000) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, create: bool = True, keep_revisions: int = 10_000) -> Self:
         """The datastore in that file; `create`: made where there is none, in a folder of mode 0700.
 
         At least the newest `keep_revisions` transactions are kept for watch, history and `at`. Raises: Unavailable.
         """
         if "\0" in str(path):
             raise Unavailable(f"{str(path)!r} is no file name: name the file of a datastore")
-        real = Path(os.path.realpath(path))
+        real = os.path.realpath(path)
         connection = connect(real, create=create)
         try:
             return cls(real, connection, keep_revisions)

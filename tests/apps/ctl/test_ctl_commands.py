@@ -46,6 +46,11 @@ def test_a_file_that_does_not_exist_is_a_usage_error(shell: Shell) -> None:
     assert "No such file or directory" in err
 
 
+def test_an_empty_file_name_is_not_the_folder_that_one_is_in(shell: Shell) -> None:
+    code, _, err = shell("apply", "-f", "")
+    assert (code, "empty file name: No such file or directory" in err) == (2, True)
+
+
 def test_bytes_that_are_no_text_are_an_invalid_document(shell: Shell) -> None:
     path = shell.folder / "bad.yaml"
     path.write_bytes(b"kind: \xff\xfe\x00")
@@ -352,16 +357,3 @@ def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(shell: Shell) -> None:
-    shell("apply", "-f", shell.file(PAIR))
-    program = f"""
-import sys
-from tortie.apps.ctl.main import run
-assert run(["--datastore", {str(shell.datastore)!r}, "get", "gnp"]) == 0
-print(*sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "msgspec", "yaml", "socket", "hashlib", "tortie.model.selector", "tortie.model.policy"}
-    assert heavy & set(done.stdout.split()) == set()

@@ -115,7 +115,7 @@ class Watch:
 
     def __init__(self, shell: Shell, *arguments: str) -> None:
         where = ("--datastore", str(shell.datastore)) if shell.socket is None else ("--socket", str(shell.socket))
-        program = "import sys; from tortie.apps.ctl.main import main; sys.argv[0] = 'tortie'; main()"
+        program = "import sys; from tortie.apps.ctl.process import main; sys.argv[0] = 'tortie'; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, *where, "get", *arguments],
             stdout=subprocess.PIPE,

@@ -1,15 +1,11 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tortie.apps import service
-from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
     AssertionsAnswer,
     AssertQuery,
@@ -26,8 +22,8 @@ from tortie.apps.answers import (
     TraceQuery,
     WriteAnswer,
 )
+from tortie.apps.beacons import Serving, serving
 from tortie.apps.ctl.remote import SocketTarget
-from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
@@ -43,13 +39,6 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 
-class Serving(NamedTuple):
-    """An agent that watches the file."""
-
-    node: str
-    socket: str
-
-
 class FileTarget:
     """A datastore file, and the agents that serve it. A node that is not given is the one that runs the command."""
 
@@ -59,7 +48,7 @@ class FileTarget:
     def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
         """Do this with documents; a datastore that does not exist is made, but not by a delete or a dry run."""
         self._check_established(options)
-        if options.dry_run and verb is not Verb.DELETE and not Path(self.path).exists():
+        if options.dry_run and verb is not Verb.DELETE and not os.path.exists(self.path):
             from tortie.store.memory import MemoryStore
 
             return run_now(service.write(MemoryStore(), verb, files, options))
@@ -133,6 +122,8 @@ class FileTarget:
         asked = question(query)
         documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
         if node != self._node:
+            from dataclasses import replace
+
             documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
         return trace_documents(documents, imagined_scene(node, documents), asked)
 
@@ -154,7 +145,7 @@ class FileTarget:
         from tortie.apps.revisions import Stored, stored
         from tortie.apps.told import settings_told, told_here
 
-        exists = Path(self.path).exists()
+        exists = os.path.exists(self.path)
         if not exists and (not files or not wanted.is_newest):
             text = f"no agent answers and {self.path} does not exist"
             raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
@@ -170,7 +161,7 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).prove(query)
-        if not Path(self.path).exists():
+        if not os.path.exists(self.path):
             text = f"{query['file']['source']}: it describes no host, no agent answers, and {self.path} does not exist"
             raise Failure(Code.UNREACHABLE, f"{text}; add host, or give --datastore PATH")
         from tortie.apps.agent.interfaces import KernelInterfaces
@@ -191,7 +182,7 @@ class FileTarget:
             return SocketTarget(one.socket).config(query)
         levels = told_here()
         note = f"no agent serves {self.path}: environment and file are those of this command"
-        if Path(self.path).exists():
+        if os.path.exists(self.path):
             return self._on_store(lambda store: explain(store, query, self._node, levels, [note]))
         if not query["files"]:
             text = f"no agent answers and {self.path} does not exist"
@@ -212,7 +203,7 @@ class FileTarget:
         established = options.established
         if established == "keep" or options.dry_run:
             return
-        agents = self._serving()
+        agents = serving(self.path)
         text = f"--established={established} is the work of an agent, and a datastore file is not asked through one"
         if agents:
             sockets = " or ".join(f"--socket {one.socket} (node {one.node})" for one in agents)
@@ -234,7 +225,7 @@ class FileTarget:
             return answer
         committed = time.monotonic()
         enforced: list[EnforcedAnswer] = []
-        for one in self._serving():
+        for one in serving(self.path):
             try:
                 outcome = SocketTarget(one.socket).enforced(answer["revision"])
             except Failure as failure:
@@ -245,21 +236,9 @@ class FileTarget:
             enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
         return {**answer, "enforced": enforced}
 
-    def _serving(self) -> list[Serving]:
-        """The agents that serve this file now, by node. A beacon without a living holder means nothing."""
-        found = []
-        for path in sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json")):
-            if is_held(path):
-                try:
-                    one = json.loads(path.read_bytes())
-                    found.append(Serving(str(one["node"]), str(one["socket"])))
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # an agent that is just starting, or ending
-        return sorted(found)
-
     def _the_agent(self) -> Serving | None:
         """The one agent to ask: the only one, or the one for this node."""
-        found = self._serving()
+        found = serving(self.path)
         mine = [one for one in found if one.node == self._node] if len(found) > 1 else found
         if len(mine) == 1 or not found:
             return mine[0] if mine else None

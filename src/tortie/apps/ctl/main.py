@@ -5,10 +5,7 @@ Nothing heavy is imported here: a command on an agent's socket needs click, sock
 
 import importlib
 import os
-import sys
-from contextlib import suppress
 from keyword import iskeyword
-from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -107,24 +104,6 @@ def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str
     ctx.obj = {name: value for name, value in given.items() if value}
 
 
-def main() -> NoReturn:
-    """Run the command of this process's arguments, and exit with its code (reference ux.md section D).
-
-    Because: the interpreter takes 10 ms of a command's 60 to take itself apart, which the kernel does in one. What a
-    command opened it has closed by then; only what was printed is still to be written.
-    """
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = 1  # the reader went away (`| head`): nobody is left to tell
-    except OSError as error:
-        code = _failed(Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there"))
-    with suppress(BrokenPipeError):
-        sys.stderr.flush()
-    os._exit(code)
-
-
 def run(arguments: list[str]) -> int:
     """The exit code."""
     try:
@@ -136,11 +115,11 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _usage(error)
     except Failure as error:
-        return _failed(error)
+        return failed(error)
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _failed(_understood(error))
+        return failed(_understood(error))
     return code if isinstance(code, int) else 0
 
 
@@ -152,10 +131,11 @@ def _usage(error: click.ClickException) -> int:
     hint = (
         f"; see {context.command_path} --help" if context is not None and "see " not in error.format_message() else ""
     )
-    return _failed(Failure(Code.USAGE, error.format_message().rstrip(".") + hint))
+    return failed(Failure(Code.USAGE, error.format_message().rstrip(".") + hint))
 
 
-def _failed(error: Failure) -> int:
+def failed(error: Failure) -> int:
+    """Print why; the exit code."""
     from tortie.apps.ctl.show import failure
 
     failure(error)

@@ -9,7 +9,7 @@ import re
 import yaml
 
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*|\d+\.\d+\.\d+\.\d+(/\d+)?")
+_PLAIN = r"[A-Za-z_][A-Za-z0-9_./-]*|\d+\.\d+\.\d+\.\d+(/\d+)?"
 _Base: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -22,7 +22,7 @@ class _Dumper(_Base):  # type: ignore[misc, valid-type]
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+    is_plain = re.fullmatch(_PLAIN, value) and value.lower() not in _WORDS
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if is_plain else '"')
 
 

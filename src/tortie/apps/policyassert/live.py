@@ -8,6 +8,7 @@ from tortie.apps.policyassert.answering import answer_about, unloadable
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.proving import Scene
 from tortie.apps.policytest.document import Unloadable
+from tortie.apps.policytest.warnings import missing
 from tortie.model.endpoint import Interface
 from tortie.model.settings import FelixSettings
 from tortie.store.protocol import Entry
@@ -28,6 +29,8 @@ def answer_live(
     try:
         asserted = read_assertions(query["file"], query["files"])
         engine = imagined(node, stored, asserted.resources, interfaces, told=told, asked=[asserted.asked])
-        return answer_about(asserted, Scene(engine.host(), {one.name: one for one in interfaces}), ())
+        host = engine.host()
+        scene = Scene(host, {one.name: one for one in interfaces})
+        return answer_about(asserted, scene, tuple(missing(engine, host)))
     except Unloadable as error:
         return unloadable(source, error.problems)

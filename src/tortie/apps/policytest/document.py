@@ -1,7 +1,7 @@
 """A file to a PolicyTest, or another document that describes a host: every problem with place, expected and remedy."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -161,7 +161,7 @@ def _resources(node: Node | None, problems: Problems) -> Iterator[Resource]:
         return
     for item in node.items:
         for resource in decode_node(item, problems):
-            yield replace(resource, source=problems.source)
+            yield resource._replace(source=problems.source)
 
 
 def _read_files(names: list[str], node: Node, problems: Problems) -> list[SourceText]:

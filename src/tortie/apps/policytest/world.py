@@ -71,7 +71,6 @@ def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> W
         raise Unloadable(wrong)
     for policy in asked:
         engine.set_policy(policy.key, policy)
-    engine.in_sync()
     engine.flush()
     host = engine.host()
     return World(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.dataplane.ebpf._tables import lib
-from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier, Members
+from tortie.dataplane.ebpf.compile import TABLES, Block, Classifier, Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage
@@ -32,8 +32,7 @@ SPARE_COUNTERS = 64
 """For results that members added in place bring."""
 STAGES = (Stage.UNTRACKED, Stage.NORMAL)
 PREFIXES = {Stage.UNTRACKED: "", Stage.NORMAL: "n_"}
-"""What the names of a stage's maps begin with (maps.h)."""
-STAGE_TABLES = tuple(prefix + table for prefix in PREFIXES.values() for table in TABLES)
+"""What the names of a stage's tables begin with here."""
 
 Tiers = Sequence[Sequence[Block]]
 Counts = Counter[RuleRef | Reason]
@@ -48,7 +47,7 @@ class Part(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What the names of its maps begin with."""
+        """What the names of its tables begin with."""
         return PREFIXES[self.stage]
 
 
@@ -93,30 +92,33 @@ class Classifiers:
         """The back ends, in the order of the stages."""
         return "+".join(part.classifier.backend for part in self.parts)
 
-    def config(self) -> dict[str, int | bytes]:
-        """The fields of `struct config` (config.h) that follow from the tables."""
+    def config(self, places: Mapping[str, int]) -> dict[str, int | bytes]:
+        """The fields of `struct config` (config.h) that follow from the tables, which begin at these places."""
         found: dict[str, int | bytes] = {}
         for part in self.parts:
             name = part.stage.value
             found |= {f"{name}.used": 1, f"{name}.base": part.first - REASON_BASE}
             found |= {f"{name}.{field}": value for field, value in part.classifier.config().items()}
+            found |= {
+                f"{name}.at.{table}": places[part.prefix + table] for table in TABLES if part.prefix + table in places
+            }
         return found
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each map that is needed."""
+        """Bytes of each table that is needed."""
         return {
             part.prefix + table: size for part in self.parts for table, size in part.classifier.sizes().items() if size
         }
 
     def fill(self, name: str, memory: object) -> None:
-        """Write a map's memory. That of tables that can change has to stay open."""
+        """Write a table's memory. That of tables that can change has to stay mapped."""
         part, table = self._table(name)
         part.classifier.fill(table, memory)
 
-    def can_change(self, name: str) -> bool:
-        """Whether members are added to that map in place."""
-        part, table = self._table(name)
-        return table in LIVE_TABLES and bool(part.classifier.atoms)
+    @property
+    def can_change(self) -> bool:
+        """Whether members are added to the tables in place."""
+        return any(part.classifier.atoms for part in self.parts)
 
     def _table(self, name: str) -> tuple[Part, str]:
         part = next(part for part in reversed(self.parts) if name.startswith(part.prefix))

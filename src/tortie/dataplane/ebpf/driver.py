@@ -26,14 +26,16 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.planes import Planes
+from tortie.dataplane.ebpf.programs import Programs, Traits
 from tortie.dataplane.ebpf.reconsider import reconsider
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_others, of_sockets
@@ -66,12 +68,14 @@ class EbpfDriver:
         self._folder = PinFolder(bpffs, self._traits)
         self._planner = Planner()
         self._flows = FlowTables(self._folder.host)
+        self._programs = Programs(self._traits, self._folder.host)
+        self._rehearsal: Rehearsal | None = None
         self._tracking = TrackingSettings()
         self._addresses = HostAddresses()
         self._sets = Sets()
         self._failsafes = Failsafes()
         self._intent = Intent()
-        self._planes = Planes(self._folder, self._traits)
+        self._planes = Planes(self._folder, self._programs)
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
         """Interfaces that wait because the nft table of an earlier agent has to stay."""
@@ -113,6 +117,8 @@ class EbpfDriver:
         self._repair_bpffs(repaired)
         try:
             repaired += self._flows.repair()
+            if self._programs.repair():
+                repaired.append("pins of the host's programs")
         except KernelError as error:
             self._failed[FLOWS] = str(error)
             self._addresses_are_dirty = True
@@ -151,6 +157,7 @@ class EbpfDriver:
             return
         self._planes.renew_pins()
         self._flows.move(self._folder.host)
+        self._programs.move(self._folder.host)
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
@@ -176,10 +183,11 @@ class EbpfDriver:
                 self._finish_table()
         self._sets.forget_dropped(kept=self._intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
+        if self._is_first:
+            self._programs.sweep()
         self._is_first = False
-        self._planes.settle()
         if not self._planes:  # nobody is left who would use it
-            self._flows.remove()
+            self._remove_shared()
             self._addresses_are_dirty = True
         if dirty:
             self._planner.forget(self._intent.policies(), self._sets)
@@ -187,11 +195,19 @@ class EbpfDriver:
             changed=tuple(changed), repaired=repaired, refused=dict(self._intent.refused), failed=dict(self._failed)
         )
 
+    def _remove_shared(self) -> None:
+        """Let go of what all interfaces share, and of its pins."""
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+            self._rehearsal = None
+        self._programs.close()
+        self._flows.remove()
+
     def _tell_addresses(self) -> bool:
         """Have the connection table, and the host's addresses in it; False where that failed, and nothing can go on."""
         try:
             if self._planes or any(self._intent.wanted(name) is not None for name in self._intent.newest):
-                self._flows.open(self._tracking)
+                self._programs.use(self._flows.open(self._tracking).maps)
                 if self._addresses_are_dirty:
                     self._flows.set_addresses(self._addresses)
                     self._addresses_are_dirty = False
@@ -286,6 +302,7 @@ class EbpfDriver:
             self._intent.done(name, None)
             return self._planes.release(name)
         tracking = self._flows.open(self._tracking)
+        self._programs.use(tracking.maps)
         plans = {
             direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
             for direction in Direction
@@ -368,11 +385,22 @@ class EbpfDriver:
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """The installed program's verdict on the first packet of a flow."""
         plane = self._planes.get(interface)
-        return plane.probe(direction, packet) if plane is not None else None
+        if plane is None:
+            return None
+        if self._rehearsal is None:
+            maps = self._flows.open(self._tracking).maps
+            self._rehearsal = Rehearsal(self._traits, {"local": maps["local"]})
+        return plane.probe(direction, packet, self._rehearsal)
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
-        return [event for name, plane in self._planes.items() for event in plane.log_events(name)]
+        found = []
+        for event in (decode(record) for record in self._programs.log_records()):
+            where = self._planes.running(event.pages_id)
+            if where is not None:  # else it met pages that were replaced meanwhile
+                name, running = where
+                found.append(LogEvent(name, event.packet, tuple(running.rules_met(event.counter))))
+        return found
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here."""
@@ -387,6 +415,6 @@ class EbpfDriver:
             removed.append(f"programs of {name}")
         if self._table.remove():
             removed.append(TABLE)
-        self._flows.remove()
+        self._remove_shared()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.model.address import WIDTH
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Fragment, Packet
 
 
 class Event(NamedTuple):
-    """A packet that met a Log rule, and the counter it fell under."""
+    """A packet that met a Log rule, the counter it fell under, and the id of the pages that has it."""
 
     packet: Packet
     counter: int
+    pages_id: int
 
 
 class _Layout(NamedTuple):
@@ -61,4 +62,4 @@ def decode(record: bytes) -> Event:
         icmp_code=dport & 255 if is_icmp else None,
         fragment=fragment,
     )
-    return Event(packet, word("result"))
+    return Event(packet, word("result"), word("generation"))

@@ -1,4 +1,4 @@
-"""The connection table of this host: the maps that all generations share, and what the agent does with them.
+"""The connection table of this host: the maps that all programs share, and what the agent does with them.
 
     <bpffs>/netns-<cookie>/host/{flows4, flows6, opening4, opening6, local}
 
@@ -19,13 +19,16 @@ from struct import Struct
 from typing import NamedTuple
 
 from tortie.dataplane.driver import ConnectionStatus, TableFill
-from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, OBJECTS, SHARED_MAPS, SharedMap, TrackingPlan, clock_units
+from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, TrackingPlan, clock_units
+from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, SHARED_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings
 from tortie.model.desired import HostAddresses
 
 LOCAL_SIZE = 65_536
+SMALL = 64
 OPENING_SHARE = 4
 """Opening flows get a quarter of the room of established ones."""
 _VERSIONS = {"flows4": 4, "flows6": 6, "opening4": 4, "opening6": 6}
@@ -329,6 +332,22 @@ class FlowTables:
         self._maps.clear()
         self._counts.clear()
         self._known = None
+
+
+def small_tables() -> dict[str, SharedMap]:
+    """A connection table for a few flows that nothing refers to; whoever asked for it closes it."""
+    found = {}
+    for name in FLOW_MAPS:
+        fd = _made(name, _shapes()[name], SMALL)
+        found[name] = SharedMap(fd, bpf.map_info(fd).id)
+    return found
+
+
+def empty(maps: Mapping[str, SharedMap]) -> None:
+    """Forget every flow in these maps."""
+    for shared in maps.values():
+        for key in list(bpf.keys(shared.fd)):
+            bpf.delete(shared.fd, key)
 
 
 def _made(name: str, shape: _Shape, size: int) -> int:

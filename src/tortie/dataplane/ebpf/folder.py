@@ -1,7 +1,8 @@
 """The bpffs folder of one network namespace: a folder with pins for each interface, by index.
 
-    /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc, out_slot, out}
+    /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc, lane-<number>, out_slot, out, out_lane-<number>}
                                    host/{flows4, flows6, opening4, opening6, local}
+                                   host/{lanes<pages>, scratch_<door>, events, <door>_<pages>_<digest>}
 
 Other namespaces have theirs beside it; of those only what hangs on no interface any more is ever removed.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tortie.dataplane.ebpf.hooks import Hooks, Traits, is_dead, remove_folder
+from tortie.dataplane.ebpf.hooks import Hooks, is_dead, remove_folder
+from tortie.dataplane.ebpf.programs import Programs, Traits
 from tortie.kernel import bpf, netns
 from tortie.kernel.errors import KernelError
 
@@ -79,7 +81,7 @@ class PinFolder:
 
     def _remove(self, folder: Path) -> None:
         index = folder.name.removeprefix(_PREFIX)
-        hooks = Hooks.adopt(folder, int(index), self._traits) if index.isdigit() else None
+        hooks = Hooks.adopt(folder, int(index), Programs(self._traits)) if index.isdigit() else None
         if hooks is not None:
             hooks.detach()
         else:

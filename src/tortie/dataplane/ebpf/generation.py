@@ -1,11 +1,8 @@
-"""One generation of one interface and direction: the policy program with its own tables, complete before any packet
-meets it.
+"""One generation of one interface and direction: what its policy compiles to, complete before any packet meets it.
 
-    EndpointState + sets ──▶ Plan (blocks, members, digest) ──▶ Classifiers ──▶ Generation (maps filled, program loaded)
+    EndpointState + sets ──▶ Plan (blocks, members, digest) ──▶ Classifiers ──▶ Generation (pages filled)
 
-The program finds nothing by name at run time: sizes and constants are written before it is loaded, so that the verifier
-removes what this generation does not use. Maps that it does not use are not created. The connection table belongs to
-the host and is shared by all generations.
+A generation is memory only: the programs are the host's (`programs.py`), and find it through the lane it is put into.
 """
 
 from __future__ import annotations
@@ -14,13 +11,12 @@ import mmap
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf.classifiers import STAGE_TABLES, Classifiers
+from tortie.dataplane.ebpf.classifiers import Classifiers
 from tortie.dataplane.ebpf.compile import Block, Members, digest
+from tortie.dataplane.ebpf.pages import Arrangement, Pages, arrange, encode_config
+from tortie.dataplane.ebpf.programs import SharedMap, object_digest
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
@@ -30,32 +26,16 @@ from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.packet import PORTED, TCP
 from tortie.model.policy import Stage
 
-OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
-DOORS = ("xdp", "tc", "egress")
-"""Object files with a policy program, named <door>_policy."""
-FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
-"""The connection table (flows.h)."""
-SHARED_MAPS = (*FLOW_MAPS, "local")
-"""Maps of the host that every generation which tracks connections uses."""
-OPTIONAL_MAPS = (*STAGE_TABLES, *SHARED_MAPS, "fs_nets", "events")
-"""Maps that a generation leaves out unless it gives them a size or shares them."""
 MAX_FAILSAFE_NETS = 255
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
-_LINE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class SharedMap:
-    """A map of the host: its descriptor, and the id that a generation's identity depends on."""
-
-    fd: int
-    id: int
+NET_BYTES = 64
+"""Size of struct failsafe_net."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingPlan:
-    """How a generation tracks connections."""
+    """How connections are tracked: the host's table, which the programs use, and what generations say of it."""
 
     maps: Mapping[str, SharedMap]
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -64,7 +44,7 @@ class TrackingPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Everything a generation is made of. Equal digests mean equal tables and program.
+    """Everything a generation is made of. Equal digests mean equal pages, but for what came later.
 
     `stages` has the normal class exactly where `tracking` is given. `trusts_mark`: untracked policy of leaving packets
     is decided elsewhere, and the mark bit says what it allowed.
@@ -94,8 +74,7 @@ class Plan:
         def parts() -> list[bytes]:
             found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark)).encode()]
             if tracking is not None:
-                ids = sorted((name, shared.id) for name, shared in tracking.maps.items())
-                found.append(repr((ids, tracking.timeouts, tracking.drops_invalid)).encode())
+                found.append(repr((tracking.timeouts, tracking.drops_invalid)).encode())
             for stage, tiers in stages.items():
                 found.append(stage.value.encode())
                 for tier in tiers:
@@ -110,97 +89,83 @@ class Plan:
         return cls(kept, members, failsafes, vlans, tracking, trusts_mark, digest(parts()))
 
 
-@cache
-def object_digest() -> bytes:
-    """Identity of the BPF objects this package ships: another build of them is another generation."""
-    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in DOORS)
-
-
 class Generation:
-    """A loaded policy program with filled tables. `door` is one of DOORS."""
+    """Pages with filled tables, which no packet finds yet. Raises: KernelError, Unsupported."""
 
-    def __init__(self, plan: Plan, door: str, *, mark_bit: int, backend: str = "auto", has_frags: bool = True) -> None:
-        self.plan, self.door = plan, door
+    def __init__(self, plan: Plan, *, backend: str = "auto") -> None:
+        self.plan = plan
         self.classifiers = Classifiers(plan.stages, plan.members, backend=backend)
+        self._arranged = arranged(plan, self.classifiers)
+        self._view: mmap.mmap | None = None
         self.seal = Seal({})
-        self.object = bpf.ObjectFile(OBJECTS / f"{door}.bpf.o")
         try:
-            self._load(mark_bit=mark_bit, has_frags=has_frags)
+            self.pages = Pages.create(self._arranged.end)
+        except BaseException:
+            self.classifiers.close()
+            raise
+        try:
             self._fill()
         except BaseException:
             self.close()
             raise
         self.classifiers.settle()
 
-    def _load(self, *, mark_bit: int, has_frags: bool) -> None:
-        obj, program = self.object, f"{self.door}_policy"
-        constants, sizes = describe(obj, self.plan, self.classifiers)
-        shared = self.plan.tracking.maps if self.plan.tracking is not None else {}
-        for name in OPTIONAL_MAPS:
-            if name in shared:
-                obj.reuse_map(name, shared[name].fd)
-            elif name not in sizes:
-                obj.leave_out(name)
-        for name, entries in sizes.items():
-            obj.set_max_entries(name, entries)
-        obj.write_rodata("cfg", constants)
-        obj.write_rodata("mark_bit", mark_bit.to_bytes(4, "little"))
-        if has_frags and self.door == "xdp":
-            obj.set_program_flags(program, bpf.XDP_HAS_FRAGS)
-        obj.load()
-
     def _fill(self) -> None:
-        open_views: dict[str, mmap.mmap] = {}
-        for name, size in self.classifiers.sizes().items():
-            fd = self.object.map_fd(name)
-            view = bpf.map_view(fd, size)
-            self.classifiers.fill(name, view)
-            if self.classifiers.can_change(name):
-                open_views[name] = view
-            else:
-                view.close()
-                bpf.freeze(fd)
-        self.seal = Seal(open_views)
-        for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(self.plan.failsafes), strict=True):
-            if data:
-                fd = self.object.map_fd(name)
-                view = bpf.map_view(fd, len(data))
-                view[:] = data
-                view.close()
-                bpf.freeze(fd)
-
-    @property
-    def program_fd(self) -> int:
-        """Descriptor of the policy program."""
-        return self.object.program_fd(f"{self.door}_policy")
+        """Write everything but the counters. Pages that no members are added to are frozen: nobody can write them."""
+        self._view = self.pages.writable(self._arranged.end)
+        with memoryview(self._view) as memory:
+            write(memory, self.plan, self.classifiers, self._arranged, self.pages.id)
+            if self.classifiers.can_change:
+                self.seal = Seal({"tables": memory[: self._arranged.counters]})
+        if not self.classifiers.can_change:
+            self._view.close()
+            self._view = None
+            bpf.freeze(self.pages.fd)
 
     def read_counters(self) -> Sequence[int]:
         """Packets by counter number, added up over the CPUs."""
-        return read_counters(self.object.map_fd("counters"), self.classifiers.count)
+        return self.pages.counters()[: self.classifiers.count]
 
     def close(self) -> None:
         """Let go of everything; what the kernel references lives on."""
         self.classifiers.close()
         self.seal.close()
-        self.object.close()
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+        self.pages.close()
 
 
-def describe(obj: bpf.ObjectFile, plan: Plan, classifiers: Classifiers) -> tuple[bytes, dict[str, int]]:
-    """The constants (struct config) and the sizes of this generation's own maps, in elements."""
+def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:
+    """Where everything of the plan's generation is."""
     ports, nets = failsafe_tables(plan.failsafes)
-    fields = classifiers.config()
-    bytes_of = {**classifiers.sizes(), "fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
-    sizes = {name: -(-size // obj.value_size(name)) for name, size in bytes_of.items()}
-    sizes["counters"] = -(-classifiers.count // _LINE)
-    if any(value for name, value in fields.items() if name.endswith(".has_log")):
-        sizes["events"] = EVENTS_BYTES
-    layout = obj.layout("config")
-    value = bytearray(obj.size_of("config"))
+    failsafes = {"fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
+    return arrange({**classifiers.sizes(), **failsafes}, classifiers.count)
+
+
+def write(memory: memoryview, plan: Plan, classifiers: Classifiers, at: Arrangement, pages_id: int) -> None:
+    """Fill the pages of that id: everything but the counters."""
+    places = at.places
+    own = {"generation": pages_id, "counters": at.counters, "counters_stride": at.stride}
+    config = encode_config({**describe(plan, classifiers, places), **own})
+    memory[: len(config)] = config
+    for name, size in classifiers.sizes().items():
+        classifiers.fill(name, memory[places[name] : places[name] + size])
+    for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(plan.failsafes), strict=True):
+        if data:
+            memory[places[name] : places[name] + len(data)] = data
+
+
+def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) -> dict[str, int | bytes]:
+    """The fields of struct config that follow from the plan."""
+    _, nets = failsafe_tables(plan.failsafes)
     vlans = bytearray(512)
     for vlan in plan.vlans:
         vlans[vlan >> 3] |= 1 << (vlan & 7)
-    fields |= {
-        "failsafe_nets": len(nets) // obj.value_size("fs_nets"),
+    fields = classifiers.config(places) | {
+        "fs_ports": places["fs_ports"],
+        "fs_nets": places.get("fs_nets", 0),
+        "failsafe_nets": len(nets) // NET_BYTES,
         "vlan_count": len(plan.vlans),
         "vlans": bytes(vlans),
         "digest": plan.digest,
@@ -208,15 +173,7 @@ def describe(obj: bpf.ObjectFile, plan: Plan, classifiers: Classifiers) -> tuple
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)
-    for name, field_value in fields.items():
-        offset, size = layout[name]
-        value[offset : offset + size] = (
-            field_value.to_bytes(size, "little") if isinstance(field_value, int) else field_value
-        )
-    return bytes(value), sizes
-
-
-EVENTS_BYTES = 1 << 16
+    return fields
 
 
 def clock_units(seconds: float) -> int:
@@ -234,17 +191,6 @@ def _tracking_fields(tracking: TrackingPlan) -> dict[str, int | bytes]:
         "timeouts.icmp": clock_units(times.icmp_s),
         "timeouts.generic": clock_units(times.generic_s),
     }
-
-
-def read_counters(fd: int, count: int) -> Sequence[int]:
-    """The first `count` counters of a counters map, added up over the CPUs."""
-    data = array("Q", bpf.read_array(fd))
-    cpus = bpf.possible_cpus()
-    totals: list[int] = []
-    for line in range(-(-count // _LINE)):
-        at = line * cpus * _LINE
-        totals += [sum(data[at + place :: _LINE][:cpus]) for place in range(_LINE)]
-    return totals[:count]
 
 
 def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
@@ -284,4 +230,4 @@ def _net_record(number: int, net: Net) -> bytes:
     for value in (net.address, mask):
         parts = [value >> (width - 32 - 32 * i) & 0xFFFFFFFF for i in range(width // 32)]
         words += parts + [0] * (4 - len(parts))
-    return array("I", words).tobytes()
+    return array("I", words).tobytes().ljust(NET_BYTES, b"\0")

@@ -6,20 +6,21 @@
     leaving    out link ─▶ tc_out ─────▶ out_slot ─▶ policy
 
 An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with
-clsact the filters stay by themselves). What a dead agent left there enforces on, and the next one takes it over.
+clsact the filters stay by themselves), `lane-<number>` and `out_lane-<number>` (the slots pinned again, under names
+that say which lanes the roots enter). What a dead agent left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
-from tortie.dataplane.ebpf.generation import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.programs import LANES, Programs
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
@@ -30,6 +31,9 @@ so that other programs of the same priority stay."""
 NO_XDP_WANTED = "tc, because FelixConfiguration says xdpEnabled: false"
 _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
+_LANE_PINS = {Direction.INGRESS: "lane-", Direction.EGRESS: "out_lane-"}
+_ROOT_DOORS = {"xdp_root": "xdp", "tc_root": "tc", "tc_out": "egress"}
+"""Roots that enter a lane -> the door behind them."""
 _NAMES = ("slot", "xdp", "tc", "out_slot", "out")
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 
@@ -37,20 +41,13 @@ DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 _LINKS = {bpf.Hook.INGRESS: "tc", bpf.Hook.EGRESS: "out"}
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What of the kernel the hooks use."""
-
-    has_tcx: bool
-    has_frags: bool
-    mark_bit: int
-
-
 class Hooks:
     """The attached roots of one interface. Made by `attach` or `adopt`."""
 
-    def __init__(self, folder: Path, index: int, traits: Traits) -> None:
-        self.folder, self.index, self.traits = folder, index, traits
+    def __init__(self, folder: Path, index: int, programs: Programs) -> None:
+        self.folder, self.index, self._programs = folder, index, programs
+        self.traits = programs.traits
+        self.lanes: dict[Direction, int] = {}
         self.acceleration = Acceleration.NONE
         self.reason = ""
         self._fds: dict[str, int] = {}
@@ -61,14 +58,22 @@ class Hooks:
 
     @classmethod
     def attach(
-        cls, folder: Path, index: int, traits: Traits, load: Callable[[str], int], *, may_use_xdp: bool = True
+        cls,
+        folder: Path,
+        index: int,
+        programs: Programs,
+        lanes: Mapping[Direction, int],
+        load: Callable[[str], int],
+        *,
+        may_use_xdp: bool = True,
     ) -> Hooks:
         """Attached hooks, natively in XDP where the interface takes it, else in tc.
 
-        `load(door)` gives the descriptor of the policy program to start with. Raises: KernelError, and whatever `load`
-        does; nothing is left attached then.
+        `load(door)` gives the descriptor of the policy program to start with; the lanes have their pages. Raises:
+        KernelError, and whatever `load` does; nothing is left attached then.
         """
-        hooks = cls(folder, index, traits)
+        hooks = cls(folder, index, programs)
+        hooks.lanes |= lanes
         try:
             # leaving first: it is what remembers the flows whose answers arrive
             hooks.attach_out(load("egress"))
@@ -128,7 +133,7 @@ class Hooks:
 
         Both hooks judge for a moment, and no packet meets none. Raises: KernelError; the hook before goes on.
         """
-        kept = Hooks(self.folder, self.index, self.traits)
+        kept = Hooks(self.folder, self.index, self._programs)
         for name in ("slot", "xdp", "tc"):
             if name in self._fds:
                 kept._fds[name] = self._fds.pop(name)
@@ -207,6 +212,13 @@ class Hooks:
             if program == "xdp_root" and self.traits.has_frags:
                 roots.set_program_flags(program, bpf.XDP_HAS_FRAGS)
             roots.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
+            door = _ROOT_DOORS.get(program)
+            if door is None:
+                roots.leave_out("scratch")
+            else:
+                roots.reuse_map("scratch", self._programs.shared(f"scratch_{door}"))
+                lane = self.lanes[Direction.EGRESS if door == "egress" else Direction.INGRESS]
+                roots.write_rodata("lane", lane.to_bytes(4, "little"))
             roots.load()
         except BaseException:
             roots.close()
@@ -220,17 +232,23 @@ class Hooks:
 
     def _pin(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, fd in self._fds.items():
+        for name, fd in self._wanted_pins().items():
             path = self.folder / name
             path.unlink(missing_ok=True)
             bpf.pin(fd, path)
 
+    def _wanted_pins(self) -> dict[str, int]:
+        """Names and descriptors; see the module."""
+        numbers = {f"{_LANE_PINS[to]}{lane}": self._fds.get(SLOTS[to], -1) for to, lane in self.lanes.items()}
+        return {**self._fds, **{name: fd for name, fd in numbers.items() if fd >= 0}}
+
     # ---- taken over
 
     @classmethod
-    def adopt(cls, folder: Path, index: int, traits: Traits) -> Hooks | None:
+    def adopt(cls, folder: Path, index: int, programs: Programs) -> Hooks | None:
         """The hooks that an earlier agent left on this interface; None if they are not whole or not on it."""
-        hooks = cls(folder, index, traits)
+        hooks = cls(folder, index, programs)
+        hooks._read_lanes()
         try:
             for name in _NAMES:
                 if (folder / name).exists():
@@ -242,8 +260,6 @@ class Hooks:
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
                 missing.discard("out")
             if not missing and hooks.installed_program(Direction.INGRESS):
-                hooks._renew_roots()
-                hooks._replaced()
                 return hooks
         except KernelError:
             pass
@@ -255,17 +271,35 @@ class Hooks:
         """Whether what leaves is policed."""
         return "out_slot" in self._fds
 
-    def _renew_roots(self) -> None:
-        """Put this version's roots in place of another version's, on the same slot: no packet passes between."""
-        for name, program in self._programs().items():
+    def _read_lanes(self) -> None:
+        """The lanes that the names of pins say."""
+        for direction, start in _LANE_PINS.items():
+            for path in self.folder.glob(f"{start}*"):
+                number = path.name.removeprefix(start)
+                if number.isdigit() and int(number) < LANES:
+                    self.lanes[direction] = int(number)
+
+    def renew(self) -> None:
+        """Put this version's roots in place of another version's, on the same slots: no packet passes between. Those
+        of a version without lanes get some; what is in the slots goes on until other programs are installed there."""
+        for direction in Direction:
+            if direction in self.lanes:
+                self._programs.keep_lane(self.lanes[direction])
+            elif SLOTS[direction] in self._fds:
+                self.lanes[direction] = self._programs.new_lane()
+        for name, program in self._root_names().items():
             with self._roots(program) as roots:
                 fd = roots.program_fd(program)
                 with bpf.borrowed(bpf.program_by_id(bpf.link_info(self._fds[name]).program_id)) as old:
-                    is_same = bpf.program_info(old).tag == bpf.program_info(fd).tag
+                    before, wanted = bpf.program_info(old), bpf.program_info(fd)
+                    shared = {bpf.map_info(roots.map_fd("scratch")).id} if program in _ROOT_DOORS else set()
+                    is_same = before.tag == wanted.tag and shared <= set(before.map_ids)
                 if not is_same:
                     bpf.link_update(self._fds[name], fd)
+        self._pin_gone()
+        self._replaced()
 
-    def _programs(self) -> dict[str, str]:
+    def _root_names(self) -> dict[str, str]:
         """Link -> the root it runs, for the links there are."""
         wanted = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}
         return {name: program for name, program in wanted.items() if name in self._fds}
@@ -313,7 +347,7 @@ class Hooks:
 
     def _replaced(self) -> tuple[str, ...]:
         """Links that others gave another program since we last looked."""
-        running = {name: bpf.link_info(self._fds[name]).program_id for name in self._programs()}
+        running = {name: bpf.link_info(self._fds[name]).program_id for name in self._root_names()}
         seen, self._roots_seen = self._roots_seen, running
         return tuple(name for name, program in running.items() if seen.get(name, program) != program)
 
@@ -322,7 +356,7 @@ class Hooks:
         repaired = []
         for name in self._replaced():
             self._roots_seen.pop(name)
-            program = self._programs()[name]
+            program = self._root_names()[name]
             with self._roots(program) as roots:
                 bpf.link_update(self._fds[name], roots.program_fd(program))
             repaired.append(f"{program} on interface {self.index}, which ran another program")
@@ -338,10 +372,16 @@ class Hooks:
                     hook = bpf.Hook.EGRESS if name == "out" else bpf.Hook.INGRESS
                     self._to_tc(roots.program_fd(program), hook)
             repaired.append(f"{program} on interface {self.index}")
-        if any(not (self.folder / name).exists() for name in self._fds):
-            self._pin()
+        if self._pin_gone():
             repaired.append(f"pins of interface {self.index}")
         return tuple(repaired)
+
+    def _pin_gone(self) -> bool:
+        """Pin everything again where something is not pinned; whether that was so."""
+        is_gone = any(not (self.folder / name).exists() for name in self._wanted_pins())
+        if is_gone:
+            self._pin()
+        return is_gone
 
     # ---- gone
 

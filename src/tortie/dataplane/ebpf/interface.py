@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tortie.dataplane.driver import Acceleration, InstalledVerdict, LogEvent
-from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
-from tortie.dataplane.ebpf.generation import Generation, Plan
-from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks, Traits
-from tortie.dataplane.ebpf.installed import Installed
+from tortie.dataplane.driver import Acceleration, InstalledVerdict
+from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
+from tortie.dataplane.ebpf.generation import Plan
+from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks
 from tortie.dataplane.ebpf.lane import Lane, Running
+from tortie.dataplane.ebpf.pages import Pages
+from tortie.dataplane.ebpf.programs import Programs
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
 from tortie.model.packet import Direction, Packet
 
@@ -22,15 +24,18 @@ Plans = Mapping[Direction, tuple[Plan, RuleIndex]]
 class InterfacePlane:
     """See the module."""
 
-    def __init__(self, folder: Path, traits: Traits) -> None:
-        self._folder, self._traits = folder, traits
+    def __init__(self, folder: Path, programs: Programs) -> None:
+        self._folder, self._programs = folder, programs
         self.hooks: Hooks | None = None
         self.lanes = {direction: Lane() for direction in Direction}
 
     def adopt(self, index: int) -> bool:
         """Take over what an earlier agent left attached, as it is; whether there is anything."""
         if self.hooks is None:
-            self.hooks = Hooks.adopt(self._folder, index, self._traits)
+            hooks = Hooks.adopt(self._folder, index, self._programs)
+            if hooks is not None:
+                hooks.renew()
+            self.hooks = hooks
         return self.hooks is not None
 
     def enforce(self, index: int, plans: Plans, *, may_use_xdp: bool = True) -> bool:
@@ -41,25 +46,49 @@ class InterfacePlane:
             return True
         assert self.hooks is not None
         hooks = self.hooks
-        has_moved = self._move(hooks, plans, may_use_xdp=may_use_xdp)
-        wanted = {
-            hooks.door(direction): one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)
-        }
-        made = self._make_all(wanted)
+        wanted = {direction: one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)}
+        made = _make_all(wanted)
         try:
-            for door in tuple(made):
-                direction, running = _DIRECTIONS[door], made[door]
-                if direction is Direction.EGRESS and not hooks.has_out:
-                    hooks.attach_out(running.installed.fd)
-                else:
-                    hooks.install(direction, running.installed.fd)
-                self.lanes[direction].replace(made.pop(door))
+            has_moved = self._move(hooks, made, may_use_xdp=may_use_xdp)
+            self._flip(hooks, made)
+            for direction in tuple(made):
+                self.lanes[direction].replace(made.pop(direction))
         finally:
             for running in made.values():
                 running.close()
-        return has_moved or bool(wanted)
+        has_renewed = [self._install(hooks, direction) for direction in plans]
+        return has_moved or bool(wanted) or any(has_renewed)
 
-    def _move(self, hooks: Hooks, plans: Plans, *, may_use_xdp: bool) -> bool:
+    def _flip(self, hooks: Hooks, made: Mapping[Direction, Running]) -> None:
+        """Have packets find the new pages, all at once, and no others when this returns."""
+        if Direction.EGRESS in made and not hooks.has_out:
+            hooks.lanes.setdefault(Direction.EGRESS, self._programs.new_lane())
+        sizes = {direction: running.pages.size for direction, running in made.items()}
+        self._programs.load((hooks.door(direction), size) for direction, size in sizes.items())
+        self._programs.put({hooks.lanes[direction]: running.pages for direction, running in made.items()})
+        for direction, size in sizes.items():
+            before = self.lanes[direction].running
+            if before is not None and before.pages.size == size:
+                continue
+            program = self._programs.program(hooks.door(direction), size)
+            if direction is Direction.EGRESS and not hooks.has_out:
+                hooks.attach_out(program)
+            else:
+                hooks.install(direction, program)
+            if before is not None:
+                self._programs.take_out(hooks.lanes[direction], before.pages.size)
+
+    def _install(self, hooks: Hooks, direction: Direction) -> bool:
+        """Have the right program in the slot: it is another one where the connection table is another one."""
+        running = self.lanes[direction].running
+        assert running is not None
+        program = self._programs.program(hooks.door(direction), running.pages.size)
+        if hooks.installed_program(direction) == bpf.program_info(program).id:
+            return False
+        hooks.install(direction, program)
+        return True
+
+    def _move(self, hooks: Hooks, made: Mapping[Direction, Running], *, may_use_xdp: bool) -> bool:
         """Go to the hook that is wanted, or that is free again; whether that was so."""
         if hooks.acceleration is Acceleration.XDP:
             wanted = None if may_use_xdp else Acceleration.TC
@@ -70,22 +99,10 @@ class InterfacePlane:
                 hooks.reason = NO_XDP_WANTED
         if wanted is None:
             return False
-        made: list[Running] = []
-
-        def load(door: str) -> int:
-            made.append(self._make(door, *plans[_DIRECTIONS[door]]))
-            return made[-1].installed.fd
-
-        has_moved = False
-        try:
-            has_moved = hooks.move(wanted, load)
-        finally:
-            if not has_moved:
-                for running in made:
-                    running.close()
-        if has_moved:
-            self.lanes[Direction.INGRESS].replace(made[-1])
-        return has_moved
+        running = self.lanes[Direction.INGRESS].running or made[Direction.INGRESS]
+        if self.lanes[Direction.INGRESS].running is None:  # nobody knows what is in the lane: it may be nothing
+            self._programs.put({hooks.lanes[Direction.INGRESS]: running.pages})
+        return hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size))
 
     def place(self, index: int, folder: Path) -> None:
         """Be on the interface of that index, with pins in that folder; one that came again has another index."""
@@ -100,50 +117,27 @@ class InterfacePlane:
             self.hooks.folder = folder
 
     def _attach(self, index: int, plans: Plans, *, may_use_xdp: bool) -> None:
-        doors = ("egress", "xdp" if may_use_xdp else "tc")
-        made = self._make_all({door: plans[_DIRECTIONS[door]] for door in doors})
-
-        def load(door: str) -> int:
-            if door not in made:
-                made[door] = self._make(door, *plans[_DIRECTIONS[door]])
-            return made[door].installed.fd
-
+        made = _make_all(plans)
+        lanes = {direction: self._programs.new_lane() for direction in made}
         try:
-            self.hooks = Hooks.attach(self._folder, index, self._traits, load, may_use_xdp=may_use_xdp)
+            doors = ("egress", "xdp" if may_use_xdp else "tc")
+            self._programs.load((door, made[_DIRECTIONS[door]].pages.size) for door in doors)
+            self._programs.put({lanes[direction]: running.pages for direction, running in made.items()})
+
+            def load(door: str) -> int:
+                return self._programs.program(door, made[_DIRECTIONS[door]].pages.size)
+
+            self.hooks = Hooks.attach(self._folder, index, self._programs, lanes, load, may_use_xdp=may_use_xdp)
         except BaseException:
-            for running in made.values():
+            for direction, running in made.items():
+                self._programs.free_lane(lanes[direction])
                 running.close()
             raise
         for direction, lane in self.lanes.items():
-            lane.replace(made.pop(self.hooks.door(direction)))
-        for running in made.values():
-            running.close()
-
-    def _make_all(self, wanted: Mapping[str, tuple[Plan, RuleIndex]]) -> dict[str, Running]:
-        """Generations by their door, loaded side by side: the verifier takes most of the time, outside of Python."""
-        if not wanted:
-            return {}
-        with ThreadPoolExecutor(len(wanted)) as pool:
-            futures = {door: pool.submit(self._make, door, *one) for door, one in wanted.items()}
-        errors = [error for future in futures.values() if (error := future.exception()) is not None]
-        if errors:
-            for future in futures.values():
-                if future.exception() is None:
-                    future.result().close()
-            raise errors[0]
-        return {door: future.result() for door, future in futures.items()}
-
-    def _make(self, door: str, plan: Plan, index: RuleIndex) -> Running:
-        generation = Generation(plan, door, mark_bit=self._traits.mark_bit, has_frags=self._traits.has_frags)
-        try:
-            installed = Installed.open(bpf.program_info(generation.program_fd).id, door)
-        except BaseException:
-            generation.close()
-            raise
-        return Running(plan, index, installed, generation.classifiers, generation, generation.seal)
+            lane.replace(made[direction])
 
     def _keeps(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> bool:
-        """Whether the program in the slot is what the plan asks for, be it ours or an earlier agent's."""
+        """Whether what packets find is what the plan asks for, be it ours or an earlier agent's."""
         lane = self.lanes[direction]
         if lane.running is None:
             lane.running = self._take_over(hooks, direction, plan, index)
@@ -154,23 +148,10 @@ class InterfacePlane:
         return True
 
     def _take_over(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> Running | None:
-        program = hooks.installed_program(direction)
-        if not program:
-            return None
-        installed = Installed.open(program, hooks.door(direction))
-        try:
-            if installed.digest() == plan.digest and "counters" in installed.maps:
-                classifiers = Classifiers(plan.stages, plan.members)
-                if installed.holds(classifiers):
-                    seal = installed.seal(classifiers)
-                    classifiers.settle()
-                    return Running(plan, index, installed, classifiers, None, seal)
-                classifiers.close()
-        except BaseException:
-            installed.close()
-            raise
-        installed.close()
-        return None
+        lane = hooks.lanes.get(direction)
+        size = self._programs.size_of(hooks.door(direction), hooks.installed_program(direction))
+        found = self._programs.pages_in(lane, size) if lane is not None and size is not None else None
+        return Running.taken_over(plan, index, Pages.of_id(found)) if found is not None else None
 
     def repair(self) -> tuple[str, ...]:
         """Put back what others removed; what that was. Raises: KernelError."""
@@ -181,9 +162,12 @@ class InterfacePlane:
             running = lane.running
             if running is None:
                 continue
-            if self.hooks.installed_program(direction) != bpf.program_info(running.installed.fd).id:
-                self.hooks.install(direction, running.installed.fd)
+            if self._install(self.hooks, direction):
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
+            number, pages = self.hooks.lanes[direction], running.pages
+            if self._programs.pages_in(number, pages.size) != pages.id:
+                self._programs.put({number: pages})
+                repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.check():
                 repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
         return tuple(repaired)
@@ -203,20 +187,12 @@ class InterfacePlane:
         """Exact totals of one direction."""
         return self.lanes[direction].counts()
 
-    def settle(self) -> None:
-        """Let go of replaced generations that no packet can be in any more."""
-        for lane in self.lanes.values():
-            lane.settle()
-
-    def probe(self, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """The installed program's verdict on a packet."""
+    def probe(self, direction: Direction, packet: Packet, rehearsal: Rehearsal) -> InstalledVerdict | None:
+        """What is installed says of a packet."""
         running = self.lanes[direction].running
-        return running.ask(packet, self.hooks.index) if running is not None and self.hooks is not None else None
-
-    def log_events(self, interface: str) -> Sequence[LogEvent]:
-        """Packets that met Log rules since the last call."""
-        lanes = (lane.running for lane in self.lanes.values())
-        return [event for running in lanes if running is not None for event in running.log_events(interface)]
+        if running is None or self.hooks is None:
+            return None
+        return running.ask(packet, self.hooks.door(direction), self.hooks.index, rehearsal)
 
     @property
     def backend(self) -> str:
@@ -227,7 +203,25 @@ class InterfacePlane:
     def release(self) -> None:
         """Take everything of ours off the interface."""
         if self.hooks is not None:
+            lanes = self.hooks.lanes
             self.hooks.detach()
             self.hooks = None
+            for number in lanes.values():
+                self._programs.free_lane(number)
         for lane in self.lanes.values():
             lane.close()
+
+
+def _make_all(wanted: Plans) -> dict[Direction, Running]:
+    """Generations by their direction, made side by side: their tables are compiled and filled outside of Python."""
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        futures = {direction: pool.submit(Running.made, *one) for direction, one in wanted.items()}
+    errors = [error for future in futures.values() if (error := future.exception()) is not None]
+    if errors:
+        for future in futures.values():
+            if future.exception() is None:
+                future.result().close()
+        raise errors[0]
+    return {direction: future.result() for direction, future in futures.items()}

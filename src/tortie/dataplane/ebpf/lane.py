@@ -1,53 +1,75 @@
-"""One direction of an interface: the program that packets meet, what its counters mean, and exact counts over time."""
+"""One direction of an interface: the generation that judges its packets, what its counters mean, and exact counts."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tortie.dataplane.driver import InstalledVerdict, LogEvent
+from tortie.dataplane.driver import InstalledVerdict
 from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
-from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.frames import frame
-from tortie.dataplane.ebpf.generation import Generation, Plan
-from tortie.dataplane.ebpf.installed import Installed
+from tortie.dataplane.ebpf.generation import Generation, Plan, arranged, write
+from tortie.dataplane.ebpf.pages import PAGE, Pages
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
-from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.packet import Packet
-from tortie.model.verdict import Verdict
+from tortie.model.verdict import RuleRef, Verdict
 
-GRACE_S = 0.05
-"""How long a packet may still be in a program that was replaced: far more than one softirq takes."""
 _DROPPED = {"xdp": 1, "tc": 2, "egress": 2}
 """What a door returns for a dropped packet."""
 
 
 class Running:
-    """A policy program that packets meet, with what its counters mean. Its tables can change in place if we made it."""
+    """Pages that packets find, with what their counters mean. Members are added in place if we made them."""
 
     def __init__(
-        self,
-        plan: Plan,
-        index: RuleIndex,
-        installed: Installed,
-        classifiers: Classifiers,
-        generation: Generation | None,
-        seal: Seal,
+        self, plan: Plan, index: RuleIndex, pages: Pages, classifiers: Classifiers, generation: Generation | None
     ) -> None:
-        self.plan, self.index, self.installed = plan, index, installed
-        self.classifiers, self.generation, self._seal = classifiers, generation, seal
+        self.plan, self.index, self.pages = plan, index, pages
+        self.classifiers, self._generation = classifiers, generation
+        self._seal = generation.seal if generation is not None else _seal(pages, classifiers)
         self.is_outdated = False
         """Members changed in place: the tables no longer are what the digest says."""
         self.is_tampered = False
         """Others changed the tables."""
 
+    @classmethod
+    def made(cls, plan: Plan, index: RuleIndex) -> Running:
+        """A new generation, which no packet finds yet. Raises: KernelError, Unsupported."""
+        generation = Generation(plan)
+        return cls(plan, index, generation.pages, generation.classifiers, generation)
+
+    @classmethod
+    def taken_over(cls, plan: Plan, index: RuleIndex, pages: Pages) -> Running | None:
+        """The pages of an earlier agent, if they are what the plan asks for; they are closed if not.
+
+        Because: the digest says what a generation was made of, not what became of it. It is not the same any more where
+        members changed in place, even if they changed back, or where others edited it.
+        """
+        classifiers = None
+        try:
+            if pages.field("digest") == plan.digest:
+                classifiers = Classifiers(plan.stages, plan.members)
+                at = arranged(plan, classifiers)
+                wanted = bytearray(at.counters)
+                write(memoryview(wanted), plan, classifiers, at, pages.id)
+                if at.end <= pages.size * PAGE and pages.read(0, at.counters) == wanted:
+                    classifiers.settle()
+                    return cls(plan, index, pages, classifiers, None)
+        except BaseException:
+            pages.close()
+            raise
+        if classifiers is not None:
+            classifiers.close()
+        pages.close()
+        return None
+
     def change(self, set_id: str, change: SetChange) -> bool:
         """Take a change of a set's members in place; False: a new generation is needed."""
-        if self.generation is None or change.is_new or change.has_ports:
+        if self._generation is None or change.is_new or change.has_ports:
             return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
@@ -62,7 +84,7 @@ class Running:
         return is_done
 
     def check(self) -> tuple[str, ...]:
-        """Tables that others edited since we wrote them; a new generation is needed then."""
+        """What others edited since we wrote it; a new generation is needed then."""
         broken = self._seal.broken()
         self.is_tampered = bool(broken)
         return broken
@@ -73,83 +95,67 @@ class Running:
 
     def counts(self) -> Counts:
         """Packets by rule met and by reason."""
-        return self.meaning(self.installed.counters())
+        return self.classifiers.meaning(self.pages.counters(), self.index)
 
-    def meaning(self, counters: Sequence[int]) -> Counts:
-        """What those counters say."""
-        return self.classifiers.meaning(counters, self.index)
+    def rules_met(self, counter: int) -> Sequence[RuleRef]:
+        """The rules that a packet under this counter met, in order."""
+        return self.classifiers.rules_met(counter, self.index)
 
-    def log_events(self, interface: str) -> Sequence[LogEvent]:
-        """Packets that met Log rules since the last call."""
-        if "events" not in self.installed.maps:
-            return ()
-        with bpf.RingBuffer(self.installed.maps["events"]) as ring:
-            events = [decode(record) for record in ring.consume()]
-        return [
-            LogEvent(interface, packet, tuple(self.classifiers.rules_met(counter, self.index)))
-            for packet, counter in events
-        ]
-
-    def ask(self, packet: Packet, ifindex: int) -> InstalledVerdict:
-        """The program's verdict on a packet that is the first of its flow, its reason and what decided."""
-        data = frame(packet)
-        ran, counted = self.installed.test_run(data, ifindex)
-        rule, reason = self.index.decided(self.meaning(counted))
-        is_dropped = ran.retval == _DROPPED[self.installed.door]
-        if self.installed.door == "xdp":
-            is_untracked = len(ran.data_out) > len(data)
-        else:
-            is_untracked = self.installed.door == "tc" and any(ran.ctx_out[8:12])
-        verdict = Verdict.DENY if is_dropped else Verdict.ALLOW
+    def ask(self, packet: Packet, door: str, ifindex: int, rehearsal: Rehearsal) -> InstalledVerdict:
+        """What these pages say of a packet that is the first of its flow, why, and what decided. No count changes."""
+        data, twin = frame(packet), self.pages.twin()
+        try:
+            with rehearsal.lane(twin) as lane:
+                ran = rehearsal.run(door, lane, twin, data, ifindex)
+            rule, reason = self.index.decided(self.classifiers.meaning(twin.counters(), self.index))
+        finally:
+            twin.close()
+        has_metadata = door == "xdp" and len(ran.data_out) > len(data)
+        is_untracked = has_metadata or (door == "tc" and any(ran.ctx_out[8:12]))
+        verdict = Verdict.DENY if ran.retval == _DROPPED[door] else Verdict.ALLOW
         return InstalledVerdict(verdict, reason, rule, is_tracked=not is_untracked)
 
     def close(self) -> None:
-        """Let go; the kernel keeps what packets meet."""
-        self.installed.close()
-        if self.generation is not None:
-            self.generation.close()
+        """Let go; the kernel keeps what packets find."""
+        if self._generation is not None:
+            self._generation.close()
         else:
             self._seal.close()
             self.classifiers.close()
+            self.pages.close()
+
+
+def _seal(pages: Pages, classifiers: Classifiers) -> Seal:
+    """A seal on pages that are not frozen."""
+    if not classifiers.can_change:
+        return Seal({})
+    return Seal({"tables": pages.memory(pages.number("counters"))})
 
 
 class Lane:
-    """One direction: what packets meet now, what they met before, and the sum."""
+    """One direction: what packets find now, and the sum of what they found before."""
 
     def __init__(self) -> None:
         self.running: Running | None = None
-        self._retired: list[tuple[float, Running]] = []
         self._totals: Counts = Counter()
 
     def replace(self, running: Running) -> None:
-        """Another program is in the slot; the one before is kept until no packet can be in it."""
-        if self.running is not None:
-            self._retired.append((time.monotonic() + GRACE_S, self.running))
+        """Other pages are found, and no packet finds those before any more: their counts are final."""
+        self._fold()
         self.running = running
 
     def counts(self) -> Counts:
         """Exact totals over every generation since we took the interface over."""
-        self.settle()
         found = self._totals.copy()
-        for running in (*(running for _, running in self._retired), *([self.running] if self.running else ())):
-            found.update(running.counts())
+        if self.running is not None:
+            found.update(self.running.counts())
         return found
 
-    def settle(self, *, at_once: bool = False) -> None:
-        """Fold replaced generations into the totals once no packet can be in them."""
-        now = time.monotonic()
-        kept = []
-        for until, running in self._retired:
-            if at_once or now >= until:
-                self._totals.update(running.counts())
-                running.close()
-            else:
-                kept.append((until, running))
-        self._retired = kept
-
     def close(self) -> None:
-        """Fold the counts, let go of the programs."""
-        self.settle(at_once=True)
+        """Fold the counts, let go of the pages."""
+        self._fold()
+
+    def _fold(self) -> None:
         if self.running is not None:
             self._totals.update(self.running.counts())
             self.running.close()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.hooks import Traits
 from tortie.dataplane.ebpf.interface import InterfacePlane
+from tortie.dataplane.ebpf.lane import Running
+from tortie.dataplane.ebpf.programs import Programs
 from tortie.model.endpoint import Interface
 
 
 class Planes(Mapping[str, InterfacePlane]):
     """See the module."""
 
-    def __init__(self, folder: PinFolder, traits: Traits) -> None:
-        self._folder, self._traits = folder, traits
+    def __init__(self, folder: PinFolder, programs: Programs) -> None:
+        self._folder, self._programs = folder, programs
         self._planes: dict[str, InterfacePlane] = {}
 
     def __getitem__(self, name: str) -> InterfacePlane:
@@ -29,7 +30,7 @@ class Planes(Mapping[str, InterfacePlane]):
     def at(self, interface: Interface) -> InterfacePlane:
         """The plane of that interface, made if there is none; nothing is attached by that."""
         folder = self._folder.of(interface.index)
-        plane = self._planes.setdefault(interface.name, InterfacePlane(folder, self._traits))
+        plane = self._planes.setdefault(interface.name, InterfacePlane(folder, self._programs))
         plane.place(interface.index, folder)
         return plane
 
@@ -65,7 +66,14 @@ class Planes(Mapping[str, InterfacePlane]):
         self._planes |= planes
         return moved
 
-    def settle(self) -> None:
-        """Let go of replaced generations that no packet can be in any more."""
-        for plane in self._planes.values():
-            plane.settle()
+    def running(self, pages_id: int) -> tuple[str, Running] | None:
+        """The interface, and what is found there, of pages with that id."""
+        return next(
+            (
+                (name, lane.running)
+                for name, plane in self._planes.items()
+                for lane in plane.lanes.values()
+                if lane.running is not None and lane.running.pages.id == pages_id
+            ),
+            None,
+        )

@@ -4,7 +4,6 @@ Tables that never change are frozen: the kernel lets nobody write them. Those th
 be; they have a sum, taken after each change of ours and compared before the next one and at each resync.
 """
 
-import mmap
 from collections.abc import Mapping
 
 from tortie.dataplane.ebpf._tables import ffi, lib
@@ -13,7 +12,7 @@ from tortie.dataplane.ebpf._tables import ffi, lib
 class Seal:
     """The memory of tables, and its sums. Close it."""
 
-    def __init__(self, views: Mapping[str, mmap.mmap]) -> None:
+    def __init__(self, views: Mapping[str, memoryview]) -> None:
         self._views = dict(views)
         self._sums: dict[str, int] = {}
         self.note()
@@ -29,9 +28,9 @@ class Seal:
     def close(self) -> None:
         """Let go of the memory."""
         for view in self._views.values():
-            view.close()
+            view.release()
         self._views.clear()
 
 
-def _sum(view: mmap.mmap) -> int:
+def _sum(view: memoryview) -> int:
     return int(lib.tables_sum(ffi.from_buffer(view), len(view)))

@@ -1,4 +1,4 @@
-"""Programs that no packet meets: an endpoint's policy compiled and loaded as the driver does it, to ask questions of.
+"""Programs that no packet meets: an endpoint's policy compiled as the driver does it, to ask questions of.
 
 Nothing is attached, and the connection table is one of the trial's own. Raises everywhere: KernelError, Unsupported.
 """
@@ -6,7 +6,6 @@ Nothing is attached, and the connection table is one of the trial's own. Raises 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from struct import pack
 from typing import NamedTuple
 
 from tortie.dataplane.ebpf.classifiers import RuleIndex
@@ -14,8 +13,9 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.programs import Traits
+from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
-from tortie.kernel import bpf
 from tortie.model.conntrack import Flow, FlowState, TrackingSettings
 from tortie.model.desired import EndpointState, HostAddresses
 from tortie.model.failsafe import Failsafes
@@ -25,7 +25,10 @@ from tortie.model.verdict import RuleRef, Verdict
 
 FLOWS = 1024
 """Room in the table: a trial has one flow at a time."""
+_DOORS = {Direction.INGRESS: "xdp", Direction.EGRESS: "egress"}
 _DROPPED = {"xdp": 1, "egress": 2}
+_IFINDEX = 1
+"""Test runs arrive at the loopback device."""
 
 
 class Answer(NamedTuple):
@@ -34,6 +37,14 @@ class Answer(NamedTuple):
     verdict: Verdict
     is_tracked: bool
     rule: RuleRef | None
+
+
+class _Loaded(NamedTuple):
+    """The generation of an endpoint and direction, what its rules are called, and the lane it is in."""
+
+    generation: Generation
+    rules: RuleIndex
+    lane: int
 
 
 class Trial:
@@ -50,10 +61,13 @@ class Trial:
         self._sets, self._failsafes = sets, failsafes
         self._planner = Planner()
         self._flows = FlowTables(folder)
-        self._generations: dict[tuple[str, Direction], tuple[Generation, RuleIndex]] = {}
+        self._loaded: dict[tuple[str, Direction], _Loaded] = {}
+        self._rehearsal: Rehearsal | None = None
         try:
             self._tracking = self._flows.open(replace(tracking, size=FLOWS))
             self._flows.set_addresses(addresses)
+            traits = Traits(has_tcx=False, has_frags=False, mark_bit=DEFAULT_MARK_BIT)
+            self._rehearsal = Rehearsal(traits, self._tracking.maps)
         except BaseException:
             self.close()
             raise
@@ -71,44 +85,45 @@ class Trial:
 
         `first`: of a later fragment, the first one, which the program sees before it.
         """
-        generation, index = self._generation(state, direction)
+        loaded = self._load(state, direction)
         for one in (first, packet) if first is not None else (packet,):
             if flow is not None:
                 self._flows.store([replace(flow, state=FlowState.ESTABLISHED, is_answered=True)])
             try:
-                answer = _run(generation, index, frame(one))
+                answer = self._run(_DOORS[direction], loaded, frame(one))
             finally:
                 self._flows.forget(list(self._flows.flows()))
         return answer
 
-    def _generation(self, state: EndpointState, direction: Direction) -> tuple[Generation, RuleIndex]:
-        known = self._generations.get((state.interface.name, direction))
+    def _load(self, state: EndpointState, direction: Direction) -> _Loaded:
+        known = self._loaded.get((state.interface.name, direction))
         if known is not None:
             return known
+        assert self._rehearsal is not None
         plan, index = self._planner.plan(state, direction, self._sets, self._failsafes, self._tracking)
-        door = "xdp" if direction is Direction.INGRESS else "egress"
-        made = Generation(plan, door, mark_bit=DEFAULT_MARK_BIT), index
-        self._generations[state.interface.name, direction] = made
+        generation = Generation(plan)
+        made = _Loaded(generation, index, self._rehearsal.put(generation.pages))
+        self._loaded[state.interface.name, direction] = made
         return made
+
+    def _run(self, door: str, loaded: _Loaded, data: bytes) -> Answer:
+        """The program's answer; of leaving packets, those that this host made."""
+        assert self._rehearsal is not None
+        generation, index, lane = loaded
+        before = generation.read_counters()
+        ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX)
+        # what untracked policy says of leaving packets is not the program's to decide
+        is_untracked = door == "xdp" and len(ran.data_out) > len(data)
+        counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
+        rule, _ = index.decided(generation.classifiers.meaning(counted, index))
+        is_dropped = ran.retval == _DROPPED[door]
+        return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)
 
     def close(self) -> None:
         """Take away everything that was loaded and pinned."""
-        for generation, _ in self._generations.values():
-            generation.close()
-        self._generations.clear()
+        for loaded in self._loaded.values():
+            loaded.generation.close()
+        self._loaded.clear()
+        if self._rehearsal is not None:
+            self._rehearsal.close()
         self._flows.remove()
-
-
-def _run(generation: Generation, index: RuleIndex, data: bytes) -> Answer:
-    """The program's answer; of leaving packets, those that this host made."""
-    before = generation.read_counters()
-    if generation.door == "xdp":
-        ran = bpf.test_run(generation.program_fd, data)
-        is_untracked = len(ran.data_out) > len(data)
-    else:
-        ran = bpf.test_run(generation.program_fd, data, ctx=bytes(36) + pack("=II", 0, 1) + bytes(148))
-        is_untracked = False  # what untracked policy says of leaving packets is not the program's to decide
-    counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
-    rule, _ = index.decided(generation.classifiers.meaning(counted, index))
-    is_dropped = ran.retval == _DROPPED[generation.door]
-    return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)

@@ -29,6 +29,7 @@ from tortie.kernel.bpf.links import (
 from tortie.kernel.bpf.maps import (
     ANY,
     ARRAY,
+    ARRAY_OF_MAPS,
     EXIST,
     HASH,
     LPM_TRIE,
@@ -42,6 +43,7 @@ from tortie.kernel.bpf.maps import (
     RINGBUF,
     MapInfo,
     create_map,
+    create_map_of_maps,
     delete,
     delete_keys,
     freeze,
@@ -57,6 +59,7 @@ from tortie.kernel.bpf.maps import (
     set_program,
     sum_counters,
     update,
+    update_all,
     update_batch,
 )
 from tortie.kernel.bpf.objectfile import XDP_HAS_FRAGS, ObjectFile
@@ -77,6 +80,7 @@ from tortie.kernel.bpf.ring import RingBuffer
 __all__ = [
     "ANY",
     "ARRAY",
+    "ARRAY_OF_MAPS",
     "DRV_MODE",
     "EXIST",
     "HASH",
@@ -111,6 +115,7 @@ __all__ = [
     "borrowed",
     "create_clsact",
     "create_map",
+    "create_map_of_maps",
     "delete",
     "delete_clsact",
     "delete_keys",
@@ -144,6 +149,7 @@ __all__ = [
     "test_run",
     "unmount_bpffs",
     "update",
+    "update_all",
     "update_batch",
     "xdp_query",
 ]

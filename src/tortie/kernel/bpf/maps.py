@@ -3,14 +3,15 @@
 import errno
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tortie.kernel._bpf import ffi, lib
 from tortie.kernel.bpf.calls import checked, text
 
 # Source: linux/bpf.h, enum bpf_map_type and the flags of BPF_MAP_CREATE and BPF_MAP_UPDATE_ELEM.
-HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE, RINGBUF = 1, 2, 3, 5, 6, 9, 11, 27
+HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 3, 5, 6, 9, 11
+ARRAY_OF_MAPS, RINGBUF = 12, 27
 NO_PREALLOC, MMAPABLE = 1 << 0, 1 << 10
 ANY, NOEXIST, EXIST = 0, 1, 2
 
@@ -49,7 +50,17 @@ def possible_cpus() -> int:
 
 def create_map(map_type: int, name: str, *, key_size: int, value_size: int, max_entries: int, flags: int = 0) -> int:
     """Descriptor of a new map, which the caller closes."""
-    made = lib.tortie_map_create(map_type, name.encode(), key_size, value_size, max_entries, flags)
+    made = lib.tortie_map_create(map_type, name.encode(), key_size, value_size, max_entries, flags, -1)
+    return checked(made, f"create map {name}")
+
+
+def create_map_of_maps(name: str, *, max_entries: int, like: int) -> int:
+    """Descriptor of a new array whose elements are maps, or nothing; the caller closes it.
+
+    Those maps are arrays like the one that `like` describes: with the same sizes, flags and number of elements. An
+    update of an element returns when no program can be using the map that was there before (Linux waits for RCU).
+    """
+    made = lib.tortie_map_create(ARRAY_OF_MAPS, name.encode(), 4, 4, max_entries, 0, like)
     return checked(made, f"create map {name}")
 
 
@@ -86,6 +97,21 @@ _FULL = "the map is full"
 def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
     """Write many elements: keys one after another, values likewise."""
     checked(lib.tortie_map_update_batch(fd, keys, values, count), f"update {count} elements of {_named(fd)}")
+
+
+_ENOTSUPP = 524
+"""What Linux says of a kind of map that takes no batches; libc has no name for it."""
+
+
+def update_all(fd: int, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+    """Write these elements, in one call where that kind of map takes it: of an array of maps, Linux then waits once."""
+    if len(keys) > 1:
+        result = lib.tortie_map_update_batch(fd, b"".join(keys), b"".join(values), len(keys))
+        if result not in (-_ENOTSUPP, -errno.EINVAL):
+            checked(result, f"update {len(keys)} elements of {_named(fd)}")
+            return
+    for key, value in zip(keys, values, strict=True):
+        update(fd, key, value)
 
 
 def read_batches(fd: int, size: int = 4096) -> Iterator[tuple[memoryview, memoryview, int]]:
@@ -191,13 +217,13 @@ def _within(entries: int, info: MapInfo) -> None:
         raise ValueError(f"map {info.name} is no array of at least {entries} elements")
 
 
-def map_view(fd: int, size: int) -> mmap.mmap:
+def map_view(fd: int, size: int, *, is_writable: bool = True) -> mmap.mmap:
     """The memory of a BPF_F_MMAPABLE array: what is stored there the next packet sees. Units: size in bytes.
 
     Elements lie `value_size` rounded up to 8 apart. Closing the view leaves the map as it is.
     """
     try:
-        return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if is_writable else 0))
     except OSError as error:
         checked(-(error.errno or errno.EIO), f"map the memory of {_named(fd)}", "it must be BPF_F_MMAPABLE, not frozen")
         raise

@@ -6,7 +6,7 @@
 On each way down fields come in one order, and a field that does not matter is not there. Equal nodes are one object, so
 that equality is identity and every pair of nodes is merged once. What is made here lives as long as its `Diagrams`.
 
-Source: docs/decisions/0012-sets-of-packets.md.
+Source: docs/decisions/0013-sets-of-packets.md.
 """
 
 from bisect import bisect_left

@@ -18,7 +18,7 @@ class Field(IntEnum):
     """In the order in which diagrams ask for them.
 
     Because: addresses have classes, so that they are few, and few rules are left below a pair of them; with ports first
-    a rule with a wide range is met again below every port that another rule names. Measured in decision 12.
+    a rule with a wide range is met again below every port that another rule names. Measured in decision 13.
     """
 
     IS_LATER = 0

@@ -34,8 +34,8 @@ V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
-_INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]{1,16}|0[bB][01]{1,64}|0[oO]?[0-7]{1,22}|0|[1-9][0-9]{0,18})\Z")
-_DECIMAL = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z")
+_INTEGER = r"([-+]?)(0[xX][0-9a-fA-F]{1,16}|0[bB][01]{1,64}|0[oO]?[0-7]{1,22}|0|[1-9][0-9]{0,18})\Z"
+_DECIMAL = r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z"
 LONGEST_REGEX = 1024
 
 
@@ -127,7 +127,7 @@ def _dscp() -> Syntax[int | str]:
     name, value = word(*DSCP_VALUES, ignore_case=True), whole(0, 63)
 
     def read(text: str) -> int | str:
-        return value.parse(text) if _INTEGER.match(text) else name.parse(text)
+        return value.parse(text) if re.match(_INTEGER, text) else name.parse(text)
 
     return Syntax("0 to 63, or a name such as AF21", read, dscp, zero=0, flatten=plain(int, str))
 
@@ -137,7 +137,7 @@ def _dscp() -> Syntax[int | str]:
 
 def read_integer(text: str) -> int:
     """A whole number as Go writes them: decimal, or with 0x, 0o, 0b, or octal after a 0."""
-    found = _INTEGER.match(text)
+    found = re.match(_INTEGER, text)
     if found is None:
         raise unreadable(text, "no whole number")
     sign, digits = found.groups()
@@ -169,7 +169,7 @@ def _read_mask(text: str) -> int:
 
 
 def _read_decimal(text: str) -> float:
-    if not _DECIMAL.match(text) or not math.isfinite(value := float(text)):
+    if not re.match(_DECIMAL, text) or not math.isfinite(value := float(text)):
         raise unreadable(text, "no plain number")
     return value
 
@@ -189,7 +189,7 @@ def _time(unit: str, scale: int, *, may_be_negative: bool = False) -> Syntax[flo
         duration(may_be_negative=may_be_negative),
         zero=0,
         flatten=lambda value: _flat(value, scale),
-        show=lambda text: f"{text}{unit}" if _DECIMAL.match(text) else text,
+        show=lambda text: f"{text}{unit}" if re.match(_DECIMAL, text) else text,
     )
 
 
@@ -222,7 +222,7 @@ def words(field: Decoder = optional_text, form: str = "text") -> Syntax[str]:
 
 def matching(form: str, expected: str) -> Decoder:
     """Decoder of text of that form; empty text counts as absent."""
-    return pattern("TT1116", re.compile(form), expected, may_be_empty=True)
+    return pattern("TT1116", form, expected, may_be_empty=True)
 
 
 def _address(version: int) -> Syntax[str]:

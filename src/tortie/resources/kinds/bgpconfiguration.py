@@ -3,6 +3,8 @@
 Source: reference resources.md section 8.16.
 """
 
+import re
+
 from tortie.resources.addresses import address_of
 from tortie.resources.bgp import INTERFACE, as_number, community, is_community, network, priority, secret
 from tortie.resources.fields import Field, Fields, Json, Scope, list_of, object_of
@@ -72,7 +74,7 @@ _advertisement = object_of(
         "cidr": Field(network, "Routes to this network, and to parts of it.", is_required=True),
         "communities": Field(
             list_of(
-                pattern("TT1334", lambda value: SUBDOMAIN.match(value) or is_community(value), "a name or a value"),
+                pattern("TT1334", lambda value: re.match(SUBDOMAIN, value) or is_community(value), "a name or a value"),
                 limit=MAX_COMMUNITIES_USED,
             ),
             "The communities that they get: values, or names of those that are defined.",
@@ -137,7 +139,7 @@ KIND = Kind(
             list_of(
                 pattern(
                     "TT1115",
-                    lambda value: value != "*" and INTERFACE.match(value),
+                    lambda value: value != "*" and re.match(INTERFACE, value),
                     "1 to 15 of a-z, A-Z, 0-9, _, ., -, and * for any text, but not * alone",
                 ),
                 identity=lambda value: value,

@@ -12,12 +12,12 @@ from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.values import duration, enum, flag, integer, name, optional_text, or_empty, selector
 
-_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]*:[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})\Z")
+_WITH_PORT = r"(?:\[(?P<six>[^\]]*:[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})\Z"
 
 
 def _address_in(text: str) -> tuple[int, int]:
     """IP version and integer of the address in `address`, `v4:port` or `[v6]:port`. Raises: InvalidAddress."""
-    found = _WITH_PORT.match(text)
+    found = re.match(_WITH_PORT, text)
     if found is None:
         return parse_address(text)
     if not 1 <= int(found["port"]) <= 65535:

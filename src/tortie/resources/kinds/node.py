@@ -5,7 +5,6 @@ Source: reference resources.md section 8.10. Kubernetes' own kind of that name i
 
 import base64
 import binascii
-import re
 
 from tortie.model.settings import NodeLabels
 from tortie.resources.addresses import address_of, mac, net
@@ -15,7 +14,7 @@ from tortie.resources.kind import NAME, Column, Kind, Resource, spec_cell
 from tortie.resources.values import enum, name, optional_text, or_empty, pattern, text
 
 _EMPTY = "Spec.BGP should not be empty"
-_INTERFACE = re.compile(r"[^/ \t\r\n]{1,15}\Z")
+_INTERFACE = r"[^/ \t\r\n]{1,15}\Z"
 
 
 def _is_key(value: str) -> bool:

@@ -5,6 +5,7 @@ import os
 import click
 
 from tortie.apps.ctl.options import choice, with_target
+from tortie.apps.ctl.process import collect_as_usual
 from tortie.apps.ctl.show import out
 
 
@@ -50,6 +51,7 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
     levels = told(os.environ, settings.felix_config)
     settings_told(levels)  # before anything else: nobody starts with a value that must not be passed over
     require_privileges()
+    collect_as_usual()
     main.run(settings, levels, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
 
 

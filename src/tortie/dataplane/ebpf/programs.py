@@ -1,0 +1,280 @@
+"""The policy programs of one host: a copy of each door for each size of generation that is in use, and the lanes.
+
+    root (knows its lane) ─slot─▶ <door>_policy ─▶ lanes[lane] ─▶ pages of the newest generation
+
+A program knows no policy. It is loaded, and verified, when the first generation of its size is put before its door;
+from then on a change of policy puts other pages into the lane. With a folder, programs and the maps they share are
+pinned there, so that the next agent finds them:
+
+    <bpffs>/netns-<cookie>/host/{lanes<pages>, scratch_<door>, events, <door>_<pages>_<digest>}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+from tortie.dataplane.ebpf.compile import digest
+from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
+from tortie.kernel import bpf
+
+DOORS = ("xdp", "tc", "egress")
+"""Object files with a policy program, named <door>_policy."""
+FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
+"""The connection table (flows.h)."""
+SHARED_MAPS = (*FLOW_MAPS, "local")
+"""Maps of the host that every program uses."""
+LANES = 4_096
+"""Interfaces and directions that one host can have, twice as many as interfaces."""
+EVENTS_BYTES = 1 << 18
+_SMALL = 64
+"""Entries of maps of the host, in programs that have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMap:
+    """A map of the host: its descriptor, and the id that a program's identity depends on."""
+
+    fd: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of the kernel the programs use."""
+
+    has_tcx: bool
+    has_frags: bool
+    mark_bit: int
+
+
+@cache
+def object_digest() -> bytes:
+    """Identity of the BPF objects this package ships: another build of them makes other programs and generations."""
+    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in DOORS)
+
+
+class Programs:
+    """See the module. Nothing exists before it is asked for. Raises everywhere: KernelError."""
+
+    def __init__(self, traits: Traits, folder: Path | None = None) -> None:
+        self.traits, self._folder = traits, folder
+        self._maps: dict[str, SharedMap] = {}
+        self._shared: dict[str, int] = {}
+        """Maps that programs share: `events`, `lanes<pages>`, `scratch_<door>`."""
+        self._programs: dict[tuple[str, int], int] = {}
+        self._lanes_in_use: set[int] = set()
+        self._lock = Lock()
+        """Programs of two doors are loaded side by side."""
+
+    def use(self, maps: Mapping[str, SharedMap]) -> None:
+        """Have programs on this connection table from now on; those loaded for another one are loaded anew."""
+        if dict(maps) != self._maps:
+            self._maps = dict(maps)
+            self._let_go_of_programs()
+
+    # ---- programs
+
+    def program(self, door: str, size: int) -> int:
+        """Descriptor of the door's policy program for generations of so many pages; it stays ours."""
+        known = self._programs.get((door, size))
+        if known is None:
+            known = self._programs[door, size] = self._found(door, size) or self._loaded(door, size)
+        return known
+
+    def load(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """Have these programs, by door and pages, loaded side by side: verification takes a while, outside Python."""
+        missing = [one for one in dict.fromkeys(wanted) if one not in self._programs]
+        if missing:
+            with ThreadPoolExecutor(len(missing)) as pool:
+                for done in [pool.submit(self.program, *one) for one in missing]:
+                    done.result()
+
+    def size_of(self, door: str, program_id: int) -> int | None:
+        """The size of generations that a policy program in the kernel is for; None where it is none of ours."""
+        for size in self._sizes():
+            known = self._programs.get((door, size))
+            if known is None:
+                known = self._found(door, size)
+                if known is not None:
+                    self._programs[door, size] = known
+            if known is not None and bpf.program_info(known).id == program_id:
+                return size
+        return None
+
+    def _pin_name(self, door: str, size: int) -> str:
+        ids = [self._maps[name].id for name in sorted(self._maps)]
+        shared = [bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events")]
+        parts = [object_digest(), repr((ids, shared, self.traits)).encode()]
+        return f"{door}_{size}_{digest(parts).hex()[:16]}"
+
+    def _found(self, door: str, size: int) -> int | None:
+        """The program that an earlier agent of the same version left."""
+        if self._folder is None:
+            return None
+        path = self._folder / self._pin_name(door, size)
+        return bpf.open_pin(path) if path.exists() else None
+
+    def _loaded(self, door: str, size: int) -> int:
+        with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:
+            for name in SHARED_MAPS:
+                if name in self._maps:
+                    obj.reuse_map(name, self._maps[name].fd)
+                else:
+                    obj.set_max_entries(name, _SMALL)
+            obj.reuse_map("lanes", self.shared(f"lanes{size}"))
+            obj.reuse_map("scratch", self.shared(f"scratch_{door}"))
+            obj.reuse_map("events", self.shared("events"))
+            obj.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
+            if self.traits.has_frags and door == "xdp":
+                obj.set_program_flags(f"{door}_policy", bpf.XDP_HAS_FRAGS)
+            obj.load()
+            made = os.dup(obj.program_fd(f"{door}_policy"))
+        if self._folder is not None:
+            for old in self._folder.glob(f"{door}_{size}_*"):
+                old.unlink()
+            self._pin(self._pin_name(door, size), made)
+        return made
+
+    # ---- what they share
+
+    def shared(self, name: str) -> int:
+        """Descriptor of a map that programs share: that of an earlier agent where it fits."""
+        with self._lock:
+            known = self._shared.get(name)
+            if known is None:
+                known = self._shared[name] = self._left(name) or self._made(name)
+        return known
+
+    def _made(self, name: str) -> int:
+        if name.startswith("lanes"):
+            like = create_array(int(name.removeprefix("lanes")))
+            try:
+                made = bpf.create_map_of_maps("lanes", max_entries=LANES, like=like)
+            finally:
+                os.close(like)
+        elif name == "events":
+            made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
+        else:
+            size = _scratch_size()
+            made = bpf.create_map(bpf.PERCPU_ARRAY, "scratch", key_size=4, value_size=size, max_entries=1)
+        if self._folder is not None:
+            self._pin(name, made)
+        return made
+
+    def _left(self, name: str) -> int | None:
+        if self._folder is None or not (self._folder / name).exists():
+            return None
+        fd = bpf.open_pin(self._folder / name)
+        info = bpf.map_info(fd)
+        if name.startswith("scratch") and info.value_size != _scratch_size():  # another version's
+            os.close(fd)
+            return None
+        return fd
+
+    def _pin(self, name: str, fd: int) -> None:
+        assert self._folder is not None
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / name).unlink(missing_ok=True)
+        bpf.pin(fd, self._folder / name)
+
+    def log_records(self) -> list[bytes]:
+        """What programs wrote of packets that met Log rules, since the last call."""
+        events = self._shared.get("events")
+        if events is None:
+            return []
+        with bpf.RingBuffer(events) as ring:
+            return ring.consume()
+
+    def move(self, folder: Path) -> None:
+        """Have the pins in another folder from the next repair on."""
+        self._folder = folder
+
+    def repair(self) -> bool:
+        """Pin again what others unpinned; whether anything was."""
+        if self._folder is None:
+            return False
+        wanted = {**self._shared, **{self._pin_name(*key): fd for key, fd in self._programs.items()}}
+        gone = [name for name in wanted if not (self._folder / name).exists()]
+        for name in gone:
+            self._pin(name, wanted[name])
+        return bool(gone)
+
+    # ---- lanes
+
+    def new_lane(self) -> int:
+        """A number that no interface and direction has."""
+        taken = self._lanes_in_use | self._pinned_lanes()
+        lane = next(lane for lane in range(LANES) if lane not in taken)
+        self._lanes_in_use.add(lane)
+        return lane
+
+    def keep_lane(self, lane: int) -> None:
+        """That number is in use: an earlier agent gave it."""
+        self._lanes_in_use.add(lane)
+
+    def _pinned_lanes(self) -> set[int]:
+        """Numbers that the names of pins say, those of interfaces nobody has looked at yet included (hooks.py)."""
+        paths = self._folder.parent.glob("if*/*lane-*") if self._folder is not None else ()
+        return {int(number) for path in paths if (number := path.name.rpartition("-")[2]).isdigit()}
+
+    def put(self, lanes: Mapping[int, Pages]) -> None:
+        """Let every packet from now on find these; returns when none can find those before any more."""
+        for size in {pages.size for pages in lanes.values()}:
+            keys = [lane.to_bytes(4, "little") for lane, pages in lanes.items() if pages.size == size]
+            values = [pages.fd.to_bytes(4, "little") for pages in lanes.values() if pages.size == size]
+            bpf.update_all(self.shared(f"lanes{size}"), keys, values)
+
+    def pages_in(self, lane: int, size: int) -> int | None:
+        """Id of the pages in a lane."""
+        found = bpf.lookup(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"), 4)
+        return int.from_bytes(found, "little") if found else None
+
+    def take_out(self, lane: int, size: int) -> None:
+        """Have nothing in the lane; returns when no packet can find what was there."""
+        bpf.delete(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"))
+
+    def free_lane(self, lane: int) -> None:
+        """Nobody uses the lane any more."""
+        for size in self._sizes():
+            self.take_out(lane, size)
+        self._lanes_in_use.discard(lane)
+
+    def sweep(self) -> None:
+        """Take out what is in lanes that nobody uses: an agent died before it attached anything to them."""
+        used = self._lanes_in_use | self._pinned_lanes()
+        for size in self._sizes():
+            for lane in range(LANES):
+                if lane not in used and self.pages_in(lane, size) is not None:
+                    self.take_out(lane, size)
+
+    def _sizes(self) -> list[int]:
+        """Sizes of generations for which there are lanes."""
+        return [
+            size
+            for size in SIZES
+            if f"lanes{size}" in self._shared or (self._folder is not None and (self._folder / f"lanes{size}").exists())
+        ]
+
+    def _let_go_of_programs(self) -> None:
+        for fd in self._programs.values():
+            os.close(fd)
+        self._programs.clear()
+
+    def close(self) -> None:
+        """Let go of everything; what is pinned, or in a slot, lives on."""
+        self._let_go_of_programs()
+        for fd in self._shared.values():
+            os.close(fd)
+        self._shared.clear()
+
+
+@cache
+def _scratch_size() -> int:
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        return obj.value_size("scratch")

@@ -1,0 +1,103 @@
+"""Programs that no packet meets, with generations in lanes of their own: to ask what they would do.
+
+Nothing is attached. Unless they are given a connection table, the programs have a small one to themselves, which is
+empty again whenever a lane is left.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from struct import Struct
+
+from tortie.dataplane.ebpf.flows import empty, small_tables
+from tortie.dataplane.ebpf.pages import OBJECTS, Pages
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits
+from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+
+_XDP, _SKB = Struct("=6I"), Struct("=36x2I148x")
+"""struct xdp_md; of struct __sk_buff the interface where the packet arrived (none: it was made here), and the one it
+is on. Source: linux/bpf.h."""
+
+
+class Rehearsal:
+    """See the module. Close it. Raises everywhere: KernelError."""
+
+    def __init__(self, traits: Traits, maps: Mapping[str, SharedMap] | None = None) -> None:
+        self._own = {} if maps and FLOW_MAPS[0] in maps else small_tables()
+        self._programs = Programs(traits)
+        self._programs.use({**self._own, **(maps or {})})
+        self._entered: dict[str, int] = {}
+        self._next_lane = 0
+
+    def put(self, pages: Pages) -> int:
+        """The lane that the pages are in from now on.
+
+        Because: no number comes again soon, as first fragments are remembered by lane.
+        """
+        lane = self._next_lane
+        self._next_lane = (lane + 1) % LANES
+        self._programs.put({lane: pages})
+        return lane
+
+    def take_out(self, lane: int, pages: Pages) -> None:
+        """Let go of the pages in a lane."""
+        self._programs.take_out(lane, pages.size)
+        empty(self._own)
+
+    @contextmanager
+    def lane(self, pages: Pages) -> Iterator[int]:
+        """A lane that has the pages until the end of the block."""
+        lane = self.put(pages)
+        try:
+            yield lane
+        finally:
+            self.take_out(lane, pages)
+
+    def log_records(self) -> list[bytes]:
+        """What programs wrote of packets that met Log rules, since the last call."""
+        return self._programs.log_records()
+
+    def enter(self, door: str, lane: int, pages: Pages) -> int:
+        """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
+
+        Because: there is no root in front of it that would know the lane.
+        """
+        if self._entered.get(door) != lane:
+            offset, size = _scratch()
+            one = bytearray(-(-size // 8) * 8)
+            one[offset : offset + 4] = lane.to_bytes(4, "little")
+            scratch = self._programs.shared(f"scratch_{door}")
+            bpf.update(scratch, bytes(4), bytes(one) * bpf.possible_cpus())
+            self._entered[door] = lane
+        return self._programs.program(door, pages.size)
+
+    def run(self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int) -> bpf.TestRun:
+        """What the door's program does to a frame on that interface; at `egress`, one that this host made."""
+        fd = self.enter(door, lane, pages)
+        if door != "xdp":
+            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if door == "egress" else ifindex, ifindex))
+        try:
+            return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
+        except KernelError as error:
+            if error.code != errno.EINVAL:  # before Linux 5.14 it always arrives at the loopback device
+                raise
+            return bpf.test_run(fd, frame)
+
+    def close(self) -> None:
+        """Let go of programs and lanes."""
+        self._programs.close()
+        for shared in self._own.values():
+            os.close(shared.fd)
+        self._own = {}
+
+
+@cache
+def _scratch() -> tuple[int, int]:
+    """Offset of the lane in struct scratch, and the struct's size."""
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        return obj.layout("scratch")["lane"][0], obj.value_size("scratch")

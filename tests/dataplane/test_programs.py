@@ -1,0 +1,126 @@
+"""One verified program for every policy: a change of policy loads nothing, and interfaces share what is loaded."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from dataplane.test_driver import ALLOW_BOTH, DENY, bpffs, connects, driven, endpoint, listening, policy
+from netns import veth_pair
+from tortie.dataplane.ebpf.pages import SIZES
+from tortie.kernel import bpf
+from tortie.model.address import Net
+from tortie.model.desired import Delta, EndpointState
+from tortie.model.endpoint import Interface
+from tortie.model.failsafe import Failsafes
+from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch
+from tortie.model.packet import TCP, Direction, Side
+from tortie.model.rule import Action, Rule
+
+pytestmark = pytest.mark.root
+__all__ = ["bpffs"]
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Programs that the verifier went through, by name."""
+    seen: list[str] = []
+    load = bpf.ObjectFile.load
+
+    def noted(obj: bpf.ObjectFile) -> None:
+        load(obj)
+        seen.extend(name for name in obj.program_names if name.endswith("_policy"))
+
+    monkeypatch.setattr(bpf.ObjectFile, "load", noted)
+    yield seen
+
+
+def some_rules(rng: Random, count: int, *, with_nets: bool = False) -> tuple[Rule, ...]:
+    """Rules about ports, and perhaps nets, that leave the tests' own port alone."""
+    actions = (Action.ALLOW, Action.DENY, Action.LOG) if count <= 60 else (Action.ALLOW, Action.DENY)
+    found = []
+    for _ in range(count):
+        first = 10_000 + rng.randrange(40_000)
+        matches: list[Match] = [
+            ProtocolMatch(TCP),
+            PortMatch(Side.DESTINATION, (PortRange(first, first + rng.randrange(3)),)),
+        ]
+        if with_nets:
+            matches.append(NetMatch(Side.SOURCE, (Net(4, rng.getrandbits(24) << 8, 24),)))
+        found.append(Rule(rng.choice(actions), tuple(matches)))
+    return tuple(found)
+
+
+def test_policy_changes_never_run_the_verifier(bpffs, loads: list[str]) -> None:  # type: ignore[no-untyped-def]
+    rng = Random(5)
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        assert sorted(loads) == ["egress_policy", "xdp_policy"]
+        loads.clear()
+        for number in range(40):
+            rules = some_rules(rng, rng.choice((0, 1, 5, 60)), with_nets=bool(number % 3))
+            last = ALLOW_BOTH if number % 2 else DENY
+            state = endpoint(host, policy(rules, rules, name="more"), last)
+            driver.take(Delta(endpoints={host.interface: state}))
+            assert driver.apply().changed == (host.interface,)
+            if number % 10 < 2:
+                assert connects(peer, host) is bool(number % 2)
+        assert loads == []
+
+
+def test_the_next_agent_loads_nothing_either(bpffs, loads: list[str]) -> None:  # type: ignore[no-untyped-def]
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as first:
+        first.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        first.apply()
+        loads.clear()
+        with driven(host, bpffs) as second:
+            second.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+            assert second.apply().changed == ()
+            second.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+            assert second.apply().changed == (host.interface,)
+            assert connects(peer, host)
+            assert loads == []
+
+
+def test_interfaces_share_programs_and_each_has_its_own_policy(bpffs, loads: list[str]) -> None:  # type: ignore[no-untyped-def]
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        host.run("ip", "link", "add", "dummy0", "type", "veth", "peer", "name", "dummy1")
+        index = json.loads(host.run("ip", "-json", "link", "show", "dummy0"))[0]["ifindex"]
+        other = replace(endpoint(host, DENY), interface=Interface(name="dummy0", index=index), endpoint="other")
+        states: dict[str, EndpointState | None] = {host.interface: endpoint(host, ALLOW_BOTH), "dummy0": other}
+        driver.take(Delta(endpoints=states, failsafes=Failsafes()))
+        assert set(driver.apply().changed) == {host.interface, "dummy0"}
+        assert sorted(loads) == ["egress_policy", "xdp_policy"]
+        assert connects(peer, host)
+        driver.take(Delta(endpoints={"dummy0": None}))
+        driver.apply()
+        assert connects(peer, host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
+        driver.apply()
+        assert not connects(peer, host)
+
+
+def test_a_policy_that_outgrows_its_size_moves_to_larger_pages_and_back(bpffs, loads: list[str]) -> None:  # type: ignore[no-untyped-def]
+    rng = Random(6)
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        driver.apply()
+        lane = driver._planes[host.interface].lanes[Direction.INGRESS]
+
+        def size() -> int:
+            assert lane.running is not None
+            return lane.running.pages.size
+
+        assert size() == SIZES[0]
+        large = policy(some_rules(rng, 3_000, with_nets=True), name="a-large-one")
+        for _ in range(2):
+            driver.take(Delta(endpoints={host.interface: endpoint(host, large, DENY)}))
+            assert driver.apply().failed == {}
+            assert size() > SIZES[0] and not connects(peer, host)
+            driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+            assert driver.apply().failed == {}
+            assert size() == SIZES[0] and connects(peer, host)
+        assert loads.count("xdp_policy") == 2
