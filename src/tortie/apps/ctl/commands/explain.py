@@ -3,7 +3,7 @@
 import click
 
 from tortie.apps.ctl.files import read_files
-from tortie.apps.ctl.options import choice, filenames, namespace, past, recursive, with_target
+from tortie.apps.ctl.options import choice, filenames, past, recursive, with_target
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.ctl.target import choose
 
@@ -15,7 +15,7 @@ SUBJECTS = ("port", "host", "policy", "endpoint")
 @with_target
 @click.argument("subject", type=click.Choice(SUBJECTS))
 @click.argument("name", required=False, metavar="[NAME]")
-@namespace
+@click.option("-n", "--namespace", default="", metavar="NAME", help="Policies and endpoints of this namespace alone.")
 @filenames
 @recursive
 @past
