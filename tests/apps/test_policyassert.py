@@ -132,6 +132,18 @@ class TestQuestions:
         assert found[0].startswith("tcp SYN+ACK ")
         assert found[1] == "invalid"
 
+    def test_a_later_fragment_is_called_one(self) -> None:
+        """Each port is allowed by one of the two rules, and a packet that shows none surely by neither."""
+        rules = "\n    ".join(
+            f"- {{action: Allow, protocol: UDP, destination: {{{key}: ['1:65535']}}}}" for key in ("ports", "notPorts")
+        )
+        resources = f"{RESOURCES[: RESOURCES.index('    - {action: Allow, protocol: TCP')]}    {rules}\n"
+        udp = "direction: ingress, in: eth0, protocol: UDP, ipVersion: 4, expect: allow"
+        new, every = asserted(udp, f"{udp}, traffic: any", resources=resources)
+        assert new["passed"]
+        assert every["counterexample"] is not None
+        assert every["counterexample"]["packet"] == "udp 203.0.113.9 > 192.0.2.10, later fragment"
+
     def test_packets_for_the_host_have_an_address_of_the_host(self) -> None:
         """A policy that allows by destination: others than the host's own addresses are none of its packets."""
         resources = RESOURCES.replace(

@@ -61,11 +61,21 @@ def test_create_can_leave_what_exists() -> None:
     assert shown["spec"] == {"nets": ["10.0.0.0/8"]}
 
 
-def test_create_takes_no_resource_version() -> None:
-    failure = refused(Code.INVALID, Verb.CREATE, MemoryStore(), with_version(ENDPOINT, "1"))
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_create_takes_no_resource_version(is_stored: bool) -> None:
+    store = MemoryStore()
+    if is_stored:
+        write(store, Verb.CREATE, ENDPOINT)
+    failure = refused(Code.INVALID, Verb.CREATE, store, with_version(ENDPOINT, "99"))
     (problem,) = failure.problems
     assert (problem["code"], problem["path"]) == ("TT1906", "metadata.resourceVersion")
     assert "must not be set for a Create request; remove it" in problem["text"]
+
+
+def test_an_apply_of_nothing_writes_nothing() -> None:
+    store = MemoryStore()
+    write(store, Verb.APPLY, "", skip_empty=True)
+    assert run_now(store.list()) == ((), 0)
 
 
 def test_replace_needs_all_to_exist() -> None:

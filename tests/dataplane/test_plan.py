@@ -8,7 +8,7 @@ from tortie.dataplane.ebpf.plan import refusals
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.selector import ALL
 
 PLAIN = EndpointState(interface=Interface(name="eth0", index=2), endpoint="hep")
@@ -30,6 +30,7 @@ def test_untracked_and_normal_policy_is_enforced_and_a_forward_half_hinders_nobo
     [
         (with_policy(Stage.PRE_DNAT), "pre-DNAT"),
         (with_policy(Stage.NORMAL, "it matches HTTP"), "it matches HTTP"),
+        (replace(PLAIN, profiles=(Profile("p", reason_refused="it matches HTTP"),)), "Profile(p): it matches HTTP"),
         (replace(PLAIN, is_wildcard=True), "wildcard"),
         (replace(PLAIN, interface=Interface(name="tun0", index=3, has_ethernet=False)), "no Ethernet frames"),
     ],

@@ -3,11 +3,11 @@
 Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
-from tortie.apps.labelled import ENDPOINTS, PARENTS, SELECTED, Things, things_of
+from tortie.apps.labelled import ENDPOINTS, Thing, Things, things_among
 from tortie.apps.lint import lint
 from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
@@ -19,34 +19,49 @@ from tortie.model.selector import Selector
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.kind import Kind, Lowered, Resource
 from tortie.resources.problems import InvalidDocument
-from tortie.store.protocol import Entry, Store
+from tortie.store.protocol import Entry, Key, Store
+
+NEIGHBOURS = 9
+"""Policies that are named before and behind one in its tier."""
 
 Relation = tuple[str, list[str]]
 """A title, and what stands under it."""
+Turn = Callable[[], Awaitable[None]]
+"""Lets others have their turn: an agent has more to do than to describe thousands of documents."""
+AT_ONCE = 100
+"""Documents that are read without a turn of others: some 10 ms."""
+
+
+async def no_turn() -> None:
+    """The turn of a process that nobody else waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """Every document that means something to packets."""
+    """Every document that means something to packets. `orders`: by tier, its policies in order."""
 
     things: Things
     policies: Sequence[Policy]
     tiers: Mapping[str, Tier]
+    orders: Mapping[str, list[str]]
 
     def labels(self, value: HostEndpoint | WorkloadEndpoint | NetworkSet) -> Mapping[str, str]:
         """The labels that selectors see; its own alone, where it was not there yet when the others were read."""
         return next((one.labels for one in self.things.labelled if one.value == value), value.labels)
 
 
-async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
+async def describe(
+    store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None, turn: Turn
+) -> DescribeAnswer:
     """The resources that the query asks for, each with its relations; `enforced`: what an agent says, if one does.
 
     Raises: Failure USAGE; StoreError.
     """
     found = await find(store, kind, query)
-    world = _world((await store.list())[0])
+    world = await _world((await store.list())[0], turn)
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
+        await turn()
         place = f"{resource.source}:{resource.line}: warning: "
         warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
         relations: list[Relation] = []
@@ -69,17 +84,15 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
     return {"kind": kind.name, "items": items, "missing": found.missing, "damaged": found.damaged}
 
 
-def _world(entries: Iterable[Entry]) -> _World:
-    things: list[Resource] = []
+async def _world(entries: Iterable[Entry], turn: Turn) -> _World:
+    things: list[tuple[Key, Thing]] = []
     policies: list[Policy] = []
     tiers: dict[str, Tier] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number % AT_ONCE == 0:
+            await turn()
         try:
-            resource = decode_stored(entry.value)
-            if resource.kind in (*SELECTED, *PARENTS):
-                things.append(resource)
-                continue
-            value = lower(resource)
+            value = lower(decode_stored(entry.value))
         except InvalidDocument:
             continue  # counts as absent here as it does for the agent
         match value:
@@ -87,9 +100,14 @@ def _world(entries: Iterable[Entry]) -> _World:
                 policies.append(value)
             case Tier():
                 tiers[value.name] = value
+            case HostEndpoint() | WorkloadEndpoint() | NetworkSet() | Profile():
+                things.append((entry.key, value))
             case _:
                 pass
-    return _World(things_of(things), policies, tiers)
+    orders: dict[str, list[str]] = {}
+    for policy in sorted(policies, key=policy_rank):
+        orders.setdefault(policy.tier, []).append(str(policy.key))
+    return _World(things_among(things), policies, tiers, orders)
 
 
 def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
@@ -97,8 +115,7 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
         case Policy():
             selected = world.things.selected(value.selector)
             yield "Selects", [str(one) for one in selected if one.key.kind in ENDPOINTS]
-            company = [one for one in world.policies if one.tier == value.tier]
-            yield f"Order in tier {value.tier}", _in_order(company)
+            yield _place(world.orders[value.tier], value)
             yield "Its rules select", [*_selected_by_rules(world, value)]
         case HostEndpoint() | WorkloadEndpoint():
             labels = world.labels(value)
@@ -117,7 +134,7 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
             choosing = (one for one in world.policies if any(each.matches(labels) for each in _rule_selectors(one)))
             yield "Selected by rules of", [str(one.key) for one in choosing]
         case Tier():
-            yield "Policies, in order", _in_order(one for one in world.policies if one.tier == value.name)
+            yield "Policies, in order", world.orders.get(value.name, [])
         case Profile():
             endpoints = (one for one in world.things.labelled if one.key.kind in ENDPOINTS)
             yield "Listed by", [str(one) for one in endpoints if value.name in one.parents]
@@ -125,8 +142,11 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
             return
 
 
-def _in_order(policies: Iterable[Policy]) -> list[str]:
-    return [str(one.key) for one in sorted(policies, key=policy_rank)]
+def _place(names: list[str], policy: Policy) -> Relation:
+    """The policy among those that packets meet before and behind it; of many, those that are near."""
+    title, at = f"Order in tier {policy.tier}", names.index(str(policy.key))
+    near = names[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
+    return (title if near == names else f"{title}, {at + 1} of {len(names)}"), near
 
 
 def _governing(policies: list[Policy], world: _World) -> list[str]:

@@ -4,8 +4,8 @@ What a thing's labels are is the calculation's own rule (`calc.inheritance`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, assert_never
 
 from tortie.apps.answers import LabelAnswer
 from tortie.calc.inheritance import effective, of_network_set
@@ -25,6 +25,8 @@ PARENTS = ("Namespace", "ServiceAccount", "Profile")
 """Kinds whose documents give labels to others, the strongest last."""
 
 Value = HostEndpoint | WorkloadEndpoint | NetworkSet
+Thing = Value | Profile
+"""What selectors match, or what gives it labels."""
 
 
 class Labelled(NamedTuple):
@@ -42,7 +44,7 @@ class Labelled(NamedTuple):
     @property
     def nets(self) -> tuple[Net, ...]:
         """Its addresses."""
-        return self.value.expected_ips if isinstance(self.value, HostEndpoint) else self.value.nets
+        return self.value.expected_ips if isinstance(self.value, HostEndpoint) else tuple(self.value.nets)
 
     @property
     def ports(self) -> tuple[NamedPort, ...]:
@@ -56,7 +58,7 @@ class Things:
 
     labelled: tuple[Labelled, ...]
     inherited: Mapping[str, Mapping[str, str]]
-    damaged: Mapping[str, str]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     def selected(self, selector: Selector) -> list[Labelled]:
         """What the selector matches, in order."""
@@ -72,28 +74,36 @@ class Things:
 
 def things_of(resources: Iterable[Resource]) -> Things:
     """Those of these documents; others than endpoints, sets and what gives them labels count for nothing."""
-    found: list[tuple[Key, Value, Mapping[str, str], tuple[str, ...]]] = []
-    inherited: dict[str, Mapping[str, str]] = {}
+    found: list[tuple[Key, Thing]] = []
     damaged: dict[str, str] = {}
-    listed = [one for one in resources if one.kind in (*SELECTED, *PARENTS)]
-    for resource in sorted(listed, key=lambda one: PARENTS.index(one.kind) if one.kind in PARENTS else -1):
-        key = Key(resource.kind, resource.namespace, resource.name)
+    for resource in resources:
+        if resource.kind not in (*SELECTED, *PARENTS):
+            continue
         try:
             value = lower(resource)
         except InvalidDocument as error:
             damaged[str(resource)] = str(error)
             continue
+        if isinstance(value, HostEndpoint | WorkloadEndpoint | NetworkSet | Profile):  # else a pod without an address
+            found.append((Key(resource.kind, resource.namespace, resource.name), value))
+    return replace(things_among(found), damaged=damaged)
+
+
+def things_among(values: Iterable[tuple[Key, Thing]]) -> Things:
+    """The same of documents that mean these values."""
+    found: list[tuple[Key, Value, Mapping[str, str], tuple[str, ...]]] = []
+    parents: list[tuple[int, Profile]] = []
+    for key, value in values:
         match value:
             case HostEndpoint() | WorkloadEndpoint():
                 found.append((key, value, value.labels, value.profiles))
             case NetworkSet():
                 found.append((key, value, *of_network_set(value.namespace, value.labels)))
             case Profile():
-                inherited[value.name] = value.labels_to_apply
-            case None:
-                continue  # a pod without an address of its own
+                parents.append((PARENTS.index(key.kind), value))
             case _:
-                raise AssertionError(f"{resource} is nothing that selectors match")
+                assert_never(value)
+    parents.sort(key=lambda one: one[0])
+    inherited = {profile.name: profile.labels_to_apply for _, profile in parents}
     found.sort(key=lambda one: (SELECTED.index(one[0].kind), one[0].namespace, one[0].name))
-    labelled = (Labelled(*one, effective(one[2], one[3], inherited)) for one in found)
-    return Things(tuple(labelled), inherited, damaged)
+    return Things(tuple(Labelled(*one, effective(one[2], one[3], inherited)) for one in found), inherited)

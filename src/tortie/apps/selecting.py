@@ -22,7 +22,8 @@ def parsed(expression: str) -> Selector:
     try:
         return parse_selector(expression)
     except InvalidSelector as error:
-        raise Failure(Code.USAGE, f"invalid selector: column {error.column}: {error}") from None
+        remedy = """write it as in policies, role == "web" && has(zone) or all()"""
+        raise Failure(Code.USAGE, f"invalid selector: column {error.column}: {error}; {remedy}") from None
 
 
 async def select_stored(store: Store, expression: str) -> SelectorAnswer:

@@ -108,7 +108,7 @@ async def _committed(
 
 async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options: WriteOptions) -> _Plan:
     plan = _Plan(verb, options)
-    initial = await missing_documents(store)
+    initial = await missing_documents(store) if resources else {}
     plan.writes.update(initial)
     tiers = {key.name for key in (*initial, *map(key_of, resources)) if key.kind == TIER}
     for resource in resources:
@@ -163,7 +163,7 @@ def _weigh(plan: _Plan, resource: Resource, old: Entry | None) -> None:
     if old is None and plan.verb is Verb.REPLACE:
         plan.missing.append(key)
         return
-    if old is not None and resource.resource_version is not None:
+    if old is not None and plan.verb is not Verb.CREATE and resource.resource_version is not None:
         plan.is_pinned = True
         if resource.resource_version != str(old.revision):
             raise out_of_date(key, resource.resource_version, old.revision)

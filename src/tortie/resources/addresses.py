@@ -4,8 +4,9 @@ Source: reference resources.md section 2.
 """
 
 import re
+from collections.abc import Mapping
 
-from tortie.model.address import InvalidAddress, parse_address, parse_net
+from tortie.model.address import WIDTH, InvalidAddress, format_address, parse_address, parse_net
 from tortie.resources.fields import BAD, Decoder, Json, Missing, decoder, describe
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems, shorten
@@ -20,10 +21,18 @@ mac = pattern("TT1106", _MAC, "a MAC address such as 0a:1b:2c:3d:4e:5f", may_be_
 """Decoder of a MAC address; empty text counts as absent."""
 
 
-def net(*, strict: bool, may_be_address: bool, version: int | None = None, may_be_mapped: bool = True) -> Decoder:
+def net(
+    *,
+    strict: bool,
+    may_be_address: bool,
+    version: int | None = None,
+    may_be_mapped: bool = True,
+    lengths: Mapping[int, int] = WIDTH,
+) -> Decoder:
     """Decoder of a network: strict ones have no host bits set; a bare address may be one or not.
 
-    `version`: the only IP version that is accepted; `may_be_mapped`: IPv4 may be written as IPv6.
+    `version`: the only IP version that is accepted; `may_be_mapped`: IPv4 may be written as IPv6. `lengths`: by IP
+    version, the prefix length of the network that a bare address is probably meant to be.
     """
     length = "(/[0-9]{1,3})?" if may_be_address else "/[0-9]{1,3}"
     which = "" if version is None else f"IPv{version} "
@@ -42,7 +51,8 @@ def net(*, strict: bool, may_be_address: bool, version: int | None = None, may_b
             problems.add("TT1106", node, path, f"invalid CIDR: {shorten(str(error), 120)}", expected=expected)
             return BAD
         if "/" not in value and not may_be_address:
-            remedy = f"write {shorten(value)}/{parsed.length}"
+            meant = parse_net(f"{format_address(*parsed[:2])}/{lengths[parsed.version]}", strict=False)
+            remedy = f"write {meant}"
             problems.add("TT1106", node, path, "invalid CIDR", found=describe(node), expected=expected, remedy=remedy)
             return BAD
         if parsed.version != (version or parsed.version) or (

@@ -11,7 +11,7 @@ from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import INT_OR_STRING, boolean, integer, optional_text, pattern, text
 
-MAX_AS_NUMBER = 2**32 - 1
+MAX_AS_NUMBER, DEFAULT_AS_NUMBER = 2**32 - 1, 64512
 _AS_NUMBER = r"([0-9]{1,10})(?:\.([0-9]{1,10}))?\Z"
 _COMMUNITY = r"[0-9]{1,10}:[0-9]{1,10}(?::[0-9]{1,10})?\Z"
 INTERFACE = r"[a-zA-Z0-9_.*-]{1,15}\Z"

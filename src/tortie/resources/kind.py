@@ -86,11 +86,21 @@ class Misfit(NamedTuple):
     remedy: str
 
 
+class GeneralCell(NamedTuple):
+    """A cell that depends on what is said for all: by the object `default` of the kind `general`.
+
+    `cell` is told that object, one that says nothing where none is stored, or None where it cannot be read.
+    """
+
+    general: str
+    cell: Callable[[Resource, Resource | None], str]
+
+
 class Column(NamedTuple):
     """A column of a table: its heading, and the cell for a resource."""
 
     heading: str
-    cell: Callable[[Resource], str]
+    cell: Callable[[Resource], str] | GeneralCell
 
     @property
     def json_path(self) -> str:

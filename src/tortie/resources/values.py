@@ -27,10 +27,12 @@ _NUMERIC_PORT = r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z"
 # Source: YAML 1.1, type int, base 60; docs/decisions/0009.
 _SEXAGESIMAL = r"[1-9][0-9]*:[0-5]?[0-9]\Z"
 _INTERFACE = r"[a-zA-Z0-9_.-]{1,15}\Z"
-_DURATION_PATTERN = r"(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+"
-_DURATION = f"-?{_DURATION_PATTERN}\\Z"
-_DURATION_PART = r"([0-9.]+)(ns|us|µs|ms|s|m|h)"
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Source: Go, package time, ParseDuration; the sign of a thousandth of a millisecond has two code points.
+_DURATION_PATTERN = r"(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)"
+_PLAIN_DURATION_PATTERN = r"(0|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)"
+_DURATION = rf"\+?{_DURATION_PATTERN}\Z"
+_DURATION_PART = r"([0-9.]+)(ns|us|µs|μs|ms|s|m|h)"
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 AUTO = "Auto"
 PLACEHOLDER = r"<[^<>]{1,60}>\Z"
 INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
@@ -363,21 +365,18 @@ name = pattern("TT1112", SUBDOMAIN, "lower case alphanumeric characters, '-' or 
 """A lower-case DNS subdomain; empty text counts as absent."""
 
 
-def duration(*, may_be_negative: bool = False) -> Decoder:
-    """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one."""
-    form = f"-?{_DURATION_PATTERN}" if may_be_negative else _DURATION_PATTERN
+def duration(*, may_be_negative: bool = False, is_plain: bool = False) -> Decoder:
+    """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one. `is_plain`: of ms, s, m and h alone."""
+    sign = "[-+]?" if may_be_negative else r"\+?"
+    form = _PLAIN_DURATION_PATTERN if is_plain else sign + _DURATION_PATTERN
+    notes = ", of ms, s, m and h" if is_plain else "", "" if may_be_negative else ", not negative"
+    expected = f"a duration such as 90s or 1m30s{''.join(notes)}"
 
     @decoder(**INT_OR_STRING, minimum=0, maximum=0, pattern=anchored(form), maxLength=64)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if isinstance(node, Scalar) and node.value == 0 and type(node.value) is int:  # false is none
             return "0s"
-        expected = "a duration such as 90s or 1m30s" + ("" if may_be_negative else ", not negative")
-        known = pattern(
-            "TT1116",
-            lambda value: re.match(_DURATION, value) and (may_be_negative or value[0] != "-"),
-            expected,
-            limit=64,
-        )
+        known = pattern("TT1116", lambda value: re.match(rf"{form}\Z", value), expected, limit=64)
         return known(node, path, problems)
 
     return decode
@@ -392,20 +391,22 @@ def timeout(node: Node, path: str, problems: Problems) -> Json | Missing:
 
 def seconds(value: str) -> float | None:
     """The length of a duration such as `1m30s`; None for other text, and for a negative one. Units: s."""
-    if len(value) > 64 or value.startswith("-") or not re.match(_DURATION, value):
+    if len(value) > 64 or not re.match(_DURATION, value):
         return None
     return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(_DURATION_PART, value))
 
 
 @decoder(type="string", maxLength=1024)
 def regex(node: Node, path: str, problems: Problems) -> Json | Missing:
-    """A regular expression that compiles; empty text counts as absent."""
-    return pattern("TT1116", _compiles, "a regular expression", may_be_empty=True, limit=1024)(node, path, problems)
+    """A regular expression, as RE2 has them; empty text counts as absent."""
+    expected = "a regular expression (RE2)"
+    value = pattern("TT1116", lambda text: True, expected, may_be_empty=True, limit=1024)(node, path, problems)
+    if isinstance(value, str):
+        from tortie.model.regex import InvalidExpression, check_expression  # few documents hold one
 
-
-def _compiles(value: str) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+        try:
+            check_expression(value)
+        except InvalidExpression as error:
+            problems.add("TT1116", node, path, f"invalid value: {error}", found=describe(node), expected=expected)
+            return BAD
+    return value

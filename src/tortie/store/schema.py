@@ -49,7 +49,8 @@ CREATE TABLE document (
 
 
 def connect(path: str, *, create: bool) -> sqlite3.Connection:
-    """A connection to the datastore in that file, in autocommit mode; `create`: make it where there is none.
+    """A connection to the datastore in that file, in autocommit mode; `create`: make it where there is none, or in an
+    empty file.
 
     The path is absolute.
 
@@ -59,11 +60,21 @@ def connect(path: str, *, create: bool) -> sqlite3.Connection:
         _require_file(path, create)
         connection = sqlite3.connect(_uri(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            _prepare(connection, path)
+            _prepare(connection, path, create)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def is_unmade(path: str) -> bool:
+    """Whether nothing was ever stored in that file: there is none, or it is empty."""
+    try:
+        return os.stat(path).st_size == 0
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False  # who opens it is told why that is impossible
 
 
 def _uri(path: str) -> str:
@@ -140,8 +151,10 @@ def _sync_folder(folder: str) -> None:
         os.close(fd)
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
+def _prepare(connection: sqlite3.Connection, path: str, create: bool) -> None:
     is_fresh = _require_ours(connection, path)
+    if is_fresh and not create:
+        raise Unavailable(f"{path}: is empty, no datastore yet: start the agent, or make it one with tortie apply")
     if is_fresh:
         _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
@@ -220,7 +233,7 @@ def _explain(path: str, error: sqlite3.Error) -> Unavailable:
         case sqlite3.SQLITE_FULL:
             text = "no space left: free some on its file system, then try again; nothing was written"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            text = "cannot be opened: make the file and its folder readable and writable, or run as root"
+            text = "cannot be opened: make the file and its folder readable and writable, copy it, or run as root"
         case sqlite3.SQLITE_NOTADB:
             text = "is no database: name the file of a datastore"
         case sqlite3.SQLITE_IOERR:

@@ -59,3 +59,18 @@ def test_nothing_is_collected_while_a_command_loads(
 def test_what_stays_collects_as_usual() -> None:
     program = "import gc; usual = gc.get_threshold(); from tortie.apps.ctl import process; gc.set_threshold(1, 2, 3); "
     run_python(program + "process.collect_as_usual(); assert gc.get_threshold() == usual")
+
+
+def test_an_interrupt_while_a_command_loads_is_no_noise() -> None:
+    program = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *rest):
+        if name == "tortie.apps.ctl.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from tortie.apps.ctl.process import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -106,7 +106,8 @@ class Api:
     async def described(self, request: web.Request) -> object:
         """Resources of a kind with what they have to do with others."""
         query = from_parameters(GetQuery, asking.parameter(request))
-        return await describe(self._store, find_kind(request.match_info["kind"]), query, self._enforced_now())
+        kind = find_kind(request.match_info["kind"])
+        return await describe(self._store, kind, query, self._enforced_now(), lambda: asyncio.sleep(0))
 
     def _enforced_now(self) -> EnforcedAnswer:
         return self._status.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)

@@ -92,7 +92,7 @@ class Status:
         """Every counter of the driver; with `everything` also a zero for each rule that no packet has met yet."""
         found = _counters(*self._pump.driver.counters())
         if everything:
-            found["rules"] += overview.unmet(self._pump.engine.desired(), found["rules"])
+            found["rules"] += overview.unmet(self._pump.engine.endpoints(), found["rules"])
         return found
 
     def hits(self) -> dict[str, int]:
@@ -118,8 +118,8 @@ class Status:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
         notes = [*self._halves(), *self._staged()]
-        desired = self._pump.engine.desired()
-        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(desired)]
+        states = self._pump.engine.endpoints()
+        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(states)]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:
@@ -133,8 +133,8 @@ class Status:
             "last_change": self._last_change(),
             "drift": self._drift(),
             "connections": connections,
-            "policies": overview.policy_hits(desired, rules),
-            "drops": overview.drops(desired, rules, reasons),
+            "policies": overview.policy_hits(states, rules),
+            "drops": overview.drops(states, rules, reasons),
             "counters": _counters(rules, reasons),
             "warnings": warnings,
             "notes": notes,

@@ -30,23 +30,31 @@ def read_files(names: Sequence[str], *, recursive: bool, may_be_empty: bool = Fa
 
 
 def _contents(name: str, recursive: bool, limit: int, may_be_empty: bool) -> Iterator[tuple[str, bytes]]:
-    if name == "-":
-        yield "stdin", sys.stdin.buffer.read(limit + 1)
-        return
+    if not name:
+        raise Failure(
+            Code.USAGE, "empty file name (a variable that is not set?); give a readable file, or - for standard input"
+        )
+    one = name
     try:
+        if name == "-":
+            yield "stdin", sys.stdin.buffer.read(limit + 1)
+            return
         found = list(_folder(name, recursive)) if os.path.isdir(name) else [name]
         if not found and not may_be_empty:
             raise Failure(
                 Code.INVALID, f"no resources specified in directory {name}; its .yaml, .yml and .json files are read"
             )
         for one in found:
+            if one is not name and os.path.exists(one) and not os.path.isfile(one):
+                raise Failure(Code.USAGE, f"{one}: is no regular file; move it out of the folder")
             with open(one, "rb") as stream:
                 yield one, stream.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
+        where = "stdin" if name == "-" else getattr(error, "filename", None) or one
         raise Failure(
             Code.USAGE,
-            f"{name or 'empty file name'}: {reason}; give a readable file, a folder, or - for standard input",
+            f"{where}: {reason}; give a readable file, a folder, or - for standard input",
         ) from None
 
 

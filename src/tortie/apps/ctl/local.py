@@ -1,6 +1,5 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
-import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +28,7 @@ from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.store.protocol import Gone, Store
+from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -46,14 +46,10 @@ class FileTarget:
         self.path, self._node, self._is_node_given = path, node, is_node_given
 
     def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
-        """Do this with documents; a datastore that does not exist is made, but not by a delete or a dry run."""
+        """Do this with documents. A datastore is made for what is stored in it, not for what is refused or nothing."""
         self._check_established(options)
-        if options.dry_run and verb is not Verb.DELETE and not os.path.exists(self.path):
-            from tortie.store.memory import MemoryStore
-
-            return run_now(service.write(MemoryStore(), verb, files, options))
-        creates = verb is not Verb.DELETE and not options.dry_run
-        answer = self._on_store(lambda store: service.write(store, verb, files, options), create=creates)
+        begins = verb is not Verb.DELETE
+        answer = self._on_store(lambda store: service.write(store, verb, files, options), may_be_unmade=begins)
         return self._waited(answer, options)
 
     def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
@@ -73,10 +69,10 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).describe(kind, query)
-        from tortie.apps.describing import describe
+        from tortie.apps.describing import describe, no_turn
 
         found = find_kind(kind)
-        return self._on_store(lambda store: describe(store, found, query, None))
+        return self._on_store(lambda store: describe(store, found, query, None, no_turn))
 
     def revision(self, after: int) -> int:
         """The file's revision, as soon as it is beyond that one."""
@@ -145,10 +141,8 @@ class FileTarget:
         from tortie.apps.revisions import Stored, stored
         from tortie.apps.told import settings_told, told_here
 
-        exists = os.path.exists(self.path)
-        if not exists and (not files or not wanted.is_newest):
-            text = f"no agent answers and {self.path} does not exist"
-            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
+        self._check_known(files if wanted.is_newest else [])
+        exists = not is_unmade(self.path)
         found = self._on_store(lambda store: stored(store, wanted)) if exists else Stored((), 0)
         told = settings_told(told_here())
         revision = found.revision if exists else None
@@ -161,7 +155,7 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).prove(query)
-        if not os.path.exists(self.path):
+        if is_unmade(self.path):
             text = f"{query['file']['source']}: it describes no host, no agent answers, and {self.path} does not exist"
             raise Failure(Code.UNREACHABLE, f"{text}; add host, or give --datastore PATH")
         from tortie.apps.agent.interfaces import KernelInterfaces
@@ -182,21 +176,30 @@ class FileTarget:
             return SocketTarget(one.socket).config(query)
         levels = told_here()
         note = f"no agent serves {self.path}: environment and file are those of this command"
-        if os.path.exists(self.path):
-            return self._on_store(lambda store: explain(store, query, self._node, levels, [note]))
-        if not query["files"]:
-            text = f"no agent answers and {self.path} does not exist"
-            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
-        from tortie.store.memory import MemoryStore
+        self._check_known(query["files"])
+        return self._on_store(lambda store: explain(store, query, self._node, levels, [note]), may_be_unmade=True)
 
-        return run_now(explain(MemoryStore(), query, self._node, levels, [note]))
+    def _on_store(
+        self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, may_be_unmade: bool = False
+    ) -> _Answer:
+        """What the work returns; `may_be_unmade`: it can begin without a datastore."""
+        store: Store
+        if may_be_unmade and is_unmade(self.path):
+            from tortie.store.unmade import UnmadeStore  # a get does without
 
-    def _on_store(self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, create: bool = False) -> _Answer:
-        store = SqliteStore.open(self.path, create=create)
+            store = UnmadeStore(self.path)
+        else:
+            store = SqliteStore.open(self.path, create=False)
         try:
             return run_now(work(store))
         finally:
             run_now(store.close())
+
+    def _check_known(self, files: list[SourceText]) -> None:
+        """Raises: Failure where neither a datastore nor documents say anything."""
+        if not files and is_unmade(self.path):
+            text = f"no agent answers and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
 
     def _check_established(self, options: WriteOptions) -> None:
         """Raises: Failure where connections that exist are to be judged: a file knows none, and no agent is asked."""

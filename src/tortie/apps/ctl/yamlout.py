@@ -30,5 +30,13 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(value: object) -> str:
-    """The value as one YAML document, keys sorted."""
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=2**20)
+    """The value as one YAML document, keys sorted; text as it is, but for what a terminal would obey."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=2**20, allow_unicode=True
+    )
+    # What is beyond ASCII stands between double quotes, where it can be escaped.
+    return text if text.isascii() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"

@@ -13,6 +13,7 @@ from tortie.apps.policytest.document import Unloadable
 from tortie.apps.policytest.running import rule_name
 from tortie.apps.policytest.world import build
 from tortie.apps.visits import Rulebook, passage_lines
+from tortie.model.packet import Fragment
 from tortie.resources.fields import Scope, join
 from tortie.resources.problems import Problems
 
@@ -80,7 +81,7 @@ def _counter(direction: str, counter: CounterExample, book: Rulebook) -> Counter
     passage = counter.passage
     rule = passage.decided.trace.rule if passage.decided is not None else None
     return {
-        "packet": describe(counter.packet),
+        "packet": describe(counter.packet) + (", later fragment" if counter.packet.fragment is Fragment.LATER else ""),
         "direction": direction,
         "arrives": counter.way.arrives,
         "leaves": counter.way.leaves,

@@ -18,7 +18,7 @@ from tortie.resources.values import enum, integer, optional_text, pattern, port
 
 PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 MOST_INTERFACES = 250
-_ENTRY = r"(?:(?P<protocol>[A-Za-z]+):)?(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9./]+)):)?(?P<port>[0-9]{1,5})\Z"
+_ENTRY = r"(?:(?P<protocol>[A-Za-z]+):(?:(?:\[(?P<six>[^\]]+)\]|(?P<four>[0-9./]+)):)?)?(?P<port>[0-9]{1,5})\Z"
 _INTERFACE = r"[a-zA-Z0-9_-]{1,15}\Z"
 _INTERFACE_FILTER = r"[a-zA-Z0-9:._+-]{1,15}\Z"
 _URL = r"(https?)://[^/?#@\s]+/?\Z"

@@ -6,7 +6,16 @@ Source: reference resources.md section 8.16.
 import re
 
 from tortie.resources.addresses import address_of
-from tortie.resources.bgp import INTERFACE, as_number, community, is_community, network, priority, secret
+from tortie.resources.bgp import (
+    DEFAULT_AS_NUMBER,
+    INTERFACE,
+    as_number,
+    community,
+    is_community,
+    network,
+    priority,
+    secret,
+)
 from tortie.resources.fields import Field, Fields, Json, Scope, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, spec_cell, spec_law
 from tortie.resources.values import SUBDOMAIN, boolean, duration, enum, integer, name, or_empty, pattern
@@ -116,7 +125,9 @@ KIND = Kind(
         "nodeToNodeMeshEnabled": Field(
             boolean, "Whether every node is the peer of every other one; without it, they are. Only in `default`."
         ),
-        "asNumber": Field(as_number, "The nodes' autonomous system; without it, 64512. Only in `default`."),
+        "asNumber": Field(
+            as_number, f"The nodes' autonomous system; without it, {DEFAULT_AS_NUMBER}. Only in `default`."
+        ),
         **_service_networks(),
         "serviceLoadBalancerAggregation": Field(
             enum("Enabled", "Disabled"),

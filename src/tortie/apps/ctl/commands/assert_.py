@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tortie.apps.ctl.completing import PATH
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @with_target
-@click.argument("names", nargs=-1, required=True, metavar="FILE...")
+@click.argument("names", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @recursive
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", help="Form of the output."
@@ -32,7 +33,7 @@ def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
     \b
     Examples:
       tortie assert examples/assertions/redis.yaml
-      tortie assert policies/assertions -R -o junit > report.xml
+      tortie assert assertions/ -R -o junit > report.xml
     """
     from tortie.apps.policyassert import report
 
