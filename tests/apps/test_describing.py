@@ -76,6 +76,25 @@ def test_a_resource_is_described_with_what_it_has_to_do_with(
     assert {one["title"]: one["things"] for one in described(word, name)["relations"]} == relations
 
 
+WORKLOAD = """\
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: node2-k8s-web-eth0, namespace: shop, labels: {hep: redis-host}}
+spec: {node: node2, orchestrator: k8s, pod: web, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.8.0.7/32]}
+"""
+
+
+def test_workloads_are_selected_and_described_like_hosts() -> None:
+    store = MemoryStore()
+    run_now(service.write(store, Verb.APPLY, [{"source": "t", "text": f"{PAIR}\n---\n{WORKLOAD}"}]))
+    (policy,) = run_now(describe(store, find_kind("gnp"), GetQuery(), None, no_turn))["items"]
+    (workload,) = run_now(describe(store, find_kind("wep"), GetQuery(namespace="shop"), None, no_turn))["items"]
+    workload_name = "WorkloadEndpoint(shop/node2-k8s-web-eth0)"
+    assert policy["relations"][0] == {"title": "Selects", "things": ["HostEndpoint(node2-eth0)", workload_name]}
+    selected_by = {"title": "Selected by", "things": ["GlobalNetworkPolicy(redis) (untracked, tier default)"]}
+    assert selected_by in workload["relations"]
+
+
 def test_what_the_agent_says_is_among_the_warnings() -> None:
     enforced: EnforcedAnswer = {
         "node": "node2",

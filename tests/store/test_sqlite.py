@@ -476,7 +476,7 @@ def test_a_full_and_a_read_only_disk_are_named_and_old_documents_stay_readable(t
     expected = [
         "state.db: no space left: free some on its file system, then try again; nothing was written",
         "state.db: is read-only: make the file and its folder writable, or run as root",
-        "state.dbclean: cannot be opened: make the file and its folder readable and writable, or run as root",
+        "state.dbclean: cannot be opened: make the file and its folder readable and writable, copy it, or run as root",
         "state.dbnew: Read-only file system: run as root, or name another file with --datastore",
     ]
     assert [f"{tmp_path}/{line}" for line in expected] == answer.stdout.splitlines()

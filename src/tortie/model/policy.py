@@ -99,3 +99,7 @@ class Profile:
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
     reason_refused: str | None = None
+
+    def rules(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules of that direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress

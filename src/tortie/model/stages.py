@@ -96,8 +96,7 @@ def _normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]
             groups.append(Group(missing_profile(profile.name), denies=True))
         else:
             key = PolicyKey("Profile", "", profile.name)
-            rules = profile.ingress if direction is Direction.INGRESS else profile.egress
-            groups.append(Group(RuleRef("", key, END), _numbered("", key, rules)))
+            groups.append(Group(RuleRef("", key, END), _numbered("", key, profile.rules(direction))))
     groups.append(Group(default_deny(endpoint.endpoint, is_workload=endpoint.is_workload), denies=True))
     return groups
 

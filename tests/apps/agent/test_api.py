@@ -23,8 +23,8 @@ from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
 from tortie.apps.answers import AssertQuery, SourceText, TraceAnswer
 from tortie.apps.ctl.commands.status import screen
-from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
+from tortie.apps.ctl.traced import complaint, lines
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
@@ -362,7 +362,7 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         await world.apply(PRE_DNAT)
         stale = cast(TraceAnswer, await trace(world))
         assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
-        assert "differs" in "\n".join(explain(stale))
+        assert "differs" in "\n".join(lines(stale))
 
     in_world(tmp_path, test)
 
@@ -374,7 +374,7 @@ def test_trace_says_where_there_is_nothing_to_compare(tmp_path: Path) -> None:
         assert (answer["verdict"], answer["reason"], answer["agrees"]) == ("allow", "established", None)
         assert "knows no such connection" in answer["installed_note"]
         assert complaint(answer) is None
-        assert "not comparable" in "\n".join(explain(answer))
+        assert "not comparable" in "\n".join(lines(answer))
         denied = cast(TraceAnswer, await trace(world, protocol="tcp/80"))
         assert (denied["verdict"], denied["reason"], denied["agrees"]) == ("deny", "default_deny", True)
 

@@ -49,6 +49,9 @@ class ToldInterfaces:
             raise KernelError("netlink", "list interfaces", 0, "on purpose")
         return self.now
 
+    def toward(self, version: int, address: int) -> str | None:
+        return "eth0"
+
     def changes(self) -> AsyncGenerator[None, None]:
         return self._changes()
 

@@ -305,8 +305,10 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
         (("apply", "-f", "x", "--established=burn"), "'burn'"),
         (("counters", "-w", "--interval", "0"), "--interval"),
         (("validate",), "give documents with -f"),
-        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1"), "either --in INTERFACE or --out INTERFACE"),
-        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--in", "a", "--out", "b"), "either --in INTERFACE"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--node", "node7"), "give --in IF, --out IF, or both"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--established", "--relation", "new"), "the same thing twice"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--revision", "1", "--at", "2026-01-01"), "the same thing twice"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--at", "noon"), "is no time; write 2026-01-31T15:04:05Z"),
         (("selector", "test"), "which selector?"),
         (("selector", "test", "a ==", "--labels", "a=b"), "column"),
         (("selector", "test", "all()", "--labels", "ab"), "write key=value"),
@@ -337,7 +339,7 @@ def test_words_of_other_tools_are_none_of_ours() -> None:
         assert command is not None
         ours.update(*(param.opts for param in command.params))
     assert not foreign.COMMANDS.keys() & COMMANDS.keys()
-    assert foreign.OPTIONS.keys() & ours == {"--overwrite"}  # label has it, apply and patch do not
+    assert foreign.OPTIONS.keys() & ours == {"--all", "--overwrite"}  # trace and label have them, others do not
     assert not any(text.endswith(".") for text in [*foreign.COMMANDS.values(), *foreign.OPTIONS.values()])
 
 

@@ -104,6 +104,17 @@ def test_who_asks_about_some_packets_is_told_the_same_of_them(rng: Random, way: 
         assert some.where(fate.__eq__) == everything.where(fate.__eq__) & meant
 
 
+@settings(max_examples=40, deadline=None)
+@given(CHANCE, st.sampled_from(WAYS))
+def test_the_parts_of_all_fates_are_those_of_each(rng: Random, way: Way) -> None:
+    host, _ = random_host(rng)
+    outcomes = Crossing(host, way).outcomes(Relation.NEW)
+    parts = outcomes.parts()
+    assert parts.keys() == outcomes.fates()
+    for fate, part in parts.items():
+        assert part == outcomes.where(lambda one, fate=fate: one == fate)  # type: ignore[misc]
+
+
 @settings(max_examples=100, deadline=None)
 @given(CHANCE, st.sampled_from(Direction))
 def test_reach_knows_every_rule_that_a_packet_meets_and_shows_one_that_does(rng: Random, direction: Direction) -> None:

@@ -125,3 +125,14 @@ def test_a_rule_that_only_logs_is_met_and_takes_nothing() -> None:
     first, second, third, _ = reach([one], PacketSpace({}, [REDIS]))
     assert first.meets == second.meets == first.holds.surely
     assert third.shadowed_by == (second.ref,)
+
+
+def test_a_box_has_what_lists_of_values_have_and_no_less(packets: PacketSpace) -> None:
+    tcp = packets.protocols(TCP)
+    inner, outer = packets.nets(SOURCE, TEN_ONE), packets.nets(SOURCE, TEN) - packets.nets(SOURCE, TEN_ONE)
+    redis, web = (tcp & packets.ports(DESTINATION, [(port, port)]) for port in (6379, 80))
+    assert (inner & redis).box() == inner & redis
+    crossed = (inner & redis) | (outer & web)
+    assert crossed.box() == packets.nets(SOURCE, TEN) & (redis | web)
+    assert (packets.nets(SOURCE, V6) - packets.later_fragments).box() == packets.nets(SOURCE, V6)
+    assert not packets.nothing.box()

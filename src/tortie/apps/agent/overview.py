@@ -28,7 +28,7 @@ from tortie.dataplane.driver import (
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
-from tortie.model.rule import Action, Rule
+from tortie.model.rule import Action
 from tortie.model.verdict import END, Reason, RuleRef, default_deny, missing_profile, tier_end
 
 States = Mapping[str, EndpointState]
@@ -160,13 +160,9 @@ def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:
         if isinstance(profile, MissingProfile):
             yield missing_profile(profile.name)
         else:
-            for index in range(len(_rules(profile, direction))):
+            for index in range(len(profile.rules(direction))):
                 yield RuleRef("", _profile_key(profile.name), index)
     yield default_deny(state.endpoint)
-
-
-def _rules(profile: Profile, direction: Direction) -> tuple[Rule, ...]:
-    return profile.ingress if direction is Direction.INGRESS else profile.egress
 
 
 # ---- drops
@@ -206,7 +202,7 @@ def _denying(states: States) -> set[tuple[PolicyKey, Direction, int]]:
         (_profile_key(name), direction, index)
         for name, profile in profiles.items()
         for direction in Direction
-        for index, rule in enumerate(_rules(profile, direction))
+        for index, rule in enumerate(profile.rules(direction))
         if rule.action is Action.DENY
     }
 

@@ -83,6 +83,10 @@ class Pump:
         self._retry_at: float | None = None
         self._resync_at = self._resync_floor = float("inf")
 
+    def toward(self, version: int, address: int) -> str | None:
+        """The interface by which this host would send a packet to that address now. Raises: KernelError."""
+        return self._source.toward(version, address)
+
     async def run(self) -> None:
         """Follow both sources and program what they say, until cancelled."""
         async with asyncio.TaskGroup() as tasks:

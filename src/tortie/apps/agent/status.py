@@ -1,10 +1,12 @@
 """What the agent tells about itself: answers of the API made from the pump's state. Reads only."""
 
+import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from tortie.apps.agent import overview
 from tortie.apps.agent.history import Moment
@@ -27,6 +29,10 @@ from tortie.calc.engine import NO_FORWARD_HALF
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
+
+log = logging.getLogger("tortie.agent.api")
+
+Counted = TypeVar("Counted")
 
 
 class Status:
@@ -98,6 +104,14 @@ class Status:
         for one in self._pump.driver.counters()[0]:
             name = str(one.rule.policy)
             found[name] = found.get(name, 0) + one.packets
+        return found
+
+    def rule_hits(self) -> dict[tuple[str, str, int | None], int]:
+        """Packets that met a rule, by policy, direction and number, of all interfaces together. Raises: KernelError."""
+        found: dict[tuple[str, str, int | None], int] = {}
+        for one in self._pump.driver.counters()[0]:
+            key = str(one.rule.policy), one.direction.value, shown_index(one.rule)
+            found[key] = found.get(key, 0) + one.packets
         return found
 
     def whole(self) -> StatusAnswer:
@@ -232,3 +246,12 @@ def _utc(moment: Moment) -> str:
 
 def _ago_s(moment: Moment) -> float:
     return round(max(0.0, time.monotonic() - moment.monotonic_s), 1)
+
+
+def counted(read: Callable[[], Counted]) -> Counted | None:
+    """Counters of the driver; None where they cannot be read, which the log says."""
+    try:
+        return read()
+    except KernelError as error:
+        log.warning("counters: %s", error)
+        return None

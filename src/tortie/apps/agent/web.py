@@ -10,6 +10,7 @@ from aiohttp import web
 from tortie.apps.agent.admission import Admission, Door
 from tortie.apps.agent.api import Api, application
 from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.questions import Questions
 from tortie.apps.agent.status import Status
 from tortie.store.protocol import Store
 
@@ -28,7 +29,7 @@ async def answering(store: Store, pump: Pump, status: Status, listener: socket.s
     """While this lasts, requests are answered."""
     admission = Admission()
     runner = web.AppRunner(
-        application(Api(store, pump, status), admission),
+        application(Api(store, pump, status), Questions(store, pump, status), admission),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=SHUTDOWN_S,

@@ -5,9 +5,9 @@ import json
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
 from tortie.apps.hits import called
+from tortie.apps.labelled import PARENTS, SELECTED
 from tortie.apps.linting.running import Company
 from tortie.apps.requests import GetQuery
-from tortie.apps.selecting import PARENTS, SELECTED
 from tortie.resources.codec import decode_stored
 from tortie.resources.kind import Resource
 from tortie.resources.kinds import KINDS

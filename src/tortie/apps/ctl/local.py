@@ -1,8 +1,8 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tortie.apps import service
 from tortie.apps.answers import (
@@ -27,18 +27,23 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.store.protocol import Entry, Gone, Store
+from tortie.store.protocol import Gone, Store
 from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.hostview import Documents
+    from tortie.apps.revisions import Wanted
 
 _Answer = TypeVar("_Answer")
 
 
 class FileTarget:
-    """A datastore file, and the agents that serve it."""
+    """A datastore file, and the agents that serve it. A node that is not given is the one that runs the command."""
 
-    def __init__(self, path: str, node: str) -> None:
-        self.path, self._node = path, node
+    def __init__(self, path: str, node: str, *, is_node_given: bool = True) -> None:
+        self.path, self._node, self._is_node_given = path, node, is_node_given
 
     def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
         """Do this with documents. A datastore is made for what is stored in it, not for what is refused or nothing."""
@@ -102,18 +107,48 @@ class FileTarget:
         return self._asked().counters(everything=everything)
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
-        """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
-        from tortie.apps import tracing
-        from tortie.apps.told import settings_told, told_here
+        """A packet's verdict: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.hostview import imagined_scene
+        from tortie.apps.revisions import Wanted
+        from tortie.apps.tracing import question, trace_documents
 
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).trace(query)
-        self._check_known(query["files"])
-        stored: Sequence[Entry] = self._on_store(lambda store: store.list(), may_be_unmade=True)[0]
+        asked = question(query)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        if node != self._node:
+            from dataclasses import replace
+
+            documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
+        return trace_documents(documents, imagined_scene(node, documents), asked)
+
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.explain.answering import Told, explain
+        from tortie.apps.hostview import imagined_scene
+        from tortie.apps.revisions import Wanted
+
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).explain(query)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        return explain(Told(documents, node, lambda name: imagined_scene(name, documents)), query)
+
+    def _documents(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, str]":
+        """Those of the file, if there is one, with the others laid over them; and the node that is meant."""
+        from tortie.apps.hostview import gather, only_node
+        from tortie.apps.revisions import Stored, stored
+        from tortie.apps.told import settings_told, told_here
+
+        self._check_known(files if wanted.is_newest else [])
+        exists = not is_unmade(self.path)
+        found = self._on_store(lambda store: stored(store, wanted)) if exists else Stored((), 0)
         told = settings_told(told_here())
-        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query, told), query)
-        return answer
+        revision = found.revision if exists else None
+        documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
+        node = self._node if self._is_node_given else only_node(documents) or self._node
+        return documents, node
 
     def prove(self, query: AssertQuery) -> AssertionsAnswer:
         """What comes of assertions about this host: from the agent that serves this file, else from its documents."""

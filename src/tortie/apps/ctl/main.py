@@ -26,6 +26,7 @@ COMMANDS = {
     "describe": "Show resources with all that concerns them.",
     "diff": "Show what apply would change.",
     "edit": "Change resources in an editor.",
+    "explain": "Explain who can reach what, and why.",
     "explain-schema": "Show what can be written in documents.",
     "get": "Show resources.",
     "help": "Show the help of a command.",

@@ -41,6 +41,14 @@ def choice() -> Choice:
     return Choice(datastore=given.get("datastore"), socket=given.get("socket"), node=given.get("node"))
 
 
+def past(command: F) -> F:
+    """Adds --revision and --at (arguments `revision` and `at`): an older state of the datastore."""
+    moment = "As the datastore was then, such as 2026-01-31T15:04Z (no zone: UTC)."
+    number = "As the datastore was at revision N."
+    command = click.option("--at", metavar="TIME", help=moment)(command)
+    return click.option("--revision", type=click.IntRange(0), metavar="N", help=number)(command)
+
+
 ESTABLISHED = ("keep", "recheck", "kill")
 """Values of `dataplane.driver.Established`, which would take too long to import; a test compares."""
 DRY_RUNS = ("none", "client", "server")

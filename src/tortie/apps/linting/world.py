@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tortie.apps.labelled import PARENTS
 from tortie.apps.linting.documents import Documents
 from tortie.apps.linting.subject import Subject
-from tortie.apps.selecting import PARENTS
 from tortie.calc.inheritance import effective, of_network_set
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from tortie.apps.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer, ProblemAnswer
 from tortie.apps.decoding import problem_answer
+from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policyassert.document import PolicyAssertion
 from tortie.apps.policyassert.hints import hint
 from tortie.apps.policyassert.proving import CounterExample, Proof, Prover, Scene
 from tortie.apps.policytest.document import Unloadable
-from tortie.apps.policytest.origins import Origins
-from tortie.apps.policytest.report import trace
 from tortie.apps.policytest.running import rule_name
 from tortie.apps.policytest.world import build
+from tortie.apps.visits import Rulebook, passage_lines
 from tortie.model.packet import Fragment
 from tortie.resources.fields import Scope, join
 from tortie.resources.problems import Problems
@@ -32,10 +32,10 @@ def answer_about(
     """What came of the assertions about this host. Raises: Unloadable; Failure."""
     _check(asserted, scene, forwards=forwards)
     proofs = list(Prover(scene, asserted.assertions).proofs())
-    origins = Origins(asserted.texts)
+    book = Rulebook(Origins(asserted.texts), scene.host.sets)
     found: AssertionsAnswer = {
         "file": asserted.source,
-        "assertions": [_asserted(number, proof, origins) for number, proof in enumerate(proofs)],
+        "assertions": [_asserted(number, proof, book) for number, proof in enumerate(proofs)],
     }
     return {**found, "warnings": [*warnings]} if warnings else found
 
@@ -62,7 +62,7 @@ def _check(asserted: PolicyAssertion, scene: Scene, *, forwards: bool) -> None:
         raise Unloadable([problem_answer(one) for one in problems.listed()])
 
 
-def _asserted(number: int, proof: Proof, origins: Origins) -> AssertedAnswer:
+def _asserted(number: int, proof: Proof, book: Rulebook) -> AssertedAnswer:
     one, counter = proof.assertion, proof.counter
     return {
         "index": number,
@@ -73,11 +73,11 @@ def _asserted(number: int, proof: Proof, origins: Origins) -> AssertedAnswer:
         "vacuous": proof.is_empty,
         "regions": proof.regions,
         "ways": proof.ways,
-        "counterexample": None if counter is None else _counter(one.direction, counter, origins),
+        "counterexample": None if counter is None else _counter(one.direction, counter, book),
     }
 
 
-def _counter(direction: str, counter: CounterExample, origins: Origins) -> CounterAnswer:
+def _counter(direction: str, counter: CounterExample, book: Rulebook) -> CounterAnswer:
     passage = counter.passage
     rule = passage.decided.trace.rule if passage.decided is not None else None
     return {
@@ -90,5 +90,5 @@ def _counter(direction: str, counter: CounterExample, origins: Origins) -> Count
         "reason": passage.reason.value,
         "rule": None if rule is None else rule_name(rule),
         "hint": hint(counter),
-        "trace": list(trace(passage, counter.packet, origins)),
+        "trace": list(passage_lines(passage, counter.packet, book)),
     }

@@ -7,13 +7,11 @@ from typing import NotRequired, TypedDict
 
 from tortie.apps.answers import ProblemAnswer
 from tortie.apps.junit import Case, Suite
+from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
-from tortie.apps.policytest.origins import Origins
 from tortie.apps.policytest.running import Judged, Ran, complaints
-from tortie.apps.sentences import because, place, shown_index
-from tortie.model.packet import Packet
-from tortie.model.passage import Passage, Visit, Way, pass_through
-from tortie.model.verdict import Reason, Step
+from tortie.apps.visits import Rulebook, passage_lines
+from tortie.model.passage import Way, pass_through
 
 
 class PacketAnswer(TypedDict):
@@ -105,12 +103,12 @@ def text(outcome: Outcome) -> Iterator[str]:
     yield from _unsupported(ran)
     if not failed:
         return
-    origins = Origins(ran.test.texts)
+    book = _book(ran)
     for number, one in enumerate(ran.judged):
         if wrong := complaints(one):
             yield f"  packet {number} ({outcome.source}:{one.probe.spec.line}): {_described(one)}"
             yield from (f"    {each}" for each in wrong)
-            yield from (f"    {line}" for line in _trace(ran, one, origins))
+            yield from (f"    {line}" for line in _trace(ran, one, book))
 
 
 def _unsupported(ran: Ran) -> Iterator[str]:
@@ -134,38 +132,13 @@ def way_words(way: Way) -> str:
     return f"ingress {way.arrives}" if way.leaves is None else f"forward {way.arrives} to {way.leaves}"
 
 
-def _trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
+def _trace(ran: Ran, one: Judged, book: Rulebook) -> Iterator[str]:
     told = pass_through(one.probe.packet, one.probe.way, ran.world.host, one.relation, tells_all=True)
-    return trace(told, one.probe.packet, origins)
+    return passage_lines(told, one.probe.packet, book)
 
 
-def trace(told: Passage, packet: Packet, origins: Origins) -> Iterator[str]:
-    """Every stage, tier, policy and rule that was considered, with the line of the document that it stands in.
-
-    `told`: a passage that tells all.
-    """
-    for visit in told.visits:
-        whose = visit.endpoint.endpoint if visit.endpoint is not None else "no endpoint"
-        kind = "workload" if visit.endpoint is not None and visit.endpoint.is_workload else visit.trace.stage.value
-        yield f"{kind} {visit.direction.value} at {visit.interface}, {whose}"
-        steps = visit.trace.steps
-        yield from (f"  {_step(step, visit, origins)}" for step in steps)
-        if visit.trace.rule is None:
-            is_silent = visit.trace.reason is Reason.NO_MATCH
-            reason = "no rule decides" if is_silent else because(visit.trace.reason, None, packet)
-            yield f"  {visit.trace.verdict.value}: {reason}"
-    if not told.visits:
-        yield because(told.reason, None, packet)
-
-
-def _step(step: Step, visit: Visit, origins: Origins) -> str:
-    rule = step.rule
-    if rule.index < 0 and step.outcome == "continue":
-        what = f"end of tier {rule.tier}" if rule.policy.kind == "Tier" else f"end of profile {rule.policy.name}"
-    else:
-        what = place(rule.tier, str(rule.policy), shown_index(rule))
-    where = origins.line(rule, visit.direction)
-    return f"{what} ({where}): {step.outcome}" if where else f"{what}: {step.outcome}"
+def _book(ran: Ran) -> Rulebook:
+    return Rulebook(Origins(ran.test.texts), ran.world.host.sets)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -183,10 +156,10 @@ def suite(outcome: Outcome) -> Suite:
     ran = outcome.ran
     if ran is None:
         return Suite(outcome.source, [], "\n".join(each["text"] for each in outcome.problems))
-    origins = Origins(ran.test.texts)
+    book = _book(ran)
     cases = []
     for number, one in enumerate(ran.judged):
         wrong = complaints(one)
-        told = [*wrong, *_trace(ran, one, origins)] if wrong else []
+        told = [*wrong, *_trace(ran, one, book)] if wrong else []
         cases.append(Case(f"{number}: {_described(one)}", "\n".join(told)))
     return Suite(outcome.source, cases)

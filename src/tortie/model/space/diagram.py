@@ -148,6 +148,38 @@ class Diagrams:
 
         return relabelled(diagram)
 
+    def parts(self, diagram: Diagram) -> dict[Hashable, Diagram]:
+        """For each value the map of that value alone: all of them at once, which costs little more than one."""
+        known: dict[Diagram, dict[Hashable, Diagram]] = {NOTHING: {}}
+
+        def split(one: Diagram) -> dict[Hashable, Diagram]:
+            found = known.get(one)
+            if found is None:
+                found = known[one] = {one.value: one} if isinstance(one, Leaf) else self._split(one, split)
+            return found
+
+        return split(diagram)
+
+    def _split(self, node: Node, split: Callable[[Diagram], dict[Hashable, Diagram]]) -> dict[Hashable, Diagram]:
+        """The node of each value below it; intervals that do not lead to the value are joined."""
+        bounds: dict[Hashable, list[int]] = {}
+        children: dict[Hashable, list[Diagram]] = {}
+        before = -1
+        for bound, child in zip(node.bounds, node.children, strict=True):
+            for value, part in split(child).items():
+                its_bounds, its_children = bounds.setdefault(value, []), children.setdefault(value, [])
+                if before > (its_bounds[-1] if its_bounds else -1):
+                    its_bounds.append(before)
+                    its_children.append(NOTHING)
+                its_bounds.append(bound)
+                its_children.append(part)
+            before = bound
+        for value, its_bounds in bounds.items():
+            if its_bounds[-1] < node.bounds[-1]:
+                its_bounds.append(node.bounds[-1])
+                children[value].append(NOTHING)
+        return {value: self.node(node.field, bounds[value], children[value]) for value in bounds}
+
     def _merge_below(self, how: Merge, one: Diagram, other: Diagram) -> Diagram:
         """The merged children of whichever node has the earlier field; of both where it is the same."""
         if one.field < other.field:

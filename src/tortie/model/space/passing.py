@@ -47,6 +47,15 @@ class Outcomes:
         kept = ground.diagrams.relabel(self.diagram, lambda value: value if wanted(cast(Fate, value)) else None)
         return self.packets.everything & Space(ground, kept)
 
+    def parts(self) -> dict[Fate, Space]:
+        """The packets of each fate that some packet has."""
+        ground = self.packets.ground
+        found = ground.diagrams.parts(self.diagram)
+        return {
+            cast(Fate, value): Space(ground, ground.diagrams.relabel(part, lambda _: ground.inside.value))
+            for value, part in found.items()
+        }
+
     @property
     def regions(self) -> int:
         """Into how many regions without overlap the packets fall, each with one fate."""

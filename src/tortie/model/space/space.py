@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.address import Net
-from tortie.model.packet import Packet, Side
+from tortie.model.packet import PORTED, Packet, Side
 from tortie.model.space.addresses import Interval, joined, nets_of
 from tortie.model.space.diagram import (
     NOTHING,
@@ -74,6 +74,28 @@ class Space:
     def protocols(self) -> tuple[Interval, ...]:
         """The protocol numbers of all packets."""
         return _values(self.diagram, Field.PROTOCOL, self.ground)
+
+    def box(self) -> "Space":
+        """Every packet each of whose addresses, protocol and ports some packet of the space has, seen by itself.
+
+        What a person reads out of lists of these values: never less than the space, and more where the values go
+        together. Ports count where all packets have them.
+        """
+        protocols = self.protocols()
+        rest = where(self.ground, Field.PROTOCOL, protocols)
+        if all(first == last and first in PORTED for first, last in protocols):
+            rest &= where(self.ground, Field.IS_LATER, [(0, 0)])
+            for side in Side:
+                rest &= where(self.ground, PORT[side], self.ports(side))
+        found = Space(self.ground, NOTHING)
+        for version in (4, 6):
+            part = where(self.ground, Field.IS_IPV6, [(int(version == 6), int(version == 6))])
+            if mine := self & part:
+                for side in Side:
+                    field = ADDRESS[side, version]
+                    part &= where(self.ground, field, _values(mine.diagram, field, self.ground))
+                found |= part & rest
+        return found
 
     def _merged(self, how: Merge, other: "Space") -> "Space":
         if self.ground is not other.ground:
