@@ -1,4 +1,4 @@
-r"""Characters that JSON writes as two escapes, as Python's `json.dumps` does with an emoji: each pair is one character."""
+r"""Characters that JSON writes as two escapes, as `json.dumps` does with an emoji: each pair is one character."""
 
 import json
 from random import Random

@@ -1,10 +1,10 @@
 r"""Characters that JSON writes as two escapes: "\ud83d\ude00" is one emoji, and libyaml knows no halves of characters.
 
-    text ── mask: each pair becomes as many characters that stand for nothing ──▶ libyaml ── Masked.value ──▶ what it says
+    text ── mask: each pair becomes as many stand-ins ──▶ libyaml ── Masked.value ──▶ what it says
 
-Because: JSON has no other escape for a character beyond U+FFFF (RFC 8259 section 7), and is YAML (YAML 1.2 section 1.2).
-Every pair keeps its length, so that places stay those of the text. Only double quotes have escapes: anywhere else a pair
-is the twelve characters that are written there. A half alone is left for libyaml to refuse.
+Because: JSON has no other escape for a character beyond U+FFFF (RFC 8259 section 7), and is YAML (YAML 1.2 section
+1.2). Every pair keeps its length, so that places stay those of the text. Only double quotes have escapes: anywhere else
+a pair is the twelve characters that are written there. A half alone is left for libyaml to refuse.
 """
 
 import re
@@ -19,7 +19,7 @@ _LENGTH = len(r"\ud83d\ude00")
 
 
 class Masked(NamedTuple):
-    """A text without pairs, and the pairs: where each begins, what is written there. `blank` stands for each of them."""
+    """A text without pairs, and where each begins, with what is written there. `blank` stands for each of them."""
 
     text: str
     places: list[int]
