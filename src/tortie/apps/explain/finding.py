@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.explain.study import Question
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import Documents
 from tortie.apps.labelled import ENDPOINTS, Labelled, Things
-from tortie.apps.staged import Staging
+from tortie.apps.trace.hostview import Documents
+from tortie.apps.trace.staged import Staging
 from tortie.model.packet import PORTED, TCP
 from tortie.model.policy import Policy
 from tortie.resources.codec import lower
