@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FORMS = ("text", "json", "sarif", "github")
 INVALID, FOUND = 3, 1
-STDIN = "stdin"
 
 
 @click.command()
