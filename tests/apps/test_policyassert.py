@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tortie.apps.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.ctl.main import run
 from tortie.apps.failure import Failure
 from tortie.apps.policyassert import proving
 from tortie.apps.policyassert.answering import answer
+from tortie.apps.policyassert.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.live import answer_live
 from tortie.apps.policytest.document import Unloadable

@@ -11,12 +11,14 @@ from aiohttp import web
 from tortie.apps.agent import asking
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status, counted
-from tortie.apps.answers import AssertionsAnswer, ConfigAnswer, SourceText, TraceAnswer
+from tortie.apps.answers import ConfigAnswer, SourceText
 from tortie.apps.failure import Code, Failure
 from tortie.apps.parameters import explain as explain_settings
+from tortie.apps.policyassert.answers import AssertionsAnswer
 from tortie.apps.revisions import Wanted, stored, stored_revisions
 from tortie.apps.selecting import select_stored
 from tortie.apps.told import settings_told
+from tortie.apps.trace.answers import TraceAnswer
 from tortie.apps.trace.hostview import Documents, HostView, Scene, gather, imagined_scene
 from tortie.apps.trace.installed import compare, place_asked, why_not_asked
 from tortie.apps.trace.origins import POLICY_KINDS, Origins

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from tortie.apps.agent import overview
-from tortie.apps.agent.history import Moment
-from tortie.apps.agent.outcome import Outcome
-from tortie.apps.agent.pump import Pump
-from tortie.apps.agent.settings import AgentSettings
-from tortie.apps.answers import (
+from tortie.apps.agent.answers import (
     AgentAnswer,
     ConnectionsAnswer,
     CountersAnswer,
     DriftAnswer,
-    EnforcedAnswer,
-    InterfaceAnswer,
     LastChangeAnswer,
     StatusAnswer,
 )
+from tortie.apps.agent.history import Moment
+from tortie.apps.agent.outcome import Outcome
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
 from tortie.calc.engine import NO_FORWARD_HALF

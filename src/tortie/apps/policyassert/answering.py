@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from tortie.apps.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer, ProblemAnswer
+from tortie.apps.answers import ProblemAnswer
 from tortie.apps.decoding import problem_answer
 from tortie.apps.packets import describe
+from tortie.apps.policyassert.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer
 from tortie.apps.policyassert.document import PolicyAssertion
 from tortie.apps.policyassert.hints import hint
 from tortie.apps.policyassert.proving import CounterExample, Proof, Prover, Scene

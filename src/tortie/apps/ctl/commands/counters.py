@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from tortie.apps.answers import CountersAnswer
+from tortie.apps.agent.answers import CountersAnswer
 from tortie.apps.ctl.counting import Name, Wanted, columns, rates, reading, speed, totals
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import out, out_json, printable, table
