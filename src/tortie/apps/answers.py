@@ -1,8 +1,8 @@
 """The JSON that the agent's API and the command line exchange: one type for each answer, and nothing else.
 
 Both sides are checked against these types. The command line builds the same answers itself when it works on a datastore
-file, so that what it prints does not depend on who answered. Answers of one folder are in its own `answers.py` (`agent`:
-status and counters; `trace`, `explain`, `policyassert`); here is what verbs, selectors and settings say.
+file, so that what it prints does not depend on who answered. Here is what verbs, selectors and settings say; status and
+counters are in `agent/answers.py`, and `trace`, `explain` and `policyassert` have such a file, too.
 """
 
 from typing import NotRequired, TypedDict
