@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tortie.apps.answers import SourceText
 from tortie.apps.decoding import settled, without_documents
 from tortie.apps.linting.subject import Subject
+from tortie.apps.questions import is_question
 from tortie.resources.codec import Reading, read_trees, resource_nodes
 from tortie.resources.kind import Resource
 from tortie.resources.nodes import Node
@@ -14,7 +15,8 @@ from tortie.store.protocol import Key
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A document of a file. `root` None: it is no tree. No subjects where anything is wrong with it."""
+    """A document of a file. `root` None: it is no tree. No subjects where anything is wrong with it, nor in a question
+    about policy, which is its own command's business: its resources may be meant to be odd."""
 
     reading: Reading
     root: Node | None
@@ -35,6 +37,8 @@ def read_pages(files: Sequence[SourceText]) -> list[Page]:
 
 
 def _page(reading: Reading, root: Node | None) -> Page:
+    if is_question(reading):
+        return Page(reading._replace(problems=()), None, ())
     if reading.problems or root is None:
         return Page(reading, root, ())
     stand = zip(reading.resources, resource_nodes(root), strict=True)
