@@ -75,6 +75,8 @@ class FileTarget:
         """The file's revision, as soon as it is beyond that one."""
         import asyncio
 
+        from tortie.apps.ctl.interrupts import undisturbed  # only a watch waits
+
         async def later(store: SqliteStore) -> int:
             try:
                 async for batch in store.watch(after):
@@ -85,7 +87,11 @@ class FileTarget:
 
         store = SqliteStore.open(self.path, create=False)
         try:
-            return asyncio.run(later(store))
+            with undisturbed():
+                runner = asyncio.Runner()
+                runner.get_loop()
+            with runner:
+                return runner.run(later(store))
         finally:
             run_now(store.close())
 
