@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def undisturbed() -> Iterator[None]:
     """Have an interrupt wait until the end of the block.
 
-    Because: in the middle of a write Python would write twice, and an event loop that is half made complains as it goes.
+    Because: in the middle of a write Python would write twice, and an event loop that is half made complains.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
