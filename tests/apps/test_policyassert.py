@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tortie.apps.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.ctl.main import run
 from tortie.apps.failure import Failure
 from tortie.apps.policyassert import proving
 from tortie.apps.policyassert.answering import answer
+from tortie.apps.policyassert.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.live import answer_live
 from tortie.apps.policytest.document import Unloadable
@@ -182,7 +182,8 @@ def test_a_counter_example_that_the_evaluator_does_not_confirm_is_an_error(monke
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
-        ("kind: PolicyTest\n", ["TT1102", "TT1102", "TT1104"]),
+        ("kind: PolicyTest\n", ["TT1980"]),
+        ("kind: PolicyAssertion\n", ["TT1102", "TT1102"]),
         (document(f"{REDIS}, expect: maybe, colour: red"), ["TT1104", "TT1101"]),
         (document("direction: ingress, destination: {ports: [1]}, expect: deny"), ["TT1311"]),
         (document("direction: egress, in: eth0, expect: deny"), ["TT1981"]),
@@ -193,7 +194,7 @@ def test_a_counter_example_that_the_evaluator_does_not_confirm_is_an_error(monke
 def test_every_problem_of_a_file_is_said_with_its_code(text: str, codes: list[str]) -> None:
     with pytest.raises(Unloadable) as caught:
         answer(read_assertions({"source": "t.yaml", "text": text}))
-    assert [each["code"] for each in caught.value.problems] == codes
+    assert [each.code for each in caught.value.problems] == codes
 
 
 class TestCommand:

@@ -4,20 +4,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
-    AssertionsAnswer,
-    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
-    CountersAnswer,
     DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
     SelectorAnswer,
     SourceText,
-    StatusAnswer,
-    TraceAnswer,
-    TraceQuery,
     WriteAnswer,
 )
 from tortie.apps.beacons import Serving, serving
@@ -25,7 +20,9 @@ from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 from tortie.apps.verbs import service
 from tortie.store.protocol import Gone, Store
 from tortie.store.schema import is_unmade

@@ -6,8 +6,8 @@ a packet's way is what `evaluate` says; what else decided about the packet it wa
 
 from collections.abc import Sequence
 
-from tortie.apps.answers import InstalledAnswer, TraceAnswer
 from tortie.apps.sentences import because
+from tortie.apps.trace.answers import InstalledAnswer, TraceAnswer
 from tortie.apps.trace.tracing import Traced
 from tortie.apps.trace.visits import plain_step
 from tortie.dataplane.driver import InstalledVerdict
