@@ -197,6 +197,26 @@ def test_every_problem_of_a_file_is_said_with_its_code(text: str, codes: list[st
     assert [each.code for each in caught.value.problems] == codes
 
 
+BROADCAST = RESOURCES.replace(
+    "source: {nets: [10.0.0.0/8]}, destination: {ports: [6379]}", "destination: {nets: [192.0.2.255/32]}"
+).replace("protocol: TCP, destination: {nets", "protocol: UDP, destination: {nets")
+
+
+def test_what_is_sent_to_all_of_a_network_reaches_this_host_too() -> None:
+    question = "direction: ingress, protocol: UDP, unless: [{protocol: UDP, destination: {ports: [68]}}], expect: deny"
+    (found,) = asserted(question, resources=BROADCAST)
+    assert found["counterexample"] is not None
+    assert found["counterexample"]["rule"] == "db/0"
+    assert "> 192.0.2.255:" in found["counterexample"]["packet"]
+
+
+def test_a_packet_may_be_passed_on_where_it_came_from() -> None:
+    (found,) = asserted("direction: forward, in: eth0, expect: deny", host=HOST[: HOST.index("  workloads")])
+    shown = found["counterexample"]
+    assert shown is not None
+    assert (shown["arrives"], shown["leaves"], found["vacuous"]) == ("eth0", "eth0", False)
+
+
 class TestCommand:
     @pytest.fixture
     def files(self, tmp_path: Path) -> tuple[str, str, str]:
