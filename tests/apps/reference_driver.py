@@ -185,6 +185,4 @@ def _refusals(state: EndpointState) -> tuple[str, ...]:
                 found[f"{policy.key} is pre-DNAT policy, which is not enforced yet"] = None
             elif policy.reason_refused:
                 found[f"{policy.key}: {policy.reason_refused}"] = None
-    if state.is_wildcard:
-        found[f"HostEndpoint({state.endpoint}) is a wildcard, which is not enforced yet"] = None
     return tuple(found)

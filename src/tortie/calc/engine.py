@@ -49,6 +49,10 @@ from tortie.model.settings import FelixSettings
 NO_FORWARD_HALF = (
     "its forward half (applyOnForward) is not enforced yet; traffic that this host forwards is not policed"
 )
+NOT_FROM_WORKLOADS = (
+    "as pre-DNAT policy of the wildcard host endpoint it holds for what arrives from workloads of this host too, which "
+    "is not enforced yet"
+)
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -308,11 +312,18 @@ class Engine:
                 )
             if Stage.FORWARD in policy.stages and self._selected.items(key):
                 found.append(PolicyStatus(key, NO_FORWARD_HALF))
+            if Stage.PRE_DNAT in policy.stages and self._is_of_workload_interfaces(key):
+                found.append(PolicyStatus(key, NOT_FROM_WORKLOADS))
         for key, service in self._active_sets.empty_services():
             found.append(
                 PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
             )
         return tuple(found)
+
+    def _is_of_workload_interfaces(self, key: PolicyKey) -> bool:
+        """Whether the policy is the wildcard's, and there are workloads, whose interfaces have the wildcard in part."""
+        wildcard = self._resolution.wildcard if self._local_workloads else None
+        return wildcard is not None and wildcard.name in self._selected.items(key)
 
     def settings_problems(self) -> tuple[str, ...]:
         """What the settings for this node say and does not count as it was said, as of the last flush."""

@@ -39,14 +39,14 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     if not state.interface.has_ethernet:
         found[
             f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
-            "yet: remove the endpoint, and protect the interface that the tunnel runs over"
-        ] = None
-    if state.is_wildcard:
-        found[
-            f"HostEndpoint({state.endpoint}) is a wildcard (interfaceName '*'), which is not enforced yet: "
-            "give one HostEndpoint for each interface"
+            f"yet: {_without_endpoint(state)}, and protect the interface that the tunnel runs over"
         ] = None
     return tuple(found)
+
+
+def _without_endpoint(state: EndpointState) -> str:
+    """How the interface gets to have no endpoint. A wildcard has other interfaces to govern."""
+    return "name it in interfaceExclude" if state.is_wildcard else "remove the endpoint"
 
 
 class _Tiers:
