@@ -181,8 +181,6 @@ def _refusals(state: EndpointState) -> tuple[str, ...]:
     found = {}
     for (stage, _), tiers in state.tiers.items():
         for policy in (policy for tier in tiers for policy in tier.policies):
-            if stage is Stage.PRE_DNAT:
-                found[f"{policy.key} is pre-DNAT policy, which is not enforced yet"] = None
-            elif policy.reason_refused:
-                found[f"{policy.key}: {policy.reason_refused}"] = None
+            if policy.reason_refused:
+                found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
     return tuple(found)

@@ -18,6 +18,7 @@ from netns import Namespace
 from strategies import Case, random_normal_case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.packet import Direction, Packet
+from tortie.model.policy import Stage
 from tortie.model.verdict import Trace, Verdict
 
 pytestmark = pytest.mark.root
@@ -66,13 +67,18 @@ def agree(
                         f"{direction.value:8}{'fwd ' if is_forwarded else ''}{packet} -> {trace.reason.value} {got}"
                     )
                     assert wanted == got, story(case, packet, trace, history, f"seed {seed} {door} {backend}")
-                    seen[trace.reason.value] += 1
+                    seen[_label(trace)] += 1
         for direction in Direction:
             assert model.counts(direction) == programs.counts(direction), f"seed {seed}: {direction} counters"
         assert model.states() == programs.states(), f"seed {seed}: flows\n" + "\n".join(history)
     finally:
         programs.close()
     return seen
+
+
+def _label(trace: Trace) -> str:
+    """What decided: a reason; of pre-DNAT policy its verdict, too."""
+    return f"pre-DNAT {trace.verdict.value}" if trace.stage is Stage.PRE_DNAT else trace.reason.value
 
 
 def story(case: Case, packet: Packet, trace: Trace, history: list[str], where: str) -> str:
@@ -115,4 +121,6 @@ def test_programs_and_evaluator_agree_on_conversations(
             "tier_end",
             "profile",
             "default_deny",
+            "pre-DNAT allow",
+            "pre-DNAT deny",
         } <= seen.keys()

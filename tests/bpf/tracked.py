@@ -151,10 +151,8 @@ class Model:
             drops_invalid=case.tracking.drops_invalid,
         )
         if trace.reason is Reason.FORWARDED:
-            is_translated = direction is Direction.EGRESS and (packet.version, packet.source) in case.addresses.unicast
-            if is_translated or (
-                direction is Direction.EGRESS and packet.version == 4 and packet.source in case.addresses.broadcast
-            ):
+            is_translated = direction is Direction.EGRESS and _is_of_host(packet.version, packet.source, case)
+            if is_translated or endpoint.stage(Stage.PRE_DNAT, Direction.INGRESS):
                 self.table.follow(packet, direction, endpoint.interface.name, 0.0)
         elif trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
             self.table.follow(packet, direction, endpoint.interface.name, 0.0)
@@ -178,8 +176,8 @@ class Model:
 
 
 def _is_about_forwarded(packet: Packet, case: Case) -> bool:
-    inner = packet.inner
-    return inner is not None and not (
-        (inner.version, inner.destination) in case.addresses.unicast
-        or (inner.version == 4 and inner.destination in case.addresses.broadcast)
-    )
+    return packet.inner is not None and not _is_of_host(packet.inner.version, packet.inner.destination, case)
+
+
+def _is_of_host(version: int, address: int, case: Case) -> bool:
+    return (version, address) in case.addresses.unicast or (version == 4 and address in case.addresses.broadcast)

@@ -21,8 +21,8 @@ def with_policy(stage: Stage, reason: str | None = None) -> EndpointState:
     return replace(PLAIN, tiers={(stage, Direction.INGRESS): (TierPolicies(Tier("default"), (policy,)),)})
 
 
-@pytest.mark.parametrize("stage", [Stage.UNTRACKED, Stage.NORMAL, Stage.FORWARD])
-def test_untracked_and_normal_policy_is_enforced_and_a_forward_half_hinders_nobody(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", Stage)
+def test_policy_of_all_classes_is_taken_and_a_forward_half_hinders_nobody(stage: Stage) -> None:
     assert refusals(PLAIN) == refusals(with_policy(stage)) == ()
 
 
@@ -33,7 +33,7 @@ def test_a_wildcard_is_an_endpoint_like_others() -> None:
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        (with_policy(Stage.PRE_DNAT), "pre-DNAT"),
+        (with_policy(Stage.PRE_DNAT, "it matches HTTP"), "(preDNAT): it matches HTTP"),
         (with_policy(Stage.NORMAL, "it matches HTTP"), "it matches HTTP"),
         (replace(PLAIN, interface=TUNNEL), "cannot be read yet: remove the endpoint"),
         (replace(PLAIN, interface=TUNNEL, is_wildcard=True), "cannot be read yet: name it in interfaceExclude"),

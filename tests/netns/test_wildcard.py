@@ -16,6 +16,7 @@ from lockdown import (
     local_host,
     policy,
     tcp_server,
+    until,
 )
 
 pytestmark = pytest.mark.root
@@ -48,7 +49,7 @@ def test_every_interface_is_closed_but_the_loopback_and_those_that_come_later_to
         assert reaches(site, site.host.address, 443) and not reaches(site, site.host.address, 80)
         assert connects(site.host, "127.0.0.1", 80)
         add_interface(site)
-        assert reaches(site, LATE, 80)
+        until(lambda: reaches(site, LATE, 80), 5)
         site.program()
         assert governed(site) == {"ens4": "everywhere", "ens5": "everywhere"}
         assert reaches(site, LATE, 443) and not reaches(site, LATE, 80)

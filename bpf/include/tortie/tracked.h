@@ -2,7 +2,8 @@
 /* The tracked stages of one packet: is it of a known flow, is it for this host, and may it open one.
  *
  *   flow known ─▶ pass (one or two look-ups: all that an established packet costs)
- *   else `unknown`: related ─▶ not for this host ─▶ failsafe port ─▶ invalid ─▶ normal policy ─▶ store the flow
+ *   else `unknown`: related ─▶ pre-DNAT policy ─▶ not for this host ─▶ failsafe port ─▶ invalid ─▶ normal policy
+ *                                                                                           allowed: store the flow
  */
 #ifndef TORTIE_TRACKED_H
 #define TORTIE_TRACKED_H
@@ -199,6 +200,55 @@ static __always_inline bool concerns_host(context_t *ctx, struct scratch *c, boo
 	return !has_inner || is_local(c->packet.version, c->inner.destination);
 }
 
+/* Pre-DNAT policy on an arriving packet of no known flow -> decision word. Global: verified once, and no packet pays for it
+ * where there is no such policy. */
+__noinline int pre_dnat(context_t *ctx, u32 is_invalid)
+{
+	struct scratch *c = scratch_get();
+	struct generation g;
+
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	if (!g.cfg->untracked.used)                     /* else it was looked up before untracked policy */
+		c->failsafe = failsafe(g, &c->packet);
+	forget();
+	if (c->failsafe == FAILSAFE_OPEN)
+		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
+	if (is_invalid && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	return decide(g, stage_of(g, STAGE_PRE_DNAT), ctx, c);
+}
+
+/* What becomes of a packet of no known flow -> decision word; an Allow opens one. */
+static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool is_invalid,
+					  bool has_inner)
+{
+	if (!IS_EGRESS && g.cfg->pre_dnat.used) {
+		u32 word = pre_dnat(ctx, is_invalid);
+
+		forget();
+		if (word & 3)
+			return word;
+		record_met(ctx, c, g, word);
+		forget();
+	}
+	if (!concerns_host(ctx, c, has_inner)) {
+		/* What leaves with this host's address was translated: its replies come to that address. */
+		bool opens = g.cfg->stores_forwarded ||
+			     (IS_EGRESS && !is_invalid && is_local(c->packet.version, c->packet.source));
+
+		return WORD(REASON_FORWARDED, opens ? VERDICT_ALLOW : VERDICT_CONTINUE);
+	}
+	if (!g.cfg->untracked.used && !g.cfg->pre_dnat.used)        /* else they have looked it up */
+		c->failsafe = failsafe(g, &c->packet);
+	forget();
+	if (c->failsafe == FAILSAFE_OPEN)
+		return WORD(REASON_FAILSAFE, VERDICT_ALLOW);
+	if (is_invalid && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	return decide(g, stage_of(g, STAGE_NORMAL), ctx, c);
+}
+
 /* A packet of no known flow -> decision word. */
 __noinline int unknown(context_t *ctx)
 {
@@ -221,22 +271,7 @@ __noinline int unknown(context_t *ctx)
 	}
 	is_invalid = !can_open(&c->packet) || (c->packet.protocol == TCP && c->packet.fragment != LATER &&
 					       !flags_possible(c->packet.tcp_flags));
-	if (!concerns_host(ctx, c, has_inner)) {
-		/* What leaves with this host's address was translated: its replies come to that address. */
-		if (IS_EGRESS && !is_invalid && is_local(c->packet.version, c->packet.source) && make_key(c, &c->packet))
-			flow_open(INTERFACE(ctx));
-		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
-	}
-	if (!g.cfg->untracked.used)                     /* else it was looked up before untracked policy */
-		c->failsafe = failsafe(g, &c->packet);
-	forget();
-	if (c->failsafe == FAILSAFE_OPEN) {
-		word = WORD(REASON_FAILSAFE, VERDICT_ALLOW);
-	} else {
-		if (is_invalid && g.cfg->drops_invalid)
-			return WORD(REASON_INVALID, VERDICT_DENY);
-		word = decide(g, NORMAL_STAGE(g), ctx, c);
-	}
+	word = decide_unknown(ctx, c, g, is_invalid, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW)
 		return word;

@@ -13,11 +13,11 @@ from tortie.calc import Engine
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.address import WIDTH, Net
 from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
-from tortie.model.desired import DesiredState
+from tortie.model.desired import DesiredState, EndpointState
 from tortie.model.endpoint import Interface
-from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
+from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import TCP, Direction, Packet
-from tortie.model.policy import Stage
+from tortie.model.policy import PolicyKey, Stage
 from tortie.model.settings import FelixSettings
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
 from tortie.resources.codec import encode
@@ -57,7 +57,7 @@ def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]
     packet, direction = question(query)
     relation = relation_of(packet, is_established=query["is_established"])
     endpoint = desired.endpoints.get(query["interface"])
-    hint, early = None, 0
+    hint, early = None, {}
     if endpoint is None:
         found = Trace(verdict=Verdict.ALLOW, reason=Reason.NO_ENDPOINT, stage=Stage.NORMAL)
     else:
@@ -72,9 +72,8 @@ def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]
             is_for_host=direction is Direction.EGRESS or is_for_host(packet, endpoint.interface, desired.addresses),
             drops_invalid=desired.tracking.drops_invalid,
         )
-        early = len(evaluate_untracked(packet, direction, endpoint, sets, failsafes).steps)
+        early = _early_policies(endpoint, direction)
         hint = forgotten_request(packet, direction, endpoint, sets, failsafes, found)
-    stages = [Stage.UNTRACKED] * early + [found.stage] * (len(found.steps) - early)
     answer: TraceAnswer = {
         "packet": describe(packet),
         "interface": query["interface"],
@@ -88,12 +87,22 @@ def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]
         "stage": found.stage.value,
         "rule": None if found.rule is None else step(found.stage, found.rule, found.verdict.value),
         "is_tracked": found.verdict is Verdict.ALLOW and found.is_tracked,
-        "steps": [step(stage, one.rule, one.outcome) for stage, one in zip(stages, found.steps, strict=True)],
+        "steps": [step(early.get(one.rule.policy, found.stage), one.rule, one.outcome) for one in found.steps],
         "installed": None,
         "installed_note": "no agent was asked",
         "agrees": None,
     }
     return answer, found
+
+
+def _early_policies(endpoint: EndpointState, direction: Direction) -> dict[PolicyKey, Stage]:
+    """The classes of policies that a packet meets before the last one it is asked in. No policy has two of them."""
+    return {
+        policy.key: stage
+        for stage in (Stage.UNTRACKED, Stage.PRE_DNAT)
+        for group in endpoint.stage(stage, direction)
+        for policy in group.policies
+    }
 
 
 def step(stage: Stage, rule: RuleRef, outcome: str) -> StepAnswer:

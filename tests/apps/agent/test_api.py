@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, staged, tier
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, REFUSED, network_set, staged, tier
 from apps.fake_agent import StillInterfaces, StillTimeouts
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
@@ -124,11 +124,11 @@ def test_an_invalid_document_is_answered_with_every_problem_and_its_place(tmp_pa
 def test_a_refused_policy_is_named_with_its_class(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
-        answer = await world.apply(PRE_DNAT)
+        answer = await world.apply(REFUSED)
         assert isinstance(answer, dict)
         (reason,) = answer["enforced"][0]["refused"]["eth0"]
-        assert "GlobalNetworkPolicy(early)" in reason
-        assert "pre-DNAT" in reason
+        assert "GlobalNetworkPolicy(by-method)" in reason
+        assert "(normal)" in reason
 
     in_world(tmp_path, test)
 
@@ -231,7 +231,7 @@ def test_established_connections_are_judged_again_only_when_asked(tmp_path: Path
 def test_where_policy_is_refused_established_connections_are_kept_and_that_is_said(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
-        answer = await world.apply(PRE_DNAT, established="kill")
+        answer = await world.apply(REFUSED, established="kill")
         assert isinstance(answer, dict)
         assert "eth0" in answer["kept_because"]
         assert world.driver.reconsidered == [(Established.KILL, frozenset())]
@@ -336,7 +336,7 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         assert isinstance(lied, dict)
         assert lied["agrees"] is False
         assert "report" in str(complaint(cast(TraceAnswer, lied)))
-        await world.apply(PRE_DNAT)
+        await world.apply(REFUSED)
         stale = cast(TraceAnswer, await trace(world))
         assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
         assert "differs" in "\n".join(explain(stale))

@@ -38,7 +38,7 @@ from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
-from tortie.dataplane.ebpf.takeover import of_conntrack, of_others, of_sockets
+from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
 from tortie.dataplane.ebpf.telling import counts, statuses
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import features
@@ -46,7 +46,7 @@ from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
 from tortie.kernel.sockets import read_connections
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import Delta, HostAddresses
+from tortie.model.desired import Delta, DesiredState, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -311,6 +311,8 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(name, with_kernels_own=True)
+        if state.follows_forwarded and (is_first or self._begins_to_follow(name)):
+            self._take_over_forwarded()
         changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
         if is_first:  # and what has begun meanwhile
             self._take_over(name, with_kernels_own=False)
@@ -333,6 +335,20 @@ class EbpfDriver:
             self._flows.store(of_others(found, policed))
             self._failed.pop(TAKE_OVER, None)
         except KernelError as error:  # better cut connections than leave the host open
+            self._failed[TAKE_OVER] = str(error)
+
+    def _begins_to_follow(self, name: str) -> bool:
+        """Whether flows that the interface forwards were of no interest until now. What an earlier agent wanted is not
+        known: it followed them, if anybody had to."""
+        before = self._intent.enforced.get(name)
+        return before is not None and not before.follows_forwarded
+
+    def _take_over_forwarded(self) -> None:
+        """Let forwarded connections that exist go on: policy is about to drop what belongs to none."""
+        try:
+            self._flows.store(of_forwarded(read_entries(), self._addresses))
+            self._failed.pop(TAKE_OVER, None)
+        except KernelError as error:
             self._failed[TAKE_OVER] = str(error)
 
     def _begin_table(self) -> bool:
@@ -379,8 +395,13 @@ class EbpfDriver:
 
     def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
         """Apply newly enforced policy to flows that exist."""
-        states = {state.interface.index: state for name, state in self._intent.enforced.items() if name in interfaces}
-        return reconsider(self._flows, choice, states, self._sets, self._failsafes)
+        desired = DesiredState(
+            endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+            sets=self._sets,
+            failsafes=self._failsafes,
+            addresses=self._addresses,
+        )
+        return reconsider(self._flows, choice, desired)
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """The installed program's verdict on the first packet of a flow."""

@@ -30,11 +30,7 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     for (stage, _), tiers in state.tiers.items():
         for tier in tiers:
             for policy in tier.policies:
-                if stage is Stage.PRE_DNAT:
-                    found[
-                        f"{policy.key} is pre-DNAT policy, which is not enforced yet: remove preDNAT, or delete it"
-                    ] = None
-                elif policy.reason_refused:
+                if policy.reason_refused:
                     found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
     if not state.interface.has_ethernet:
         found[
@@ -85,12 +81,14 @@ class Planner:
     ) -> tuple[Plan, RuleIndex]:
         """The generation that enforces the endpoint's policy in one direction, and what its rule numbers mean.
 
-        Without `tracking` the normal class is left out: what untracked policy does not decide, passes.
+        Without `tracking` only untracked policy is asked: what it does not decide, passes.
         """
         made: dict[Stage, _Tiers] = {}
         if direction in _BY_PROGRAM and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
             made[Stage.UNTRACKED] = self._stage(Stage.UNTRACKED, state, direction, sets)
         if tracking is not None:
+            if state.stage(Stage.PRE_DNAT, direction):
+                made[Stage.PRE_DNAT] = self._stage(Stage.PRE_DNAT, state, direction, sets)
             made[Stage.NORMAL] = self._normal(state, direction, sets)
         atoms = dict.fromkeys(
             atom for part in made.values() for tier in part.tiers for block in tier for atom in block.sets
@@ -103,6 +101,7 @@ class Planner:
             state.interface.vlans,
             tracking,
             trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
+            stores_forwarded=tracking is not None and state.follows_forwarded,
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 
