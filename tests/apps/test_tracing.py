@@ -93,6 +93,18 @@ def test_every_rule_is_told_with_its_stage_and_the_end_of_a_tier_in_a_sentence()
     ]
 
 
+def test_pre_dnat_policy_is_told_between_the_others() -> None:
+    early = PASSING.replace("name: redis", "name: early").replace("doNotTrack", "preDNAT").split("  egress:")[0]
+    text = "---\n".join((ENDPOINT, PASSING, early, NORMAL))
+    answer, _ = answered(asked("tcp/6379", files=[{"source": "x", "text": text}]))
+    assert [(one["stage"], one["rule"]) for one in answer["steps"]] == [
+        ("untracked", 0),
+        ("preDNAT", 0),
+        ("normal", 0),
+        ("normal", None),
+    ]
+
+
 WEB = RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "web"), 1)
 LOG = RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "web"), 0)
 ALLOW, DENY = Verdict.ALLOW, Verdict.DENY
