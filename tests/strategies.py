@@ -302,7 +302,7 @@ def random_normal_case(rng: Random, size: int = 8) -> Case:
         if has_early and not is_untracked and Direction.INGRESS in drawn.governs and chance(rng, 50):
             policies.append(_pre_dnat(drawn))
         else:
-            policies.append(replace(drawn, do_not_track=is_untracked, apply_on_forward=is_untracked or chance(rng, 15)))
+            policies.append(replace(drawn, do_not_track=is_untracked, apply_on_forward=is_untracked or chance(rng, 30)))
         left, number = left - max(1, count), number + 1
     tiers: dict[tuple[Stage, Direction], tuple[TierPolicies, ...]] = {}
     for stage in Stage:

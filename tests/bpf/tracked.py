@@ -138,8 +138,8 @@ class Model:
             endpoint = type(endpoint)(
                 interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
             )
-            concerns_host = not is_forwarded and not _is_about_forwarded(packet, case)
-        relation = self.table.relation(packet, 0.0)
+            concerns_host = not is_forwarded
+        relation = (self.table.relation_leaving if is_forwarded else self.table.relation)(packet, 0.0)
         trace = evaluate(
             packet,
             direction,
@@ -150,11 +150,14 @@ class Model:
             is_for_host=concerns_host,
             drops_invalid=case.tracking.drops_invalid,
         )
-        if trace.reason is Reason.FORWARDED:
-            is_translated = direction is Direction.EGRESS and _is_of_host(packet.version, packet.source, case)
-            if is_translated or endpoint.stage(Stage.PRE_DNAT, Direction.INGRESS):
-                self.table.follow(packet, direction, endpoint.interface.name, 0.0)
-        elif trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
+        if direction is Direction.EGRESS and concerns_host and _is_about_forwarded(packet, case):
+            if trace.reason is not Reason.RELATED:
+                trace = Trace(verdict=Verdict.ALLOW, reason=Reason.FORWARDED, stage=Stage.FORWARD)
+        elif is_forwarded and trace.verdict is Verdict.DENY:
+            self.table.forget(packet, 0.0)
+        elif is_forwarded:
+            self.table.leave(packet, 0.0)
+        if trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
             self.table.follow(packet, direction, endpoint.interface.name, 0.0)
         self._count(direction, trace)
         return trace

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from tortie.calc import Engine
-from tortie.calc.engine import NOT_FROM_WORKLOADS
+from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.model.address import parse_net
 from tortie.model.desired import PolicyStatus
 from tortie.model.endpoint import HostEndpoint, Interface, WorkloadEndpoint
@@ -105,8 +105,11 @@ def test_the_wildcard_has_its_policy_although_it_governs_no_interface_of_the_hos
     assert host.host_side("eth0") is None
 
 
-def test_pre_dnat_policy_of_the_wildcard_says_that_it_does_not_hold_for_workloads_yet() -> None:
-    early = policy("early", "side == 'host'", early=True)
+@pytest.mark.parametrize("is_early", [True, False])
+def test_policy_of_the_wildcard_for_what_is_forwarded_says_that_it_does_not_hold_for_workloads_yet(
+    is_early: bool,
+) -> None:
+    early = policy("early", "side == 'host'", early=is_early, forward=True)
     engine = Engine(NODE)
     engine.in_sync()
     engine.set_interface("eth0", Interface(name="eth0", index=2))
@@ -116,7 +119,7 @@ def test_pre_dnat_policy_of_the_wildcard_says_that_it_does_not_hold_for_workload
     assert engine.policy_statuses() == ()
     engine.set_workload_endpoint(("ns", "web"), workload("web"))
     engine.flush()
-    assert engine.policy_statuses() == (PolicyStatus(early.key, NOT_FROM_WORKLOADS),)
+    assert engine.policy_statuses() == (PolicyStatus(early.key, NOT_FOR_WORKLOADS),)
 
 
 def test_without_workloads_a_wildcard_that_governs_nothing_makes_no_policy_active() -> None:

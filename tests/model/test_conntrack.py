@@ -531,3 +531,46 @@ def test_only_what_opens_a_flow_or_belongs_to_one_is_ever_established() -> None:
                     opened.add(where[0])
                 table.follow(packet, direction, "eth0", 0.0)
         assert {flow.key for flow in table} <= opened
+
+
+# ---- forwarded packets, where they leave
+
+
+def arrived(packet: Packet) -> ConnectionTable:
+    """A table that the packet opened a flow of, where it came in."""
+    table = ConnectionTable()
+    table.follow(packet, IN, "eth0", 0.0)
+    return table
+
+
+def test_what_opened_a_flow_where_it_arrived_is_new_where_it_leaves_until_policy_lets_it() -> None:
+    table = arrived(udp())
+    assert (table.relation(udp()), table.relation_leaving(udp())) == (ESTABLISHED, NEW)
+    table.leave(udp(), 0.0)
+    assert table.relation_leaving(udp()) is ESTABLISHED
+
+
+def test_an_answer_ends_the_question_too() -> None:
+    table = arrived(udp())
+    assert table.relation_leaving(swapped(udp())) is ESTABLISHED
+    table.follow(swapped(udp()), OUT, "eth0", 0.0)
+    assert table.relation_leaving(udp()) is ESTABLISHED
+
+
+def test_what_may_not_leave_has_no_flow_any_more_and_nothing_else_is_forgotten() -> None:
+    table = arrived(udp())
+    table.forget(swapped(udp()), 0.0)
+    assert len(table) == 1
+    table.forget(udp(), 0.0)
+    assert len(table) == 0
+
+
+def test_a_packet_that_could_not_open_a_flow_is_invalid_there() -> None:
+    table = arrived(tcp(SYN))
+    assert (table.relation(tcp(FIN | ACK)), table.relation_leaving(tcp(FIN | ACK))) == (ESTABLISHED, INVALID)
+
+
+def test_a_flow_that_a_leaving_packet_opened_is_known_there() -> None:
+    table = ConnectionTable()
+    table.follow(udp(), OUT, "eth0", 0.0)
+    assert table.relation_leaving(udp()) is ESTABLISHED

@@ -33,6 +33,7 @@ enum flow_flag {
 	FLOW_FIN = 8,            /* << end: that end has sent a FIN */
 	FLOW_NEXT = 32,          /* << end: next[end] is known */
 	FLOW_ACKED = 128,        /* << end: acked[end] is known */
+	FLOW_LEFT = 512,         /* it was opened by a packet that arrived, and policy let that leave */
 };
 
 /* Programs write; the agent reads, deletes, and adds what existed before it came. */
@@ -387,6 +388,13 @@ static __always_inline bool is_last_word(const struct flow *f, const struct pack
 	return !IS_EGRESS && p->protocol == TCP && p->fragment == WHOLE &&
 	       (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && (f->flags & known) == known &&
 	       p->acknowledgement == f->next[other & 1] && f->acked[other & 1] == f->next[end & 1];
+}
+
+/* Whether a forwarded packet that leaves is the first one for the policy here: what opened its flow was judged where it
+ * arrived, not yet here. An answer means that it left by another way, where nobody judges. */
+static __always_inline bool leaves_first(const struct flow *f, u32 end)
+{
+	return !(f->flags & (FLOW_OUTBOUND | FLOW_ANSWERED | FLOW_LEFT)) && end == (f->flags & FLOW_OPENER);
 }
 
 /* Forgets the flow of the key in scratch. Global: verified once. */

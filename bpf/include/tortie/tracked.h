@@ -2,8 +2,8 @@
 /* The tracked stages of one packet: is it of a known flow, is it for this host, and may it open one.
  *
  *   flow known ─▶ pass (one or two look-ups: all that an established packet costs)
- *   else `unknown`: related ─▶ pre-DNAT policy ─▶ not for this host ─▶ failsafe port ─▶ invalid ─▶ normal policy
- *                                                                                           allowed: store the flow
+ *   else `unknown`: related ─▶ pre-DNAT policy ─┬─▶ this host's: failsafe port ─▶ invalid ─▶ normal policy ─┬─▶ allowed:
+ *                                               └─▶ forwarded: invalid ─▶ forward policy ────────────────────┘   store the flow
  */
 #ifndef TORTIE_TRACKED_H
 #define TORTIE_TRACKED_H
@@ -50,6 +50,12 @@ static __always_inline bool can_open(const struct packet *p)
 	if (is_icmp(p->protocol))
 		return is_request(p->protocol, p->dport >> 8);
 	return p->protocol != SCTP || p->is_sctp_init;
+}
+
+/* It belongs to no flow, and cannot open one. */
+static __always_inline bool is_invalid(const struct packet *p)
+{
+	return !can_open(p) || (p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags));
 }
 
 static __always_inline bool is_local(u32 version, const u32 *address)
@@ -189,20 +195,9 @@ __noinline int read_inner(context_t *ctx)
 	return 1;
 }
 
-/* Whether the packet is this host's business: an arriving one by its destination, a leaving one by who made it. */
-static __always_inline bool concerns_host(context_t *ctx, struct scratch *c, bool has_inner)
-{
-	if (!IS_EGRESS)
-		return for_host(ctx);
-	if (IS_FORWARDED(ctx))
-		return false;
-	/* an error of this host about a packet that it forwarded */
-	return !has_inner || is_local(c->packet.version, c->inner.destination);
-}
-
 /* Pre-DNAT policy on an arriving packet of no known flow -> decision word. Global: verified once, and no packet pays for it
  * where there is no such policy. */
-__noinline int pre_dnat(context_t *ctx, u32 is_invalid)
+__noinline int pre_dnat(context_t *ctx)
 {
 	struct scratch *c = scratch_get();
 	struct generation g;
@@ -214,17 +209,38 @@ __noinline int pre_dnat(context_t *ctx, u32 is_invalid)
 	forget();
 	if (c->failsafe == FAILSAFE_OPEN)
 		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
-	if (is_invalid && g.cfg->drops_invalid)
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
 		return WORD(REASON_INVALID, VERDICT_DENY);
 	return decide(g, stage_of(g, STAGE_PRE_DNAT), ctx, c);
 }
 
+/* Forward policy on a packet that nobody here has judged -> decision word; what it does not deny is allowed. Global:
+ * verified once. */
+__noinline int forward(context_t *ctx)
+{
+	struct scratch *c = scratch_get();
+	struct generation g;
+	u32 word;
+
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	forget();
+	if (g.cfg->forward.used) {
+		word = decide(g, stage_of(g, STAGE_FORWARD), ctx, c);
+		if (word & 3)
+			return word;
+		record_met(ctx, c, g, word);
+	}
+	return WORD(REASON_FORWARDED, VERDICT_ALLOW);
+}
+
 /* What becomes of a packet of no known flow -> decision word; an Allow opens one. */
-static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool is_invalid,
-					  bool has_inner)
+static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool has_inner)
 {
 	if (!IS_EGRESS && g.cfg->pre_dnat.used) {
-		u32 word = pre_dnat(ctx, is_invalid);
+		u32 word = pre_dnat(ctx);
 
 		forget();
 		if (word & 3)
@@ -232,19 +248,17 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 		record_met(ctx, c, g, word);
 		forget();
 	}
-	if (!concerns_host(ctx, c, has_inner)) {
-		/* What leaves with this host's address was translated: its replies come to that address. */
-		bool opens = g.cfg->stores_forwarded ||
-			     (IS_EGRESS && !is_invalid && is_local(c->packet.version, c->packet.source));
-
-		return WORD(REASON_FORWARDED, opens ? VERDICT_ALLOW : VERDICT_CONTINUE);
-	}
+	if (IS_EGRESS ? IS_FORWARDED(ctx) : !for_host(ctx))
+		return forward(ctx);
+	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
+	if (IS_EGRESS && has_inner && !is_local(c->packet.version, c->inner.destination))
+		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
 	if (!g.cfg->untracked.used && !g.cfg->pre_dnat.used)        /* else they have looked it up */
 		c->failsafe = failsafe(g, &c->packet);
 	forget();
 	if (c->failsafe == FAILSAFE_OPEN)
 		return WORD(REASON_FAILSAFE, VERDICT_ALLOW);
-	if (is_invalid && g.cfg->drops_invalid)
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
 		return WORD(REASON_INVALID, VERDICT_DENY);
 	return decide(g, stage_of(g, STAGE_NORMAL), ctx, c);
 }
@@ -253,7 +267,7 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 __noinline int unknown(context_t *ctx)
 {
 	struct scratch *c = scratch_get();
-	bool is_invalid, has_inner = false;
+	bool has_inner = false;
 	struct generation g;
 	u32 word;
 
@@ -269,13 +283,11 @@ __noinline int unknown(context_t *ctx)
 		}
 		forget();
 	}
-	is_invalid = !can_open(&c->packet) || (c->packet.protocol == TCP && c->packet.fragment != LATER &&
-					       !flags_possible(c->packet.tcp_flags));
-	word = decide_unknown(ctx, c, g, is_invalid, has_inner);
+	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW)
 		return word;
-	if (!is_invalid && make_key(c, &c->packet))
+	if (!is_invalid(&c->packet) && make_key(c, &c->packet))
 		flow_open(INTERFACE(ctx));
 	return (word & ~3) | VERDICT_CONTINUE;
 }
@@ -293,6 +305,17 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 		f = flow_live(c, cfg, p->version, p->protocol);
 		/* a SYN may begin another connection on the ports of a closed one */
 		if (f && !(f->state >= FLOW_CLOSED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
+			if (IS_EGRESS && IS_FORWARDED(ctx) && leaves_first(f, c->end)) {
+				u32 word = forward(ctx);
+
+				if ((word & 3) == VERDICT_DENY) {
+					flow_forget(c->is_opening);
+					return word;
+				}
+				f->flags |= FLOW_LEFT;
+				flow_touch(c, f);
+				return (word & ~3) | VERDICT_CONTINUE;
+			}
 			flow_touch(c, f);
 			return WORD(REASON_ESTABLISHED, VERDICT_CONTINUE);
 		}

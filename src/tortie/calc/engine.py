@@ -46,12 +46,9 @@ from tortie.model.host import Host
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
-NO_FORWARD_HALF = (
-    "its forward half (applyOnForward) is not enforced yet; traffic that this host forwards is not policed"
-)
-NOT_FROM_WORKLOADS = (
-    "as pre-DNAT policy of the wildcard host endpoint it holds for what arrives from workloads of this host too, which "
-    "is not enforced yet"
+NOT_FOR_WORKLOADS = (
+    "as pre-DNAT or applyOnForward policy of the wildcard host endpoint it holds on interfaces of workloads too, where "
+    "it is not enforced yet"
 )
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -310,10 +307,8 @@ class Engine:
                         "create the tier or move the policy",
                     )
                 )
-            if Stage.FORWARD in policy.stages and self._selected.items(key):
-                found.append(PolicyStatus(key, NO_FORWARD_HALF))
-            if Stage.PRE_DNAT in policy.stages and self._is_of_workload_interfaces(key):
-                found.append(PolicyStatus(key, NOT_FROM_WORKLOADS))
+            if {Stage.PRE_DNAT, Stage.FORWARD} & {*policy.stages} and self._is_of_workload_interfaces(key):
+                found.append(PolicyStatus(key, NOT_FOR_WORKLOADS))
         for key, service in self._active_sets.empty_services():
             found.append(
                 PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")

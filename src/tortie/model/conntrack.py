@@ -126,6 +126,8 @@ class Flow:
     seen_s: float
     state: FlowState = FlowState.OPENING
     is_answered: bool = False
+    has_left: bool = False
+    """An arriving packet opened it, and policy let a packet of the opener leave again, by another interface."""
     fins: int = 0
     next: list[int | None] = field(default_factory=lambda: [None, None])
     """By end: the sequence number after the highest one it has sent."""
@@ -225,6 +227,35 @@ class ConnectionTable:
         if self.find(packet, now_s) is not None:
             return Relation.ESTABLISHED
         return Relation.NEW if can_open(packet) else Relation.INVALID
+
+    def relation_leaving(self, packet: Packet, now_s: float = 0.0) -> Relation:
+        """What a forwarded packet is to policy where it leaves.
+
+        Because: what opened its flow was judged where it arrived. Until somebody answers, the opener's packets are new
+        to the policy of the other side, which lets them go (`leave`) or denies them (`forget`).
+        """
+        if self._leaves_first(packet, now_s) is None:
+            return self.relation(packet, now_s)
+        return Relation.NEW if can_open(packet) else Relation.INVALID
+
+    def leave(self, packet: Packet, now_s: float) -> None:
+        """Note a forwarded packet that may leave; `follow` it, too."""
+        if (flow := self._leaves_first(packet, now_s)) is not None:
+            flow.has_left = True
+
+    def forget(self, packet: Packet, now_s: float) -> None:
+        """Drop the flow of a forwarded packet that may not leave, if it was the first one there."""
+        if (flow := self._leaves_first(packet, now_s)) is not None:
+            del self._flows[flow.key]
+
+    def _leaves_first(self, packet: Packet, now_s: float) -> Flow | None:
+        """The packet's flow, if policy where it leaves has not judged it yet."""
+        where = key_of(packet)
+        if where is None or self.relation(packet, now_s) is not Relation.ESTABLISHED:
+            return None
+        flow = self._flows[where[0]]
+        is_first = not (flow.is_outbound or flow.is_answered or flow.has_left)
+        return flow if is_first and where[1] == flow.opener else None
 
     def follow(self, packet: Packet, direction: Direction, interface: str, now_s: float) -> None:
         """Note an allowed packet: it is the next one of its flow, or opens one if it can."""

@@ -70,14 +70,6 @@ class EndpointState:
         """The tiers of that stage and direction."""
         return self.tiers.get((stage, direction), ())
 
-    @property
-    def follows_forwarded(self) -> bool:
-        """Whether connections that the host forwards over this interface have to be known, whichever way they began.
-
-        Because: pre-DNAT policy exempts what belongs to one, and drops what belongs to none.
-        """
-        return bool(self.stage(Stage.PRE_DNAT, Direction.INGRESS))
-
     def rules(self) -> Iterator[Rule]:
         """Every rule of policies and profiles."""
         for (_, direction), tiers in self.tiers.items():

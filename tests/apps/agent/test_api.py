@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, REFUSED, network_set, staged, tier
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, REFUSED, network_set, staged
 from apps.fake_agent import StillInterfaces, StillTimeouts
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
@@ -285,17 +285,26 @@ def test_a_table_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
     in_world(tmp_path, test)
 
 
-def test_a_forward_half_that_is_not_enforced_is_noted(tmp_path: Path) -> None:
+WORKLOAD = """\
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: node2-k8s-web-eth0, namespace: shop}
+spec: {orchestrator: k8s, node: node2, pod: web, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.0.2/32]}
+"""
+
+
+def test_policy_of_the_wildcard_that_does_not_hold_for_workloads_yet_is_noted(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        await world.apply(PAIR)
-        both = NORMAL.replace("selector: all()", "selector: all()\n  applyOnForward: true\n  tier: t")
-        answer = await world.apply(f"{tier('t')}\n---\n{both}")
+        both = NORMAL.replace("selector: all()", "selector: has(hep)\n  applyOnForward: true")
+        everywhere = ENDPOINT.replace("interfaceName: eth0", "interfaceName: '*'")
+        await world.apply(f"{everywhere}---\n{both}")
+        assert (await asyncio.to_thread(world.target.status))["notes"] == []
+        answer = await world.apply(WORKLOAD)
         assert isinstance(answer, dict)
         assert answer["enforced"][0]["refused"] == {}
-        assert "forward half" in answer["enforced"][0]["policies"]["GlobalNetworkPolicy(ssh-only)"]
+        assert "interfaces of workloads" in answer["enforced"][0]["policies"]["GlobalNetworkPolicy(ssh-only)"]
         (note,) = (await asyncio.to_thread(world.target.status))["notes"]
-        assert "forwarded traffic is not policed" in note
-        assert "GlobalNetworkPolicy(ssh-only)" in note
+        assert "not enforced yet on interfaces of workloads (GlobalNetworkPolicy(ssh-only))" in note
 
     in_world(tmp_path, test)
 

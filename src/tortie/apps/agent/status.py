@@ -23,7 +23,7 @@ from tortie.apps.answers import (
 )
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
-from tortie.calc.engine import NO_FORWARD_HALF, NOT_FROM_WORKLOADS
+from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
@@ -127,14 +127,10 @@ class Status:
         }
 
     def _halves(self) -> list[str]:
-        """Notes about policies that are not enforced on all the traffic that they are for."""
-        told = (
-            (NO_FORWARD_HALF, "forwarded traffic is not policed: applyOnForward is not enforced yet"),
-            (NOT_FROM_WORKLOADS, "pre-DNAT policy of the wildcard is not enforced yet on interfaces of workloads"),
-        )
-        statuses = self._pump.engine.policy_statuses()
-        found = ((note, [str(one.policy) for one in statuses if one.problem == problem]) for problem, note in told)
-        return [f"{note} ({', '.join(policies)})" for note, policies in found if policies]
+        """A note about policies that are not enforced on every interface that they are for."""
+        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NOT_FOR_WORKLOADS]
+        note = "policy of the wildcard for what is forwarded is not enforced yet on interfaces of workloads"
+        return [f"{note} ({', '.join(found)})"] if found else []
 
     def _staged(self) -> list[str]:
         """A note about policies that are staged."""

@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── of pre-DNAT policy ── of the normal class
+counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ REASONS: Mapping[Reason, int] = {
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
 SPARE_COUNTERS = 64
 """For results that members added in place bring."""
-STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.NORMAL)
-PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.NORMAL: "n_"}
+STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
+PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
 
 Tiers = Sequence[Sequence[Block]]

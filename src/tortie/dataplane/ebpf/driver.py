@@ -311,8 +311,6 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(name, with_kernels_own=True)
-        if state.follows_forwarded and (is_first or self._begins_to_follow(name)):
-            self._take_over_forwarded()
         changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
         if is_first:  # and what has begun meanwhile
             self._take_over(name, with_kernels_own=False)
@@ -331,24 +329,11 @@ class EbpfDriver:
         try:
             found = [*of_sockets(read_connections())]
             if with_kernels_own:
-                found += of_conntrack(read_entries(), self._addresses)
+                tracked = read_entries()
+                found += [*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)]
             self._flows.store(of_others(found, policed))
             self._failed.pop(TAKE_OVER, None)
         except KernelError as error:  # better cut connections than leave the host open
-            self._failed[TAKE_OVER] = str(error)
-
-    def _begins_to_follow(self, name: str) -> bool:
-        """Whether flows that the interface forwards were of no interest until now. What an earlier agent wanted is not
-        known: it followed them, if anybody had to."""
-        before = self._intent.enforced.get(name)
-        return before is not None and not before.follows_forwarded
-
-    def _take_over_forwarded(self) -> None:
-        """Let forwarded connections that exist go on: policy is about to drop what belongs to none."""
-        try:
-            self._flows.store(of_forwarded(read_entries(), self._addresses))
-            self._failed.pop(TAKE_OVER, None)
-        except KernelError as error:
             self._failed[TAKE_OVER] = str(error)
 
     def _begin_table(self) -> bool:

@@ -47,7 +47,7 @@ class Plan:
     """Everything a generation is made of. Equal digests mean equal pages, but for what came later.
 
     `stages` has the normal class exactly where `tracking` is given. `trusts_mark`: untracked policy of leaving packets
-    is decided elsewhere, and the mark bit says what it allowed. `stores_forwarded`: what is forwarded here opens flows.
+    is decided elsewhere, and the mark bit says what it allowed.
     """
 
     stages: Mapping[Stage, tuple[tuple[Block, ...], ...]]
@@ -56,7 +56,6 @@ class Plan:
     vlans: frozenset[int]
     tracking: TrackingPlan | None
     trusts_mark: bool
-    stores_forwarded: bool
     digest: bytes
 
     @classmethod
@@ -69,12 +68,11 @@ class Plan:
         tracking: TrackingPlan | None = None,
         *,
         trusts_mark: bool = False,
-        stores_forwarded: bool = False,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
-            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark, stores_forwarded)).encode()]
+            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark)).encode()]
             if tracking is not None:
                 found.append(repr((tracking.timeouts, tracking.drops_invalid)).encode())
             for stage, tiers in stages.items():
@@ -88,7 +86,7 @@ class Plan:
             return found
 
         kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
-        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, stores_forwarded, digest(parts()))
+        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, digest(parts()))
 
 
 class Generation:
@@ -172,7 +170,6 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         "vlans": bytes(vlans),
         "digest": plan.digest,
         "trusts_mark": int(plan.trusts_mark),
-        "stores_forwarded": int(plan.stores_forwarded),
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)

@@ -87,8 +87,9 @@ class Planner:
         if direction in _BY_PROGRAM and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
             made[Stage.UNTRACKED] = self._stage(Stage.UNTRACKED, state, direction, sets)
         if tracking is not None:
-            if state.stage(Stage.PRE_DNAT, direction):
-                made[Stage.PRE_DNAT] = self._stage(Stage.PRE_DNAT, state, direction, sets)
+            for stage in (Stage.PRE_DNAT, Stage.FORWARD):
+                if state.stage(stage, direction):
+                    made[stage] = self._stage(stage, state, direction, sets)
             made[Stage.NORMAL] = self._normal(state, direction, sets)
         atoms = dict.fromkeys(
             atom for part in made.values() for tier in part.tiers for block in tier for atom in block.sets
@@ -101,18 +102,17 @@ class Planner:
             state.interface.vlans,
             tracking,
             trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
-            stores_forwarded=tracking is not None and state.follows_forwarded,
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 
     def _stage(self, stage: Stage, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
-        """The stage's tiers; those of the normal class each with its end."""
+        """The stage's tiers; those of the forward and normal classes each with its end."""
         made = _Tiers()
         for group in state.stage(stage, direction):
             made.next_tier()
             for policy in group.policies:
                 made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
-            if stage is Stage.NORMAL and group.tier.default_action is TierAction.DENY:
+            if stage in (Stage.FORWARD, Stage.NORMAL) and group.tier.default_action is TierAction.DENY:
                 made.end(tier_end(group.tier.name))
         return made
 

@@ -1,4 +1,4 @@
-"""Pre-DNAT policy with real packets: a router that publishes a port of a server behind it.
+"""Policy of what a host passes on, with real packets: a router that publishes a port of a server behind it.
 
 peer 10.99.0.2 ── ens4 │ host, forwards │ ens5 ── inside 10.98.0.2:80, published as 10.99.0.1:8080
 """
@@ -46,7 +46,7 @@ class Router:
 @contextmanager
 def router() -> Iterator[Router]:
     """Nothing is enforced yet; the kernel tracks and translates."""
-    with local_host() as site, namespace("inside") as inside, listening(inside, 80, 81), listening(site.host, 82):
+    with local_host() as site, namespace("inside") as inside, listening(inside, 22, 80, 81), listening(site.host, 82):
         site.host.run("ip", "link", "add", "ens5", "type", "veth", "peer", "name", "eth0", "netns", inside.name)
         for end, link, address in ((site.host, "ens5", ROUTER), (inside, "eth0", INSIDE)):
             end.run("ip", "address", "add", f"{address}/24", "dev", link)
@@ -91,18 +91,59 @@ def test_connections_that_are_passed_on_are_known_on_every_interface_with_such_p
         assert one.site.counted().get("ingress invalid", 0) == 0
 
 
-def test_connections_that_are_passed_on_survive_the_first_policy_of_that_class() -> None:
+def test_connections_that_are_passed_on_survive_the_arming_of_the_first_endpoint() -> None:
     with router() as one, one.inside.entered(), socket.create_server(("", 90)) as server:
-        one.site.program(EVERYWHERE)
         with one.site.peer.entered():
             client = socket.create_connection((INSIDE, 90), 2)
         talk, _ = server.accept()
         with client, talk:
-            one.site.program(early(deny("TCP")))
+            one.site.program(EVERYWHERE, early(deny("TCP")))
             assert not one.reaches(INSIDE, 80)
             assert exchange(client, talk) and exchange(talk, client)
             one.site.program(gone=[early()])
             assert one.reaches(INSIDE, 80)
+
+
+def forward(name: str, side: str, ingress: Sequence[Document] = (), egress: Sequence[Document] = ()) -> Document:
+    """Policy of one interface, of the host's own traffic and of what it passes on."""
+    given = policy(name, ingress, egress)
+    return {**given, "spec": {**given["spec"], "applyOnForward": True, "selector": f'interface == "{side}"'}}
+
+
+def test_forward_policy_is_asked_on_both_sides_and_answers_are_known() -> None:
+    with router() as one:
+        one.site.program(endpoint("ens4", profiles=OPEN), endpoint("ens5", profiles=OPEN))
+        assert one.reaches(INSIDE, 80) and one.reaches(INSIDE, 81) and one.reaches(INSIDE, 22)  # open without policy
+        one.site.program(forward("in", "ens4", [allow("TCP", 80, 81, 22)]))
+        assert one.reaches(INSIDE, 80) and one.reaches(INSIDE, 81)
+        one.site.program(forward("out", "ens5", (), [allow("TCP", 80)]))
+        assert one.reaches(INSIDE, 80) and not one.reaches(INSIDE, 81)
+        assert not one.reaches(INSIDE, 22)  # no failsafe ports here
+        assert one.counted(["egress out/0"])[0] == 1
+        assert one.reaches(one.site.host.address, 8080) is False  # the published port meets normal ingress of ens4
+        one.site.program(forward("in", "ens4", [allow("TCP", 8080)]))
+        assert one.reaches(one.site.host.address, 8080)  # and behind the translation forward egress of ens5
+        assert not one.reaches(INSIDE, 80)
+
+
+def test_what_is_denied_where_it_leaves_is_not_known_where_it_arrives() -> None:
+    with router() as one:
+        one.site.program(endpoint("ens4", profiles=OPEN), endpoint("ens5", profiles=OPEN))
+        one.site.program(forward("out", "ens5", (), [deny("TCP", 81), allow("TCP")]))
+        assert not one.reaches(INSIDE, 81)
+        assert not [flow for flow in one.site.flows() if 81 in flow]
+        assert one.reaches(INSIDE, 80)
+        assert [flow for flow in one.site.flows() if 80 in flow]
+
+
+def test_connections_that_leave_translated_are_judged_and_answered() -> None:
+    with router() as one, listening(one.site.peer, 70, 71):
+        one.site.host.run("nft", "add chain ip published p { type nat hook postrouting priority 100; }")
+        one.site.host.run("nft", "add rule ip published p oifname ens4 masquerade")
+        one.site.program(endpoint("ens4", profiles=OPEN), endpoint("ens5", profiles=OPEN))
+        one.site.program(forward("out", "ens4", (), [allow("TCP", 70)]))
+        assert connects(one.inside, one.site.peer.address, 70)
+        assert not connects(one.inside, one.site.peer.address, 71, patience_s=0.2)
 
 
 def exchange(sender: socket.socket, receiver: socket.socket) -> bool:
