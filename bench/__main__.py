@@ -15,9 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import changes, commands, cost, drops, life, policytests, redis
+from bench import assertions, changes, commands, cost, drops, fleet, life, policytests, redis
 from bench.figures import Figure, Missing, pooled
 from bench.table import show
+from fleet import Fleet
 
 Measure = Callable[[], Sequence[Figure | Missing]]
 OUTPUT = Path("build/bench.json")
@@ -36,7 +37,13 @@ def groups(*, is_quick: bool) -> dict[str, Measure]:
     found["agent"] = partial(life.measure, *((2, 5) if is_quick else (7, 21)))
     found["commands"] = partial(commands.measure, *((5, 1, 1_000) if is_quick else (25, 3, 10_000)))
     found["test"] = partial(policytests.measure, 3 if is_quick else 11)
+    found["assert"] = partial(assertions.measure, 3 if is_quick else 11)
+    found["fleet"] = partial(fleet.measure, *_fleet(is_quick=is_quick))
     return found
+
+
+def _fleet(*, is_quick: bool) -> tuple[Fleet, Fleet, int, int, int]:
+    return (fleet.QUICK, fleet.QUICK_TENTH, 50, 1, 2) if is_quick else (fleet.LARGE, fleet.TENTH, 300, 3, 12)
 
 
 def main() -> int:

@@ -50,15 +50,18 @@ def _many(place: Path, count: int, many: int) -> Sequence[Figure]:
     thousand = _file(place / "thousand.yaml", [_policy(number) for number in range(1_000)])
     everything = _file(place / "many.yaml", [_policy(number) for number in range(many)])
     files = [_file(place / f"one-{number}.yaml", [_policy(number, "policy-7")]) for number in range(2)]
-    validate, load, listing, one = [], [], [], []
+    fleet = _file(place / "fleet.yaml", [*map(_policy, range(1_000)), *map(_endpoint, range(1_000))])
+    validate, load, listing, one, lint = [], [], [], [], []
     for number in range(count):
         target = ("--datastore", str(place / f"many-{number}.db"))
         validate.append(_run("validate", "-f", thousand))
+        lint.append(_run("lint", fleet, code=1))
         load.append(_run(*target, "apply", "-f", everything))
         listing.append(_run(*target, "get", "gnp"))
         one += [_run(*target, "apply", "-f", file) for file in files * 2]
     return [
         Figure("cli.validate.1000", "ms", tuple(validate), note="1,000 policies in one file"),
+        Figure("cli.lint.1000", "ms", tuple(lint), note="1,000 policies and 1,000 endpoints in one file"),
         Figure(f"store.load.{many}", "ms", tuple(load), note=f"apply of {many:,} policies in one transaction"),
         Figure(f"store.list.{many}", "ms", tuple(listing), note=f"get of {many:,} policies"),
         Figure(f"cli.apply.file.{many}", "ms", tuple(one), note=f"a changed policy beside {many:,} others"),
@@ -101,6 +104,16 @@ def _policy(number: int, name: str = "") -> Document:
     return document("GlobalNetworkPolicy", name or f"policy-{number}", spec)
 
 
+def _endpoint(number: int) -> Document:
+    labels = {"role": f"r{number % 100}", "zone": f"z{number % 50}"}
+    spec = {
+        "node": f"node-{number}",
+        "interfaceName": "eth0",
+        "expectedIPs": [f"192.168.{number >> 8}.{number & 255}"],
+    }
+    return document("HostEndpoint", f"host-{number}", spec, labels=labels)
+
+
 def _file(path: Path, documents: Sequence[Document]) -> str:
     """A YAML stream, in block style as people write it."""
     path.write_text("".join(f"---\n{_block(each)}" for each in documents))
@@ -114,13 +127,13 @@ def _block(value: object, indent: str = "") -> str:
     return f"\n{lines}" if indent else lines
 
 
-def _run(*words: str) -> float:
-    """Milliseconds of the process. Raises: Unmeasured."""
+def _run(*words: str, code: int = 0) -> float:
+    """Milliseconds of the process, which has to end with that exit code. Raises: Unmeasured."""
     started = time.monotonic_ns()
     done = subprocess.run(
         [str(TORTIE), *words], env=environment(), capture_output=True, text=True, timeout=300, check=False
     )
     elapsed = (time.monotonic_ns() - started) / 1e6
-    if done.returncode:
+    if done.returncode != code:
         raise Unmeasured(f"tortie {' '.join(words)}: exit {done.returncode}: {done.stderr[-2_000:]}")
     return elapsed

@@ -1,6 +1,7 @@
 """The goals that were set for the figures, by figure. Shown, never asserted: machines differ."""
 
 from bench.figures import AboveEmpty, AtLeast, AtMost, Goal, MoreThan, Ratio
+from fleet_changes import CHANGES, TOUCHES_MORE
 
 VERDICT_NS = AboveEmpty(40)
 
@@ -41,9 +42,22 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "cli.apply.file": (AtMost(100),),
     "cli.validate": (AtMost(150),),
     "cli.validate.1000": (AtMost(2_000),),
+    "cli.lint.1000": (AtMost(5_000),),
     "store.load.10000": (AtMost(10_000),),
     "store.list.10000": (AtMost(2_000),),
     "cli.apply.file.10000": (Ratio("cli.apply.file", 1.2),),
     "selector.adversarial.worst": (AtMost(10),),
     "test.1000": (AtMost(2_000),),
+    "fleet.view": (AtMost(30),),
+    "fleet.memory": (AtMost(600),),
+    **{f"fleet.change.{name}": (AtMost(10),) for name in CHANGES},
+    **{f"fleet.change.{name}.p99": (AtMost(10),) for name in CHANGES},
+    **{f"fleet.change.{name}.ratio": (AtMost(2),) for name in CHANGES.keys() - TOUCHES_MORE},
+    "fleet.agent.start": (AtMost(30_000),),
+    "fleet.agent.rss": (AtMost(600),),
+    "fleet.agent.hwm": (AtMost(600),),
+    "fleet.agent.policy": (AtMost(50),),
+    "fleet.agent.label": (AtMost(20),),
+    "fleet.agent.address": (AtMost(20),),
+    "fleet.agent.net": (AtMost(50),),
 }

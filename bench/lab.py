@@ -56,6 +56,7 @@ class Host:
     peer: Namespace
     folder: Path
     environment: dict[str, str]
+    node: str = NODE
     agent: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,15 +77,15 @@ class Host:
 
     def start_agent(self) -> int:
         """The moment in ns at which the agent's process was started."""
-        words = self.host.command(TORTIE, *self._target(), "agent", "run", "--node", NODE)
+        words = self.host.command(TORTIE, *self._target(), "agent", "run", "--node", self.node)
         with (self.folder / "agent.log").open("ab") as log:
             started = time.monotonic_ns()
             self.agent = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log)
         return started
 
-    def until_answering(self) -> None:
+    def until_answering(self, timeout_s: float = ENFORCED_S) -> None:
         """Wait until the agent has everything up. Raises: Unmeasured with its log."""
-        deadline = time.monotonic() + ENFORCED_S
+        deadline = time.monotonic() + timeout_s
         while not self.socket.exists() or self.command("status", check=False).returncode == 7:
             if self.agent is None or self.agent.poll() is not None or time.monotonic() > deadline:
                 raise Unmeasured(f"the agent does not answer; its log ends:\n{self.log()}")
@@ -146,6 +147,12 @@ class Host:
         """The command line of a command on the agent's socket."""
         return [str(TORTIE), "--socket", str(self.socket), *words]
 
+    def memory_mb(self, field: str) -> float:
+        """The agent's memory by that name of the kernel's: `VmRSS` now, `VmHWM` at most."""
+        assert self.agent is not None
+        # nsenter became the agent: the pid is the agent's own.
+        return memory_mb(field, str(self.agent.pid))
+
     def log(self) -> str:
         """The end of the agent's log."""
         path = self.folder / "agent.log"
@@ -180,10 +187,10 @@ def quiet_host() -> Iterator[Host]:
 
 
 @contextmanager
-def lab() -> Iterator[Lab]:
-    """Namespaces, prober and an empty folder; no agent yet. Nothing of them is left behind."""
+def lab(*, node: str = NODE) -> Iterator[Lab]:
+    """Namespaces, prober and an empty folder; no agent yet, that node's. Nothing of them is left behind."""
     with veth_pair() as (host, peer), folder() as place, prober(host, peer) as streams:
-        made = Lab(host, peer, place, environment(), probe=streams)
+        made = Lab(host, peer, place, environment(), node, probe=streams)
         try:
             made.require(is_open=True)
             yield made
@@ -211,6 +218,15 @@ def folder() -> Iterator[Path]:
         yield place
 
 
+def memory_mb(field: str, pid: str = "self") -> float:
+    """A process's memory by that name of the kernel's. Units: 10^6 bytes. Raises: Unmeasured."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024 / 1e6
+    raise Unmeasured(f"the kernel tells no {field} of process {pid}")
+
+
 def environment() -> dict[str, str]:
     """This process's, without what would choose a target."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
@@ -218,12 +234,13 @@ def environment() -> dict[str, str]:
 
 async def commit(store: SqliteStore, documents: Sequence[Document]) -> int:
     """The moment in ns just after the commit of these documents returned."""
-    writes = [_write(document) for document in documents]
+    writes = [put(document) for document in documents]
     await store.commit(writes)
     return time.monotonic_ns()
 
 
-def _write(document: Document) -> Put:
+def put(document: Document) -> Put:
+    """The write that stores the document."""
     resource = decode_stored(json.dumps(document).encode())
     return Put(Key(resource.kind, resource.namespace, resource.name), encode(resource))
 

@@ -11,7 +11,6 @@ import json
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.figures import Figure, Unmeasured
 from bench.lab import ENFORCED_S, Lab, article, commit, lab, probe_policy
@@ -35,7 +34,7 @@ def measure(starts: int, commands: int) -> Sequence[Figure]:
                 fresh.append(_start(host, is_open=False))
                 host.until_answering()
                 time.sleep(SETTLE_S)
-                memory.append(_resident_mb(host))
+                memory.append(host.memory_mb("VmRSS"))
                 again.append(_restart(host, store))
                 host.clean_up()
                 host.require(is_open=True)
@@ -74,16 +73,6 @@ def _restart(host: Lab, store: SqliteStore) -> float:
     host.until_answering()
     asyncio.run(commit(store, [probe_policy(is_open=False, is_egress_open=False)]))
     return taken
-
-
-def _resident_mb(host: Lab) -> float:
-    assert host.agent is not None
-    # nsenter became the agent: the pid is the agent's own.
-    for line in Path(f"/proc/{host.agent.pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmRSS":
-            return int(value.split()[0]) * 1024 / 1e6
-    raise Unmeasured("the kernel tells no VmRSS of the agent")
 
 
 def _commands(host: Lab, count: int) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:

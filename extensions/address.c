@@ -155,17 +155,24 @@ static void sort4(struct tables *t, struct entry4 *e, u32 count)
 	arena_drop(t, other);
 }
 
-static u32 trie_block(struct tables *t, struct dimension *d, u32 value, u32 *room)
+static u32 trie_block(struct tables *t, struct dimension *d, u32 value, u32 room)
 {
-	if (d->trie_blocks == *room) {
-		if (*room * 2048ull > MAX_TABLE_BYTES)
-			fail(t, FAILED_SIZE);
-		d->trie = arena_grow(t, d->trie, (size_t)*room * 1024, (size_t)*room * 2048);
-		*room *= 2;
-	}
+	if (d->trie_blocks == room)
+		fail(t, FAILED_SIZE);
 	for (u32 i = 0; i < 256; i++)
 		d->trie[d->trie_blocks * 256 + i] = value;
 	return 1u << 31 | d->trie_blocks++;
+}
+
+/* The most blocks that the nets can need: the first 256, and for each net one of every level that it reaches into.
+ * Memory that is never written costs nothing, while growing would write all of it again and again. */
+static u32 trie_room(const struct found4 *nets, u32 count)
+{
+	u64 room = 256;
+
+	for (u32 i = 0; i < count; i++)
+		room += (nets[i].length > 16) + (nets[i].length > 24);
+	return room < MAX_TABLE_BYTES / 1024 ? room : MAX_TABLE_BYTES / 1024;
 }
 
 static void paint(u32 *from, u32 count, u32 value)
@@ -177,7 +184,7 @@ static void paint(u32 *from, u32 count, u32 value)
 /* 16 + 8 + 8 bits; nets come shortest first, so that a longer one paints over the shorter around it. */
 static void trie_compile(struct tables *t, struct dimension *d, const struct found4 *nets, u32 count)
 {
-	u32 room = 1024;
+	u32 room = trie_room(nets, count);
 
 	d->trie = arena_alloc(t, (size_t)room * 1024);
 	d->trie_blocks = 256;
@@ -194,7 +201,7 @@ static void trie_compile(struct tables *t, struct dimension *d, const struct fou
 			}
 			e = d->trie[a >> 16];
 			if (!(e >> 31)) {
-				e = trie_block(t, d, e, &room);
+				e = trie_block(t, d, e, room);
 				d->trie[a >> 16] = e;
 			}
 			at = (e & 0x7fffffff) * 256 + (a >> 8 & 255);
@@ -204,7 +211,7 @@ static void trie_compile(struct tables *t, struct dimension *d, const struct fou
 			}
 			e = d->trie[at];
 			if (!(e >> 31)) {
-				e = trie_block(t, d, e, &room);
+				e = trie_block(t, d, e, room);
 				d->trie[at] = e;
 			}
 			paint(d->trie + (e & 0x7fffffff) * 256 + (a & 255), 1u << (32 - length), nets[i].class);

@@ -42,6 +42,7 @@ from tortie.model.ipset import (
     SetSource,
 )
 from tortie.model.matches import Match, PortMatch, SetMatch
+from tortie.model.nets import Nets
 from tortie.model.packet import TCP, UDP, Direction, Side
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
@@ -308,7 +309,7 @@ def _host(rng: Random) -> Net:
 def _network_set(rng: Random) -> Event:
     key = rng.choice(("", "n")), rng.choice(NAMES[:5])
     nets = [_host(rng) for _ in range(rng.randrange(4))] + [Net(4, 0x0A000000, 8)] * rng.randrange(2)
-    value = NetworkSet(name=key[1], namespace=key[0], labels=_labels(rng), nets=tuple(nets))
+    value = NetworkSet(name=key[1], namespace=key[0], labels=_labels(rng), nets=Nets(nets))
     return ("network_set", key), value
 
 

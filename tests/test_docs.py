@@ -10,6 +10,7 @@ import pytest
 from tortie.apps.agent.settings import NAMES
 from tortie.apps.ctl.main import COMMANDS
 from tortie.apps.failure import Code
+from tortie.apps.linting.checks import every_check
 from tortie.model.verdict import Reason
 from tortie.resources.codec import decode_text
 from tortie.resources.felix import PARAMETERS
@@ -76,6 +77,11 @@ def test_every_reason_is_explained() -> None:
 def test_every_error_code_is_listed_with_its_meaning() -> None:
     rows = first_cells(section(read("docs/operating.md"), "Error codes"))
     assert {row[0]: row[1] for row in rows if row[0] != "code"} == CODES
+
+
+def test_every_finding_is_listed_with_its_meaning() -> None:
+    rows = first_cells(section(read("docs/operating.md"), "Findings of lint"))
+    assert {row[0]: row[1] for row in rows if row[0] != "code"} == {one.code: one.meaning for one in every_check()}
 
 
 def test_every_exit_code_is_listed() -> None:

@@ -29,6 +29,9 @@ class StillInterfaces:
     def read(self) -> Sequence[Interface]:
         return [LOOPBACK, ETH0]
 
+    def toward(self, version: int, address: int) -> str | None:
+        return "eth0"
+
     def changes(self) -> AsyncGenerator[None, None]:
         return self._never()
 

@@ -183,4 +183,7 @@ def _refusals(state: EndpointState) -> tuple[str, ...]:
         for policy in (policy for tier in tiers for policy in tier.policies):
             if policy.reason_refused:
                 found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
+    for profile in state.profiles:
+        if isinstance(profile, Profile) and profile.reason_refused:
+            found[f"Profile({profile.name}): {profile.reason_refused}"] = None
     return tuple(found)

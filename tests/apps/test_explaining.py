@@ -144,7 +144,7 @@ def test_without_parameters_it_tells_what_is_set_for_the_node_and_with_all_every
         environment={"FELIX_LOGSEVERITYSCREEN": "debug", "FELIX_XDPENABEL": "x"},
     )
     written = {find(field).name for field in ("floatingIPs", "nftablesMode", "nftablesFlowTableOffload")}
-    written |= {"BPFConnectTimeLoadBalancing", "BPFHostNetworkedNATWithoutCTLB"}
+    written |= {"BPFConnectTimeLoadBalancing", "BPFHostNetworkedNATWithoutCTLB", "ClusterGUID"}
     answer = world.explain()
     assert {one["name"] for one in answer["parameters"]} == {"XDPEnabled", "LogSeverityScreen"} | written
     assert [(one["name"], one["hint"]) for one in answer["unknown"]] == [("XDPENABEL", "did you mean XDPEnabled?")]
@@ -225,7 +225,38 @@ def test_the_labels_of_the_node_choose_a_document_and_change_what_holds() -> Non
 
 
 def test_documents_of_other_kinds_do_not_matter() -> None:
-    assert World(ENDPOINT).explain()["parameters"] == []
+    assert [one["name"] for one in World(ENDPOINT).explain()["parameters"]] == ["ClusterGUID"]
+
+
+NODE_DOCUMENT = """\
+apiVersion: projectcalico.org/v3
+kind: Node
+metadata: {name: me}
+spec: {bgp: {ipv4IPIPTunnelAddr: 10.0.0.1}, ipv4VXLANTunnelAddr: 10.0.0.2, vxlanTunnelMACAddrV6: "0a:1b:2c:3d:4e:5f"}
+"""
+
+
+def test_cluster_information_and_the_node_supply_what_only_they_know() -> None:
+    world = World(NODE_DOCUMENT, NODE_DOCUMENT.replace("name: me", "name: you").replace("10.0", "10.1"))
+    found = {one["name"]: (one["value"], one["source"], one["place"]) for one in world.explain()["parameters"]}
+    node = "Node(me)"
+    assert found.pop("ClusterGUID")[1:] == ("ClusterInformation(default)", "spec.clusterGUID")
+    assert found == {
+        "IpInIpTunnelAddr": ("10.0.0.1", node, "spec.bgp.ipv4IPIPTunnelAddr"),
+        "IPv4VXLANTunnelAddr": ("10.0.0.2", node, "spec.ipv4VXLANTunnelAddr"),
+        "VXLANTunnelMACAddrV6": ("0a:1b:2c:3d:4e:5f", node, "spec.vxlanTunnelMACAddrV6"),
+    }
+
+
+def test_what_is_said_for_this_node_alone_is_stronger_than_what_is_said_for_all() -> None:
+    key = "config.projectcalico.org/IPv4VXLANTunnelAddr"
+    general = settings("default", "{}", f"{{{key}: 10.0.0.8}}")
+    own = settings("node.me", "{}", f"{{{key}: 10.0.0.9}}")
+    assert World(general).one("IPv4VXLANTunnelAddr")["value"] == "10.0.0.8"
+    assert World(general, NODE_DOCUMENT).one("IPv4VXLANTunnelAddr")["value"] == "10.0.0.2"
+    assert World(general, NODE_DOCUMENT, own).one("IPv4VXLANTunnelAddr")["value"] == "10.0.0.9"
+    told = {"FELIX_IPV4VXLANTUNNELADDR": "10.0.0.7"}
+    assert World(general, NODE_DOCUMENT, own, environment=told).one("IPv4VXLANTunnelAddr")["value"] == "10.0.0.7"
 
 
 @pytest.mark.parametrize(

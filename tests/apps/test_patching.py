@@ -107,6 +107,8 @@ def test_a_json_patch_does_what_its_operations_say(operations: Any, expected: An
         ("json", [{"op": "add", "path": "spec", "value": 1}], "expected a pointer such as /spec/order, got 'spec'"),
         ("json", [{"op": "add", "value": 1}], "path: expected a pointer"),
         ("json", [{"op": "add", "path": "/no/where", "value": 1}], "/no does not exist"),
+        ("json", [{"op": "add", "path": "/spec/no/-", "value": 1}], "/spec/no does not exist"),
+        ("json", [{"op": "copy", "from": "/spec/nets", "path": "/spec/no/x"}], "/spec/no does not exist"),
         ("json", [{"op": "add", "path": "/spec/nets/3", "value": 1}], "'3' is no index"),
         ("json", [{"op": "add", "path": "/spec/nets/01", "value": 1}], "'01' is no index"),
         ("json", [{"op": "add", "path": "/spec/order/x", "value": 1}], "'x' has no place"),

@@ -249,14 +249,14 @@ class TestCommand:
         self, bad: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(["test", bad]) == 1
-        shown = capsys.readouterr().out
+        shown, why = capsys.readouterr().out, "no match because of destination.ports 81: it is 80"
         wanted = f"""\
             packet 0 ({bad}:22): tcp 192.0.2.99:40000 > 192.0.2.10:80   ingress eth0, new
               expected deny, got allow
               untracked ingress at eth0, h
-                continue: no rule decides
+                continue: it has no policy of this class
               normal ingress at eth0, h
-                tier default, GlobalNetworkPolicy(web), rule 0 ({bad}:19): no match
+                tier default, GlobalNetworkPolicy(web), rule 0 ({bad}:19): {why}
                 tier default, GlobalNetworkPolicy(web), rule 1 ({bad}:20): allow
             """
         assert indent(dedent(wanted), "  ") in shown

@@ -10,8 +10,9 @@ from tortie.apps.answers import SelectorAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.decoding import decode_files
 from tortie.apps.failure import Code, Failure
+from tortie.apps.labelled import SELECTED
 from tortie.apps.requests import Verb
-from tortie.apps.selecting import SELECTED, parsed, select, select_stored
+from tortie.apps.selecting import parsed, select, select_stored
 from tortie.calc.inheritance import of_network_set
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore

@@ -344,6 +344,42 @@ def test_a_damaged_document_hides_none_of_the_others_and_is_named(value: bytes) 
     assert "TT1401" in answer["damaged"]["broken"]
 
 
+def bgp(kind: str, name: str, **spec: object) -> str:
+    """A document of Calico of that kind."""
+    body = {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return json.dumps(body)
+
+
+def as_numbers(store: MemoryStore) -> dict[str, str]:
+    """What the table of nodes says of their autonomous systems."""
+    answer = run_now(service.get(store, "nodes", GetQuery(view="custom", column=("NAME", "ASN"))))
+    return dict(answer["table"]["rows"])
+
+
+def test_a_node_without_an_as_number_shows_the_one_of_all_nodes_in_parentheses() -> None:
+    store = MemoryStore()
+    nodes = [
+        bgp("Node", "a", bgp={"asNumber": 5}),
+        bgp("Node", "b", bgp={"ipv4Address": "10.0.0.1/24"}),
+        bgp("Node", "c", bgp={"asNumber": 0}),
+        bgp("Node", "d"),
+    ]
+    apply(store, *nodes)
+    assert as_numbers(store) == {"a": "5", "b": "(64512)", "c": "0", "d": ""}
+    apply(store, bgp("BGPConfiguration", "default"), bgp("BGPConfiguration", "node.b", listenPort=180))
+    assert as_numbers(store)["b"] == "(64512)"
+    apply(store, bgp("BGPConfiguration", "default", asNumber="1.10"))
+    assert as_numbers(store)["b"] == "(65546)"
+
+
+@DAMAGED
+def test_where_the_number_of_all_nodes_cannot_be_read_it_is_unknown(value: bytes) -> None:
+    store = MemoryStore()
+    apply(store, bgp("Node", "b", bgp={"ipv4Address": "10.0.0.1/24"}))
+    damage(store, "BGPConfiguration", "default", value)
+    assert as_numbers(store) == {"b": "(unknown)"}
+
+
 @DAMAGED
 def test_a_damaged_document_is_replaced_by_a_corrected_one(value: bytes) -> None:
     store = MemoryStore()

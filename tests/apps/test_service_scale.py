@@ -25,8 +25,10 @@ class WatchedStore(MemoryStore):
         self.read.append(entry.key)
         return entry
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        entries, revision = await super().list(kind, namespace)
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        entries, revision = await super().list(kind, namespace, holding=holding)
         self.read += [entry.key for entry in entries]
         return entries, revision
 

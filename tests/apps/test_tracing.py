@@ -4,13 +4,18 @@ import pytest
 
 from apps.documents import ENDPOINT, POLICY
 from tortie.apps.answers import TraceAnswer, TraceQuery
-from tortie.apps.ctl.commands.trace import explain
-from tortie.apps.tracing import compare, imagine, question, trace
+from tortie.apps.ctl.traced import lines
+from tortie.apps.failure import Failure
+from tortie.apps.hostview import Scene, gather, imagine
+from tortie.apps.installed import compare
+from tortie.apps.tracing import Traced, answer_of, question, trace
+from tortie.apps.ways import UNKNOWN, choose, stage_set
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
+from tortie.model.packet import Packet
 from tortie.model.policy import PolicyKey
-from tortie.model.verdict import Reason, RuleRef, Trace, Verdict, default_deny
+from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny, tier_end
 
 NORMAL = """\
 apiVersion: projectcalico.org/v3
@@ -37,15 +42,22 @@ def asked(protocol: str = "tcp/80", destination: str = "10.0.0.5", **fields: obj
         "source_port": None,
         "flags": None,
         "is_established": False,
-        "interface": "eth0",
-        "direction": "ingress",
+        "relation": None,
+        "arrives": "eth0",
+        "leaves": None,
+        "revision": None,
+        "at": None,
+        "everything": False,
         "files": [{"source": "x", "text": f"{ENDPOINT}---\n{NORMAL}"}],
     }
     return query | fields  # type: ignore[return-value]
 
 
-def answered(query: TraceQuery) -> tuple[TraceAnswer, Trace]:
-    return trace(imagine("node2", (), (ROUTER,), query), query)
+def answered(query: TraceQuery) -> tuple[TraceAnswer, Traced]:
+    wanted = question(query)
+    scene = stage_set(Scene("node2", (ROUTER,)), wanted.packet, wanted.arrives, wanted.leaves)
+    traced = trace(imagine(gather((), query["files"]), scene), wanted)
+    return answer_of(traced), traced
 
 
 @pytest.mark.parametrize(
@@ -59,15 +71,15 @@ def answered(query: TraceQuery) -> tuple[TraceAnswer, Trace]:
         (asked("icmp/3", is_established=True), "allow", "related", "related"),
         (asked(destination="10.0.0.6"), "allow", "forwarded", "new"),
         (asked(destination="224.0.0.1", protocol="udp/5353"), "deny", "tier_end", "new"),
-        (asked(interface="eth9"), "allow", "no_endpoint", "new"),
-        (asked(direction="egress"), "deny", "default_deny", "new"),
+        (asked(arrives="eth9"), "allow", "no_endpoint", "new"),
+        (asked(arrives=None, leaves="eth0"), "deny", "default_deny", "new"),
     ],
 )
 def test_the_whole_evaluator_answers(query: TraceQuery, verdict: str, reason: str, relation: str) -> None:
     answer, found = answered(query)
     assert (answer["verdict"], answer["reason"], answer["relation"]) == (verdict, reason, relation)
     assert answer["is_tracked"] is (verdict == "allow")
-    assert found.verdict.value == verdict
+    assert found.passage.verdict.value == verdict
 
 
 def test_invalid_packets_are_up_to_policy_where_the_check_is_off() -> None:
@@ -85,11 +97,19 @@ def test_every_rule_is_told_with_its_stage_and_the_end_of_a_tier_in_a_sentence()
         ("normal", "GlobalNetworkPolicy(web)", 0, "log"),
         ("normal", "Tier(default)", None, "deny"),
     ]
-    assert explain(answer)[1:5] == [
-        "  untracked: tier default, GlobalNetworkPolicy(redis), rule 0: pass",
-        "  normal: tier default, GlobalNetworkPolicy(web), rule 0: log",
+    assert list(lines(answer)) == [
+        "tcp 1.2.3.4:40000 > 10.0.0.5:6379   ingress eth0, endpoint node2-eth0",
+        "  untracked ingress at eth0, node2-eth0",
+        "    tier default, GlobalNetworkPolicy(redis), rule 0 (x:15): pass",
+        "    continue: no rule decides",
+        "  normal ingress at eth0, node2-eth0",
+        "    tier default, GlobalNetworkPolicy(web), rule 0 (x:26): log",
+        "    end of tier default: no rule of it matched, and the tier denies: deny",
+        "    1 rule did not match (--all says why)",
         "  verdict    DENY  end of tier default: no rule of it matched, and the tier denies",
+        "  reason     tier_end",
         "  tracked    no: what is denied opens no connection",
+        "  installed  not asked: no agent was asked",
     ]
 
 
@@ -130,8 +150,70 @@ def test_the_installed_program_agrees_in_verdict_tracking_and_rule(
     query: TraceQuery, installed: InstalledVerdict, agrees: bool | None
 ) -> None:
     answer, found = answered(query)
-    compared = compare(answer, found, question(query)[0], installed, ())
+    compared = compare(answer, found, installed, ())
     assert compared["agrees"] is agrees
     assert (compared["installed_note"] == "") is (agrees is not None)
     assert compared["installed"] is not None
     assert compared["installed"]["because"]
+
+
+TRANSIT = """\
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: transit}
+spec:
+  selector: all()
+  types: [Ingress]
+  applyOnForward: true
+  ingress: [{action: Allow, protocol: TCP, destination: {ports: [443]}}]
+"""
+OTHER = Interface(name="eth1", index=3, addresses=frozenset({parse_net("10.1.0.1/32", strict=True)}))
+BESIDE = ENDPOINT.replace("eth0", "eth1").replace("10.0.0.5", "10.1.0.1")
+
+
+def through(protocol: str, documents: str, installed: InstalledVerdict) -> tuple[bool | None, str]:
+    """Whether the program of eth0 agrees about a packet that goes on to eth1, and the note."""
+    query = asked(protocol, "10.1.0.9", leaves="eth1", files=[{"source": "x", "text": documents}])
+    traced = trace(imagine(gather((), query["files"]), Scene("node2", (ROUTER, OTHER))), question(query))
+    compared = compare(answer_of(traced), traced, installed, ())
+    return compared["agrees"], compared["installed_note"]
+
+
+def test_the_program_where_a_packet_arrives_is_held_to_forward_policy_there() -> None:
+    both = f"{ENDPOINT}---\n{TRANSIT}"
+    allowed = InstalledVerdict(
+        ALLOW, Reason.POLICY, RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "transit"), 0)
+    )
+    assert through("tcp/443", both, allowed) == (True, "")
+    denied = InstalledVerdict(DENY, Reason.TIER_END, tier_end("default"), is_tracked=False)
+    assert through("tcp/80", both, denied) == (True, "")
+    assert through("tcp/80", both, InstalledVerdict(ALLOW, Reason.FORWARDED, None))[0] is False
+
+
+def test_what_decides_where_a_packet_leaves_is_not_compared() -> None:
+    leaving = TRANSIT.replace("types: [Ingress]", "types: [Egress]").replace("ingress:", "egress:")
+    found = through("tcp/80", f"{ENDPOINT}---\n{BESIDE}---\n{leaving}", InstalledVerdict(ALLOW, Reason.FORWARDED, None))
+    assert found == (None, "forward policy of eth1 decides, where the packet leaves: the program there is not asked")
+
+
+def way(*, toward: dict[int, str], source: int, destination: int) -> tuple[str | None, str | None]:
+    """The way of a packet between hosts of 10.0.0.0/8 that nobody says anything of."""
+    view = imagine(gather((), []), Scene("node2", (ROUTER, OTHER), lambda _, address: toward.get(address)))
+    packet = Packet(version=4, protocol=17, source=source, destination=destination, source_port=1, destination_port=2)
+    found = choose(packet, None, None, view)
+    assert found.notes
+    return found.way.arrives, found.way.leaves
+
+
+HERE, THERE, BEYOND = 0x0A000005, 0x01020304, 0x0A010009
+
+
+def test_routes_and_addresses_tell_the_way_of_a_packet() -> None:
+    toward = {THERE: "eth0", BEYOND: "eth1"}
+    assert way(toward=toward, source=THERE, destination=HERE) == ("eth0", None)
+    assert way(toward=toward, source=HERE, destination=BEYOND) == (None, "eth1")
+    assert way(toward=toward, source=THERE, destination=BEYOND) == ("eth0", "eth1")
+    assert way(toward={}, source=THERE, destination=HERE) == ("eth0", None)
+    assert way(toward={THERE: "eth0"}, source=THERE, destination=BEYOND) == ("eth0", UNKNOWN)
+    with pytest.raises(Failure, match="give --in IF"):
+        way(toward={}, source=THERE, destination=BEYOND)

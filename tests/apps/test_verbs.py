@@ -1,6 +1,5 @@
 """What create, replace, delete and get do to a datastore, over kinds of every sort."""
 
-import dataclasses
 import json
 import sys
 from typing import Any
@@ -62,11 +61,21 @@ def test_create_can_leave_what_exists() -> None:
     assert shown["spec"] == {"nets": ["10.0.0.0/8"]}
 
 
-def test_create_takes_no_resource_version() -> None:
-    failure = refused(Code.INVALID, Verb.CREATE, MemoryStore(), with_version(ENDPOINT, "1"))
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_create_takes_no_resource_version(is_stored: bool) -> None:
+    store = MemoryStore()
+    if is_stored:
+        write(store, Verb.CREATE, ENDPOINT)
+    failure = refused(Code.INVALID, Verb.CREATE, store, with_version(ENDPOINT, "99"))
     (problem,) = failure.problems
     assert (problem["code"], problem["path"]) == ("TT1906", "metadata.resourceVersion")
     assert "must not be set for a Create request; remove it" in problem["text"]
+
+
+def test_an_apply_of_nothing_writes_nothing() -> None:
+    store = MemoryStore()
+    write(store, Verb.APPLY, "", skip_empty=True)
+    assert run_now(store.list()) == ((), 0)
 
 
 def test_replace_needs_all_to_exist() -> None:
@@ -222,8 +231,8 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two kinds more: one in namespaces, and one that people cannot write."""
     sets = KINDS["GlobalNetworkSet"]
     fakes = [
-        dataclasses.replace(sets, name="FakeSet", plural="fakesets", aliases=("fs",), is_namespaced=True),
-        dataclasses.replace(sets, name="Sealed", plural="sealeds", aliases=("sealed",), read_only="agents write it"),
+        sets._replace(name="FakeSet", plural="fakesets", aliases=("fs",), is_namespaced=True),
+        sets._replace(name="Sealed", plural="sealeds", aliases=("sealed",), read_only="agents write it"),
     ]
     kinds = {**KINDS, **{kind.name: kind for kind in fakes}}
     for name, module in list(sys.modules.items()):
@@ -338,7 +347,7 @@ def test_a_name_that_is_not_for_people_is_refused_with_the_reason(monkeypatch: p
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kind ClusterInformation, whether or not it is among the others."""
-    kind = dataclasses.replace(KINDS["GlobalNetworkSet"], name="ClusterInformation", read_only="agents write it")
+    kind = KINDS["GlobalNetworkSet"]._replace(name="ClusterInformation", read_only="agents write it")
     monkeypatch.setattr(initial, "KINDS", {**KINDS, "ClusterInformation": kind})
 
 

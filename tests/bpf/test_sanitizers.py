@@ -12,7 +12,8 @@ import pytest
 from bpf.untracked import plan_of
 from strategies import random_case
 from tortie.dataplane.ebpf._tables import ffi
-from tortie.dataplane.ebpf.compile import BACKENDS, Block, Members
+from tortie.dataplane.ebpf.compile import BACKENDS, Block
+from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage

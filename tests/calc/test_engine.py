@@ -13,6 +13,7 @@ from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.ipset import AddressSet, NamedPortSet, PortMember, PortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
+from tortie.model.nets import Nets
 from tortie.model.packet import TCP, UDP, Direction, Side
 from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage, Tier, TierAction
 from tortie.model.rule import Action, Rule
@@ -79,7 +80,7 @@ def interface(name: str = "eth0", *addresses: str, **fields: object) -> Interfac
 
 
 def network_set(name: str, *nets: str, namespace: str = "", **labels: str) -> NetworkSet:
-    return NetworkSet(name=name, namespace=namespace, labels=labels, nets=tuple(net(n) for n in nets))
+    return NetworkSet(name=name, namespace=namespace, labels=labels, nets=Nets(net(n) for n in nets))
 
 
 def labelled(text: str) -> SelectorSet:

@@ -17,6 +17,7 @@ from tortie.model.desired import DesiredState, MissingProfile
 from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, ServiceSlice, WorkloadEndpoint
 from tortie.model.ipset import Member, NamedPortSet, SelectorSet, ServiceSet, SetSource
 from tortie.model.matches import PortMatch, SetMatch
+from tortie.model.nets import Nets
 from tortie.model.packet import TCP, Direction, Side
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier
 from tortie.model.rule import Action, Rule
@@ -102,7 +103,7 @@ def gnp(name: str, *sources: SetSource, tier: str = "default", order: float | No
 
 
 def gns(name: str, *nets: str, **labels: str) -> tuple[Slot, Value]:
-    value = NetworkSet(name=name, namespace="", labels=labels, nets=tuple(parse_net(n, strict=True) for n in nets))
+    value = NetworkSet(name=name, namespace="", labels=labels, nets=Nets(parse_net(n, strict=True) for n in nets))
     return ("network_set", ("", name)), value
 
 

@@ -2,10 +2,14 @@
 
 from random import Random
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bpf.policies import case_of, member_of, sets_of
 from bpf.untracked import plan_of
 from strategies import random_case
-from tortie.dataplane.ebpf.compile import Classifier, compile_rules, digest, members_of
+from tortie.dataplane.ebpf.compile import Classifier, compile_rules, digest
+from tortie.dataplane.ebpf.members import FEW, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.failsafe import Failsafes
@@ -60,3 +64,18 @@ def test_a_policy_without_rules_decides_nothing() -> None:
     block = compile_rules([], {})
     classifier = Classifier([[block]], {})
     assert (block.rules, classifier.results) == (0, 0)
+
+
+def few_nets() -> st.SearchStrategy[set[Net]]:
+    four = st.builds(lambda address, length: Net(4, address << 24, length), st.integers(0, 9), st.integers(8, 12))
+    six = st.builds(
+        lambda address, length: Net(6, address << 60, length), st.integers(0, 2**68 - 1), st.integers(68, 72)
+    )
+    return st.sets(st.one_of(four, six), max_size=40)
+
+
+@given(few_nets(), few_nets())
+def test_records_with_a_few_members_changed_are_those_that_sorting_them_all_makes(one: set[Net], two: set[Net]) -> None:
+    atom, known, now = SetAtom("s"), AddressSet(one), AddressSet(two)
+    made = members_after(known, members_of(atom, known), now)
+    assert made == (members_of(atom, now) if len(one ^ two) <= FEW else None)

@@ -8,7 +8,7 @@ from tortie.dataplane.ebpf.plan import refusals
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, PolicyKey, Stage, Tier
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.selector import ALL
 
 PLAIN = EndpointState(interface=Interface(name="eth0", index=2), endpoint="hep")
@@ -35,6 +35,7 @@ def test_a_wildcard_is_an_endpoint_like_others() -> None:
     [
         (with_policy(Stage.PRE_DNAT, "it matches HTTP"), "(preDNAT): it matches HTTP"),
         (with_policy(Stage.NORMAL, "it matches HTTP"), "it matches HTTP"),
+        (replace(PLAIN, profiles=(Profile("p", reason_refused="it matches HTTP"),)), "Profile(p): it matches HTTP"),
         (replace(PLAIN, interface=TUNNEL), "cannot be read yet: remove the endpoint"),
         (replace(PLAIN, interface=TUNNEL, is_wildcard=True), "cannot be read yet: name it in interfaceExclude"),
     ],

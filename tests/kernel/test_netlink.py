@@ -212,3 +212,12 @@ def test_without_ip_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(KernelError, match=r"run ip: ENOENT .*install the package iproute2"):
         netlink.read_interfaces()
+
+
+@pytest.mark.root
+def test_the_routes_tell_the_interface_towards_an_address(pair: tuple[Namespace, Namespace]) -> None:
+    host, _ = pair
+    with host.entered():
+        assert netlink.interface_toward("10.99.0.2") == host.interface
+        assert netlink.interface_toward("fd99::2") == host.interface
+        assert netlink.interface_toward("192.0.2.1") is None

@@ -159,3 +159,27 @@ def test_cleanup_leaves_nothing_to_clean(host: Host) -> None:
     host.stop()
     assert "removed" in host.clean_up()
     assert "nothing of tortie's was found" in host.clean_up()
+
+
+def test_trace_and_explain_know_the_host_that_lives(host: Host) -> None:
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    interface = host.namespace.interface
+    answer = json.loads(host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/6379", "-o", "json"))
+    assert (answer["arrives"], answer["leaves"], answer["agrees"]) == (interface, None, True)
+    assert answer["notes"] == [f"arrives at {interface}: 10.99.0.1 is this host's own"]
+    assert answer["steps"][0]["origin"] == "revision 2"
+    (endpoint,) = [
+        one for one in json.loads(host.tortie("explain", "port", "6379", "-o", "json"))["endpoints"] if one["kind"]
+    ]
+    rows = [(one["verdict"], one["policy"]) for one in endpoint["paths"][0]["outcomes"]]
+    assert rows == [("allow", "GlobalNetworkPolicy(redis)"), ("deny", f"HostEndpoint(node2-{interface})")]
+    (policy,) = json.loads(host.tortie("explain", "policy", "redis", "-o", "json"))["policies"]
+    assert [(rule["use"], rule["hits"]) for rule in policy["rules"]] == [("meets", 0), ("meets", 0)]
+    revision = json.loads(host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/1", "-o", "json"))["revision"]
+    host.tortie("apply", "-f", "-", text=host.documents.replace("Allow", "Deny"))
+    now = host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/6379")
+    assert "verdict    DENY" in now and "rule 0: agrees" in now
+    then = host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/6379", "--revision", str(revision))
+    assert "verdict    ALLOW" in then and "not asked: an older revision is not installed" in then

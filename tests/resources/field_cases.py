@@ -53,15 +53,13 @@ class Refused:
 class FieldCase:
     """A field's cases. `around`: what has to stand beside it in the document, from `spec` or `status` on.
 
-    `is_lowered` False: the document is valid, and no packet dataplane can enforce it. `is_possible` False: the field
-    exists, and no value is accepted where it stands.
+    `is_possible` False: the field exists, and no value is accepted where it stands.
     """
 
     path: str
     accepted: Sequence[object]
     refused: Sequence[Refused]
     around: Spec = field(default_factory=dict)
-    is_lowered: bool = True
     is_possible: bool = True
 
 

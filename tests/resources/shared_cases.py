@@ -244,10 +244,7 @@ def rule_cases(
             is_namespaced=is_namespaced,
         )
     ]
-    # A profile with http is refused whole, as there is nobody who could do it.
-    http = (
-        _NO_HTTP if is_egress and not is_profile else tuple(replace(each, is_lowered=not is_profile) for each in _HTTP)
-    )
+    http = _NO_HTTP if is_egress and not is_profile else _HTTP
     cases = (
         FieldCase(
             "action",

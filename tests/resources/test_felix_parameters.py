@@ -10,7 +10,7 @@ from resource_text import codes, document, read
 
 from tortie.calc.settings import HostSettings, merge
 from tortie.model.settings import FelixSettings
-from tortie.resources.codec import decode_stored, encode
+from tortie.resources.codec import decode_stored, decode_text, encode
 from tortie.resources.felix import FIELDS, PARAMETERS, UnknownParameter, find, named
 from tortie.resources.felix.host import TO_HOST
 from tortie.resources.felix.levels import Level, Reading, Saying, default_of, document_level
@@ -217,6 +217,22 @@ def test_timeouts_that_nobody_can_read_are_told_and_the_others_hold() -> None:
     assert "'Unknown' is no timeout" in found.problem
     assert "genericTimeout: 'soon' is no duration" in found.problem
     assert not found.is_fatal
+
+
+@pytest.mark.parametrize("field", ["natOutgoingAddress", "deviceRouteSourceAddress", "deviceRouteSourceAddressIPv6"])
+def test_an_address_of_a_document_is_not_written_in_the_other_version(field: str) -> None:
+    assert codes(document("FelixConfiguration", {field: "::ffff:10.0.0.1"}, "default")) == ["TT1106"]
+
+
+@pytest.mark.parametrize("text", ["100us", "1h5ns", ".5s", "5.s", "+5s", "-5s", "1s0", "00", ""])
+def test_times_of_documents_are_plain_except_three(text: str) -> None:
+    signed = {"dataplaneWatchdogTimeout", "localSubnetL2ReachabilityRefreshInterval", "nftablesRefreshInterval"}
+    is_time = text not in ("1s0", "00", "")
+    for row in IN_DOCUMENTS:
+        if row.values in ("seconds", "ms"):
+            wrong = [] if is_time and row.field in signed else ["TT1116"]
+            _, problems = decode_text(document("FelixConfiguration", {row.field: text}, "default"), "test.yaml")
+            assert [each.code for each in problems] == wrong, row.field
 
 
 ONLY_EVALUATED = (TO_HOST, IPTABLES_DENY, NFTABLES_DENY)

@@ -6,7 +6,7 @@ import pytest
 from resource_text import codes, document, lowered, read, refuse
 
 from tortie.model.endpoint import WorkloadEndpoint
-from tortie.resources.kind import Resource
+from tortie.resources.kind import GeneralCell, Resource
 from tortie.resources.kinds import KINDS, kind_of
 
 POD = {"orchestrator": "k8s", "node": "node-1", "pod": "pod-name", "endpoint": "eth0", "interfaceName": "cali1"}
@@ -132,6 +132,18 @@ def test_an_unquoted_dotted_as_number_is_refused_with_the_remedy() -> None:
     assert (problem.code, problem.remedy) == ("TT1103", 'quote it: "1.10"')
 
 
+# ---- a pool that is only an address
+
+
+@pytest.mark.parametrize(
+    ("address", "pool"), [("1.2.3.4", "1.2.3.0/26"), ("fd00::1234", "fd00::1200/122"), ("10.0.0.0", "10.0.0.0/26")]
+)
+def test_the_network_that_is_proposed_for_an_address_is_one_that_a_pool_can_have(address: str, pool: str) -> None:
+    (problem,) = refuse(document("IPPool", {"cidr": address}))
+    assert (problem.code, problem.remedy) == ("TT1106", f"write {pool}")
+    read(document("IPPool", {"cidr": pool}))
+
+
 # ---- vectors of resources.md section 13 that no field's case has
 
 
@@ -168,7 +180,12 @@ def test_what_the_reference_accepts_is_accepted(kind: str, spec: dict[str, objec
 
 def cells(kind: str, resource: Resource) -> dict[str, str]:
     columns = (*KINDS[kind].columns, *KINDS[kind].wide, *KINDS[kind].extra)
-    return {column.heading: column.cell(resource) for column in columns}
+    return {
+        column.heading: column.cell.cell(resource, None)
+        if isinstance(column.cell, GeneralCell)
+        else column.cell(resource)
+        for column in columns
+    }
 
 
 @pytest.mark.parametrize(
@@ -234,7 +251,7 @@ def test_workload_endpoints_can_be_told_by_namespace_and_orchestrator_too() -> N
         ("IPReservation", {"reservedCIDRs": ["10.0.0.0/8", "fd00::1"]}, "CIDRS", "10.0.0.0/8,fd00::1"),
         ("Node", {}, "ASN", ""),
         ("Node", {"bgp": {"asNumber": 5}}, "ASN", "5"),
-        ("Node", {"bgp": {"ipv4Address": "10.0.0.1/24"}}, "ASN", "(global)"),
+        ("Node", {"bgp": {"ipv4Address": "10.0.0.1/24"}}, "ASN", "(unknown)"),
         ("Node", {"bgp": {"ipv4Address": "10.0.0.1/24"}}, "IPV4", "10.0.0.1/24"),
         ("WorkloadEndpoint", POD, "WORKLOAD", "pod-name"),
         ("WorkloadEndpoint", {**POD, "workload": "w"}, "WORKLOAD", "w"),

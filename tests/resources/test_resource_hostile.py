@@ -1,7 +1,6 @@
 """Hostile documents: never a traceback, never a long time, never a valid resource by accident of damage alone."""
 
 import time
-from dataclasses import replace
 from random import Random
 
 from resource_text import document, policy
@@ -89,7 +88,7 @@ def judge(text: str | bytes) -> float:
     for resource in resources:
         assert decode_stored(encode(resource)).body == resource.body
         # A document may leave its namespace to whoever applies it.
-        lower(replace(resource, namespace=resource.namespace or "default"))
+        lower(resource._replace(namespace=resource.namespace or "default"))
     return elapsed
 
 

@@ -10,6 +10,7 @@ from tortie.model.endpoint import HostEndpoint, NamedPort, NetworkSet
 from tortie.model.failsafe import FailsafePort
 from tortie.model.ipset import NamedPortSet, SelectorSet, ServiceSet
 from tortie.model.matches import IcmpMatch, Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.nets import Nets
 from tortie.model.packet import SCTP, TCP, UDP, Direction, Side
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier, TierAction
 from tortie.model.rule import Action, Rule
@@ -203,6 +204,14 @@ def test_a_policy_with_http_is_refused_by_name_rather_than_weakened() -> None:
     assert value.reason_refused == "http matches need a layer-7 proxy; no packet dataplane enforces them"
 
 
+def test_a_profile_with_http_is_refused_by_name_and_its_labels_stay() -> None:
+    spec = {"ingress": [{"action": "Allow", "http": {"methods": ["GET"]}}], "labelsToApply": {"a": "b"}}
+    value = lowered(document("Profile", spec))
+    assert isinstance(value, Profile)
+    assert value.labels_to_apply == {"a": "b"}
+    assert value.reason_refused == "http matches need a layer-7 proxy; no packet dataplane enforces them"
+
+
 def test_host_endpoints_are_lowered_whole() -> None:
     spec = {
         "node": "n",
@@ -224,7 +233,7 @@ def test_host_endpoints_are_lowered_whole() -> None:
 
 def test_network_sets_tiers_and_profiles_are_lowered() -> None:
     nets = lowered(document("GlobalNetworkSet", {"nets": ["10.1.2.3/8", "fd00::/8"]}, labels={"a": "b"}))
-    assert nets == NetworkSet(name="thing", namespace="", labels={"a": "b"}, nets=(TEN, FD))
+    assert nets == NetworkSet(name="thing", namespace="", labels={"a": "b"}, nets=Nets([TEN, FD]))
     assert lowered(document("Tier", {"order": 1.5, "defaultAction": "Pass"})) == Tier("thing", 1.5, TierAction.PASS)
     spec = {"labelsToApply": {"a": "b"}, "ingress": [{"action": "Pass"}], "egress": [{"action": "Allow"}]}
     expected = Profile("thing", {"a": "b"}, (Rule(Action.PASS),), (Rule(Action.ALLOW),))

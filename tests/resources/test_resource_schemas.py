@@ -183,3 +183,28 @@ def test_columns_of_one_field_say_where_it_is_and_of_which_type() -> None:
         {"name": "SELECTOR", "type": "string", "jsonPath": ".spec.selector", "priority": 1},
         {"name": "AGE", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
+
+
+WIRE = "WorkloadEndpoint"  # no API server stores it: there it is the Pod that it is made of (resources.md section 1)
+WITHOUT_LAW = {
+    "ReachableBy and PeerIP address family mismatched",  # no function of CEL that every server has reads an address
+    "listed twice",  # comparing every template with every other one exceeds what an API server lets a rule cost
+}
+"""Messages of what holds between fields and is not told to API servers."""
+ON_SERVERS = [pytest.param(kind, id=kind.name) for kind in KINDS.values() if has_definition(kind) and kind.name != WIRE]
+
+
+@pytest.mark.parametrize("kind", ON_SERVERS)
+def test_what_holds_between_fields_is_told_to_api_servers_too(kind: Kind) -> None:
+    cases = all_cases().get(kind.name)
+    if cases is None:
+        return
+    laws = re.findall(r'"message": "((?:[^"\\]|\\.)*)"', json.dumps(definition(kind)))
+    schema = Draft202012Validator(json_schema([kind]))
+    for each in cases.refused:
+        body = {**json.loads(document_of(cases)), "spec": each.spec}
+        if first_fault(body, schema):
+            continue  # the schema alone says it
+        for problem in decode_text(json.dumps(body), "f.json")[1]:
+            told = json.dumps(problem.message)[1:-1]
+            assert told in WITHOUT_LAW or any(law in told or told in law for law in laws), problem

@@ -55,8 +55,9 @@ def number(path: str, first: int, last: int, *, around: Spec | None = None, kept
 
 def duration(path: str) -> FieldCase:
     """A length of time."""
-    accepted = ["90s", "1m30s", "1.5h", Reads(0, "0s"), "0"]
-    return FieldCase(path, accepted, [*(Refused(each, "TT1116") for each in ("", "5", "-1s", "1 s", "soon"))])
+    accepted = ["90s", "1m30s", "1.5h", ".5s", "5.s", "10us", "5µs", "5μs", "+5s", Reads(0, "0s"), "0"]
+    bad = ("", "5", "-1s", "1 s", "soon", "1s0", "00", "1d", ".s", "+-1s")
+    return FieldCase(path, accepted, [*(Refused(each, "TT1116") for each in bad)])
 
 
 def address(path: str, version: int | None = None, *, is_required: bool = False) -> FieldCase:

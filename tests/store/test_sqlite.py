@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from tortie.store import schema, sqlite
-from tortie.store.protocol import Key, Put, Unavailable
+from tortie.store.protocol import Conflict, Key, NotFound, Put, Unavailable
+from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
+from tortie.store.unmade import UnmadeStore
 
 WRITER = Path(__file__).with_name("writer.py")
 A = Key("K", "", "a")
@@ -72,6 +74,12 @@ def require_sound(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         lost = "SELECT count(*) FROM document LEFT JOIN log USING (seq) WHERE log.value IS NULL"
         assert connection.execute(lost).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", ["a%41b", "a?mode=ro", "a#b", "a b", "é", "\udcff"])
+def test_the_file_has_exactly_the_name_that_was_given(tmp_path: Path, name: str) -> None:
+    asyncio.run(SqliteStore.open(tmp_path / name).close())
+    assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 def test_the_file_is_private_in_a_private_folder(path: Path) -> None:
@@ -353,6 +361,41 @@ def test_nothing_is_created_unless_asked_for(path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_file_is_made_by_the_first_commit_and_not_by_reading(path: Path) -> None:
+    store = UnmadeStore(str(path))
+
+    async def body() -> None:
+        assert is_unmade(path)
+        assert await store.list() == ((), 0)
+        with pytest.raises(NotFound):
+            await store.get(A)
+        with pytest.raises(Unavailable, match="there is no datastore"):
+            await store.history()
+        assert not path.parent.exists()
+        assert await store.commit([Put(A, b"1", 0)]) == 1
+        assert not is_unmade(path)
+        assert (await store.get(A)).value == b"1"
+        assert [batch.revision for batch in await store.history()] == [1]
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_who_makes_the_file_meanwhile_is_a_conflict(path: Path) -> None:
+    async def body() -> None:
+        store = UnmadeStore(str(path))
+        assert await store.list() == ((), 0)
+        other = SqliteStore.open(path)
+        await other.commit([Put(A, b"1", 0)])
+        with pytest.raises(Conflict):
+            await store.commit([Put(A, b"2", 0)])
+        assert (await store.get(A)).value == b"1"
+        await store.close()
+        await other.close()
+
+    asyncio.run(body())
+
+
 def test_a_page_that_is_damaged_later_is_named_and_no_traceback(path: Path) -> None:
     async def fill(store: SqliteStore) -> None:
         await store.commit([Put(A._replace(name=str(n)), bytes(3000)) for n in range(50)])
@@ -389,8 +432,10 @@ def test_a_lock_that_another_process_keeps_is_named_after_the_timeout(
 
 IN_SMALL_FILE_SYSTEM = """
 import asyncio, subprocess, sys
-from tortie.store.protocol import Key, Put, Unavailable
+from tortie.store.protocol import Conflict, Key, NotFound, Put, Unavailable
+from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
+from tortie.store.unmade import UnmadeStore
 
 async def main(path):
     await SqliteStore.open(path + "clean").close()
@@ -431,7 +476,7 @@ def test_a_full_and_a_read_only_disk_are_named_and_old_documents_stay_readable(t
     expected = [
         "state.db: no space left: free some on its file system, then try again; nothing was written",
         "state.db: is read-only: make the file and its folder writable, or run as root",
-        "state.dbclean: cannot be opened: make the file and its folder readable and writable, or run as root",
+        "state.dbclean: cannot be opened: make the file and its folder readable and writable, copy it, or run as root",
         "state.dbnew: Read-only file system: run as root, or name another file with --datastore",
     ]
     assert [f"{tmp_path}/{line}" for line in expected] == answer.stdout.splitlines()

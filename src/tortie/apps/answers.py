@@ -318,13 +318,63 @@ class StatusAnswer(TypedDict):
 
 
 class StepAnswer(TypedDict):
-    """A rule that the packet met, in which stage; `rule` null: what decides without being one (see RuleRef)."""
+    """A rule that the packet met, in which stage; `rule` null: what decides without being one (see RuleRef).
+
+    `outcome`: `log`, `pass`, `allow`, `deny`; of what was only considered (not `is_met`) `no match`, and `continue` at
+    the end of a tier or profile. `origin`: `file:line` or `revision N`, empty where neither is known. `why_not`: of a
+    rule that does not match, the field that fails, what it asks, and what the packet has.
+    """
 
     stage: str
     tier: str
     policy: str
     rule: int | None
     outcome: str
+    origin: str
+    why_not: str
+    is_met: bool
+
+
+class VisitAnswer(TypedDict):
+    """A class of policy that the packet came to, at which interface and endpoint. `verdict` may be `continue`.
+
+    `unmatched`: how many rules did not match; they are in `steps` where everything was asked for.
+    """
+
+    interface: str
+    direction: str
+    endpoint: str | None
+    is_workload: bool
+    stage: str
+    verdict: str
+    reason: str
+    because: str
+    steps: list[StepAnswer]
+    unmatched: int
+
+
+class StagedPolicyAnswer(TypedDict):
+    """A staged policy: what it stages (`Set` or `Delete`), and what its rules, or those of the policy to be deleted, do
+    with the packet; `not asked` where the packet does not come to them."""
+
+    policy: str
+    action: str
+    outcome: str
+
+
+class StagedAnswer(TypedDict):
+    """What would become of the packet if every staged policy were carried out. `changes`: it is something else then."""
+
+    verdict: str
+    reason: str
+    because: str
+    policy: str | None
+    rule: int | None
+    origin: str
+    is_tracked: bool
+    is_rejected: bool
+    changes: bool
+    policies: list[StagedPolicyAnswer]
 
 
 class InstalledAnswer(TypedDict):
@@ -342,6 +392,9 @@ class TraceAnswer(TypedDict):
 
     `relation`: what the packet was taken for, `new`, `established`, `related` or `invalid`. `because`: the rule or the
     reason in a sentence. `hint`: a mistake that this verdict gives away. `agrees` None: there is nothing to compare.
+    `direction`: `ingress`, `egress` or `forward`; `leaves` null for the host itself, and where nobody knows. `visits`:
+    everything that was considered, in order; `steps`: the rules of it that were met. `revision`: of the documents; null
+    without a datastore. `notes`: what was chosen for the user, and what he should know. `staged` null: nothing is.
     """
 
     packet: str
@@ -360,6 +413,14 @@ class TraceAnswer(TypedDict):
     installed: InstalledAnswer | None
     installed_note: str
     agrees: bool | None
+    is_rejected: bool
+    arrives: str | None
+    leaves: str | None
+    visits: list[VisitAnswer]
+    node: str
+    revision: int | None
+    notes: list[str]
+    staged: StagedAnswer | None
 
 
 class LabelAnswer(TypedDict):
@@ -398,6 +459,9 @@ class TraceQuery(TypedDict):
     """A packet to trace, as text from the user; `files` are documents laid over those stored (a what-if).
 
     `flags`: letters of FSRPAU, None for those of a first packet, or of any other where the packet `is_established`.
+    `relation`: what it is to the connection table, whatever its flags; None: as they say. Neither `arrives` nor
+    `leaves`: the way that addresses and routes tell. `revision`, `at`: an older state of the datastore. `everything`:
+    rules that do not match are told one by one.
     """
 
     source: str
@@ -406,8 +470,12 @@ class TraceQuery(TypedDict):
     source_port: int | None
     flags: str | None
     is_established: bool
-    interface: str
-    direction: str
+    relation: str | None
+    arrives: str | None
+    leaves: str | None
+    revision: int | None
+    at: str | None
+    everything: bool
     files: list[SourceText]
 
 
@@ -476,4 +544,55 @@ class ConfigQuery(TypedDict):
     parameters: list[str]
     everything: bool
     node: str | None
+    files: list[SourceText]
+
+
+class CounterAnswer(TypedDict):
+    """A packet that is not judged as was asserted. `arrives`, `leaves`: interfaces, null where the host is the end.
+
+    `trace`: lines for people, every rule that was considered. `hint`: what could be done about it.
+    """
+
+    packet: str
+    direction: str
+    arrives: str | None
+    leaves: str | None
+    relation: str
+    verdict: str
+    reason: str
+    rule: str | None
+    hint: str
+    trace: list[str]
+
+
+class AssertedAnswer(TypedDict):
+    """What came of one assertion. `regions`: how many regions of the space of packets were looked at.
+
+    `vacuous`: no packet is meant by it, which counts as failed.
+    """
+
+    index: int
+    line: int
+    name: str
+    expect: str
+    passed: bool
+    vacuous: bool
+    regions: int
+    ways: int
+    counterexample: CounterAnswer | None
+
+
+class AssertionsAnswer(TypedDict):
+    """One file of assertions; one with an error has none."""
+
+    file: str
+    error: NotRequired[str]
+    assertions: list[AssertedAnswer]
+    warnings: NotRequired[list[str]]
+
+
+class AssertQuery(TypedDict):
+    """A file of assertions about the live host, and the files that it names: laid over what is stored (a what-if)."""
+
+    file: SourceText
     files: list[SourceText]

@@ -5,7 +5,6 @@ business of `resources`.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tortie.apps.answers import ProblemAnswer, SourceText
 from tortie.apps.failure import Code, Failure
@@ -42,10 +41,15 @@ def read_sources(
         found = [*read_text(file["text"].encode("utf-8", "surrogateescape"), source)]
         readings += [settled(one, namespace, first) for one in found]
         if not found and needs_documents:
-            message, remedy = "no resources specified in file", "write at least one document"
-            empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
-            readings.append(Reading(source, 1, None, None, (), (empty,)))
+            readings.append(without_documents(source))
     return readings
+
+
+def without_documents(source: str) -> Reading:
+    """What stands for a file in which there is no document, and has the problem that there is none."""
+    message, remedy = "no resources specified in file", "write at least one document"
+    empty = Problem(code="TT1901", message=message, source=source, line=1, column=1, remedy=remedy)
+    return Reading(source, 1, None, None, (), (empty,))
 
 
 def settled(reading: Reading, namespace: str, first: dict[Key, Resource]) -> Reading:
@@ -64,7 +68,7 @@ def _in_namespace(reading: Reading, namespace: str) -> Reading:
         else:
             code, message, remedy = found
             wrong.append(problem_at(resource, code, "metadata.namespace", message, remedy))
-    return replace(reading, resources=tuple(settled), problems=(*reading.problems, *wrong))
+    return reading._replace(resources=tuple(settled), problems=(*reading.problems, *wrong))
 
 
 def _without_repeated(reading: Reading, first: dict[Key, Resource]) -> Reading:
@@ -78,7 +82,7 @@ def _without_repeated(reading: Reading, first: dict[Key, Resource]) -> Reading:
         if earlier is not resource:
             message = f"{key_of(resource)} is already at {earlier.source}:{earlier.line}"
             repeated.append(problem_at(resource, "TT1902", "metadata.name", message, "keep one of the two"))
-    return replace(reading, problems=(*reading.problems, *repeated)) if repeated else reading
+    return reading._replace(problems=(*reading.problems, *repeated)) if repeated else reading
 
 
 def decode_files(files: Sequence[SourceText], *, needs_documents: bool = True, namespace: str = "") -> list[Resource]:

@@ -6,8 +6,3 @@ RUN_FOLDER = "/run/tortie"
 CONFIG_FILE = "/etc/tortie/tortie.yaml"
 FELIX_CONFIG = "/etc/calico/felix.cfg"
 """Source: reference config.md section 1."""
-
-
-def beacons_of(datastore: str) -> str:
-    """The folder beside a datastore file in which the agents that serve it say where they answer."""
-    return f"{datastore}.agents"

@@ -3,57 +3,66 @@
 Everything is found anew from the stored documents, over all nodes; what this host enforces comes from its agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
-from tortie.apps.lint import lint
+from tortie.apps.labelled import ENDPOINTS, Thing, Things, things_among
+from tortie.apps.linting.warnings import warnings as findings
 from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
 from tortie.calc.order import arrange, policy_rank
-from tortie.model.endpoint import HostEndpoint, NetworkSet
+from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.ipset import NamedPortSet, SelectorSet
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.selector import Selector
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.kind import Kind, Lowered, Resource
 from tortie.resources.problems import InvalidDocument
-from tortie.store.protocol import Entry, Store
+from tortie.store.protocol import Entry, Key, Store
+
+NEIGHBOURS = 9
+"""Policies that are named before and behind one in its tier."""
 
 Relation = tuple[str, list[str]]
 """A title, and what stands under it."""
+Turn = Callable[[], Awaitable[None]]
+"""Lets others have their turn: an agent has more to do than to describe thousands of documents."""
+AT_ONCE = 100
+"""Documents that are read without a turn of others: some 10 ms."""
+
+
+async def no_turn() -> None:
+    """The turn of a process that nobody else waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """Every document that means something to packets."""
+    """Every document that means something to packets. `orders`: by tier, its policies in order."""
 
-    endpoints: list[HostEndpoint] = field(default_factory=list)
-    policies: list[Policy] = field(default_factory=list)
-    profiles: dict[str, Profile] = field(default_factory=dict)
-    sets: list[NetworkSet] = field(default_factory=list)
-    tiers: dict[str, Tier] = field(default_factory=dict)
+    things: Things
+    policies: Sequence[Policy]
+    tiers: Mapping[str, Tier]
+    orders: Mapping[str, list[str]]
 
-    def labels(self, endpoint: HostEndpoint) -> Mapping[str, str]:
-        """Its labels; those that it lacks come from its profiles, the first one first."""
-        inherited: dict[str, str] = {}
-        for name in reversed(endpoint.profiles):
-            if profile := self.profiles.get(name):
-                inherited |= profile.labels_to_apply
-        return {**inherited, **endpoint.labels}
+    def labels(self, value: HostEndpoint | WorkloadEndpoint | NetworkSet) -> Mapping[str, str]:
+        """The labels that selectors see; its own alone, where it was not there yet when the others were read."""
+        return next((one.labels for one in self.things.labelled if one.value == value), value.labels)
 
 
-async def describe(store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None) -> DescribeAnswer:
+async def describe(
+    store: Store, kind: Kind, query: GetQuery, enforced: EnforcedAnswer | None, turn: Turn
+) -> DescribeAnswer:
     """The resources that the query asks for, each with its relations; `enforced`: what an agent says, if one does.
 
     Raises: Failure USAGE; StoreError.
     """
     found = await find(store, kind, query)
-    world = _world((await store.list())[0])
+    world = await _world((await store.list())[0], turn)
     items: list[DescriptionAnswer] = []
     for resource, revision in found.resources:
-        place = f"{resource.source}:{resource.line}: warning: "
-        warnings = [text.removeprefix(place) for text in await lint(store, [resource])]
+        await turn()
+        warnings = [finding.about for finding in await findings(store, [resource])]
         relations: list[Relation] = []
         try:
             lowered = lower(resource)
@@ -74,40 +83,40 @@ async def describe(store: Store, kind: Kind, query: GetQuery, enforced: Enforced
     return {"kind": kind.name, "items": items, "missing": found.missing, "damaged": found.damaged}
 
 
-def _world(entries: Iterable[Entry]) -> _World:
-    world = _World()
-    for entry in entries:
+async def _world(entries: Iterable[Entry], turn: Turn) -> _World:
+    things: list[tuple[Key, Thing]] = []
+    policies: list[Policy] = []
+    tiers: dict[str, Tier] = {}
+    for number, entry in enumerate(entries):
+        if number % AT_ONCE == 0:
+            await turn()
         try:
             value = lower(decode_stored(entry.value))
         except InvalidDocument:
             continue  # counts as absent here as it does for the agent
         match value:
-            case HostEndpoint():
-                world.endpoints.append(value)
             case Policy():
-                world.policies.append(value)
-            case Profile():
-                world.profiles[value.name] = value
-            case NetworkSet():
-                world.sets.append(value)
+                policies.append(value)
             case Tier():
-                world.tiers[value.name] = value
+                tiers[value.name] = value
+            case HostEndpoint() | WorkloadEndpoint() | NetworkSet() | Profile():
+                things.append((entry.key, value))
             case _:
                 pass
-    return world
+    orders: dict[str, list[str]] = {}
+    for policy in sorted(policies, key=policy_rank):
+        orders.setdefault(policy.tier, []).append(str(policy.key))
+    return _World(things_among(things), policies, tiers, orders)
 
 
 def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
     match value:
         case Policy():
-            yield (
-                "Selects",
-                [_endpoint(one) for one in world.endpoints if value.selector.matches(world.labels(one))],
-            )
-            company = [one for one in world.policies if one.tier == value.tier]
-            yield f"Order in tier {value.tier}", _in_order(company)
+            selected = world.things.selected(value.selector)
+            yield "Selects", [str(one) for one in selected if one.key.kind in ENDPOINTS]
+            yield _place(world.orders[value.tier], value)
             yield "Its rules select", [*_selected_by_rules(world, value)]
-        case HostEndpoint():
+        case HostEndpoint() | WorkloadEndpoint():
             labels = world.labels(value)
             yield "Labels with those of profiles", [f"{key}={text}" for key, text in sorted(labels.items())]
             yield "Selected by", _governing([one for one in world.policies if one.selector.matches(labels)], world)
@@ -116,32 +125,27 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
                 [
                     name
                     for name in value.profiles
-                    if name not in world.profiles and name != "projectcalico-default-allow"
+                    if name not in world.things.inherited and name != "projectcalico-default-allow"
                 ],
             )
         case NetworkSet():
-            yield (
-                "Selected by rules of",
-                [
-                    str(one.key)
-                    for one in world.policies
-                    if any(each.matches(value.labels) for each in _rule_selectors(one))
-                ],
-            )
+            labels = world.labels(value)
+            choosing = (one for one in world.policies if any(each.matches(labels) for each in _rule_selectors(one)))
+            yield "Selected by rules of", [str(one.key) for one in choosing]
         case Tier():
-            yield "Policies, in order", _in_order(one for one in world.policies if one.tier == value.name)
+            yield "Policies, in order", world.orders.get(value.name, [])
         case Profile():
-            yield "Listed by", [_endpoint(one) for one in world.endpoints if value.name in one.profiles]
+            endpoints = (one for one in world.things.labelled if one.key.kind in ENDPOINTS)
+            yield "Listed by", [str(one) for one in endpoints if value.name in one.parents]
         case _:
             return
 
 
-def _endpoint(endpoint: HostEndpoint) -> str:
-    return f"HostEndpoint({endpoint.name})"
-
-
-def _in_order(policies: Iterable[Policy]) -> list[str]:
-    return [str(one.key) for one in sorted(policies, key=policy_rank)]
+def _place(names: list[str], policy: Policy) -> Relation:
+    """The policy among those that packets meet before and behind it; of many, those that are near."""
+    title, at = f"Order in tier {policy.tier}", names.index(str(policy.key))
+    near = names[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]
+    return (title if near == names else f"{title}, {at + 1} of {len(names)}"), near
 
 
 def _governing(policies: list[Policy], world: _World) -> list[str]:
@@ -165,12 +169,9 @@ def _rule_selectors(policy: Policy) -> Iterator[Selector]:
 def _selected_by_rules(world: _World, policy: Policy) -> Iterator[str]:
     """The endpoints and sets that the rules' selectors match."""
     selectors = list(dict.fromkeys(_rule_selectors(policy)))
-    for endpoint in world.endpoints:
-        if any(one.matches(world.labels(endpoint)) for one in selectors):
-            yield _endpoint(endpoint)
-    for each in world.sets:
-        if any(one.matches(each.labels) for one in selectors):
-            yield f"NetworkSet({each.namespace}/{each.name})" if each.namespace else f"GlobalNetworkSet({each.name})"
+    for one in world.things.labelled:
+        if any(selector.matches(one.labels) for selector in selectors):
+            yield str(one)
 
 
 def _enforced(resource: Resource, enforced: EnforcedAnswer) -> Iterator[Relation]:

@@ -1,17 +1,16 @@
 """Where each parameter of an agent gets its value from: the same levels and readings as in the agent, told in full."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from tortie.apps.answers import ConfigAnswer, ConfigQuery, SayingAnswer, SettingAnswer, UnknownSettingAnswer
 from tortie.apps.decoding import decode_files, key_of
 from tortie.apps.failure import Code, Failure
 from tortie.model.selector import InvalidSelector
-from tortie.model.settings import applying, overlaps
+from tortie.model.settings import NODE_PREFIX, applying, overlaps
 from tortie.resources.codec import decode_stored
 from tortie.resources.felix import PARAMETERS, UnknownParameter, find
 from tortie.resources.felix.conflicts import conflicts
-from tortie.resources.felix.levels import Level, Saying, document_level, read
+from tortie.resources.felix.levels import Level, Saying, document_level, read, supplied_level
 from tortie.resources.felix.parameter import Parameter
 from tortie.resources.felix.settings import settings_of
 from tortie.resources.fields import suggest
@@ -20,7 +19,7 @@ from tortie.resources.lowering import Meaningless
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Entry, Key, Store
 
-SETTINGS, NODE = "FelixConfiguration", "Node"
+SETTINGS, NODE, CLUSTER = "FelixConfiguration", "Node", "ClusterInformation"
 WINS, OVERRIDDEN, IGNORED, ELSEWHERE = "wins", "overridden", "ignored", "elsewhere"
 DEFAULT = "default"
 
@@ -33,7 +32,7 @@ async def explain(
     Raises: Failure USAGE for a word that names no parameter, INVALID for documents of the query; StoreError.
     """
     wanted = _wanted(query["parameters"])  # before anything is read
-    entries = [entry for kind in (SETTINGS, NODE) for entry in (await store.list(kind))[0]]
+    entries = [entry for kind in (SETTINGS, NODE, CLUSTER) for entry in (await store.list(kind))[0]]
     found, damaged = _resources(entries, query)
     documents, meaningless = _levels(found)
     node_document = found.get(Key(NODE, "", node))
@@ -43,7 +42,7 @@ async def explain(
     chosen = [documents[scope.name] for scope in applied]
     # Only whoever asks for a parameter by its name wants to know what documents of other nodes say of it.
     others = [level for level in documents.values() if level.scope not in applied] if wanted else []
-    levels = [*told, *chosen]
+    levels = [*told, *_by_strength(chosen, node_document, found.get(Key(CLUSTER, "", DEFAULT)))]
     answers = [_setting(parameter, levels, others) for parameter in wanted or PARAMETERS]
     return {
         "node": node,
@@ -80,7 +79,7 @@ def _aged(new: Resource, old: Resource | None) -> Resource:
     if not isinstance(metadata, dict) or not isinstance(before, dict) or "creationTimestamp" not in before:
         return new
     aged = {**metadata, "creationTimestamp": before["creationTimestamp"]}
-    return replace(new, body={**new.body, "metadata": aged})
+    return new._replace(body={**new.body, "metadata": aged})
 
 
 def _levels(found: Mapping[Key, Resource]) -> tuple[dict[str, Level], list[str]]:
@@ -98,6 +97,14 @@ def _levels(found: Mapping[Key, Resource]) -> tuple[dict[str, Level], list[str]]
         else:
             levels[key.name] = level
     return levels, notes
+
+
+def _by_strength(chosen: Sequence[Level], node: Resource | None, cluster: Resource | None) -> list[Level]:
+    """The levels of all documents, the strongest first: what concerns this node alone is stronger than the rest."""
+    own = [level for level in chosen if level.scope is not None and level.scope.name.startswith(NODE_PREFIX)]
+    others = [level for level in chosen if level not in own]
+    by_node, by_cluster = ([] if one is None else [supplied_level(one)] for one in (node, cluster))
+    return [*own, *by_node, *others, *by_cluster]
 
 
 def _setting(parameter: Parameter[object], levels: Sequence[Level], others: Sequence[Level]) -> SettingAnswer:

@@ -1,32 +1,19 @@
 """Mistakes that a verdict gives away, with what to do about them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+from tortie.apps.conditions import span
+from tortie.apps.packets import protocol_name
 from tortie.model.desired import EndpointState
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
-from tortie.model.matches import PortMatch, PortRange, ProtocolMatch, VersionMatch
-from tortie.model.packet import (
-    ACK,
-    ICMP,
-    ICMP_REPLIES,
-    ICMP_REQUESTS,
-    ICMPV6,
-    SCTP,
-    SYN,
-    TCP,
-    UDP,
-    Direction,
-    Packet,
-    Side,
-)
-from tortie.model.policy import Policy, Stage
+from tortie.model.matches import PortMatch, ProtocolMatch, VersionMatch
+from tortie.model.packet import ACK, ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, SYN, TCP, Direction, Packet, Side
+from tortie.model.policy import Stage
 from tortie.model.rule import Rule
-from tortie.model.verdict import RuleRef, Trace, Verdict
-
-_NAMES = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP", ICMP: "ICMP", ICMPV6: "ICMPv6"}
+from tortie.model.verdict import Trace, Verdict
 
 
 def forgotten_request(
@@ -46,7 +33,7 @@ def forgotten_request(
         return None
     other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
     asked = evaluate_untracked(request, other, endpoint, sets, failsafes)
-    rule = _rule(endpoint, other, asked.rule) if asked.rule is not None else None
+    rule = endpoint.rule(Stage.UNTRACKED, other, asked.rule) if asked.rule is not None else None
     if asked.verdict is not Verdict.ALLOW or asked.rule is None or rule is None:
         return None
     if packet.protocol == TCP and packet.tcp_flags & (SYN | ACK) == SYN and not _ports(rule):
@@ -75,13 +62,6 @@ def _request(packet: Packet) -> Packet | None:
     return replace(asked, icmp_type=ICMP_REQUESTS[packet.protocol][replies.index(packet.icmp_type)])
 
 
-def _rule(endpoint: EndpointState, direction: Direction, ref: RuleRef) -> Rule | None:
-    policies: Iterable[Policy] = (
-        policy for group in endpoint.stage(Stage.UNTRACKED, direction) for policy in group.policies
-    )
-    return next((policy.rules(direction)[ref.index] for policy in policies if policy.key == ref.policy), None)
-
-
 def _ports(rule: Rule) -> list[PortMatch]:
     """What the rule asks of the destination port."""
     return [m for m in rule.matches if isinstance(m, PortMatch) and m.side is Side.DESTINATION and not m.negated]
@@ -90,17 +70,13 @@ def _ports(rule: Rule) -> list[PortMatch]:
 def _mirrored(rule: Rule) -> str:
     """The rule for the way back: Allow, its protocol, and its destination ports as source ports."""
     protocol = next((m.protocol for m in rule.matches if isinstance(m, ProtocolMatch) and not m.negated), None)
-    words = ["Allow"] if protocol is None else [f"Allow, protocol {_NAMES.get(protocol, protocol)}"]
+    words = ["Allow"] if protocol is None else [f"Allow, protocol {protocol_name(protocol)}"]
     ports = _ports(rule)
     if ports:
-        listed = [_span(one) for match in ports for one in match.ranges]
+        listed = [span(one) for match in ports for one in match.ranges]
         listed += [source.port_name for match in ports for source in match.named]
         words.append(f"source ports [{', '.join(listed)}]")
     plain = [m for m in rule.matches if isinstance(m, ProtocolMatch | VersionMatch)]
     if len(rule.matches) > len(plain) + len(ports):
         words.append("and what else it asks, with source and destination swapped")
     return ", ".join(words)
-
-
-def _span(ports: PortRange) -> str:
-    return f"{ports.first}" if ports.first == ports.last else f"{ports.first}:{ports.last}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 from tortie.apps.failure import Code, Failure
@@ -10,12 +9,12 @@ from tortie.resources.kind import Body, Kind, Resource
 from tortie.resources.kinds import KINDS
 
 DEFAULT = "default"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"
 
 
 def check_namespace(namespace: str) -> None:
     """Raises: Failure USAGE for what cannot be the name of a namespace; empty: none is given."""
-    if namespace and not _NAME.match(namespace):
+    if namespace and not re.match(_NAME, namespace):
         text = (
             f"namespace {namespace[:60]!r} is none: use at most 63 of a-z, 0-9 and -, a letter or digit first and last"
         )
@@ -54,4 +53,4 @@ def in_namespace(resource: Resource, given: str) -> Resource | tuple[str, str, s
         return "TT1904", text, "leave out --namespace, or correct the document"
     namespace = resource.namespace or given or DEFAULT
     metadata = {**cast(Body, resource.body["metadata"]), "namespace": namespace}
-    return replace(resource, namespace=namespace, body={**resource.body, "metadata": metadata})
+    return resource._replace(namespace=namespace, body={**resource.body, "metadata": metadata})

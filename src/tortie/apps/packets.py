@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tortie.apps.failure import Code, Failure
 from tortie.apps.sentences import flag_names
 from tortie.model.address import InvalidAddress, format_address, parse_address
+from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import (
     ACK,
     FIN,
@@ -24,6 +25,8 @@ from tortie.model.packet import (
 )
 
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "icmp": ICMP, "icmpv6": ICMPV6, "udplite": UDPLITE}
+NAMES = {TCP: "TCP", UDP: "UDP", SCTP: "SCTP", ICMP: "ICMP", ICMPV6: "ICMPv6", UDPLITE: "UDPLite"}
+"""As documents call them."""
 FLAGS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, "A": ACK, "U": URG}
 ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 EXTENSIONS = (43, 44, 51, 60)
@@ -31,8 +34,6 @@ EXTENSIONS = (43, 44, 51, 60)
 EPHEMERAL = 40000
 """The source port of a packet whose source port nobody named."""
 HOP_LIMIT = 64
-NEIGHBOUR_HOP_LIMIT = 255
-"""What the senders of router and neighbour discovery use; another limit makes the message not essential (RFC 4861)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,14 @@ def parse_packet(
     )
 
 
+def protocol_name(number: int) -> str:
+    """As documents call it: `TCP`, `ICMPv6`, or the number."""
+    return NAMES.get(number) or str(number)
+
+
 def describe(packet: Packet) -> str:
     """`tcp 10.0.0.1:40000 > 10.0.0.2:80`; TCP flags are told unless it is a SYN."""
-    name = next(
-        (name for name, number in PROTOCOLS.items() if number == packet.protocol), f"protocol {packet.protocol}"
-    )
+    name = next((name for name, one in PROTOCOLS.items() if one == packet.protocol), f"protocol {packet.protocol}")
     if packet.icmp_type is not None:
         name = f"{name} type {packet.icmp_type} code {packet.icmp_code}"
     if packet.protocol == TCP and packet.fragment is not Fragment.LATER and packet.tcp_flags != SYN:

@@ -82,20 +82,20 @@ def _operate(document: Plain, operation: dict[str, Plain]) -> Plain:
     path = _pointer(operation, "path")
     match operation.get("op"):
         case "add":
-            return _put(document, path, _value(operation), is_new=True)
+            return _added(document, path, _value(operation))
         case "replace":
             _at(document, path)
             return _put(document, path, _value(operation), is_new=False)
         case "remove":
             return _without(document, path)
         case "copy":
-            return _put(document, path, _at(document, _pointer(operation, "from")), is_new=True)
+            return _added(document, path, _at(document, _pointer(operation, "from")))
         case "move":
             source = _pointer(operation, "from")
             if path[: len(source)] == source and path != source:
                 raise Unfit("from is a part of path: nothing can be moved into itself")
             value = _at(document, source)
-            return _put(_without(document, source), path, value, is_new=True)
+            return _added(_without(document, source), path, value)
         case "test":
             if not _is_equal(_at(document, path), _value(operation)):
                 raise Unfit(f"test: {operation['path']!r:.80} has another value")
@@ -137,6 +137,11 @@ def _at(document: Plain, path: list[str]) -> Plain:
             case _:
                 raise Unfit(f"/{'/'.join(path)[:80]} does not exist")
     return document
+
+
+def _added(document: Plain, path: list[str], value: Plain) -> Plain:
+    _at(document, path[:-1])  # what it is to be a part of has to be there, and is named as a whole if it is not
+    return _put(document, path, value, is_new=True)
 
 
 def _put(document: Plain, path: list[str], value: Plain, *, is_new: bool) -> Plain:

@@ -1,7 +1,7 @@
 """Get: resources of a kind as documents and as cells of a table. A damaged document hides none of the others."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tortie.apps.answers import Document, GetAnswer
@@ -10,7 +10,7 @@ from tortie.apps.namespaces import namespace_asked
 from tortie.apps.requests import GetQuery
 from tortie.apps.stored import TIER, shown, stored
 from tortie.resources.codec import decode_stored
-from tortie.resources.kind import NAME, NAMESPACE, Body, Column, Kind, Resource
+from tortie.resources.kind import NAME, NAMESPACE, Body, Column, GeneralCell, Kind, Resource
 from tortie.resources.problems import InvalidDocument
 from tortie.store.protocol import Entry, Key, Store
 
@@ -45,6 +45,7 @@ async def get(store: Store, kind: Kind, query: GetQuery) -> GetAnswer:
     """
     columns = _columns(kind, query)
     found = await find(store, kind, query)
+    cells = [await _cell(store, column) for column in columns]
     return {
         "kind": kind.name,
         "api_version": kind.api_version,
@@ -53,11 +54,23 @@ async def get(store: Store, kind: Kind, query: GetQuery) -> GetAnswer:
         "items": [document(resource, at) for resource, at in found.resources],
         "table": {
             "heading": [column.heading for column in columns],
-            "rows": [[column.cell(resource) for column in columns] for resource, _ in found.resources],
+            "rows": [[cell(resource) for cell in cells] for resource, _ in found.resources],
         },
         "missing": found.missing,
         "damaged": found.damaged,
     }
+
+
+async def _cell(store: Store, column: Column) -> Callable[[Resource], str]:
+    """The cell of the column for any resource."""
+    if not isinstance(column.cell, GeneralCell):
+        return column.cell
+    general, cell = column.cell
+    entry = await stored(store, Key(general, "", "default"))
+    said: Resource | None = Resource(kind=general, namespace="", name="default", body={})
+    if entry is not None:
+        said = next((one for one, _ in decoded([entry])[0]), None)
+    return lambda resource: cell(resource, said)
 
 
 def document(resource: Resource, revision: int) -> Document:

@@ -1,7 +1,7 @@
 """Verdicts in sentences: what decided, and why, in the words of an operator."""
 
 from tortie.model.conntrack import has_possible_flags
-from tortie.model.packet import FIN, ICMP, ICMP_ERRORS, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP, Packet
+from tortie.model.packet import ACK, FIN, ICMP, ICMP_ERRORS, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP, Packet
 from tortie.model.verdict import Reason, RuleRef
 
 MEANING = {
@@ -18,6 +18,9 @@ MEANING = {
     Reason.RELATED: "an ICMP error about a known connection",
     Reason.FORWARDED: "it is not for this host but forwarded, which no policy of the normal class is asked about",
 }
+
+
+_STRAY_ANSWER = "the reply to no known connection: a SYN-ACK without its SYN"
 
 
 def because(reason: Reason, rule: RuleRef | None, packet: Packet) -> str:
@@ -58,7 +61,8 @@ def _stray(packet: Packet) -> str:
             if not has_possible_flags(packet):
                 return "no host sends a packet with these TCP flags"
             if flags & SYN:
-                return "the reply to no known connection: a SYN-ACK without its SYN"
+                is_answer = bool(flags & ACK)
+                return _STRAY_ANSWER if is_answer else "taken for part of no connection, which it may not open either"
             kind = "RST" if flags & RST else "FIN" if flags & FIN else "packet"
             return f"part of no known connection: a {kind} without the SYN before it"
         case protocol if protocol == SCTP:

@@ -1,34 +1,51 @@
-"""What happens to one packet: the evaluator's answer, with names, and the installed program's beside it."""
+"""What happens to a packet on its way through a host: every stage with the rules it met, and why, with names. Pure."""
 
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from tortie.apps.absorb import absorb
-from tortie.apps.answers import InstalledAnswer, StepAnswer, TraceAnswer, TraceQuery
-from tortie.apps.decoding import decode_files, key_of
+from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hints import forgotten_request
+from tortie.apps.hostview import Documents, HostView, Scene, imagine, staged_in
 from tortie.apps.packets import describe, parse_packet
-from tortie.apps.sentences import because, shown_index
-from tortie.calc import Engine
-from tortie.dataplane.driver import InstalledVerdict
-from tortie.model.address import WIDTH, Net
+from tortie.apps.sentences import because
+from tortie.apps.stagedtrace import staged_answer
+from tortie.apps.visits import Rulebook, step_answer, visit_answer
+from tortie.apps.ways import UNKNOWN, Chosen, choose, stage_set
 from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
-from tortie.model.desired import DesiredState, EndpointState
-from tortie.model.endpoint import Interface
-from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import TCP, Direction, Packet
-from tortie.model.policy import PolicyKey, Stage
-from tortie.model.settings import FelixSettings
-from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
-from tortie.resources.codec import encode
-from tortie.store.protocol import Entry
-
-KNOWN = (Reason.ESTABLISHED, Reason.RELATED)
-"""Reasons that ask no policy."""
+from tortie.model.passage import Passage, Way, pass_through
+from tortie.model.policy import Stage
+from tortie.model.verdict import Reason, Verdict
 
 
-def question(query: TraceQuery) -> tuple[Packet, Direction]:
-    """The packet and direction that the user asks about. Raises: Failure USAGE."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A packet that the user asks about, what it is to connections, and where it arrives and leaves, if he says so."""
+
+    packet: Packet
+    relation: Relation
+    arrives: str | None
+    leaves: str | None
+    tells_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A packet with what became of it on a host."""
+
+    asked: Asked
+    view: HostView
+    chosen: Chosen
+    passage: Passage
+
+    @property
+    def way(self) -> Way:
+        """Where it arrives and leaves."""
+        return self.chosen.way
+
+
+def question(query: TraceQuery) -> Asked:
+    """What the user asks. Raises: Failure USAGE."""
     packet = parse_packet(
         query["source"],
         query["destination"],
@@ -37,10 +54,14 @@ def question(query: TraceQuery) -> tuple[Packet, Direction]:
         flags=query["flags"],
         is_established=query["is_established"],
     )
-    direction = next((one for one in Direction if one.value == query["direction"]), None)
-    if direction is None:
-        raise Failure(Code.USAGE, f"{query['direction']!r} is no direction; use ingress or egress")
-    return packet, direction
+    state, relation = query["relation"], relation_of(packet, is_established=query["is_established"])
+    if state is not None:
+        found = next((one for one in Relation if one.value == state.lower()), None)
+        if found is None:
+            known = ", ".join(one.value for one in Relation)
+            raise Failure(Code.USAGE, f"{state[:40]!r} is nothing that a packet is to connections; use one of {known}")
+        relation = found
+    return Asked(packet, relation, query["arrives"], query["leaves"], query["everything"])
 
 
 def relation_of(packet: Packet, *, is_established: bool) -> Relation:
@@ -52,136 +73,90 @@ def relation_of(packet: Packet, *, is_established: bool) -> Relation:
     return Relation.RELATED if is_icmp_error(packet) else Relation.ESTABLISHED
 
 
-def trace(desired: DesiredState, query: TraceQuery) -> tuple[TraceAnswer, Trace]:
-    """The evaluator's answer for this desired state."""
-    packet, direction = question(query)
-    relation = relation_of(packet, is_established=query["is_established"])
-    endpoint = desired.endpoints.get(query["interface"])
-    hint, early = None, {}
-    if endpoint is None:
-        found = Trace(verdict=Verdict.ALLOW, reason=Reason.NO_ENDPOINT, stage=Stage.NORMAL)
-    else:
-        sets, failsafes = desired.sets, desired.failsafes
-        found = evaluate(
-            packet,
-            direction,
-            endpoint,
-            sets,
-            failsafes,
-            relation,
-            is_for_host=direction is Direction.EGRESS or is_for_host(packet, endpoint.interface, desired.addresses),
-            drops_invalid=desired.tracking.drops_invalid,
-        )
-        early = _early_policies(endpoint, direction)
-        hint = forgotten_request(packet, direction, endpoint, sets, failsafes, found)
-    answer: TraceAnswer = {
+def trace_documents(documents: Documents, scene: Scene, asked: Asked) -> TraceAnswer:
+    """The answer for what these documents make of a host, and of the same with its staged policies carried out."""
+    scene = stage_set(scene, asked.packet, asked.arrives, asked.leaves)
+    traced = trace(imagine(documents, scene), asked)
+    answer = answer_of(traced)
+    if staged := staged_in(documents):
+        later = trace(imagine(documents, scene, staged), asked)
+        answer["staged"] = staged_answer(asked.packet, traced.passage, later.passage, staged, later.view.origins)
+    return answer
+
+
+def trace(view: HostView, asked: Asked) -> Traced:
+    """The packet through the host. Raises: Failure USAGE where nobody can tell which way."""
+    chosen = choose(asked.packet, asked.arrives, asked.leaves, view)
+    passage = pass_through(asked.packet, chosen.way, view.host, asked.relation, tells_all=True)
+    return Traced(asked, view, chosen, passage)
+
+
+def answer_of(traced: Traced) -> TraceAnswer:
+    """The answer as JSON; nobody has asked an installed program yet."""
+    passage, way, view, packet = traced.passage, traced.way, traced.view, traced.asked.packet
+    decided = passage.decided
+    deciding = None if decided is None else decided.trace.rule
+    book = Rulebook(view.origins, view.host.sets)
+    visits = [visit_answer(one, packet, book, tells_all=traced.asked.tells_all) for one in passage.visits]
+    rule = None
+    if decided is not None and deciding is not None:
+        rule = step_answer(decided, deciding, passage.verdict.value, packet, book)
+    return {
         "packet": describe(packet),
-        "interface": query["interface"],
-        "direction": direction.value,
-        "endpoint": None if endpoint is None else endpoint.endpoint,
-        "relation": relation.value,
-        "verdict": found.verdict.value,
-        "reason": found.reason.value,
-        "because": because(found.reason, found.rule, packet),
-        "hint": hint,
-        "stage": found.stage.value,
-        "rule": None if found.rule is None else step(found.stage, found.rule, found.verdict.value),
-        "is_tracked": found.verdict is Verdict.ALLOW and found.is_tracked,
-        "steps": [step(early.get(one.rule.policy, found.stage), one.rule, one.outcome) for one in found.steps],
+        "interface": way.arrives or way.leaves or UNKNOWN,
+        "direction": direction_of(way),
+        "endpoint": _endpoint_named(traced),
+        "relation": traced.asked.relation.value,
+        "verdict": passage.verdict.value,
+        "reason": passage.reason.value,
+        "because": because(passage.reason, deciding, packet),
+        "hint": _hint(traced),
+        "stage": _stage(passage).value,
+        "rule": rule,
+        "is_tracked": passage.verdict is Verdict.ALLOW and passage.is_tracked,
+        "steps": [step for visit in visits for step in visit["steps"] if step["is_met"]],
         "installed": None,
         "installed_note": "no agent was asked",
         "agrees": None,
-    }
-    return answer, found
-
-
-def _early_policies(endpoint: EndpointState, direction: Direction) -> dict[PolicyKey, Stage]:
-    """The classes of policies that a packet meets before the last one it is asked in. No policy has two of them."""
-    return {
-        policy.key: stage
-        for stage in (Stage.UNTRACKED, Stage.PRE_DNAT)
-        for group in endpoint.stage(stage, direction)
-        for policy in group.policies
+        "is_rejected": passage.is_rejected,
+        "arrives": way.arrives,
+        "leaves": None if way.leaves == UNKNOWN else way.leaves,
+        "visits": visits,
+        "node": view.node,
+        "revision": view.revision,
+        "notes": [*traced.chosen.notes, *view.notes],
+        "staged": None,
     }
 
 
-def step(stage: Stage, rule: RuleRef, outcome: str) -> StepAnswer:
-    """A rule as JSON; rules count from 0 in their direction, as in the document's list."""
-    return {
-        "stage": stage.value,
-        "tier": rule.tier,
-        "policy": str(rule.policy),
-        "rule": shown_index(rule),
-        "outcome": outcome,
-    }
+def direction_of(way: Way) -> str:
+    """`ingress`, `egress` or `forward`."""
+    if way.arrives is None:
+        return Direction.EGRESS.value
+    return Direction.INGRESS.value if way.leaves is None else "forward"
 
 
-def compare(
-    answer: TraceAnswer, found: Trace, packet: Packet, installed: InstalledVerdict | None, refused: Sequence[str]
-) -> TraceAnswer:
-    """The answer with the installed program's verdict in it, and whether the two agree.
+def _stage(passage: Passage) -> Stage:
+    if passage.decided is not None:
+        return passage.decided.trace.stage
+    return Stage.UNTRACKED if passage.reason is Reason.ESSENTIAL_ICMPV6 else Stage.NORMAL
 
-    `refused` reasons say that the program enforces an older state than the one that was evaluated. Where only one of
-    the two takes the packet for part of a known connection, there is nothing to compare.
-    """
-    if installed is None:
-        return {**answer, "installed_note": "no program is installed on this interface"}
-    stage = found.stage if installed.is_tracked else Stage.UNTRACKED
-    seen: InstalledAnswer = {
-        "verdict": installed.verdict.value,
-        "reason": installed.reason.value,
-        "because": because(installed.reason, installed.rule, packet),
-        "rule": None if installed.rule is None else step(stage, installed.rule, installed.verdict.value),
-        "is_tracked": installed.verdict is Verdict.ALLOW and installed.is_tracked,
-    }
-    if (found.reason in KNOWN) != (installed.reason in KNOWN):
-        note = (
-            "it knows no such connection"
-            if found.reason in KNOWN
-            else "it knows this connection, and asked no policy: ask with --established, or about another --sport"
-        )
-        return {**answer, "installed": seen, "agrees": None, "installed_note": note}
-    same = (seen["verdict"], seen["is_tracked"], installed.rule) == (
-        answer["verdict"],
-        answer["is_tracked"],
-        found.rule,
+
+def _endpoint_named(traced: Traced) -> str | None:
+    """The endpoint of the interface where the packet comes to policy, or whichever was asked first."""
+    name = traced.way.arrives or traced.way.leaves or UNKNOWN
+    endpoint = traced.view.host.endpoints.get(name) or traced.view.host.workloads.get(name)
+    if endpoint is None:
+        endpoint = next((visit.endpoint for visit in traced.passage.visits if visit.endpoint is not None), None)
+    return None if endpoint is None else endpoint.endpoint
+
+
+def _hint(traced: Traced) -> str | None:
+    """A mistake that the verdict of the host's own endpoint gives away."""
+    decided = traced.passage.decided
+    if decided is None or decided.endpoint is None or decided.endpoint.is_workload:
+        return None
+    host = traced.view.host
+    return forgotten_request(
+        traced.asked.packet, decided.direction, decided.endpoint, host.sets, host.failsafes, decided.trace
     )
-    if found.rule is None:
-        same = same and installed.reason is found.reason
-    note = (
-        f"the newest policy is refused here, the program enforces the last good state: {'; '.join(refused)}"
-        if refused
-        else ""
-    )
-    return {**answer, "installed": seen, "agrees": same, "installed_note": note}
-
-
-def imagine(
-    node: str,
-    stored: Iterable[Entry],
-    interfaces: Sequence[Interface],
-    query: TraceQuery,
-    told: Sequence[FelixSettings] = (),
-) -> DesiredState:
-    """The desired state that the stored documents, with those of the query laid over them, would give this node.
-
-    An interface that the host does not have is imagined, with the packet's local address on it. `told`: settings that
-    an agent there has beside documents.
-    """
-    engine = Engine(node, told)
-    for entry in stored:
-        absorb(engine, entry.key, entry.value)
-    for resource in decode_files(query["files"]):
-        absorb(engine, key_of(resource), encode(resource))
-    packet, direction = question(query)
-    known = {interface.name: interface for interface in interfaces}
-    if query["interface"] not in known:
-        local = packet.destination if direction is Direction.INGRESS else packet.source
-        net = Net(packet.version, local, WIDTH[packet.version])
-        index = max((one.index for one in interfaces), default=0) + 1
-        known[query["interface"]] = Interface(name=query["interface"], index=index, addresses=frozenset({net}))
-    for interface in known.values():
-        engine.set_interface(interface.name, interface)
-    engine.in_sync()
-    engine.flush()
-    return engine.desired()

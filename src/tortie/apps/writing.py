@@ -9,14 +9,13 @@ conflict.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from tortie.apps.answers import Change, WriteAnswer
 from tortie.apps.decoding import invalid, key_of, problem_at
 from tortie.apps.failure import Code, Failure
 from tortie.apps.fitting import misfits
 from tortie.apps.initial import missing_documents, new_identity
-from tortie.apps.lint import lint
+from tortie.apps.linting.warnings import warnings
 from tortie.apps.requests import Verb, WriteOptions
 from tortie.apps.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
 from tortie.resources.codec import encode
@@ -34,22 +33,21 @@ RESERVED = {
 """How names begin that are not for people, and why (reference cli.md section 6)."""
 
 
-@dataclass(slots=True)
 class _Plan:
     """What one transaction would write, judged against what was read. `is_pinned`: the author said what he expects.
 
     A key has one write: a built-in tier that the author gives himself takes the place of the one that would be added.
     """
 
-    verb: Verb
-    options: WriteOptions
-    writes: dict[Key, Write] = field(default_factory=dict)
-    guards: dict[Key, Put] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    existing: list[Key] = field(default_factory=list)
-    missing: list[Key] = field(default_factory=list)
-    is_pinned: bool = False
+    def __init__(self, verb: Verb, options: WriteOptions) -> None:
+        self.verb, self.options = verb, options
+        self.writes: dict[Key, Write] = {}
+        self.guards: dict[Key, Put] = {}
+        self.changes: list[Change] = []
+        self.problems: list[Problem] = []
+        self.existing: list[Key] = []
+        self.missing: list[Key] = []
+        self.is_pinned = False
 
     def judged(self) -> "_Plan":
         """The plan, where nothing is wrong with any document. Raises: Failure."""
@@ -72,9 +70,9 @@ async def write(store: Store, verb: Verb, resources: Sequence[Resource], options
 
     Raises: Failure INVALID, CONFLICT or NOT_FOUND; StoreError.
     """
-    warnings = await lint(store, resources)
+    told = [finding.warning for finding in await warnings(store, resources)]
     plan, revision = await _committed(store, verb, resources, options)
-    return write_answer(revision, plan.changes, is_dry_run=options.dry_run, warnings=warnings)
+    return write_answer(revision, plan.changes, is_dry_run=options.dry_run, warnings=told)
 
 
 def write_answer(
@@ -110,7 +108,7 @@ async def _committed(
 
 async def _plan(store: Store, verb: Verb, resources: Sequence[Resource], options: WriteOptions) -> _Plan:
     plan = _Plan(verb, options)
-    initial = await missing_documents(store)
+    initial = await missing_documents(store) if resources else {}
     plan.writes.update(initial)
     tiers = {key.name for key in (*initial, *map(key_of, resources)) if key.kind == TIER}
     for resource in resources:
@@ -165,7 +163,7 @@ def _weigh(plan: _Plan, resource: Resource, old: Entry | None) -> None:
     if old is None and plan.verb is Verb.REPLACE:
         plan.missing.append(key)
         return
-    if old is not None and resource.resource_version is not None:
+    if old is not None and plan.verb is not Verb.CREATE and resource.resource_version is not None:
         plan.is_pinned = True
         if resource.resource_version != str(old.revision):
             raise out_of_date(key, resource.resource_version, old.revision)
@@ -210,4 +208,4 @@ def _merged(resource: Resource, old: Entry | None) -> bytes:
     body: Body = {**resource.body, "metadata": metadata}
     if "status" not in body and (status := part(before, "status")):
         body["status"] = status
-    return encode(replace(resource, body=body))
+    return encode(resource._replace(body=body))

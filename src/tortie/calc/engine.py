@@ -29,6 +29,7 @@ from tortie.calc.inforce import SettingsInForce
 from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
 from tortie.calc.members import Contribution, SetMembers
+from tortie.calc.notes import PolicyNotes
 from tortie.calc.order import Tiers, arrange, reuse, tier_named
 from tortie.calc.overlay import Overlay, Workloads
 from tortie.calc.resolution import Resolution, resolve
@@ -43,6 +44,7 @@ from tortie.model.desired import (
 )
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, NetworkSet, ServiceSlice, WorkloadEndpoint
 from tortie.model.host import Host
+from tortie.model.nets import Nets
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
@@ -65,6 +67,7 @@ class Engine:
         self._node = node
         self._is_in_sync = False
         self._policies: Kept[PolicyKey, Policy] = Kept()
+        self._notes = PolicyNotes()
         self._tiers: dict[str, Tier] = {}
         self._profiles: Kept[str, Profile] = Kept()
         self._said_profiles: Overlay[str, Profile] = Overlay()
@@ -98,8 +101,10 @@ class Engine:
 
     def set_policy(self, key: PolicyKey, policy: Policy | None) -> None:
         """A policy as it is now."""
+        before = self._policies.get(key)
         if not self._policies.set(key, policy):
             return
+        self._notes.replace(key, before, policy)
         self._touched_policies.add(key)
         if policy is None:
             self._selected.remove_selector(key)
@@ -148,7 +153,7 @@ class Engine:
         if endpoint is None:
             self._members.remove_contributor(contributor)
         else:
-            contribution = Contribution(frozenset(endpoint.expected_ips), endpoint.ports)
+            contribution = Contribution(Nets(endpoint.expected_ips), endpoint.ports)
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
         if _store(self._local, name, endpoint if endpoint and endpoint.node == self._node else None):
             self._is_resolution_stale = True
@@ -175,7 +180,7 @@ class Engine:
         if endpoint is None:
             self._members.remove_contributor(contributor)
         else:
-            contribution = Contribution(frozenset(endpoint.nets), endpoint.ports)
+            contribution = Contribution(Nets(endpoint.nets), endpoint.ports)
             self._members.set_contributor(contributor, endpoint.labels, endpoint.profiles, contribution)
         self._set_local_workload("/".join(key), endpoint if endpoint and endpoint.node == self._node else None)
 
@@ -201,7 +206,7 @@ class Engine:
             self._members.remove_contributor(contributor)
             return
         labels, parents = of_network_set(namespace, network_set.labels)
-        self._members.set_contributor(contributor, labels, parents, Contribution(frozenset(network_set.nets)))
+        self._members.set_contributor(contributor, labels, parents, Contribution(network_set.nets))
 
     def set_service_slice(self, key: tuple[str, str], part: ServiceSlice | None) -> None:
         """A part of what is behind a Service, by namespace and name of the part, as it is now."""
@@ -252,12 +257,16 @@ class Engine:
         """The whole desired state as of the last flush: what all deltas so far add up to."""
         settings = self._settings.settled
         return DesiredState(
-            endpoints=dict(sorted(self._states.items())),
+            endpoints=self.endpoints(),
             sets=self._members.flushed(),
             failsafes=settings.failsafes,
             addresses=self._addresses or HostAddresses(),
             tracking=settings.tracking,
         )
+
+    def endpoints(self) -> Mapping[str, EndpointState]:
+        """The desired state's endpoints alone: who needs no members does not wait until they are gathered."""
+        return dict(sorted(self._states.items()))
 
     def host(self) -> Host:
         """This node with everything that packets meet on it, as of the last flush: what drivers enforce, and the rest.
@@ -296,7 +305,8 @@ class Engine:
         Service of which no endpoint is known.
         """
         found = []
-        for key in sorted(self._policies):
+        here = {key for name in self._arranged for key in self._selected.keys(name)}
+        for key in sorted(here | self._notes.noted(self._tiers)):
             policy = self._policies[key]
             found += [PolicyStatus(key, remark) for remark in policy.remarks]
             if tier_named(policy.tier, self._tiers)[1]:

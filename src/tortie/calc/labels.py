@@ -9,9 +9,11 @@ Promise: what matches depends on the items, parents and selectors there are, nev
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, TypeVar
 
 from tortie.calc.inheritance import effective
+from tortie.model.expression import MAX_VALUES, Or, Restriction, restrictions
 from tortie.model.selector import Selector
 
 Item = TypeVar("Item", bound=Hashable)
@@ -19,6 +21,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 Filing = tuple[str, str | None] | None
 """A label with a value, a label with any value (None), or no label at all."""
+_ANYWHERE: tuple[Filing, ...] = (None,)
 
 
 @dataclass(slots=True)
@@ -150,8 +153,19 @@ class LabelIndex(Generic[Key, Item]):
 
 def filings_of(selector: Selector) -> tuple[Filing, ...]:
     """Where to file a selector: every item that it matches has at least one of these; none if it can match nothing."""
-    best: tuple[Filing, ...] = (None,)
-    for label, asked in selector.restrictions().items():
+    best = _restricted(selector.restrictions())
+    if best != _ANYWHERE or not isinstance(selector.root, Or):
+        return best
+    # Of its alternatives each may need another label; then it is filed under each one's.
+    each = [_restricted(restrictions(operand)) for operand in selector.root.operands]
+    found = tuple(dict.fromkeys(chain.from_iterable(each)))
+    return _ANYWHERE if None in found or len(found) > MAX_VALUES else found
+
+
+def _restricted(asked_of: Mapping[str, Restriction]) -> tuple[Filing, ...]:
+    """The filings of what asks so much of labels: of the label with the fewest values."""
+    best = _ANYWHERE
+    for label, asked in asked_of.items():
         if asked.must_be_present and (asked.must_be_absent or asked.values == frozenset()):
             return ()
         if not asked.must_be_present:

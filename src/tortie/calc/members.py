@@ -27,6 +27,7 @@ from tortie.model.ipset import (
     ServiceSet,
     SetSource,
 )
+from tortie.model.nets import Nets
 
 Contributor = tuple[str, str, str]
 """Kind, namespace and name of an endpoint or network set."""
@@ -36,14 +37,14 @@ Contributor = tuple[str, str, str]
 class Contribution:
     """What one contributor adds to the sets that match it. Network sets have no ports."""
 
-    nets: frozenset[Net]
+    nets: Nets
     ports: tuple[NamedPort, ...] = ()
 
     def members(self, source: SetSource) -> frozenset[Member]:
         """Its members of that set, given that the set's selector matches it."""
         match source:
             case SelectorSet():
-                return self.nets
+                return frozenset(self.nets)
             case NamedPortSet():
                 return frozenset(
                     PortMember(net.version, net.address, port.protocol, port.port)
@@ -55,6 +56,12 @@ class Contribution:
                 return frozenset()  # slices contribute to those, through their own index
             case _:
                 assert_never(source)
+
+    def beyond(self, other: "Contribution", source: SetSource) -> frozenset[Member]:
+        """Its members of that set that the other one lacks."""
+        if isinstance(source, SelectorSet):
+            return self.nets - other.nets
+        return self.members(source) - other.members(source)
 
 
 @dataclass(slots=True)
@@ -68,7 +75,7 @@ class _ActiveSet:
     added: set[Member] = field(default_factory=set)
     removed: set[Member] = field(default_factory=set)
     is_known: bool = False
-    built: IPSet | None = None
+    """Whether the last flush told of it; until then all that it has is new, and `added` stays empty."""
 
     @property
     def has_ports(self) -> bool:
@@ -80,8 +87,9 @@ class _ActiveSet:
             self.shared[member] = self.shared.get(member, 1) + 1
         fresh = members - again if again else members
         self.members |= fresh
-        self.added |= fresh - self.removed if self.removed else fresh
-        self.removed -= fresh
+        if self.is_known:
+            self.added |= fresh - self.removed if self.removed else fresh
+            self.removed -= fresh
 
     def withdraw(self, members: Set[Member]) -> None:
         staying = self.shared.keys() & members if self.shared else frozenset[Member]()
@@ -93,8 +101,9 @@ class _ActiveSet:
                 self.shared[member] = left
         gone = members - staying if staying else members
         self.members -= gone
-        self.removed |= gone - self.added if self.added else gone
-        self.added -= gone
+        if self.is_known:
+            self.removed |= gone - self.added if self.added else gone
+            self.added -= gone
 
     def flushed(self) -> Iterable[Member]:
         """The members as of the last flush."""
@@ -124,9 +133,8 @@ class SetMembers:
         if before is not None and before != contribution:
             for set_id in self._index.keys(contributor):
                 active = self._sets[set_id]
-                old, new = before.members(active.source), contribution.members(active.source)
-                active.add(new - old)
-                active.withdraw(old - new)
+                active.add(contribution.beyond(before, active.source))
+                active.withdraw(before.beyond(contribution, active.source))
                 self._changed.add(set_id)
         self._index.set_item(contributor, labels, parents)
 
@@ -161,7 +169,8 @@ class SetMembers:
         if active.references == 0:
             self._changed.add(set_id)
             # Emptied at once: member by member, as matches stop, a large set would take long.
-            active.removed |= active.members - active.added
+            if active.is_known:
+                active.removed |= active.members - active.added
             active.members, active.added, active.shared = set(), set(), {}
             if isinstance(source, ServiceSet):
                 self._services.deactivate(source)
@@ -179,9 +188,10 @@ class SetMembers:
                     changes[set_id] = None
                 continue
             if not active.is_known or active.added or active.removed:
-                added, removed = frozenset(active.added), frozenset(active.removed)
+                added = frozenset(active.added if active.is_known else active.members)
+                removed = frozenset(active.removed)
                 changes[set_id] = SetChange(added, removed, is_new=not active.is_known, has_ports=active.has_ports)
-                active.is_known, active.added, active.removed, active.built = True, set(), set(), None
+                active.is_known, active.added, active.removed = True, set(), set()
         self._changed.clear()
         return changes
 
@@ -190,17 +200,11 @@ class SetMembers:
         return not any(True for _ in self._sets[source.set_id].flushed())
 
     def flushed(self) -> dict[str, IPSet]:
-        """Every set as of the last flush."""
-        return {set_id: self._build(active) for set_id, active in sorted(self._sets.items()) if active.is_known}
+        """Every set as of the last flush.
 
-    def _build(self, active: _ActiveSet) -> IPSet:
-        if active.built is None:
-            members = active.flushed()
-            if active.has_ports:
-                active.built = PortSet(m for m in members if isinstance(m, PortMember))
-            else:
-                active.built = AddressSet(m for m in members if isinstance(m, Net))
-        return active.built
+        Because they are made anew for each call: few ask, and large ones would be there twice for ever.
+        """
+        return {set_id: _as_value(active) for set_id, active in sorted(self._sets.items()) if active.is_known}
 
     def _service_changed(self, set_id: str, gained: Set[Member], lost: Set[Member]) -> None:
         active = self._sets[set_id]
@@ -218,3 +222,10 @@ class SetMembers:
         if active.references:
             active.withdraw(self._contributions[contributor].members(active.source))
             self._changed.add(set_id)
+
+
+def _as_value(active: _ActiveSet) -> IPSet:
+    members = active.flushed()
+    if active.has_ports:
+        return PortSet(m for m in members if isinstance(m, PortMember))
+    return AddressSet(m for m in members if isinstance(m, Net))

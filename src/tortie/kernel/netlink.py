@@ -57,14 +57,7 @@ class LinkState:
 def read_interfaces() -> list[LinkState]:
     """All interfaces of the calling thread's network namespace, by index."""
     for _ in range(_ATTEMPTS):
-        try:
-            done = subprocess.run(
-                ["ip", "-json", "-details", "address", "show"], capture_output=True, check=False, timeout=10
-            )
-        except FileNotFoundError as error:
-            raise KernelError(DOOR, "run ip", errno.ENOENT, "install the package iproute2") from error
-        except subprocess.TimeoutExpired as error:
-            raise KernelError(DOOR, "run ip", errno.ETIMEDOUT) from error
+        done = _run_ip("-details", "address", "show")
         said = done.stderr.decode(errors="replace").strip()
         if done.returncode:
             raise KernelError(DOOR, "list interfaces", 0, said)
@@ -72,6 +65,30 @@ def read_interfaces() -> list[LinkState]:
         if "interrupted" not in said:
             return [replace(link, forwards=_forwards(link.name)) for link in decode(done.stdout)]
     raise KernelError(DOOR, "list interfaces", errno.EAGAIN, f"it changed during each of {_ATTEMPTS} attempts")
+
+
+def interface_toward(address: str) -> str | None:
+    """The interface by which this host would send a packet to that address; None where no route leads there.
+
+    `lo` for an address of the host's own. Of the calling thread's network namespace.
+    """
+    done = _run_ip("route", "get", address)
+    if done.returncode:
+        return None  # unreachable, prohibited, or an address that nothing can be sent to
+    try:
+        return str(json.loads(done.stdout)[0]["dev"])
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise KernelError(DOOR, "read ip's route", errno.EBADMSG, f"unexpected form: {error!r}") from error
+
+
+def _run_ip(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """What `ip` answers in JSON, whatever it is."""
+    try:
+        return subprocess.run(["ip", "-json", *arguments], capture_output=True, check=False, timeout=10)
+    except FileNotFoundError as error:
+        raise KernelError(DOOR, "run ip", errno.ENOENT, "install the package iproute2") from error
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(DOOR, "run ip", errno.ETIMEDOUT) from error
 
 
 def decode(listing: bytes) -> list[LinkState]:

@@ -14,6 +14,7 @@ from tortie.model.ipset import IPSet, Member
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Rule
+from tortie.model.verdict import RuleRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,17 @@ class EndpointState:
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""
         return self.tiers.get((stage, direction), ())
+
+    def rule(self, stage: Stage, direction: Direction, ref: RuleRef) -> Rule | None:
+        """The rule that a trace of that stage refers to; None for what decides without being one."""
+        found: tuple[Rule, ...] = ()
+        if ref.policy.kind == "Profile":
+            listed = (one for one in self.profiles if isinstance(one, Profile) and one.name == ref.policy.name)
+            found = next((one.rules(direction) for one in listed), ())
+        else:
+            policies = (policy for group in self.stage(stage, direction) for policy in group.policies)
+            found = next((policy.rules(direction) for policy in policies if policy.key == ref.policy), ())
+        return found[ref.index] if 0 <= ref.index < len(found) else None
 
     def rules(self) -> Iterator[Rule]:
         """Every rule of policies and profiles."""

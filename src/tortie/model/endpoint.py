@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.address import Net
+from tortie.model.nets import Nets
 
 WILDCARD = "*"
 
@@ -55,7 +56,7 @@ class NetworkSet:
     name: str
     namespace: str
     labels: Mapping[str, str]
-    nets: tuple[Net, ...]
+    nets: Nets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

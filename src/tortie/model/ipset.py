@@ -4,7 +4,7 @@ A set is named by its content (`SetSource.set_id`), so equal selectors share one
 Source: reference selectors.md sections 12 and 13.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,24 +73,30 @@ SetSource = SelectorSet | NamedPortSet | ServiceSet
 
 
 class AddressSet:
-    """Immutable members of a net set, indexed by prefix length for `contains`."""
+    """Immutable members of a net set. Who only lists them does without the index that `contains` makes."""
 
     __slots__ = ("_by_length", "members")
 
     def __init__(self, members: Iterable[Net]) -> None:
         self.members: frozenset[Net] = frozenset(members)
-        index: dict[tuple[int, int], set[int]] = {}
-        for net in self.members:
-            index.setdefault((net.version, net.length), set()).add(net.address)
-        self._by_length = index
+        self._by_length: Mapping[tuple[int, int], set[int]] | None = None
 
     def contains(self, version: int, address: int) -> bool:
         """Whether a member covers the address."""
         width = WIDTH[version]
         return any(
             v == version and address >> (width - length) << (width - length) in addresses
-            for (v, length), addresses in self._by_length.items()
+            for (v, length), addresses in self._indexed().items()
         )
+
+    def _indexed(self) -> Mapping[tuple[int, int], set[int]]:
+        """Addresses by version and prefix length."""
+        if self._by_length is None:
+            index: dict[tuple[int, int], set[int]] = {}
+            for net in self.members:
+                index.setdefault((net.version, net.length), set()).add(net.address)
+            self._by_length = index
+        return self._by_length
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AddressSet) and self.members == other.members

@@ -27,7 +27,7 @@ from tortie.model.walk import Given, reasoned
 
 _IN, _OUT = Direction.INGRESS, Direction.EGRESS
 _Stage = Callable[[Packet, Direction, EndpointState, Relation | None, Given], Trace]
-_ANSWERED = (Stage.FORWARD, Stage.NORMAL)
+ANSWERED = (Stage.FORWARD, Stage.NORMAL)
 """The classes whose denials are answered where that is configured; the earlier ones drop silently."""
 
 
@@ -184,5 +184,5 @@ def _conclude(host: Host, visits: tuple[Visit, ...]) -> Passage:
         visits=visits,
         decided=decided,
         is_tracked=not is_denied and not is_untracked,
-        is_rejected=is_denied and host.rejects and visits[-1].trace.stage in _ANSWERED and reason is not Reason.TO_HOST,
+        is_rejected=is_denied and host.rejects and visits[-1].trace.stage in ANSWERED and reason is not Reason.TO_HOST,
     )

@@ -92,9 +92,14 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Fallback rules and labels per endpoint (normal class only)."""
+    """Fallback rules and labels per endpoint (normal class only). `reason_refused`: as of a policy."""
 
     name: str
     labels_to_apply: Mapping[str, str] = field(default_factory=dict)
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
+    reason_refused: str | None = None
+
+    def rules(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules of that direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress

@@ -20,6 +20,8 @@ NODE_PREFIX = "node."
 
 LONGEST_PATTERN = 100
 MOST_REPEATS = 4
+_READ_DIFFERENTLY = re.compile(r"\[[^\]]*(\[|--|&&|\|\||~~)|\{,")
+"""What RE2 and Python's matcher do not understand in the same way: `[[:alpha:]]`, `[+--]`, `{,3}`."""
 
 
 class InvalidPattern(ValueError):
@@ -117,12 +119,20 @@ def interface_pattern(entry: str) -> re.Pattern[str]:
     """
     if not (len(entry) > 2 and entry[0] == entry[-1] == "/"):
         return re.compile(rf"\A{re.escape(entry)}\Z")
+    from tortie.model.regex import InvalidExpression, check_expression  # few lists hold one
+
     text = entry[1:-1]
     if len(text) > LONGEST_PATTERN or len(re.findall(r"[*+?{]", text)) > MOST_REPEATS:
         raise InvalidPattern(f"{entry[:40]!r} is too long or repeats too often; use at most {MOST_REPEATS} of * + ? {{")
+    try:
+        check_expression(text)
+    except InvalidExpression as error:
+        raise InvalidPattern(f"{entry!r} is no regular expression: {error}") from None
     if re.search(r"\)[*+?{]|\(\?|\\[0-9]", text):
         raise InvalidPattern(f"{entry!r} repeats a group, looks around or refers back; list the names one by one")
+    if _READ_DIFFERENTLY.search(text):
+        raise InvalidPattern(f"{entry!r} has a class or a repeat that cannot be matched here; write it out")
     try:
         return re.compile(text, re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
-        raise InvalidPattern(f"{entry!r} is no regular expression: {error}") from None
+        raise InvalidPattern(f"{entry!r} cannot be matched here: {error}; list the names one by one") from None

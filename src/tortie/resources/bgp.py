@@ -11,10 +11,10 @@ from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import INT_OR_STRING, boolean, integer, optional_text, pattern, text
 
-MAX_AS_NUMBER = 2**32 - 1
-_AS_NUMBER = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,10}))?\Z")
-_COMMUNITY = re.compile(r"[0-9]{1,10}:[0-9]{1,10}(?::[0-9]{1,10})?\Z")
-INTERFACE = re.compile(r"[a-zA-Z0-9_.*-]{1,15}\Z")
+MAX_AS_NUMBER, DEFAULT_AS_NUMBER = 2**32 - 1, 64512
+_AS_NUMBER = r"([0-9]{1,10})(?:\.([0-9]{1,10}))?\Z"
+_COMMUNITY = r"[0-9]{1,10}:[0-9]{1,10}(?::[0-9]{1,10})?\Z"
+INTERFACE = r"[a-zA-Z0-9_.*-]{1,15}\Z"
 """An interface name in which `*` stands for any text."""
 
 
@@ -25,7 +25,7 @@ def as_number(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = node.value if isinstance(node, Scalar) else None
     number: int | None
     if isinstance(value, str):
-        if not _AS_NUMBER.match(value):
+        if not re.match(_AS_NUMBER, value):
             problems.add("TT1116", node, path, "invalid AS number", found=describe(node), expected=expected)
             return BAD
         number = _as_number_of(value)
@@ -52,7 +52,7 @@ def _as_number_of(text: str) -> int | None:
 
 def is_community(value: str) -> bool:
     """Whether the text is a standard community (RFC 1997) or a large one (RFC 8092), its parts in their ranges."""
-    if not _COMMUNITY.match(value):
+    if not re.match(_COMMUNITY, value):
         return False
     parts = [int(part) for part in value.split(":")]
     return max(parts) < (2**16 if len(parts) == 2 else 2**32)

@@ -39,10 +39,12 @@ class _WorkloadsShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pods: _PodsShape | None = None
 
 
-class _PeerShape(_WorkloadsShape, frozen=True, forbid_unknown_fields=True):
-    """A peer of either direction, as far as it can be converted."""
+class _PeerShape(_WorkloadsShape, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A peer of either direction; `nodes` and `domain_names` are known, and cannot be converted."""
 
     networks: tuple[str, ...] | None = None
+    nodes: object = None
+    domain_names: object = None
 
 
 class _RangeShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +155,9 @@ def _workloads(shape: _WorkloadsShape) -> dict[str, Json]:
 
 def _convert_peer(peer: _PeerShape) -> list[dict[str, Json]]:
     """The sides of rules that stand for the peer: networks of both IP versions do not fit into one."""
+    for word, given in (("nodes", peer.nodes), ("domainNames", peer.domain_names)):
+        if given is not None:
+            raise Meaningless(f"no dataplane here knows peers by {word}; write their networks")
     if peer.networks is None:
         return [_workloads(peer)]
     if peer.namespaces is not None or peer.pods is not None or not peer.networks:

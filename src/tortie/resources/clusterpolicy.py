@@ -4,8 +4,6 @@
 Source: Kubernetes network policy API, v1alpha2.
 """
 
-import re
-
 from tortie.resources.addresses import net, net_identity
 from tortie.resources.fields import BAD, Decoder, Field, Fields, Json, Law, Missing, Scope, decoder, list_of, object_of
 from tortie.resources.kubernetes import check_exactly_one, exactly_one, label_selector
@@ -14,7 +12,7 @@ from tortie.resources.problems import Problems
 from tortie.resources.values import enum, integer, pattern, port_name, text
 
 MAX_RULES, MAX_PEERS, MAX_NAME = 25, 25, 100
-_DOMAIN = re.compile(r"(\*\.)?([a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.)+[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.?\Z")
+_DOMAIN = r"(\*\.)?([a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.)+[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.?\Z"
 
 
 def _one_of(fields: Fields, what: str) -> Decoder:

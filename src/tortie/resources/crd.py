@@ -60,10 +60,11 @@ def definition(kind: Kind) -> Part:
 def _columns(kind: Kind, properties: Mapping[str, Schema]) -> list[Part]:
     """The columns that are one field; wide ones are for `kubectl get -o wide`."""
     listed: list[Part] = []
+    narrow = {column.json_path for column in kind.columns}
     for column in kind.wide:
         if column.json_path:
             printed: Part = {"name": column.heading, "type": _type(column, properties), "jsonPath": column.json_path}
-            listed.append(printed if column in kind.columns else {**printed, "priority": 1})
+            listed.append(printed if column.json_path in narrow else {**printed, "priority": 1})
     return listed
 
 

@@ -7,8 +7,7 @@ from tortie.model.names import PORTED
 from tortie.resources.fields import BAD, Json, Missing, decoder, describe
 from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
-from tortie.resources.rules import protocol_number
-from tortie.resources.values import protocol
+from tortie.resources.values import protocol, protocol_number
 
 
 @decoder(**protocol.schema)

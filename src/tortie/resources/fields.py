@@ -7,7 +7,6 @@ schema that other programs are told: both are made in one place, so that they do
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, assert_never
 
@@ -58,14 +57,13 @@ class Law(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """How a field is read, what it means, whether it has to be there, and what an absent one counts as."""
 
     decode: Decoder
     doc: str = ""
-    is_required: bool = field(default=False, kw_only=True)
-    default: Json | Missing = field(default=ABSENT, kw_only=True)
+    is_required: bool = False
+    default: Json | Missing = ABSENT
 
 
 Fields = Mapping[str, Field]

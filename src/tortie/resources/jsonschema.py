@@ -113,7 +113,7 @@ def _definition(kind: Kind) -> Part:
     metadata = properties["metadata"]
     inner = cast(dict[str, Part], metadata["properties"])
     if not kind.is_name_computed:
-        form = anchored(SUBDOMAIN.pattern.removesuffix(r"\Z"))
+        form = anchored(SUBDOMAIN.removesuffix(r"\Z"))
         inner["name"] = {**inner["name"], "type": "string", "maxLength": 253, "pattern": form}
         metadata["required"] = ["name"]
     if not kind.is_namespaced:

@@ -117,7 +117,8 @@ def _convert_peer(peer: _PeerShape) -> dict[str, Json]:
     if block is not None:
         if peer.pod_selector is not None or peer.namespace_selector is not None:
             raise Meaningless("a peer with ipBlock and selectors")
-        excepted: list[Json] = [str(parse_net(each, strict=False)) for each in block.excepted]
+        nets = dict.fromkeys(parse_net(each, strict=False) for each in block.excepted)
+        excepted: list[Json] = [str(each) for each in nets]
         found: dict[str, Json] = {"nets": [str(parse_net(block.cidr, strict=False))]}
         return {**found, "notNets": excepted} if excepted else found
     if peer.pod_selector is None and peer.namespace_selector is None:

@@ -5,7 +5,7 @@ Source: reference resources.md section 8.4; Kubernetes API reference, NetworkPol
 """
 
 from tortie.model.address import WIDTH, parse_net
-from tortie.resources.addresses import net, net_identity
+from tortie.resources.addresses import net
 from tortie.resources.fields import ABSENT, BAD, Field, Fields, Json, Law, Missing, Scope, decoder, list_of, object_of
 from tortie.resources.kubernetes import (
     check_exactly_one,
@@ -13,7 +13,7 @@ from tortie.resources.kubernetes import (
 )
 from tortie.resources.nodes import Node, Scalar
 from tortie.resources.problems import Problems
-from tortie.resources.rules import MAX_RULES, is_named
+from tortie.resources.rules import is_named
 from tortie.resources.values import INT_OR_STRING, enum, integer, port
 
 _nets = net(strict=False, may_be_address=False)
@@ -40,7 +40,7 @@ def _is_within(inner: str, outer: str) -> bool:
 _block = object_of(
     {
         "cidr": Field(_nets, "The network; host bits count for nothing.", is_required=True),
-        "except": Field(list_of(_nets, identity=net_identity), "Parts of the network that do not belong to the peer."),
+        "except": Field(list_of(_nets), "Parts of the network that do not belong to the peer."),
     },
     _check_block,
 )
@@ -120,7 +120,7 @@ def _rule(peers: str, doc: str) -> Field:
             "ports": Field(list_of(_ports), "Destination ports, any of these; everything if absent."),
         }
     )
-    return Field(list_of(rule, limit=MAX_RULES), doc)
+    return Field(list_of(rule), doc)
 
 
 FIELDS: Fields = {
@@ -130,7 +130,7 @@ FIELDS: Fields = {
     "ingress": _rule("from", "What may come to the pods; nothing else may where the policy governs ingress."),
     "egress": _rule("to", "Where the pods may send to; nowhere else where the policy governs egress."),
     "policyTypes": Field(
-        list_of(enum("Ingress", "Egress"), limit=2, identity=lambda value: value),
+        list_of(enum("Ingress", "Egress"), limit=2),
         "The directions that the policy governs; by default Ingress, and Egress if it has egress rules.",
     ),
 }

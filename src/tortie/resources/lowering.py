@@ -5,6 +5,7 @@ never weakened. Equal parts of different rules are one object, so that lowering 
 Source: reference selectors.md section 10, dataplane-policy.md B.1 to B.3, resources.md sections 5 and 6.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,9 +18,9 @@ from tortie.model.names import NAMESPACE_LABEL as NAMESPACE_LABEL
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Side
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, conjunction, parse_selector, selector_of
-from tortie.resources.rules import is_named, protocol_number
+from tortie.resources.rules import is_named
 from tortie.resources.shapes import EntityShape, IcmpShape, RuleShape, ServiceAccountsShape
-from tortie.resources.values import SUBDOMAIN
+from tortie.resources.values import SUBDOMAIN, protocol_number
 
 SERVICE_ACCOUNT_LABEL = "projectcalico.org/serviceaccount"
 NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX = "pcns.", "pcsa."
@@ -60,7 +61,7 @@ def in_namespace(namespace: str) -> Selector:
 
     Raises: Meaningless.
     """
-    if not SUBDOMAIN.match(namespace):
+    if not re.match(SUBDOMAIN, namespace):
         raise Meaningless(f"{namespace!r} is no namespace")
     return selector_of(Compare(NAMESPACE_LABEL, Operator.EQUAL, namespace))
 

@@ -25,17 +25,17 @@ from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import SUBDOMAIN, enum, integer, name, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
-_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z")
+_QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z"
+_LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z"
 
 
 def is_qualified(key: str) -> bool:
     """Whether a label can have that key."""
     prefix, slash, name = key.rpartition("/")
-    if slash and not (0 < len(prefix) <= 253 and SUBDOMAIN.match(prefix)):
+    if slash and not (0 < len(prefix) <= 253 and re.match(SUBDOMAIN, prefix)):
         return False
-    return _QUALIFIED.match(name) is not None
+    return re.match(_QUALIFIED, name) is not None
 
 
 def check_label_key(key: Scalar, path: str, problems: Problems) -> None:
@@ -142,7 +142,7 @@ def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> N
     if len(given) > 253:
         message = f"name is too long by {len(given) - 253} bytes"
         problems.add("TT1112", where, path, message, found=found, expected="at most 253 characters")
-    elif SUBDOMAIN.match(given) is None:
+    elif re.match(SUBDOMAIN, given) is None:
         message = "name must consist of lower case alphanumeric characters, '-' or '.'"
         problems.add("TT1112", where, path, message, found=found, expected="for example web-1")
     elif reason := kind.check_name(given):

@@ -22,14 +22,15 @@ def read_plain_documents(text: str | bytes, source: str) -> list[Plain]:
     problems = [problem for document in documents for problem in document.problems.listed()]
     if problems:
         raise InvalidDocument(problems)
-    return [_plain(document.root) for document in documents if document.root is not None]
+    return [plain(document.root) for document in documents if document.root is not None]
 
 
-def _plain(node: Node) -> Plain:
+def plain(node: Node) -> Plain:
+    """The value of the tree."""
     match node:
         case Mapping():
-            return {key: _plain(value) for key, (_, value) in node.entries.items()}
+            return {key: plain(value) for key, (_, value) in node.entries.items()}
         case Sequence():
-            return [_plain(item) for item in node.items]
+            return [plain(item) for item in node.items]
         case Scalar():
             return node.value

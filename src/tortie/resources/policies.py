@@ -6,14 +6,15 @@ Source: reference resources.md sections 8.1 to 8.3.
 """
 
 import re
+from collections.abc import Sequence
 
 from tortie.model.names import DEFAULT_TIER, Direction
 from tortie.resources.fields import Field, Fields, Json, Law, Scope, list_of
 from tortie.resources.kind import NAME, Column, Draft, order_cell, spec_cell, spec_law
-from tortie.resources.nodes import Sequence
+from tortie.resources.nodes import Sequence as SequenceNode
 from tortie.resources.rulefields import RuleContext
 from tortie.resources.rules import rules_of
-from tortie.resources.staging import ACTION, STAGED_ACTION, check_deletion, is_deletion
+from tortie.resources.staging import ACTION, STAGED_ACTION, check_deletion, deletion_law, is_deletion
 from tortie.resources.values import enum, flag, name, number, selector
 
 TIER_LABEL = "projectcalico.org/tier"
@@ -99,7 +100,7 @@ def staged(fields: Fields) -> Fields:
 _BOTH = "preDNAT and doNotTrack cannot both be true"
 _NO_EGRESS = "preDNAT policy cannot have any egress rules"
 _NO_EGRESS_TYPE = "preDNAT policy cannot have 'Egress' type"
-_NEEDS_FORWARD = "applyOnForward must be true if either preDNAT or doNotTrack is true"
+NEEDS_FORWARD = "applyOnForward must be true if either preDNAT or doNotTrack is true"
 _DELETION = "Spec fields, except Tier, should all be zero-value if stagedAction is Delete"
 
 
@@ -112,15 +113,21 @@ GLOBAL_LAWS = (
     spec_law(f"!({_is_set('doNotTrack')} && {_is_set('preDNAT')})", _BOTH),
     spec_law(f"!({_is_set('preDNAT')} && has(spec.egress) && size(spec.egress) > 0)", _NO_EGRESS),
     spec_law(f"!({_is_set('preDNAT')} && has(spec.types) && 'Egress' in spec.types)", _NO_EGRESS_TYPE),
-    spec_law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", _NEEDS_FORWARD),
+    spec_law(f"!({_is_set('doNotTrack')} || {_is_set('preDNAT')}) || {_is_set('applyOnForward')}", NEEDS_FORWARD),
 )
-DELETION_LAW = spec_law(
-    "!has(spec.stagedAction) || spec.stagedAction != 'Delete' "
-    "|| !(has(spec.order) || has(spec.ingress) || has(spec.egress) || has(spec.performanceHints) "
-    "|| (has(spec.selector) && spec.selector != '') "
-    "|| (has(spec.serviceAccountSelector) && spec.serviceAccountSelector != ''))",
-    _DELETION,
-)
+_SELECTORS = ("selector", "serviceAccountSelector")
+_GLOBAL_PARTS = [_is_set(key) for key in ("doNotTrack", "preDNAT", "applyOnForward")]
+
+
+def _deletion_law(selectors: Sequence[str], parts: Sequence[str]) -> Law:
+    lists = [f"has(spec.{key})" for key in ("order", "ingress", "egress", "performanceHints")]
+    texts = [f"(has(spec.{key}) && spec.{key} != '')" for key in selectors]
+    types = "(has(spec.types) && size(spec.types) > 0)"
+    return deletion_law([*lists, *texts, types, *parts], _DELETION)
+
+
+DELETION_LAW = _deletion_law(_SELECTORS, ())
+GLOBAL_DELETION_LAW = _deletion_law((*_SELECTORS, "namespaceSelector"), _GLOBAL_PARTS)
 
 
 def complete(draft: Draft) -> None:
@@ -159,14 +166,14 @@ def _check_flags(scope: Scope, draft: Draft) -> None:
         scope.report("TT1316", ("preDNAT",), _BOTH, remedy="remove one of them")
     if pre_dnat:
         egress = scope.node.get("egress")
-        if isinstance(egress, Sequence) and egress.items:
+        if isinstance(egress, SequenceNode) and egress.items:
             scope.report("TT1316", ("egress",), _NO_EGRESS, remedy="remove egress")
         types = spec.get("types")
         if isinstance(types, list) and "Egress" in types:
             scope.report("TT1316", ("types",), _NO_EGRESS_TYPE, remedy="write types: [Ingress]")
     if (untracked or pre_dnat) and spec.get("applyOnForward") is not True and not scope.concern("applyOnForward"):
         key = "applyOnForward" if scope.has("applyOnForward") else "doNotTrack" if untracked else "preDNAT"
-        scope.report("TT1316", (key,), _NEEDS_FORWARD, remedy="add applyOnForward: true")
+        scope.report("TT1316", (key,), NEEDS_FORWARD, remedy="add applyOnForward: true")
 
 
 # ---- tables

@@ -6,7 +6,6 @@ because a hostile document could have one in every line.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
@@ -105,12 +104,14 @@ CODES: dict[str, str] = {
     "TT1973": "a packet of a test that names none before it",
     "TT1974": "resources of a test that cannot be read",
     "TT1975": "a host of a test that contradicts itself",
+    "TT1980": "an assertion file that is no PolicyAssertion",
+    "TT1981": "an assertion that contradicts itself or its host",
+    "TT1982": "an assertion about an interface that the host does not have",
 }
 """Every code with what it stands for. Codes are never reused: scripts and documentation refer to them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing an author has to change. Line and column are 1-based; 0 where the text has no positions."""
 
     code: str

@@ -5,7 +5,7 @@ Source: reference resources.md sections 5 and 6.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tortie.model.names import Direction
 from tortie.resources.addresses import net, net_identity
@@ -29,13 +29,12 @@ from tortie.resources.problems import Problems
 from tortie.resources.values import enum, integer, name, pattern, port, protocol, selector, text
 
 MAX_PORTS, MAX_NETS, MAX_HTTP = 50, 256, 20
-_GLOBAL_ALONE = re.compile(r"[ \t]*global\([ \t]*\)[ \t]*\Z")
-_PATH = re.compile(r"/[^? #]*\Z")
-_NO_QUOTES = re.compile(r"[^'\"]+\Z")
+_GLOBAL_ALONE = r"[ \t]*global\([ \t]*\)[ \t]*\Z"
+_PATH = r"/[^? #]*\Z"
+_NO_QUOTES = r"[^'\"]+\Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleContext:
+class RuleContext(NamedTuple):
     """Where a rule stands: `services` and `http` have places where they may not be. Profiles have no such places.
 
     `is_namespaced`: the policy has a namespace, which a service has too if the rule does not say otherwise.
@@ -49,7 +48,7 @@ class RuleContext:
 @decoder(**selector().schema)
 def _namespace_selector(node: Node, path: str, problems: Problems) -> Json | Missing:
     value = selector()(node, path, problems)
-    if isinstance(value, str) and "global(" in value and not _GLOBAL_ALONE.match(value):
+    if isinstance(value, str) and "global(" in value and not re.match(_GLOBAL_ALONE, value):
         message = "global() cannot be combined with other selectors"
         problems.add("TT1202", node, path, message, found=describe(node), remedy="write global() alone")
         return BAD
@@ -224,6 +223,19 @@ def rule_laws(context: RuleContext) -> tuple[Law, ...]:
 _METADATA = object_of({"annotations": Field(annotations, "Free text by keys, for people.")})
 
 
+def match_fields(context: RuleContext) -> Fields:
+    """The fields that say which packets a rule is for."""
+    return {
+        "ipVersion": Field(_ip_version, "Only packets of that IP version."),
+        "protocol": Field(protocol, "Only packets of that protocol, by name or number."),
+        "notProtocol": Field(protocol, "Only packets of another protocol than that one."),
+        "icmp": Field(_icmp, "Only ICMP packets of that type and code; needs protocol ICMP or ICMPv6."),
+        "notICMP": Field(_icmp, "No ICMP packets of that type and code."),
+        "source": Field(_entity(context, is_destination=False), "Where packets come from."),
+        "destination": Field(_entity(context, is_destination=True), "Where packets go to."),
+    }
+
+
 def rule_fields(context: RuleContext) -> Fields:
     """The fields of a rule that stands there."""
     return {
@@ -232,13 +244,7 @@ def rule_fields(context: RuleContext) -> Fields:
             "What becomes of packets that fulfil every match: Pass goes on to the next tier, Log to the next rule.",
             is_required=True,
         ),
-        "ipVersion": Field(_ip_version, "Only packets of that IP version."),
-        "protocol": Field(protocol, "Only packets of that protocol, by name or number."),
-        "notProtocol": Field(protocol, "Only packets of another protocol than that one."),
-        "icmp": Field(_icmp, "Only ICMP packets of that type and code; needs protocol ICMP or ICMPv6."),
-        "notICMP": Field(_icmp, "No ICMP packets of that type and code."),
-        "source": Field(_entity(context, is_destination=False), "Where packets come from."),
-        "destination": Field(_entity(context, is_destination=True), "Where packets go to."),
+        **match_fields(context),
         "http": Field(_http, "Only such HTTP requests; no packet dataplane enforces it."),
         "metadata": Field(_METADATA, "What is said of the rule; nothing that is enforced."),
     }

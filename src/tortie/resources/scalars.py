@@ -17,9 +17,9 @@ _BOOLEANS = {
     for word in words
     for spelling in (word, word.capitalize(), word.upper())
 }
-_INTEGER = re.compile(r"[-+]?(0x[0-9a-fA-F]+(_[0-9a-fA-F]+)*|0b[01]+(_[01]+)*|0o[0-7]+(_[0-7]+)*|[0-9]+(_[0-9]+)*)\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_NOT_FINITE = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
+_INTEGER = r"[-+]?(0x[0-9a-fA-F]+(_[0-9a-fA-F]+)*|0b[01]+(_[01]+)*|0o[0-7]+(_[0-7]+)*|[0-9]+(_[0-9]+)*)\Z"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z"
+_NOT_FINITE = r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z"
 MAX_NUMBER = 64
 """Longer texts are text: no field needs such a number, and converting one could take quadratic time."""
 
@@ -41,14 +41,14 @@ def resolve(text: str) -> Value:
         return boolean
     if text[0] not in "+-.0123456789" or len(text) > MAX_NUMBER:
         return text
-    if _INTEGER.match(text):
+    if re.match(_INTEGER, text):
         return _integer(text)
-    if _FLOAT.match(text):
+    if re.match(_FLOAT, text):
         number = float(text)
         if not math.isfinite(number):
             raise NotFinite(text)
         return number
-    if _NOT_FINITE.match(text):
+    if re.match(_NOT_FINITE, text):
         raise NotFinite(text)
     return text
 

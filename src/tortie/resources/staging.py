@@ -3,10 +3,10 @@
 Source: reference resources.md sections 8.3 and 8.4.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from tortie.resources.fields import Field, Json, Scope
-from tortie.resources.kind import Draft
+from tortie.resources.fields import Field, Json, Law, Scope
+from tortie.resources.kind import Draft, spec_law
 from tortie.resources.nodes import Mapping as MappingNode
 from tortie.resources.nodes import Node, Scalar, Sequence
 from tortie.resources.values import enum
@@ -22,6 +22,11 @@ STAGED_ACTION = Field(
 def is_deletion(spec: Mapping[str, Json]) -> bool:
     """Whether the document stages the deletion of a policy."""
     return spec.get(ACTION) == "Delete"
+
+
+def deletion_law(parts: Iterable[str], message: str) -> Law:
+    """What `check_deletion` checks, for API servers; `parts`: conditions under which something else is said."""
+    return spec_law(f"!has(spec.{ACTION}) || spec.{ACTION} != 'Delete' || !({' || '.join(parts)})", message)
 
 
 def check_deletion(draft: Draft, kept: Collection[str], types: str, message: str) -> None:

@@ -21,20 +21,27 @@ DSCP_VALUES = {
     **{f"CS{group}": 8 * group for group in range(7)},
 }
 MAX_SELECTOR = 1024
-SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
-_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
-_NUMERIC_PORT = re.compile(r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z")
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z"
+_PORT_NAME = r"(?=.{1,15}\Z)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z"
+_NUMERIC_PORT = r"([0-9]{1,8})(?::([0-9]{1,8}))?\Z"
 # Source: YAML 1.1, type int, base 60; docs/decisions/0009.
-_SEXAGESIMAL = re.compile(r"[1-9][0-9]*:[0-5]?[0-9]\Z")
-_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
-_DURATION_PATTERN = r"(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+"
-_DURATION = re.compile(f"-?{_DURATION_PATTERN}\\Z")
-_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SEXAGESIMAL = r"[1-9][0-9]*:[0-5]?[0-9]\Z"
+_INTERFACE = r"[a-zA-Z0-9_.-]{1,15}\Z"
+# Source: Go, package time, ParseDuration; the sign of a thousandth of a millisecond has two code points.
+_DURATION_PATTERN = r"(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)"
+_PLAIN_DURATION_PATTERN = r"(0|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)"
+_DURATION = rf"\+?{_DURATION_PATTERN}\Z"
+_DURATION_PART = r"([0-9.]+)(ns|us|µs|μs|ms|s|m|h)"
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 AUTO = "Auto"
-PLACEHOLDER = re.compile(r"<[^<>]{1,60}>\Z")
+PLACEHOLDER = r"<[^<>]{1,60}>\Z"
 INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 """Bounds and patterns may stand beside it: each concerns the values of its own type."""
+
+
+def protocol_number(protocol: int | str | None) -> int | None:
+    """The number of a protocol that was validated."""
+    return PROTOCOLS[protocol] if isinstance(protocol, str) else protocol
 
 
 @decoder(type="string")
@@ -81,18 +88,21 @@ def or_empty(inner: Decoder) -> Decoder:
 
 def pattern(
     code: str,
-    form: re.Pattern[str] | Callable[[str], object],
+    form: str | Callable[[str], object],
     expected: str,
     *,
     may_be_empty: bool = False,
     limit: int | None = None,
 ) -> Decoder:
-    """Decoder of text of a certain form; `may_be_empty`: empty text counts as absent."""
-    matches = form.match if isinstance(form, re.Pattern) else form
+    """Decoder of text of a certain form; `may_be_empty`: empty text counts as absent.
+
+    Because: a form is the text of a regular expression, which `re` compiles, and keeps, when it is held against the
+    first value. The kinds have some forty of them, of which a command needs few, and compiling them took it 3 ms.
+    """
     schema: dict[str, object] = {"type": "string"}
     # Go's expressions, which API servers use, have no look-ahead
-    if isinstance(form, re.Pattern) and "(?" not in form.pattern.replace("(?:", ""):
-        schema["pattern"] = anchored(form.pattern.removesuffix(r"\Z"), may_be_empty=may_be_empty)
+    if isinstance(form, str) and "(?" not in form.replace("(?:", ""):
+        schema["pattern"] = anchored(form.removesuffix(r"\Z"), may_be_empty=may_be_empty)
     if limit is not None:
         schema["maxLength"] = limit
 
@@ -106,8 +116,8 @@ def pattern(
         if limit is not None and len(value) > limit:
             problems.add(code, node, path, "too long", found=f"{len(value)} characters", expected=f"at most {limit}")
             return BAD
-        if not matches(value):
-            if PLACEHOLDER.match(value):
+        if not (re.match(form, value) if isinstance(form, str) else form(value)):
+            if re.match(PLACEHOLDER, value):
                 return refuse_placeholder(node, path, problems, value, expected)
             problems.add(code, node, path, "invalid value", found=describe(node), expected=expected)
             return BAD
@@ -272,14 +282,14 @@ def port(node: Node, path: str, problems: Problems) -> Json | Missing:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return refuse_type(node, path, problems, 'a port, a range "first:last", or a port name')
     words = str(value)
-    numeric = _NUMERIC_PORT.match(words)
+    numeric = re.match(_NUMERIC_PORT, words)
     if numeric is None:
-        if _PORT_NAME.match(words):
+        if re.match(_PORT_NAME, words):
             return words
         expected = 'a port (1 to 65535), a range "first:last", or a name (1-15 of a-z, 0-9, -)'
         problems.add("TT1107", node, path, "invalid port", found=describe(node), expected=expected)
         return BAD
-    if isinstance(node, Scalar) and node.verbatim == 0 and _SEXAGESIMAL.match(node.text):
+    if isinstance(node, Scalar) and node.verbatim == 0 and re.match(_SEXAGESIMAL, node.text):
         ones, sixties = int(numeric[2]), int(numeric[1])
         message = f"an unquoted range that tools of YAML 1.1 read as the number {sixties * 60 + ones}"
         problems.add("TT1107", node, path, message, found=describe(node), remedy=f'quote it: "{node.text}"')
@@ -347,7 +357,7 @@ def _inside(node: Node, column: int) -> Place:
 def interface(node: Node, path: str, problems: Problems) -> Json | Missing:
     """An interface name or `*`; empty text counts as absent."""
     expected = "1 to 15 of a-z, A-Z, 0-9, _, ., -; or * alone"
-    known = pattern("TT1115", lambda value: value == "*" or _INTERFACE.match(value), expected, may_be_empty=True)
+    known = pattern("TT1115", lambda value: value == "*" or re.match(_INTERFACE, value), expected, may_be_empty=True)
     return known(node, path, problems)
 
 
@@ -355,18 +365,18 @@ name = pattern("TT1112", SUBDOMAIN, "lower case alphanumeric characters, '-' or 
 """A lower-case DNS subdomain; empty text counts as absent."""
 
 
-def duration(*, may_be_negative: bool = False) -> Decoder:
-    """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one."""
-    form = f"-?{_DURATION_PATTERN}" if may_be_negative else _DURATION_PATTERN
+def duration(*, may_be_negative: bool = False, is_plain: bool = False) -> Decoder:
+    """Decoder of a duration such as `90s` or `1m30s`; a bare `0` is one. `is_plain`: of ms, s, m and h alone."""
+    sign = "[-+]?" if may_be_negative else r"\+?"
+    form = _PLAIN_DURATION_PATTERN if is_plain else sign + _DURATION_PATTERN
+    notes = ", of ms, s, m and h" if is_plain else "", "" if may_be_negative else ", not negative"
+    expected = f"a duration such as 90s or 1m30s{''.join(notes)}"
 
     @decoder(**INT_OR_STRING, minimum=0, maximum=0, pattern=anchored(form), maxLength=64)
     def decode(node: Node, path: str, problems: Problems) -> Json | Missing:
         if isinstance(node, Scalar) and node.value == 0 and type(node.value) is int:  # false is none
             return "0s"
-        expected = "a duration such as 90s or 1m30s" + ("" if may_be_negative else ", not negative")
-        known = pattern(
-            "TT1116", lambda value: _DURATION.match(value) and (may_be_negative or value[0] != "-"), expected, limit=64
-        )
+        known = pattern("TT1116", lambda value: re.match(rf"{form}\Z", value), expected, limit=64)
         return known(node, path, problems)
 
     return decode
@@ -381,20 +391,22 @@ def timeout(node: Node, path: str, problems: Problems) -> Json | Missing:
 
 def seconds(value: str) -> float | None:
     """The length of a duration such as `1m30s`; None for other text, and for a negative one. Units: s."""
-    if len(value) > 64 or value.startswith("-") or not _DURATION.match(value):
+    if len(value) > 64 or not re.match(_DURATION, value):
         return None
-    return sum(float(count) * _SECONDS[unit] for count, unit in _DURATION_PART.findall(value))
+    return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(_DURATION_PART, value))
 
 
 @decoder(type="string", maxLength=1024)
 def regex(node: Node, path: str, problems: Problems) -> Json | Missing:
-    """A regular expression that compiles; empty text counts as absent."""
-    return pattern("TT1116", _compiles, "a regular expression", may_be_empty=True, limit=1024)(node, path, problems)
+    """A regular expression, as RE2 has them; empty text counts as absent."""
+    expected = "a regular expression (RE2)"
+    value = pattern("TT1116", lambda text: True, expected, may_be_empty=True, limit=1024)(node, path, problems)
+    if isinstance(value, str):
+        from tortie.model.regex import InvalidExpression, check_expression  # few documents hold one
 
-
-def _compiles(value: str) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+        try:
+            check_expression(value)
+        except InvalidExpression as error:
+            problems.add("TT1116", node, path, f"invalid value: {error}", found=describe(node), expected=expected)
+            return BAD
+    return value

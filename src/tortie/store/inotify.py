@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 class FileBell(Bell):
     """Rings when another process announces a commit, and when the file comes, goes or is replaced."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = path
-        self._names = {os.fsencode(path.name), os.fsencode(path.name) + b"-wal"}
+        self._path = Path(path)
+        self._names = {os.fsencode(self._path.name), os.fsencode(self._path.name) + b"-wal"}
         self._fd = -1
 
     @contextmanager

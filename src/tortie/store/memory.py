@@ -31,13 +31,17 @@ class MemoryStore:
         except KeyError:
             raise NotFound(f"{key} does not exist") from None
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        """All documents (of a kind, in a namespace), sorted by key, and the revision they are of."""
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        """All documents (of a kind, in a namespace, with these bytes), sorted by key, and the revision they are of."""
         self._require_open()
         chosen = (
             entry
             for key, entry in self._documents.items()
-            if (kind is None or key.kind == kind) and (namespace is None or key.namespace == namespace)
+            if (kind is None or key.kind == kind)
+            and (namespace is None or key.namespace == namespace)
+            and (holding is None or holding in entry.value)
         )
         return tuple(sorted(chosen, key=lambda entry: entry.key)), self._revision
 

@@ -6,7 +6,6 @@ in order, once. Methods are coroutines because remote stores wait; the embedded 
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -75,13 +74,12 @@ class Event(NamedTuple):
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """All events of one transaction, so that a reader never acts on half of one. `time_ns`: the writer's clock, UTC."""
 
     revision: int
     events: tuple[Event, ...]
-    time_ns: int = field(default=0, compare=False)
+    time_ns: int = 0
 
 
 class Store(Protocol):
@@ -90,8 +88,13 @@ class Store(Protocol):
     async def get(self, key: Key) -> Entry:
         """The newest version. Raises: NotFound, Unavailable."""
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        """All documents (of a kind, in a namespace), sorted by key, and the store's revision they are of."""
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        """All documents (of a kind, in a namespace), sorted by key, and the store's revision they are of.
+
+        `holding`: only those whose bytes have these among them, for who wants few of many.
+        """
 
     async def commit(self, writes: Sequence[Write]) -> int:
         """The new revision; every write or none. A write that changes nothing makes no event and keeps its revision.

@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from tortie.store.protocol import Unavailable
 
@@ -49,24 +48,42 @@ CREATE TABLE document (
 """
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """A connection to the datastore in that file, in autocommit mode; `create`: make it where there is none.
+def connect(path: str, *, create: bool) -> sqlite3.Connection:
+    """A connection to the datastore in that file, in autocommit mode; `create`: make it where there is none, or in an
+    empty file.
+
+    The path is absolute.
 
     Raises: Unavailable.
     """
     with failures_named(path):
         _require_file(path, create)
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection = sqlite3.connect(_uri(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            _prepare(connection, path)
+            _prepare(connection, path, create)
         except BaseException:
             connection.close()
             raise
         return connection
 
 
+def is_unmade(path: str) -> bool:
+    """Whether nothing was ever stored in that file: there is none, or it is empty."""
+    try:
+        return os.stat(path).st_size == 0
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False  # who opens it is told why that is impossible
+
+
+def _uri(path: str) -> str:
+    """The file, which has to be there, to be read and written. Source: sqlite.org/uri.html section 3.1."""
+    return f"file://{path.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=rw"
+
+
 @contextmanager
-def failures_named(path: Path) -> Iterator[None]:
+def failures_named(path: str) -> Iterator[None]:
     """Turn what SQLite and the file system raise into Unavailable, with the file and the remedy."""
     try:
         yield
@@ -77,54 +94,56 @@ def failures_named(path: Path) -> Iterator[None]:
         raise Unavailable(f"{path}: {error.strerror or error}: {remedy}") from error
 
 
-def identity(path: Path) -> tuple[int, ...]:
+def identity(path: str) -> tuple[int, ...]:
     """What tells this file and its log from others put in their place. Raises: Unavailable if one is missing."""
     try:
-        file, wal = path.stat(), Path(f"{path}-wal").stat()
+        file, wal = os.stat(path), os.stat(f"{path}-wal")
     except OSError:
         raise replaced(path) from None
     return file.st_dev, file.st_ino, wal.st_ino
 
 
-def replaced(path: Path) -> Unavailable:
+def replaced(path: str) -> Unavailable:
     """The answer to a file that was swapped under us: what is written to it now would be lost."""
     return Unavailable(f"{path}: was deleted or replaced while in use: open it again (restart the agent)")
 
 
-def damaged(path: Path, what: str) -> Unavailable:
+def damaged(path: str, what: str) -> Unavailable:
     """The answer to a file that is ours but cannot be read."""
     return Unavailable(
         f"{path}: is damaged ({what}): put a backup in its place, or move it away and apply the documents again"
     )
 
 
-def _require_file(path: Path, create: bool) -> None:
+def _require_file(path: str, create: bool) -> None:
     """See that there is a regular file; makes the folder (0700) and an empty file (0600)."""
     # Never open and close an existing database: closing any descriptor of it drops this process's locks on the file
     # (POSIX advisory locks), also those of another connection. O_EXCL touches only a file that nobody has open.
     if create:
-        _make_folder(path.parent)
+        folder = os.path.dirname(path)
+        _make_folder(folder)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            _sync_folder(path.parent)
+            _sync_folder(folder)
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         raise Unavailable(f"{path}: there is no datastore: start the agent, or create one with tortie apply") from None
     if not stat.S_ISREG(mode):
         raise Unavailable(f"{path}: is not a regular file: name the file of a datastore")
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
+def _make_folder(folder: str) -> None:
+    if os.path.isdir(folder):
         return
-    _make_folder(folder.parent)
+    parent = os.path.dirname(folder)
+    _make_folder(parent)
     with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    _sync_folder(folder.parent)
+        os.mkdir(folder, mode=0o700)
+    _sync_folder(parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -132,8 +151,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: str, create: bool) -> None:
     is_fresh = _require_ours(connection, path)
+    if is_fresh and not create:
+        raise Unavailable(f"{path}: is empty, no datastore yet: start the agent, or make it one with tortie apply")
     if is_fresh:
         _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
@@ -145,7 +166,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise Unavailable(f"{path}: is not in WAL mode: run PRAGMA journal_mode = WAL on it with sqlite3")
 
 
-def _require_ours(connection: sqlite3.Connection, path: Path) -> bool:
+def _require_ours(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the file is still empty. Raises: Unavailable for a file of another program or a newer version."""
     connection.execute("BEGIN")
     try:
@@ -177,7 +198,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         time.sleep(0.005)
 
 
-def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
+def _create_tables(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
@@ -200,7 +221,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> object:
     return value
 
 
-def _explain(path: Path, error: sqlite3.Error) -> Unavailable:
+def _explain(path: str, error: sqlite3.Error) -> Unavailable:
     if isinstance(error, sqlite3.ProgrammingError):
         return Unavailable(f"{path}: {str(error).rstrip('.').lower()}: open it again")
     # Primary result codes; the extended ones have details above the low byte. Source: sqlite.org/rescode.html.
@@ -212,7 +233,7 @@ def _explain(path: Path, error: sqlite3.Error) -> Unavailable:
         case sqlite3.SQLITE_FULL:
             text = "no space left: free some on its file system, then try again; nothing was written"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            text = "cannot be opened: make the file and its folder readable and writable, or run as root"
+            text = "cannot be opened: make the file and its folder readable and writable, copy it, or run as root"
         case sqlite3.SQLITE_NOTADB:
             text = "is no database: name the file of a datastore"
         case sqlite3.SQLITE_IOERR:

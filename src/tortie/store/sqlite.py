@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tortie.store.protocol import Batch, Entry, Event, Gone, Key, NotFound, StoreError, Unavailable, Write
@@ -27,7 +26,8 @@ _BATCHES_PER_READ = 256
 
 _DOCUMENTS = """
 SELECT kind, namespace, name, value, revision FROM document JOIN log USING (kind, namespace, name, seq)
-WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) ORDER BY kind, namespace, name
+WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR namespace = ?2) AND (?3 IS NULL OR instr(value, ?3))
+ORDER BY kind, namespace, name
 """
 _DOCUMENT = """
 SELECT log.value, log.revision FROM document JOIN log USING (seq)
@@ -55,7 +55,7 @@ class SqliteStore:
     `uid` names the datastore for as long as it lives, whatever its path.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, keep_revisions: int) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, keep_revisions: int) -> None:
         self.path = path
         self._connection = connection
         self._keep = keep_revisions
@@ -69,14 +69,14 @@ class SqliteStore:
         self._identity = identity(path)
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool = True, keep_revisions: int = 10_000) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, create: bool = True, keep_revisions: int = 10_000) -> Self:
         """The datastore in that file; `create`: made where there is none, in a folder of mode 0700.
 
         At least the newest `keep_revisions` transactions are kept for watch, history and `at`. Raises: Unavailable.
         """
         if "\0" in str(path):
             raise Unavailable(f"{str(path)!r} is no file name: name the file of a datastore")
-        real = Path(os.path.realpath(path))
+        real = os.path.realpath(path)
         connection = connect(real, create=create)
         try:
             return cls(real, connection, keep_revisions)
@@ -92,13 +92,18 @@ class SqliteStore:
             raise NotFound(f"{key} does not exist")
         return entry
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
-        """All documents (of a kind, in a namespace), sorted by key, and their revision. Raises: Unavailable."""
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
+        """All documents (of a kind, in a namespace, with these bytes), sorted by key, and their revision.
+
+        Raises: Unavailable.
+        """
         with self._transaction("DEFERRED"):
             _, revision = self._span()
             if not _is_text(kind or "", namespace or ""):
                 return (), revision
-            return _entries(self._connection.execute(_DOCUMENTS, (kind, namespace))), revision
+            return _entries(self._connection.execute(_DOCUMENTS, (kind, namespace, holding))), revision
 
     async def commit(self, writes: Sequence[Write]) -> int:
         """The new revision, safe on disk; every write or none. Raises: Conflict, NotFound, Unavailable."""

@@ -11,11 +11,12 @@ import pytest
 
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import logs, packetlog
-from tortie.apps.agent.claims import beacon, claim, is_held
+from tortie.apps.agent.claims import beacon, claim
 from tortie.apps.agent.interfaces import to_model
 from tortie.apps.agent.notify import notify
 from tortie.apps.agent.retry import BackOff
 from tortie.apps.agent.settings import AgentSettings, load_settings
+from tortie.apps.beacons import is_held
 from tortie.apps.failure import Code, Failure
 from tortie.apps.packets import parse_packet
 from tortie.apps.version import VERSION

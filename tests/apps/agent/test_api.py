@@ -21,10 +21,10 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
-from tortie.apps.answers import SourceText, TraceAnswer
+from tortie.apps.answers import AssertQuery, SourceText, TraceAnswer
 from tortie.apps.ctl.commands.status import screen
-from tortie.apps.ctl.commands.trace import complaint, explain
 from tortie.apps.ctl.remote import SocketTarget
+from tortie.apps.ctl.traced import complaint, lines
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
@@ -321,6 +321,29 @@ def test_staged_policies_are_noted_as_not_enforced(tmp_path: Path) -> None:
     in_world(tmp_path, test)
 
 
+def test_assertions_are_answered_about_the_live_host_and_change_nothing(tmp_path: Path) -> None:
+    text = """
+        apiVersion: tortie.io/v1
+        kind: PolicyAssertion
+        assertions:
+        - {name: redis, direction: ingress, in: eth0, protocol: TCP, destination: {ports: [6379]}, expect: deny}
+        - {name: web, direction: ingress, in: eth0, protocol: TCP, destination: {ports: [80]}, expect: deny}
+    """
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        query: AssertQuery = {"file": {"source": "a.yaml", "text": text}, "files": []}
+        found = await asyncio.to_thread(world.target.prove, query)
+        assert [one["passed"] for one in found["assertions"]] == [False, True]
+        shown = found["assertions"][0]["counterexample"]
+        assert shown is not None
+        assert (shown["verdict"], shown["arrives"], shown["relation"]) == ("allow", "eth0", "new")
+        with pytest.raises(Failure, match="files: expected a list"):
+            await world.ask("POST", "/v1/assert", {"files": []})
+
+    in_world(tmp_path, test)
+
+
 def trace(world: World, **changes: object) -> Awaitable[object]:
     query = {
         "source": "1.2.3.4",
@@ -348,7 +371,7 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         await world.apply(REFUSED)
         stale = cast(TraceAnswer, await trace(world))
         assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
-        assert "differs" in "\n".join(explain(stale))
+        assert "differs" in "\n".join(lines(stale))
 
     in_world(tmp_path, test)
 
@@ -360,7 +383,7 @@ def test_trace_says_where_there_is_nothing_to_compare(tmp_path: Path) -> None:
         assert (answer["verdict"], answer["reason"], answer["agrees"]) == ("allow", "established", None)
         assert "knows no such connection" in answer["installed_note"]
         assert complaint(answer) is None
-        assert "not comparable" in "\n".join(explain(answer))
+        assert "not comparable" in "\n".join(lines(answer))
         denied = cast(TraceAnswer, await trace(world, protocol="tcp/80"))
         assert (denied["verdict"], denied["reason"], denied["agrees"]) == ("deny", "default_deny", True)
 

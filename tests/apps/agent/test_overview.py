@@ -19,7 +19,7 @@ from tortie.dataplane.driver import (
     RuleCount,
     TableFill,
 )
-from tortie.model.desired import DesiredState, EndpointState, MissingProfile
+from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.endpoint import Interface
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Tier, TierAction
@@ -50,17 +50,15 @@ LATE, WEB, FAST, BOTH = (
 )
 TIERS = {"first": Tier("first", 1.0, TierAction.PASS), "default": Tier("default")}
 PROFILE = Profile("p", ingress=(ALLOW,), egress=(DENY,))
-DESIRED = DesiredState(
-    endpoints={
-        "eth0": EndpointState(
-            interface=Interface(name="eth0", index=2),
-            endpoint="h0",
-            tiers=arrange([LATE, WEB, FAST, BOTH], TIERS),
-            profiles=(PROFILE, MissingProfile("gone")),
-        ),
-        "eth1": EndpointState(interface=Interface(name="eth1", index=3), endpoint="h1", tiers=arrange([WEB], TIERS)),
-    }
-)
+STATES = {
+    "eth0": EndpointState(
+        interface=Interface(name="eth0", index=2),
+        endpoint="h0",
+        tiers=arrange([LATE, WEB, FAST, BOTH], TIERS),
+        profiles=(PROFILE, MissingProfile("gone")),
+    ),
+    "eth1": EndpointState(interface=Interface(name="eth1", index=3), endpoint="h1", tiers=arrange([WEB], TIERS)),
+}
 
 
 def count(direction: Direction, rule: RuleRef, packets: int, interface: str = "eth0") -> RuleCount:
@@ -89,7 +87,7 @@ REASONS = [
 
 
 def test_policies_are_in_the_order_in_which_packets_meet_them_with_what_met_them_everywhere() -> None:
-    found = [(one["tier"], one["policy"], one["ingress"], one["egress"]) for one in policy_hits(DESIRED, COUNTED)]
+    found = [(one["tier"], one["policy"], one["ingress"], one["egress"]) for one in policy_hits(STATES, COUNTED)]
     assert found == [
         ("default", "GlobalNetworkPolicy(fast)", 1, None),
         ("first", "GlobalNetworkPolicy(both)", 0, 5),
@@ -100,12 +98,12 @@ def test_policies_are_in_the_order_in_which_packets_meet_them_with_what_met_them
 
 
 def test_a_policy_in_two_classes_is_listed_once() -> None:
-    both = [one for one in policy_hits(DESIRED, ()) if one["policy"] == "GlobalNetworkPolicy(both)"]
+    both = [one for one in policy_hits(STATES, ()) if one["policy"] == "GlobalNetworkPolicy(both)"]
     assert [one["classes"] for one in both] == [["forward", "normal"]]
 
 
 def test_drops_are_told_by_reason_and_direction_over_all_interfaces() -> None:
-    found = drops(DESIRED, COUNTED, REASONS)
+    found = drops(STATES, COUNTED, REASONS)
     assert [one["reason"] for one in found] == [reason.value for reason in DROPS]
     assert {one["reason"]: (one["ingress"], one["egress"]) for one in found if one["ingress"] or one["egress"]} == {
         "malformed": (0, 2),
@@ -119,7 +117,7 @@ def test_drops_are_told_by_reason_and_direction_over_all_interfaces() -> None:
 
 
 def test_everything_that_can_decide_and_was_not_met_gets_a_zero_once() -> None:
-    one = DesiredState(endpoints={"eth1": DESIRED.endpoints["eth1"]})
+    one = {"eth1": STATES["eth1"]}
     found = unmet(
         one,
         [
@@ -142,11 +140,11 @@ def test_everything_that_can_decide_and_was_not_met_gets_a_zero_once() -> None:
 
 
 def test_a_tier_that_passes_at_its_end_decides_nothing_there() -> None:
-    assert "Tier(first)" not in {zero["policy"] for zero in unmet(DESIRED, [])}
+    assert "Tier(first)" not in {zero["policy"] for zero in unmet(STATES, [])}
 
 
 def test_an_endpoint_that_lists_a_profile_that_does_not_exist_is_a_warning() -> None:
-    (line,) = missing_profiles(DESIRED)
+    (line,) = missing_profiles(STATES)
     assert line.startswith("HostEndpoint(h0): profile gone does not exist")
 
 

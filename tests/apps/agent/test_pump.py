@@ -49,6 +49,9 @@ class ToldInterfaces:
             raise KernelError("netlink", "list interfaces", 0, "on purpose")
         return self.now
 
+    def toward(self, version: int, address: int) -> str | None:
+        return "eth0"
+
     def changes(self) -> AsyncGenerator[None, None]:
         return self._changes()
 
@@ -219,10 +222,12 @@ class Broken(MemoryStore):
         self.error: Exception | None = None
         self.errors: list[Exception] = []
 
-    async def list(self, kind: str | None = None, namespace: str | None = None) -> tuple[Sequence[Entry], int]:
+    async def list(
+        self, kind: str | None = None, namespace: str | None = None, *, holding: bytes | None = None
+    ) -> tuple[Sequence[Entry], int]:
         if self.error is not None:
             raise self.error
-        return await super().list(kind, namespace)
+        return await super().list(kind, namespace, holding=holding)
 
     async def watch(self, revision: int) -> AsyncIterator[Batch]:  # type: ignore[override]
         async for batch in super().watch(revision):

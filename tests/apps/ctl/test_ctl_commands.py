@@ -1,18 +1,22 @@
 """Commands on a datastore file, in this process: output and exit codes."""
 
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+import click
 import pytest
 
 from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, network_set
 from apps.shell import Shell
-from tortie.apps.ctl import target, wire
-from tortie.apps.ctl.main import COMMANDS, run
+from tortie.apps.ctl import foreign, target, wire
+from tortie.apps.ctl.main import COMMANDS, cli, run
+from tortie.apps.version import VERSION
 
 TORTIE = Path(sys.executable).with_name("tortie")
 
@@ -37,7 +41,7 @@ def test_a_wrong_document_gives_exit_code_3_and_every_place(shell: Shell) -> Non
     assert f"{path}:1:1" in err
     assert "did you mean apiVersion?" in err
     assert f"{path}:15:" in err
-    assert shell("get", "hep")[1].count("\n") == 2
+    assert shell("get", "hep")[0] == 7  # nothing was stored, not even a datastore
 
 
 def test_a_file_that_does_not_exist_is_a_usage_error(shell: Shell) -> None:
@@ -68,16 +72,67 @@ def test_an_empty_file_is_refused(shell: Shell) -> None:
     assert "no resources specified in file" in err
 
 
+@pytest.mark.parametrize("command", [["apply"], ["delete"], ["validate"], ["diff"], ["get"]])
+def test_a_file_without_a_name_is_not_this_folder(shell: Shell, command: list[str]) -> None:
+    """`-f "$FILE"` with a variable that is not set."""
+    code, _, err = shell(*command, "-f", "")
+    assert code == 2
+    assert "empty file name (a variable that is not set?)" in err
+
+
+@pytest.mark.parametrize("option", ["--datastore", "--socket", "--node"])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_target_without_a_name_is_not_the_default_one(
+    capsys: pytest.CaptureFixture[str], option: str, is_before: bool
+) -> None:
+    assert run([option, "", "get", "hep"] if is_before else ["get", "hep", option, ""]) == 2
+    assert f"{option} without a value" in capsys.readouterr().err
+
+
+def test_what_is_no_file_in_a_folder_is_named_and_not_waited_for(shell: Shell) -> None:
+    folder = shell.folder / "policies"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    code, _, err = shell("validate", "-f", str(folder))
+    assert code == 2
+    assert f"{folder}/pipe.yaml: is no regular file" in err
+    (folder / "pipe.yaml").unlink()
+    (folder / "gone.yaml").symlink_to("nowhere")
+    assert f"{folder}/gone.yaml: No such file" in shell("validate", "-f", str(folder))[2]
+
+
 def test_standard_input_is_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(network_set("a").encode())))
     assert shell("apply", "-f", "-")[0] == 0
 
 
-def test_a_dry_run_makes_no_file(shell: Shell) -> None:
-    code, out, _ = shell("apply", "--dry-run", "-f", shell.file(PAIR))
-    assert code == 0
-    assert "nothing was written" in out
-    assert not shell.datastore.exists()
+@pytest.mark.parametrize(
+    ("command", "text", "code"),
+    [
+        (["apply", "--dry-run"], PAIR, 0),
+        (["apply", "--dry-run=client"], PAIR, 0),
+        (["diff"], PAIR, 1),
+        (["apply"], PAIR.replace("order:", "ordr:"), 3),
+        (["create"], POLICY.replace("order: 9", "tier: none"), 3),
+        (["replace"], PAIR, 5),
+        (["apply", "--skip-empty"], "", 0),
+        (["get", "--skip-empty"], "", 0),
+        (["config", "explain"], PAIR, 0),
+    ],
+)
+def test_what_stores_nothing_makes_no_datastore(shell: Shell, command: list[str], text: str, code: int) -> None:
+    assert shell(*command, "-f", shell.file(text))[0] == code
+    assert not shell.datastore.parent.exists()
+
+
+def test_an_empty_file_becomes_a_datastore_by_the_first_write_and_not_before(shell: Shell) -> None:
+    shell.datastore.parent.mkdir()
+    shell.datastore.touch()
+    assert shell("get", "hep")[0] == 7
+    assert shell("diff", "-f", shell.file(PAIR))[0] == 1
+    assert shell.datastore.stat().st_size == 0
+    assert shell("apply", "-f", shell.file(PAIR))[0] == 0
+    assert shell("get", "hep")[0] == 0
 
 
 def test_apply_answers_in_json_when_asked(shell: Shell) -> None:
@@ -121,7 +176,7 @@ def test_a_missing_resource_gives_exit_code_5_beside_those_found(shell: Shell) -
     code, out, err = shell("get", "gnp", "redis", "nope")
     assert code == 5
     assert "redis" in out
-    assert err == "tortie: resource does not exist: GlobalNetworkPolicy(nope)\n"
+    assert err == "tortie: resource does not exist: GlobalNetworkPolicy(nope); see tortie get globalnetworkpolicy\n"
     assert shell("delete", "gnp", "nope")[0] == 5
     assert shell("delete", "-s", "gnp", "nope")[0] == 0
 
@@ -132,6 +187,49 @@ def test_a_conflict_gives_exit_code_6(shell: Shell) -> None:
     code, _, err = shell("apply", "-f", shell.file(stale))
     assert code == 6
     assert "is out of date (latest: 1)" in err
+
+
+# Root may read everything, unless it has given that up.
+ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] * (os.geteuid() == 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["get hep", "apply -f FILE", "diff -f FILE", "status", "counters", "config explain", "delete hep node2-eth0"],
+)
+def test_a_folder_that_others_own_is_told_and_the_way_in(tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o000)
+    (tmp_path / "doc.yaml").write_text(PAIR)
+    words = command.replace("FILE", str(tmp_path / "doc.yaml")).split()
+    done = subprocess.run(
+        [*ORDINARY, TORTIE, "--datastore", folder / "state.db", *words], capture_output=True, text=True, check=False
+    )
+    folder.chmod(0o700)
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr.endswith(
+        "closed/state.db: Permission denied: run as root, or name another file with --datastore\n"
+    )
+
+
+def test_a_folder_below_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o000)
+    words = [*ORDINARY, TORTIE, "validate", "-R", "-f", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    (tmp_path / "closed").chmod(0o700)
+    assert done.returncode == 2
+    assert f"{tmp_path}/closed: Permission denied" in done.stderr
+
+
+def test_an_agent_that_only_root_may_ask_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(wire, "_connect", refuse)
+    assert run(["status"]) == 7
+    assert "only root may speak to the agent: use sudo" in capsys.readouterr().err
 
 
 def test_a_datastore_that_is_not_there_or_none_gives_exit_code_7(shell: Shell) -> None:
@@ -189,6 +287,14 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
     ("arguments", "hint"),
     [
         (("aply",), "did you mean 'apply'?"),
+        (("ipam", "show"), "no such command 'ipam'; addresses are not given out by tortie"),
+        (("help", "aply"), "no such command 'aply'; see tortie help"),
+        (("get", "hep", "--selectr", "a"), "no such option '--selectr'; did you mean --selector?"),
+        (("get", "hep", "--sort-by=x"), "no such option '--sort-by'; use -o json with a program such as jq, or sort"),
+        (("--allow-version-mismatch", "get", "hep"), "leave it out: versions are not compared; see tortie --help"),
+        (("apply", "policy.yaml"), "documents are given with -f policy.yaml"),
+        (("apply", "-f", "x", "--dry-run", "client"), "write --dry-run=client"),
+        (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish; see tortie completion --help"),
         (("get", "gnpp"), "did you mean gnp?"),
         (("get", "hep", "-o", "xml"), "'xml'"),
         (("get", "hep", ""), "may not be empty"),
@@ -199,8 +305,10 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
         (("apply", "-f", "x", "--established=burn"), "'burn'"),
         (("counters", "-w", "--interval", "0"), "--interval"),
         (("validate",), "give documents with -f"),
-        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1"), "either --in INTERFACE or --out INTERFACE"),
-        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--in", "a", "--out", "b"), "either --in INTERFACE"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--node", "node7"), "give --in IF, --out IF, or both"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--established", "--relation", "new"), "the same thing twice"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--revision", "1", "--at", "2026-01-01"), "the same thing twice"),
+        (("trace", "1.2.3.4", "1.2.3.5", "tcp/1", "--at", "noon"), "is no time; write 2026-01-31T15:04:05Z"),
         (("selector", "test"), "which selector?"),
         (("selector", "test", "a ==", "--labels", "a=b"), "column"),
         (("selector", "test", "all()", "--labels", "ab"), "write key=value"),
@@ -214,6 +322,36 @@ def test_a_usage_error_gives_exit_code_2_and_a_hint(shell: Shell, arguments: tup
     code, out, err = shell(*arguments)
     assert (code, out) == (2, "")
     assert hint in err
+
+
+def test_a_usage_error_does_not_repeat_a_whole_document(shell: Shell) -> None:
+    for arguments in (("apply", "x" * 100_000), ("--" + "x" * 100_000,), ("apply", "--dry-run=" + "x" * 100_000)):
+        code, _, err = shell(*arguments)
+        assert code == 2
+        assert len(err) < 600
+
+
+def test_words_of_other_tools_are_none_of_ours() -> None:
+    context = click.Context(cli)
+    ours: set[str] = set()
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        ours.update(*(param.opts for param in command.params))
+    assert not foreign.COMMANDS.keys() & COMMANDS.keys()
+    assert foreign.OPTIONS.keys() & ours == {"--all", "--overwrite"}  # trace and label have them, others do not
+    assert not any(text.endswith(".") for text in [*foreign.COMMANDS.values(), *foreign.OPTIONS.values()])
+
+
+def test_help_shows_what_the_option_shows(shell: Shell) -> None:
+    assert shell("help") == shell("--help")
+    assert shell("help", "get") == shell("get", "--help")
+    assert shell("help", "selector", "test") == shell("selector", "test", "--help")
+    assert shell("help", "get", "gnp")[0] == 2
+
+
+def test_the_version_is_an_option_too(shell: Shell) -> None:
+    assert shell("--version") == (0, f"tortie {VERSION}\n", "")
 
 
 def test_trace_works_from_a_file_alone(shell: Shell) -> None:
@@ -341,6 +479,60 @@ def test_output_that_cannot_be_written_is_a_failure_and_says_so(shell: Shell) ->
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "told"),
+    [
+        (">&-", "explain-schema gnp", 1, b"tortie: standard output: Bad file descriptor"),
+        (">/dev/full", "schema json", 1, b"tortie: standard output: No space left on device"),
+        ("2>&-", "get nokind", 2, b""),
+        ("2>/dev/full", "get nokind", 2, b""),
+        ("<&-", "validate -f -", 2, b"tortie: stdin: Bad file descriptor"),
+        ("<&- >&- 2>&-", "explain-schema gnp", 1, b""),
+    ],
+)
+def test_a_closed_or_full_stream_is_told_where_somebody_listens(
+    closed: str, arguments: str, code: int, told: bytes
+) -> None:
+    done = subprocess.run(["sh", "-c", f"{TORTIE} {arguments} {closed}"], capture_output=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(told)
+    assert b"Traceback" not in done.stderr
+    assert b"internal error" not in done.stderr
+
+
+def test_output_is_utf_8_whatever_the_locale_says(shell: Shell) -> None:
+    shell("apply", "-f", shell.file(POLICY.replace("redis-host", "日本語")))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [TORTIE, "--datastore", shell.datastore, "get", "gnp", "-o", "wide"]
+    done = subprocess.run(words, capture_output=True, check=True, env=environment)
+    assert 'hep == "日本語"' in done.stdout.decode()
+
+
+def test_columns_stand_below_each_other_whatever_their_characters_are(shell: Shell) -> None:
+    texts = ["plain", "日本語", "e\u0301t\u00e9", "\x1b[31m", "two\nlines", "😀"]
+    policies = [
+        json.dumps(
+            {
+                "apiVersion": "projectcalico.org/v3",
+                "kind": "GlobalNetworkPolicy",
+                "metadata": {"name": f"p{number}"},
+                "spec": {"selector": f"role == '{text}'"},
+            },
+            ensure_ascii=False,
+        )
+        for number, text in enumerate(texts)
+    ]
+    assert shell("apply", "-f", shell.file("\n---\n".join(policies)))[0] == 0
+    _, out, _ = shell("get", "gnp", "-o", "custom-columns=SELECTOR,NAME")
+    _, *rows, _ = out.removesuffix("\n").split("\n")
+    taken = ["role == 'plain'", "role == '日本語'", "role == 'e\u0301t\u00e9'", r"role == '\x1b[31m'"]
+    taken += [r"role == 'two\nlines'", "role == '😀'"]
+    columns = [15, 16, 13, 18, 20, 12]
+    assert [row[: len(text)] for row, text in zip(rows, taken, strict=True)] == taken
+    blanks = [len(row[len(text) :]) - len(row[len(text) :].lstrip()) for row, text in zip(rows, taken, strict=True)]
+    assert [column + blank for column, blank in zip(columns, blanks, strict=True)] == [23] * 6
+
+
 def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:
     shell("apply", "-f", shell.file(PAIR))
     reader, writer = os.pipe()
@@ -350,16 +542,3 @@ def test_a_reader_that_goes_away_is_no_noise(shell: Shell) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_get_from_a_file_loads_neither_the_model_nor_what_reads_text(shell: Shell) -> None:
-    shell("apply", "-f", shell.file(PAIR))
-    program = f"""
-import sys
-from tortie.apps.ctl.main import run
-assert run(["--datastore", {str(shell.datastore)!r}, "get", "gnp"]) == 0
-print(*sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "msgspec", "yaml", "socket", "hashlib", "tortie.model.selector", "tortie.model.policy"}
-    assert heavy & set(done.stdout.split()) == set()

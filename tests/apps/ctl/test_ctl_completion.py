@@ -15,8 +15,20 @@ from tortie.apps.ctl.commands.completion import SHELLS, VARIABLE
 from tortie.apps.ctl.forms import FORMS
 from tortie.apps.ctl.main import COMMANDS, cli, run
 from tortie.apps.ctl.manual import pages
+from tortie.resources.felix import PARAMETERS
 from tortie.resources.kinds import KINDS
 
+IN_SHOP = """\
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: inshop, namespace: shop}
+spec: {selector: all()}
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {namespace: shop}
+spec: {node: n1, orchestrator: k8s, workload: w, pod: w, endpoint: eth0, interfaceName: c1, ipNetworks: [10.1.1.1]}
+"""
 TORTIE = Path(sys.executable).with_name("tortie")
 
 
@@ -25,7 +37,7 @@ def complete(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     for name in ("TORTIE_DATASTORE", "TORTIE_SOCKET", "TORTIE_NODE"):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "doc.yaml"
-    path.write_text(PAIR, "utf-8")
+    path.write_text(f"{PAIR}---\n{IN_SHOP}", "utf-8")
     assert run(["--datastore", str(tmp_path / "state.db"), "apply", "-f", str(path)]) == 0
     capsys.readouterr()
 
@@ -63,11 +75,43 @@ def complete(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
         ("explain-schema gnp.spec.in", ["gnp.spec.ingress"]),
         ("explain-schema gnp.nothing.", []),
         ("completion ", [*SHELLS]),
+        ("get hep,gn", ["hep,gnp", "hep,gns"]),
+        ("get --datastore STORE hep,gnp ", ["node2-eth0", "redis"]),
+        ("get --datastore STORE gnp/", ["gnp/redis"]),
+        ("get --datastore STORE gnp/redis hep/n", ["hep/node2-eth0"]),
+        ("label --datastore STORE hep/n", ["hep/node2-eth0"]),
+        ("get --datastore STORE -n shop np ", ["inshop"]),
+        ("get --datastore STORE np ", []),
+        ("delete --datastore STORE -n shop wep ", ["n1-k8s-w-eth0"]),
+        ("config explain XDPEn", ["XDPEnabled"]),
+        ("config explain xdpEn", ["xdpEnabled"]),
+        ("config explain XDPEN", ["XDPEnabled", "xdpEnabled"]),
+        ("config explain nothing", []),
         ("apply -f ", ["file,"]),
     ],
 )
 def test_words_are_completed(complete, words: str, offered: list[str]) -> None:
     assert complete(words) == offered
+
+
+def _params(command: click.Command) -> list[click.Parameter]:
+    inner = command.commands.values() if type(command) is click.Group else ()
+    return [*command.params, *(param for each in inner for param in _params(each))]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, ""])
+def test_files_are_completed_wherever_a_file_is_asked_for(name: str) -> None:
+    context = click.Context(cli)
+    command = cli.get_command(context, name) if name else cli
+    assert command is not None
+    for param in _params(command):
+        if param.metavar and {"FILE", "DIR", "PATH"} & {*re.findall(r"\w+", param.metavar)}:
+            (item,) = param.shell_complete(context, "x")
+            assert (item.value, item.type) == ("x", "file"), param.name
+
+
+def test_every_parameter_is_offered_once(complete) -> None:
+    assert complete("config explain ") == [one.name for one in PARAMETERS]
 
 
 def test_every_kind_is_offered(complete) -> None:

@@ -42,6 +42,9 @@ SETS_TABLE = "NAME    \na       \nb       \n\n"
         (("hep", "-o", "custom-columns=IPS,name"), "IPS        NAME         \n10.0.0.5   node2-eth0   \n\n"),
         (("-f", "PAIR", "-o", "name"), "hostendpoint/node2-eth0\nglobalnetworkpolicy/redis\n"),
         (("-f", "EMPTY", "--skip-empty"), "No resources specified\n"),
+        (("-f", "EMPTY", "--skip-empty", "-o", "json"), "[]\n"),
+        (("gns/b", "tier/default", "gns/a", "-o", "name"), "globalnetworkset/b\nglobalnetworkset/a\ntier/default\n"),
+        (("globalnetworkset/a",), "NAME    \na       \n\n"),
         (("gns", "a", "--export", "-o", "json"), json.dumps({
             "apiVersion": "projectcalico.org/v3",
             "kind": "GlobalNetworkSet",
@@ -62,6 +65,10 @@ def test_get_prints_what_is_asked_for(filled: Shell, arguments: tuple[str, ...],
         ((), 2, "get what? give KIND, several as KIND,KIND, or documents with -f FILE"),
         (("gns,",), 2, "has an empty kind"),
         (("gns", ""), 2, "may not be empty"),
+        (("gns/a", "b"), 2, "'b' is no KIND/NAME"),
+        (("gns", "gns/b"), 2, "write KIND NAME or KIND/NAME, not both"),
+        (("np", "shop/web"), 2, "a namespace is given with --namespace"),
+        (("gns/",), 2, "may not be empty"),
         (("gns,gnpp",), 2, "did you mean gnp?"),
         (("gns", "-o", "xml"), 2, "unrecognized output format 'xml'; use one of table, ps, wide, yaml"),
         (("gns", "-o", "json=x"), 2, "unrecognized output format"),
@@ -115,7 +122,7 @@ class Watch:
 
     def __init__(self, shell: Shell, *arguments: str) -> None:
         where = ("--datastore", str(shell.datastore)) if shell.socket is None else ("--socket", str(shell.socket))
-        program = "import sys; from tortie.apps.ctl.main import main; sys.argv[0] = 'tortie'; main()"
+        program = "import sys; from tortie.apps.ctl.process import main; sys.argv[0] = 'tortie'; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, *where, "get", *arguments],
             stdout=subprocess.PIPE,
@@ -163,7 +170,10 @@ def test_a_watch_of_names_has_every_form_and_waits_for_what_is_not_there_yet(fil
     while expected[1] not in watch.line():
         assert watch.process.poll() is None
     code, _, err = watch.interrupt()
-    assert (code, err) == (0, "tortie: resource does not exist: GlobalNetworkSet(later)\n")
+    assert (code, err) == (
+        0,
+        "tortie: resource does not exist: GlobalNetworkSet(later); see tortie get globalnetworkset\n",
+    )
 
 
 def test_a_watch_of_several_kinds_prints_a_heading_where_the_kind_changes(filled: Shell) -> None:

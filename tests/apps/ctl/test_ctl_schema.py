@@ -101,6 +101,22 @@ def test_a_field_is_explained_by_type_values_and_meaning(shell: Shell, field: st
     assert [line for line in lines if line not in out.splitlines()] == []
 
 
+def test_without_a_kind_every_kind_is_listed(shell: Shell) -> None:
+    code, out, _ = shell("explain-schema")
+    assert code == 0
+    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert rows.keys() == KINDS.keys()
+    assert "gnp" in rows["GlobalNetworkPolicy"]
+    assert rows["NetworkPolicy"].split()[2:4] == ["projectcalico.org/v3", "yes"]
+
+
+def test_the_path_of_a_message_can_be_explained(shell: Shell) -> None:
+    assert shell("explain-schema", "gnp.spec.ingress[0].source.nets[12]") == shell(
+        "explain-schema", "gnp.spec.ingress.source.nets"
+    )
+    assert "FIELD:    metadata.labels <map of string>" in shell("explain-schema", 'gnp.metadata.labels["a.b/c"]')[1]
+
+
 def test_every_field_of_every_kind_is_explained_and_listed_recursively(shell: Shell) -> None:
     for kind in KINDS.values():
         code, out, _ = shell("explain-schema", kind.name, "--recursive")

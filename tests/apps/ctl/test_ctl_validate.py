@@ -148,6 +148,23 @@ def test_an_error_of_one_item_of_a_list_hides_none_of_another(validate: Validato
     ]
 
 
+def test_namespace_and_empty_files_are_as_for_the_other_verbs(validate: Validator) -> None:
+    path = validate.folder / "doc.yaml"
+    path.write_text(GOOD.replace("GlobalNetworkSet", "NetworkSet").replace('"name"', '"namespace": "shop", "name"'))
+    assert validate.run("-f", str(path), "-n", "shop")[0] == 0
+    code, _, err = validate.run("-f", str(path), "-n", "other")
+    assert (code, "TT1904" in err) == (3, True)
+    path.write_text(GOOD)
+    assert "TT1905" in validate.run("-f", str(path), "-n", "shop")[2]
+    assert validate.run("-f", str(path), "-n", "No!")[0] == 2
+    path.write_text("")
+    assert validate.run("-f", str(path))[0] == 3
+    assert validate.run("-f", str(path), "--skip-empty") == (0, "No resources specified\n", "")
+    assert validate.run("-f", str(path), "--skip-empty", "-o", "json") == (0, "[]\n", "")
+    (validate.folder / "none").mkdir()
+    assert validate.run("-f", str(validate.folder / "none"), "--skip-empty")[0] == 0
+
+
 def test_folders_and_standard_input_are_read(validate: Validator, monkeypatch: pytest.MonkeyPatch) -> None:
     (validate.folder / "deep").mkdir()
     for name, text in (("b.yaml", GOOD), ("a.json", network_set("z")), ("deep/c.yml", BAD), ("d.txt", BAD)):

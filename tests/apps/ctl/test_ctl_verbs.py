@@ -63,7 +63,7 @@ def labels(shell: Shell) -> object:
         (("patch", "gnp", "redis"), 2, "give either -p PATCH or --patch-file FILE"),
         (("patch", "gnp", "redis", "--patch-file", "/nonexistent"), 2, "/nonexistent: No such file or directory"),
         (("patch", "gnp", "redis", "-p", "{}", "-t", "burn"), 2, "'burn'"),
-        (("patch", "gnp"), 2, "Missing argument"),
+        (("patch", "gnp"), 2, "patch what? give KIND and NAME"),
         # label
         (("label", "hep", "node2-eth0", "a=b"), 0, "Successfully set label a on HostEndpoint node2-eth0"),
         (("label", "hep", "node2-eth0", "hep=redis-host"), 0, "Successfully updated label hep on HostEndpoint"),
@@ -75,10 +75,10 @@ def labels(shell: Shell) -> object:
         (("label", "hep", "node2-eth0", "x"), 2, "invalid label x; write key=value, or key- to remove it"),
         (("label", "hep", "node2-eth0", "x=y", "--remove"), 2, "invalid label x=y; give keys alone to --remove"),
         (("label", "hep", "node2-eth0", "x=y", "x=z"), 2, "invalid label x=z; give each key once"),
-        (("label", "hep", "node2-eth0", "=y"), 2, "invalid label =y"),
+        (("label", "hep", "node2-eth0", "=y"), 2, "invalid label '=y': it has no key"),
         (("label", "hep", "node2-eth0", "x=ä"), 3, "TT1113"),
         (("label", "hep", "nope", "x=y"), 5, "HostEndpoint(nope)"),
-        (("label", "hep", "node2-eth0"), 2, "Missing argument"),
+        (("label", "hep", "node2-eth0"), 2, "which label? give KEY=VALUE"),
         # delete
         (("delete", "gnp", "redis"), 0, "Successfully deleted 1 'GlobalNetworkPolicy' resource(s)"),
         (("delete", "gnp", "redis", "nope"), 5, "GlobalNetworkPolicy(nope); nothing was changed: correct the name, or"),
@@ -88,7 +88,7 @@ def labels(shell: Shell) -> object:
         (("delete", "hep", "node2-eth0", "-n", "x"), 2, "HostEndpoint is not namespaced"),
         # edit
         (("edit", "gnp", "nope"), 5, "GlobalNetworkPolicy(nope)"),
-        (("edit", "gnp"), 2, "Missing argument"),
+        (("edit", "gnp"), 2, "edit which gnp? give at least one NAME"),
         # describe
         (("describe", "gnp", "redis"), 0, "Selects: HostEndpoint(node2-eth0)"),
         (("describe", "gnp"), 0, "GlobalNetworkPolicy redis\n"),
@@ -96,6 +96,23 @@ def labels(shell: Shell) -> object:
         (("describe", "hep", "node2-eth0", "nope"), 5, "resource does not exist: HostEndpoint(nope)"),
         (("describe", "hepp"), 2, "did you mean"),
         (("describe", "hep", "-l", "hep=x"), 0, "There is no HostEndpoint"),
+        (("describe", "hep", "nope"), 5, "resource does not exist: HostEndpoint(nope)"),
+        # KIND/NAME
+        (("describe", "gnp/redis"), 0, "Selects: HostEndpoint(node2-eth0)"),
+        (("describe", "gnp/redis", "tier/default"), 2, "describe takes one KIND at a time"),
+        (("patch", "gnp/redis", "-p", "{spec: {order: 3}}"), 0, "Successfully patched 1 'GlobalNetworkPolicy' res"),
+        (("patch", "gnp", "redis", "nope", "-p", "{}"), 2, "patch changes one resource; give one NAME"),
+        (("label", "hep/node2-eth0", "a.b/c=d"), 0, "Successfully set label a.b/c on HostEndpoint node2-eth0"),
+        (("label", "hep", "node2-eth0", "a.b/c=d"), 0, "Successfully set label a.b/c on HostEndpoint node2-eth0"),
+        (("label", "hep/node2-eth0"), 2, "which label?"),
+        (("label", "hep"), 2, "label what? give KIND and NAME"),
+        (("edit", "gnp/nope"), 5, "GlobalNetworkPolicy(nope)"),
+        (("delete", "gnp/redis"), 0, "Successfully deleted 1 'GlobalNetworkPolicy' resource(s)"),
+        (("delete", "gnp/redis", "hep/node2-eth0"), 2, "delete takes one KIND at a time"),
+        (("delete", "gnp,hep", "redis"), 2, "delete takes one KIND at a time"),
+        (("delete", "gnp/"), 2, "resource name may not be empty"),
+        (("delete", "gnp", ""), 2, "resource name may not be empty"),
+        (("delete", "gnp"), 2, "give KIND and at least one NAME"),
         # diff
         (("diff", "-f", "PAIR"), 0, ""),
         (("diff", "-f", "SET"), 1, "+++ given/GlobalNetworkSet(s)"),
@@ -129,6 +146,22 @@ def test_a_patch_file_and_a_json_patch_change_what_they_say(filled: Shell) -> No
     assert "order" not in json.loads(filled("get", "gnp", "redis", "-o", "json")[1])["spec"]
 
 
+@pytest.mark.parametrize("text", ["日本語", "😀", "\x1b[31m\u202e"])
+def test_any_text_survives_a_change_beside_it(either: Shell, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(network_set("any", "10.0.0.0/8"))
+    document["metadata"]["annotations"] = {"note": text}
+    either("apply", "-f", either.file(json.dumps(document, ensure_ascii=False)))
+    assert either("label", "gns", "any", "a=b")[0] == 0
+    assert either("patch", "gns", "any", "-p", "{spec: {nets: [10.1.0.0/16]}}")[0] == 0
+    monkeypatch.setenv("EDITOR", "sed -i s/10.1.0.0/10.2.0.0/")
+    assert either("edit", "gns", "any")[0] == 0
+    stored = json.loads(either("get", "gns", "any", "-o", "json")[1])
+    assert (stored["metadata"]["annotations"]["note"], stored["spec"]["nets"]) == (text, ["10.2.0.0/16"])
+    _, out, _ = either("get", "gns", "any", "-o", "yaml")
+    assert either("replace", "-f", either.file(out))[1].startswith("GlobalNetworkSet(any) unchanged")
+    assert out.replace("\n", "").isprintable()
+
+
 def test_several_labels_are_changed_at_once(filled: Shell) -> None:
     assert filled("label", "hep", "node2-eth0", "a=1", "b=", "hep-")[0] == 0
     assert labels(filled) == {"a": "1", "b": ""}
@@ -160,7 +193,7 @@ def test_a_dry_run_changes_nothing_wherever_it_stands(
         assert (code, err) == (0, "")
         assert "(dry run)" in out
         assert "Dry run: 1 '" in out or "Dry run: 2 resource(s)" in out
-        judge = "no datastore was asked" if how.endswith("client") else "nothing was written"
+        judge = "checked by itself, without what is stored" if how.endswith("client") else "nothing was written"
         assert judge in out
     assert filled("get", "hep,gnp,gns,tier", "-o", "json")[1] == before
 

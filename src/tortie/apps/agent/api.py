@@ -10,6 +10,8 @@
     GET    /v1/status  /v1/version
     GET    /v1/counters[?all=1]             with a zero for each rule that no packet has met
     POST   /v1/trace                        a TraceQuery
+    POST   /v1/explain                      an ExplainQuery
+    POST   /v1/assert                       an AssertQuery
     POST   /v1/select                       what {selector} matches, and why not the others
     POST   /v1/config                       a ConfigQuery
 
@@ -23,7 +25,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -32,23 +34,18 @@ from tortie.apps.agent import asking
 from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
 from tortie.apps.agent.pump import Pump
-from tortie.apps.agent.status import Status
-from tortie.apps.answers import ConfigAnswer, EnforcedAnswer, RevisionAnswer, TraceAnswer, VersionAnswer, WriteAnswer
+from tortie.apps.agent.questions import Questions
+from tortie.apps.agent.status import Status, counted
+from tortie.apps.answers import EnforcedAnswer, RevisionAnswer, VersionAnswer, WriteAnswer
 from tortie.apps.describing import describe
-from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
-from tortie.apps.selecting import select_stored
 from tortie.apps.storefailure import failure_of
-from tortie.apps.told import settings_told
-from tortie.apps.tracing import compare, imagine, question, trace
 from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError
-from tortie.model.packet import Direction
-from tortie.model.policy import Stage
 from tortie.store.protocol import Gone, Store, StoreError
 
 log = logging.getLogger("tortie.agent.api")
@@ -100,22 +97,20 @@ class Api:
         """Resources of a kind."""
         query = from_parameters(GetQuery, asking.parameter(request))
         answer = await service.get(self._store, request.match_info["kind"], query)
-        return with_hits(answer, self._hits()) if query.view == "wide" and answer["kind"] in HITS_KINDS else answer
+        return (
+            with_hits(answer, counted(self._status.hits))
+            if query.view == "wide" and answer["kind"] in HITS_KINDS
+            else answer
+        )
 
     async def described(self, request: web.Request) -> object:
         """Resources of a kind with what they have to do with others."""
         query = from_parameters(GetQuery, asking.parameter(request))
-        return await describe(self._store, find_kind(request.match_info["kind"]), query, self._enforced_now())
+        kind = find_kind(request.match_info["kind"])
+        return await describe(self._store, kind, query, self._enforced_now(), lambda: asyncio.sleep(0))
 
     def _enforced_now(self) -> EnforcedAnswer:
         return self._status.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-
-    def _hits(self) -> Mapping[str, int] | None:
-        try:
-            return self._status.hits()
-        except KernelError as error:
-            log.warning("counters: %s", error)
-            return None
 
     async def revision(self, request: web.Request) -> RevisionAnswer:
         """The datastore's revision, as soon as it is beyond the given one; at the latest after a while."""
@@ -149,46 +144,8 @@ class Api:
         answer: VersionAnswer = {"version": VERSION, "node": self._status.settings.node}
         return answer
 
-    async def select(self, request: web.Request) -> object:
-        """What a selector matches."""
-        found = (await asking.json_object(request)).get("selector")
-        if not isinstance(found, str):
-            raise Failure(Code.USAGE, "selector: expected text")
-        return await select_stored(self._store, found)
 
-    async def trace(self, request: web.Request) -> TraceAnswer:
-        """A packet's verdict, and the installed program's."""
-        query = asking.trace_query(await asking.json_object(request))
-        if query["files"]:
-            entries, _ = await self._store.list()
-            told = settings_told(self._status.levels)
-            desired = imagine(self._status.settings.node, entries, list(self._pump.interfaces.values()), query, told)
-            answer, _ = trace(desired, query)
-            return {**answer, "installed_note": "the documents of -f are not installed"}
-        interface = query["interface"]
-        if interface not in self._pump.interfaces:
-            known = ", ".join(sorted(self._pump.interfaces)) or "none"
-            raise Failure(Code.USAGE, f"interface {interface!r} does not exist here; there are: {known}")
-        answer, found = trace(self._pump.engine.desired(), query)
-        packet, direction = question(query)
-        if direction is Direction.EGRESS and found.stage is Stage.UNTRACKED:
-            note = "untracked egress is decided in netfilter's raw OUTPUT hook, where no test run exists"
-            return {**answer, "installed_note": note}
-        refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, found, packet, self._pump.driver.probe(interface, direction, packet), refused)
-
-    async def config(self, request: web.Request) -> ConfigAnswer:
-        """Where parameters get their values from."""
-        query = asking.config_query(await asking.json_object(request))
-        mine = self._status.settings.node
-        node = query["node"] or mine
-        if node == mine:
-            return await explain(self._store, query, node, self._status.levels)
-        note = f"this is the agent of node {mine}: environment and file of {node} are not known here"
-        return await explain(self._store, query, node, (), [note])
-
-
-def application(api: Api, admission: Admission) -> web.Application:
+def application(api: Api, questions: Questions, admission: Admission) -> web.Application:
     """The routes as an application that answers failures in JSON and lets nobody take his time."""
 
     @web.middleware
@@ -231,9 +188,11 @@ def application(api: Api, admission: Admission) -> web.Application:
         ("GET", "/v1/status", api.status),
         ("GET", "/v1/counters", api.counters),
         ("GET", "/v1/version", api.version),
-        ("POST", "/v1/trace", api.trace),
-        ("POST", "/v1/select", api.select),
-        ("POST", "/v1/config", api.config),
+        ("POST", "/v1/trace", questions.trace),
+        ("POST", "/v1/explain", questions.explain),
+        ("POST", "/v1/assert", questions.prove),
+        ("POST", "/v1/select", questions.select),
+        ("POST", "/v1/config", questions.config),
     ):
         app.router.add_route(method, path, _answering(call))
     return app

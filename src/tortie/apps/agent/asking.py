@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from tortie.apps.answers import ConfigQuery, SourceText, TraceQuery
+from tortie.apps.answers import AssertQuery, ConfigQuery, SourceText, TraceQuery
+from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import WriteOptions, from_parameters
 from tortie.dataplane.driver import Established
 
 REQUEST_S = 30.0
 """A body has to arrive within this time."""
+MOST_REVISION = (1 << 63) - 1
+"""More than a datastore can count."""
 FILES = "application/vnd.tortie.files+json"
 """`{"files": [SourceText, ...]}`: several files in one transaction."""
 
@@ -56,49 +59,93 @@ def _source_texts(found: object) -> list[SourceText]:
 
 
 def trace_query(found: dict[str, object]) -> TraceQuery:
-    """The question that a JSON object holds."""
+    """The question that a JSON object holds; an interface and a direction are the older way to say where."""
     match found:
-        case {
-            "source": str(source),
-            "destination": str(destination),
-            "protocol": str(protocol),
-            "interface": str(interface),
-            "direction": str(direction),
-        }:
-            port = found.get("source_port")
-            if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
-                raise Failure(Code.USAGE, "source_port: expected a number from 0 to 65535")
-            flags, is_established = found.get("flags"), found.get("is_established", False)
-            if flags is not None and not isinstance(flags, str):
-                raise Failure(Code.USAGE, "flags: expected letters of FSRPAU")
-            if not isinstance(is_established, bool):
-                raise Failure(Code.USAGE, "is_established: expected true or false")
+        case {"source": str(source), "destination": str(destination), "protocol": str(protocol)}:
+            arrives, leaves = _way(found)
             return {
                 "source": source,
                 "destination": destination,
                 "protocol": protocol,
-                "source_port": port,
-                "flags": flags,
-                "is_established": is_established,
-                "interface": interface,
-                "direction": direction,
+                "source_port": _number_in(found, "source_port", 65535),
+                "flags": _text_in(found, "flags"),
+                "is_established": _truth_in(found, "is_established"),
+                "relation": _text_in(found, "relation"),
+                "arrives": arrives,
+                "leaves": leaves,
+                "revision": _number_in(found, "revision", MOST_REVISION),
+                "at": _text_in(found, "at"),
+                "everything": _truth_in(found, "everything"),
                 "files": _source_texts(found.get("files") or []),
             }
         case _:
-            raise Failure(Code.USAGE, "expected source, destination, protocol, interface and direction, all text")
+            raise Failure(Code.USAGE, "expected source, destination and protocol, all text")
+
+
+def explain_query(found: dict[str, object]) -> ExplainQuery:
+    """What a JSON object wants to have explained."""
+    match found:
+        case {"subject": str(subject), "name": str(name)}:
+            return {
+                "subject": subject,
+                "name": name,
+                "namespace": _text_in(found, "namespace") or "",
+                "node": _text_in(found, "node"),
+                "revision": _number_in(found, "revision", MOST_REVISION),
+                "at": _text_in(found, "at"),
+                "files": _source_texts(found.get("files") or []),
+            }
+        case _:
+            raise Failure(Code.USAGE, "expected subject and name, both text")
+
+
+def _way(found: dict[str, object]) -> tuple[str | None, str | None]:
+    interface, direction = _text_in(found, "interface"), _text_in(found, "direction")
+    if interface is None:
+        return _text_in(found, "arrives"), _text_in(found, "leaves")
+    if direction not in ("ingress", "egress"):
+        raise Failure(Code.USAGE, f"{direction!r} is no direction; use ingress or egress")
+    return (interface, None) if direction == "ingress" else (None, interface)
+
+
+def _text_in(found: dict[str, object], key: str) -> str | None:
+    value = found.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Failure(Code.USAGE, f"{key}: expected text")
+    return value
+
+
+def _truth_in(found: dict[str, object], key: str) -> bool:
+    value = found.get(key, False)
+    if not isinstance(value, bool):
+        raise Failure(Code.USAGE, f"{key}: expected true or false")
+    return value
+
+
+def _number_in(found: dict[str, object], key: str, most: int) -> int | None:
+    value = found.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most):
+        raise Failure(Code.USAGE, f"{key}: expected a number from 0 to {most}")
+    return value
+
+
+def assert_query(found: dict[str, object]) -> AssertQuery:
+    """The assertions that a JSON object holds."""
+    (file,) = _source_texts([found.get("file")])
+    return {"file": file, "files": _source_texts(found.get("files") or [])}
 
 
 def config_query(found: dict[str, object]) -> ConfigQuery:
     """Which parameters a JSON object asks for."""
-    words, everything, node = found.get("parameters", []), found.get("everything", False), found.get("node")
+    words = found.get("parameters", [])
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise Failure(Code.USAGE, "parameters: expected a list of names")
-    if not isinstance(everything, bool):
-        raise Failure(Code.USAGE, "everything: expected true or false")
-    if node is not None and not isinstance(node, str):
-        raise Failure(Code.USAGE, "node: expected a name")
-    files = _source_texts(found.get("files") or [])
-    return {"parameters": words, "everything": everything, "node": node, "files": files}
+    return {
+        "parameters": words,
+        "everything": _truth_in(found, "everything"),
+        "node": _text_in(found, "node"),
+        "files": _source_texts(found.get("files") or []),
+    }
 
 
 def number(request: web.Request, name: str, default: int) -> int:

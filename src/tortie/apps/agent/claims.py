@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tortie.apps.defaults import RUN_FOLDER, beacons_of
+from tortie.apps.beacons import beacons_of, is_held
+from tortie.apps.defaults import RUN_FOLDER
 from tortie.apps.failure import Code, Failure
 
 
@@ -79,8 +80,7 @@ def private_folder(folder: Path) -> None:
 @contextmanager
 def beacon(datastore: Path, *, socket: Path, node: str) -> Iterator[None]:
     """While this lasts, whoever writes to the datastore directly finds this agent's socket beside it."""
-    # The store resolves links, and so does every reader of beacons: one file, one folder of beacons.
-    path = Path(beacons_of(os.path.realpath(datastore))) / f"{os.getpid()}.json"
+    path = Path(beacons_of(datastore)) / f"{os.getpid()}.json"
     with claim(path, f"{path}: held by another process") as descriptor:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps({"socket": str(socket), "pid": os.getpid(), "node": node}).encode())
@@ -93,18 +93,3 @@ def _sweep(folder: Path, mine: Path) -> None:
     for path in folder.glob("*.json"):
         if path != mine and not is_held(path):
             path.unlink(missing_ok=True)
-
-
-def is_held(path: Path) -> bool:
-    """Whether the process that wrote a beacon is alive."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

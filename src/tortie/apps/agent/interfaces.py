@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
 
-from tortie.kernel.netlink import InterfaceWatch, LinkState, read_interfaces
-from tortie.model.address import WIDTH, Net
+from tortie.kernel.netlink import InterfaceWatch, LinkState, interface_toward, read_interfaces
+from tortie.model.address import WIDTH, Net, format_address
 from tortie.model.endpoint import Interface
 
 
@@ -16,6 +16,12 @@ class InterfaceSource(Protocol):
 
     def changes(self) -> AsyncGenerator[None, None]:
         """Each time when interfaces changed since this call; several changes may come as one. Raises: KernelError."""
+
+    def toward(self, version: int, address: int) -> str | None:
+        """The interface by which a packet to that address would leave now; None: no route leads there.
+
+        Raises: KernelError.
+        """
 
 
 class KernelInterfaces:
@@ -34,6 +40,10 @@ class KernelInterfaces:
             self._watch.close()
         self._watch = InterfaceWatch()
         return _follow(self._watch)
+
+    def toward(self, version: int, address: int) -> str | None:
+        """As the kernel's routes say."""
+        return interface_toward(format_address(version, address))
 
 
 async def _follow(watch: InterfaceWatch) -> AsyncGenerator[None, None]:

@@ -98,7 +98,7 @@ async def _refuse_empty_store(settings: AgentSettings, store: Store, driver: Dri
 
     Because: a path that is mistyped, or a disk that is not mounted, looks exactly like a datastore without policy.
     """
-    _, revision = await store.list()
+    _, revision = await store.list("")  # of no kind: only the revision is wanted
     left = driver.leftovers()
     if revision == 0 and left:
         raise Failure(

@@ -4,7 +4,7 @@ What a rule does is looked up in the newest policy, also where that is refused a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tortie.apps.answers import (
     ConnectionsAnswer,
@@ -25,12 +25,14 @@ from tortie.dataplane.driver import (
     RuleCount,
     TableFill,
 )
-from tortie.model.desired import DesiredState, EndpointState, MissingProfile
+from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
-from tortie.model.rule import Action, Rule
+from tortie.model.rule import Action
 from tortie.model.verdict import END, Reason, RuleRef, default_deny, missing_profile, tier_end
 
+States = Mapping[str, EndpointState]
+"""The desired state of each interface, by its name."""
 FULL_PERCENT = 80.0
 """From here on a table of connections is a warning."""
 
@@ -51,14 +53,14 @@ def mode(interfaces: Sequence[InterfaceStatus]) -> ModeAnswer:
 # ---- policies
 
 
-def policy_hits(desired: DesiredState, rules: Iterable[RuleCount]) -> list[PolicyHitsAnswer]:
+def policy_hits(states: States, rules: Iterable[RuleCount]) -> list[PolicyHitsAnswer]:
     """Every policy that governs an interface here, in the order in which packets meet them, then the profiles."""
     hits: Counter[tuple[PolicyKey, Direction]] = Counter()
     for one in rules:
         if one.rule.index != END:
             hits[one.rule.policy, one.direction] += one.packets
     found: list[PolicyHitsAnswer] = []
-    for tier, policy in _policies(desired):
+    for tier, policy in _policies(states):
         ingress, egress = (
             hits[policy.key, direction] if direction in policy.governs else None
             for direction in (Direction.INGRESS, Direction.EGRESS)
@@ -67,7 +69,7 @@ def policy_hits(desired: DesiredState, rules: Iterable[RuleCount]) -> list[Polic
         found.append(
             {"tier": tier.name, "policy": str(policy.key), "classes": classes, "ingress": ingress, "egress": egress}
         )
-    for name in _profiles(desired):
+    for name in _profiles(states):
         key = _profile_key(name)
         found.append(
             {
@@ -81,9 +83,9 @@ def policy_hits(desired: DesiredState, rules: Iterable[RuleCount]) -> list[Polic
     return found
 
 
-def _policies(desired: DesiredState) -> list[tuple[Tier, Policy]]:
+def _policies(states: States) -> list[tuple[Tier, Policy]]:
     found: dict[PolicyKey, tuple[int, Tier, Policy]] = {}
-    for state in desired.endpoints.values():
+    for state in states.values():
         for (stage, _), groups in state.tiers.items():
             place = list(Stage).index(stage)
             for group in groups:
@@ -94,12 +96,10 @@ def _policies(desired: DesiredState) -> list[tuple[Tier, Policy]]:
     return [(tier, policy) for _, tier, policy in ordered]
 
 
-def _profiles(desired: DesiredState) -> list[str]:
+def _profiles(states: States) -> list[str]:
     """Names of those that exist, as endpoints list them."""
     return list(
-        dict.fromkeys(
-            one.name for state in desired.endpoints.values() for one in state.profiles if isinstance(one, Profile)
-        )
+        dict.fromkeys(one.name for state in states.values() for one in state.profiles if isinstance(one, Profile))
     )
 
 
@@ -107,11 +107,11 @@ def _profile_key(name: str) -> PolicyKey:
     return PolicyKey("Profile", "", name)
 
 
-def missing_profiles(desired: DesiredState) -> list[str]:
+def missing_profiles(states: States) -> list[str]:
     """A warning for each endpoint and profile that it lists and that does not exist."""
     found = {
         (state.endpoint, one.name): None
-        for state in desired.endpoints.values()
+        for state in states.values()
         for one in state.profiles
         if isinstance(one, MissingProfile)
     }
@@ -124,11 +124,11 @@ def missing_profiles(desired: DesiredState) -> list[str]:
 # ---- counters
 
 
-def unmet(desired: DesiredState, counted: Sequence[RuleCountAnswer]) -> list[RuleCountAnswer]:
+def unmet(states: States, counted: Sequence[RuleCountAnswer]) -> list[RuleCountAnswer]:
     """A zero for everything that can decide and that no packet has met yet."""
     known = {(one["interface"], one["direction"], one["policy"], one["rule"]) for one in counted}
     found: list[RuleCountAnswer] = []
-    for interface, state in desired.endpoints.items():
+    for interface, state in states.items():
         for direction in Direction:
             for ref in dict.fromkeys(_deciding(state, direction)):
                 policy, rule = str(ref.policy), shown_index(ref)
@@ -160,21 +160,17 @@ def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:
         if isinstance(profile, MissingProfile):
             yield missing_profile(profile.name)
         else:
-            for index in range(len(_rules(profile, direction))):
+            for index in range(len(profile.rules(direction))):
                 yield RuleRef("", _profile_key(profile.name), index)
     yield default_deny(state.endpoint)
-
-
-def _rules(profile: Profile, direction: Direction) -> tuple[Rule, ...]:
-    return profile.ingress if direction is Direction.INGRESS else profile.egress
 
 
 # ---- drops
 
 
-def drops(desired: DesiredState, rules: Iterable[RuleCount], reasons: Iterable[ReasonCount]) -> list[DropAnswer]:
+def drops(states: States, rules: Iterable[RuleCount], reasons: Iterable[ReasonCount]) -> list[DropAnswer]:
     """Dropped packets by reason; every reason is there, also where nothing was dropped for it."""
-    denies = _denying(desired)
+    denies = _denying(states)
     found: Counter[tuple[Reason, Direction]] = Counter()
     for rule in rules:
         if rule.rule.index == END or (rule.rule.policy, rule.direction, rule.rule.index) in denies:
@@ -192,11 +188,9 @@ def drops(desired: DesiredState, rules: Iterable[RuleCount], reasons: Iterable[R
     ]
 
 
-def _denying(desired: DesiredState) -> set[tuple[PolicyKey, Direction, int]]:
-    bodies = {policy.key: policy.rules for _, policy in _policies(desired)}
-    profiles = {
-        one.name: one for state in desired.endpoints.values() for one in state.profiles if isinstance(one, Profile)
-    }
+def _denying(states: States) -> set[tuple[PolicyKey, Direction, int]]:
+    bodies = {policy.key: policy.rules for _, policy in _policies(states)}
+    profiles = {one.name: one for state in states.values() for one in state.profiles if isinstance(one, Profile)}
     found = {
         (key, direction, index)
         for key, rules_of in bodies.items()
@@ -208,7 +202,7 @@ def _denying(desired: DesiredState) -> set[tuple[PolicyKey, Direction, int]]:
         (_profile_key(name), direction, index)
         for name, profile in profiles.items()
         for direction in Direction
-        for index, rule in enumerate(_rules(profile, direction))
+        for index, rule in enumerate(profile.rules(direction))
         if rule.action is Action.DENY
     }
 

@@ -1,10 +1,12 @@
 """What the agent tells about itself: answers of the API made from the pump's state. Reads only."""
 
+import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from tortie.apps.agent import overview
 from tortie.apps.agent.history import Moment
@@ -27,6 +29,10 @@ from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
+
+log = logging.getLogger("tortie.agent.api")
+
+Counted = TypeVar("Counted")
 
 
 class Status:
@@ -86,7 +92,7 @@ class Status:
         """Every counter of the driver; with `everything` also a zero for each rule that no packet has met yet."""
         found = _counters(*self._pump.driver.counters())
         if everything:
-            found["rules"] += overview.unmet(self._pump.engine.desired(), found["rules"])
+            found["rules"] += overview.unmet(self._pump.engine.endpoints(), found["rules"])
         return found
 
     def hits(self) -> dict[str, int]:
@@ -100,12 +106,20 @@ class Status:
             found[name] = found.get(name, 0) + one.packets
         return found
 
+    def rule_hits(self) -> dict[tuple[str, str, int | None], int]:
+        """Packets that met a rule, by policy, direction and number, of all interfaces together. Raises: KernelError."""
+        found: dict[tuple[str, str, int | None], int] = {}
+        for one in self._pump.driver.counters()[0]:
+            key = str(one.rule.policy), one.direction.value, shown_index(one.rule)
+            found[key] = found.get(key, 0) + one.packets
+        return found
+
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
         notes = [*self._halves(), *self._staged()]
-        desired = self._pump.engine.desired()
-        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(desired)]
+        states = self._pump.engine.endpoints()
+        warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(states)]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:
@@ -119,8 +133,8 @@ class Status:
             "last_change": self._last_change(),
             "drift": self._drift(),
             "connections": connections,
-            "policies": overview.policy_hits(desired, rules),
-            "drops": overview.drops(desired, rules, reasons),
+            "policies": overview.policy_hits(states, rules),
+            "drops": overview.drops(states, rules, reasons),
             "counters": _counters(rules, reasons),
             "warnings": warnings,
             "notes": notes,
@@ -229,3 +243,12 @@ def _utc(moment: Moment) -> str:
 
 def _ago_s(moment: Moment) -> float:
     return round(max(0.0, time.monotonic() - moment.monotonic_s), 1)
+
+
+def counted(read: Callable[[], Counted]) -> Counted | None:
+    """Counters of the driver; None where they cannot be read, which the log says."""
+    try:
+        return read()
+    except KernelError as error:
+        log.warning("counters: %s", error)
+        return None

@@ -13,10 +13,17 @@ from tortie.apps.failure import Failure
 
 
 def kind_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """A word for each kind that has one that begins so: the plural, else an alias."""
+    """A word for each kind that has one that begins so: the plural, else an alias; behind a comma, and names in
+    KIND/NAME."""
+    if "/" in incomplete:
+        return resource_names(ctx, param, incomplete)
+    before, comma, typed = incomplete.rpartition(",")
+    return [CompletionItem(f"{before}{comma}{each.value}", help=each.help) for each in _kinds(typed.lower())]
+
+
+def _kinds(typed: str) -> list[CompletionItem]:
     from tortie.resources.kinds import KINDS
 
-    typed = incomplete.lower()
     found = []
     for kind in KINDS.values():
         words = [word for word in (kind.plural, *kind.aliases) if word.startswith(typed)]
@@ -26,24 +33,46 @@ def kind_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 def resource_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the resources of the kind that was typed before, without those that were typed too."""
+    """Names of the resources of the kinds that were typed before, without those that were typed too."""
+    kinds, slash, beginning = incomplete.rpartition("/")
+    kinds = kinds or str(ctx.params.get("kind") or ctx.params.get("kinds") or "")
+    typed = ctx.params.get(param.name or "") or ()
+    names = dict.fromkeys(name for kind in filter(None, kinds.split(",")) for name in _names(ctx, kind))
+    found = [f"{kinds}/{name}" if slash else name for name in names if name.startswith(beginning)]
+    return [CompletionItem(word) for word in found if word not in typed]
+
+
+def _names(ctx: click.Context, kind: str) -> list[str]:
+    from tortie.apps.ctl.forms import named
+    from tortie.apps.ctl.options import namespace_said
     from tortie.apps.requests import GetQuery
     from tortie.store.protocol import StoreError
 
-    kind, typed = ctx.params.get("kind") or ctx.params.get("kinds"), ctx.params.get(param.name or "") or ()
-    if not kind:
-        return []
     try:
-        answer = choose(_choice(ctx)).get(kind, GetQuery(namespace=str(ctx.params.get("namespace") or "")))
+        answer = choose(_choice(ctx)).get(kind, GetQuery(namespace=namespace_said(ctx)))
     except (Failure, StoreError, OSError):
         return []
-    names = [row[0] for row in answer["table"]["rows"]]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in typed]
+    return [named(answer, one).partition("/")[2] for one in answer["items"]]
 
 
 def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Words of a list that has others besides, so that it is no choice."""
     return lambda ctx, param, incomplete: [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+PATH = click.Path(readable=False)
+"""A name that shells complete with those of files; whether it can be read is told by who reads it."""
+
+
+def parameters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Parameters of an agent that begin so, by name or by field; where none does, whatever the case of the letters."""
+    from tortie.resources.felix import PARAMETERS
+
+    if not incomplete:
+        return [CompletionItem(one.name, help=one.doc) for one in PARAMETERS]
+    words = [CompletionItem(word, help=one.doc) for one in PARAMETERS for word in (one.name, one.field) if word]
+    found = [each for each in words if each.value.startswith(incomplete)]
+    return found or [each for each in words if each.value.lower().startswith(incomplete.lower())]
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

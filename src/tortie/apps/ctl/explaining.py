@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from tortie.apps.answers import Table
 from tortie.apps.failure import Code, Failure
 from tortie.resources.fields import Schema, suggest
 from tortie.resources.kind import Kind
+from tortie.resources.kinds import KINDS
 from tortie.resources.schema import document_schema
 
 _BOUNDS = {
@@ -59,6 +61,15 @@ def _hint(name: str, known: Mapping[str, Place], above: list[str]) -> str:
     return suggest(name, known) or (f"its fields: {', '.join(known)}" if known else "it has no fields")
 
 
+def kinds() -> Table:
+    """Every kind with what it can be called."""
+    rows = [
+        [each.name, ",".join(each.aliases), each.api_version, "yes" if each.is_namespaced else "no", each.doc]
+        for each in KINDS.values()
+    ]
+    return {"heading": ["KIND", "ALSO CALLED", "APIVERSION", "NAMESPACED", "MEANING"], "rows": rows}
+
+
 def explain(kind: Kind, path: list[str], *, is_recursive: bool) -> Iterator[str]:
     """The lines for the field at that path: what it is, and the fields below it."""
     place = find(kind, path)
@@ -70,7 +81,7 @@ def explain(kind: Kind, path: list[str], *, is_recursive: bool) -> Iterator[str]
         yield ""
         yield "DESCRIPTION:"
         yield f"  {place.doc}"
-    if limits := [*_limits(place.schema)]:
+    if limits := dict.fromkeys(_limits(place.schema)):
         yield ""
         yield "VALUES:"
         yield from (f"  {line}" for line in limits)

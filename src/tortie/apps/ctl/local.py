@@ -1,15 +1,13 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
-import json
-import os
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tortie.apps import service
-from tortie.apps.agent.claims import is_held
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -23,40 +21,35 @@ from tortie.apps.answers import (
     TraceQuery,
     WriteAnswer,
 )
+from tortie.apps.beacons import Serving, serving
 from tortie.apps.ctl.remote import SocketTarget
-from tortie.apps.defaults import beacons_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.store.protocol import Entry, Gone, Store
+from tortie.store.protocol import Gone, Store
+from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.hostview import Documents
+    from tortie.apps.revisions import Wanted
 
 _Answer = TypeVar("_Answer")
 
 
-class Serving(NamedTuple):
-    """An agent that watches the file."""
-
-    node: str
-    socket: str
-
-
 class FileTarget:
-    """A datastore file, and the agents that serve it."""
+    """A datastore file, and the agents that serve it. A node that is not given is the one that runs the command."""
 
-    def __init__(self, path: str, node: str) -> None:
-        self.path, self._node = path, node
+    def __init__(self, path: str, node: str, *, is_node_given: bool = True) -> None:
+        self.path, self._node, self._is_node_given = path, node, is_node_given
 
     def write(self, verb: Verb, files: list[SourceText], options: WriteOptions) -> WriteAnswer:
-        """Do this with documents; a datastore that does not exist is made, but not by a delete or a dry run."""
+        """Do this with documents. A datastore is made for what is stored in it, not for what is refused or nothing."""
         self._check_established(options)
-        if options.dry_run and verb is not Verb.DELETE and not Path(self.path).exists():
-            from tortie.store.memory import MemoryStore
-
-            return run_now(service.write(MemoryStore(), verb, files, options))
-        creates = verb is not Verb.DELETE and not options.dry_run
-        answer = self._on_store(lambda store: service.write(store, verb, files, options), create=creates)
+        begins = verb is not Verb.DELETE
+        answer = self._on_store(lambda store: service.write(store, verb, files, options), may_be_unmade=begins)
         return self._waited(answer, options)
 
     def delete(self, kind: str, names: list[str], options: WriteOptions) -> WriteAnswer:
@@ -76,10 +69,10 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).describe(kind, query)
-        from tortie.apps.describing import describe
+        from tortie.apps.describing import describe, no_turn
 
         found = find_kind(kind)
-        return self._on_store(lambda store: describe(store, found, query, None))
+        return self._on_store(lambda store: describe(store, found, query, None, no_turn))
 
     def revision(self, after: int) -> int:
         """The file's revision, as soon as it is beyond that one."""
@@ -114,22 +107,64 @@ class FileTarget:
         return self._asked().counters(everything=everything)
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
-        """A packet's verdict: from the agent that serves this file, else from the file's documents alone."""
-        from tortie.apps import tracing
-        from tortie.apps.told import settings_told, told_here
+        """A packet's verdict: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.hostview import imagined_scene
+        from tortie.apps.revisions import Wanted
+        from tortie.apps.tracing import question, trace_documents
 
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).trace(query)
-        exists = Path(self.path).exists()
-        if not exists and not query["files"]:
-            raise Failure(
-                Code.UNREACHABLE, f"no agent answers and {self.path} does not exist; give -f FILE or --datastore PATH"
-            )
-        stored: tuple[Entry, ...] = tuple(self._on_store(lambda store: store.list())[0]) if exists else ()
+        asked = question(query)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        if node != self._node:
+            from dataclasses import replace
+
+            documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
+        return trace_documents(documents, imagined_scene(node, documents), asked)
+
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why: from the agent that serves this file, else from documents alone."""
+        from tortie.apps.explain.answering import Told, explain
+        from tortie.apps.hostview import imagined_scene
+        from tortie.apps.revisions import Wanted
+
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).explain(query)
+        documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
+        return explain(Told(documents, node, lambda name: imagined_scene(name, documents)), query)
+
+    def _documents(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, str]":
+        """Those of the file, if there is one, with the others laid over them; and the node that is meant."""
+        from tortie.apps.hostview import gather, only_node
+        from tortie.apps.revisions import Stored, stored
+        from tortie.apps.told import settings_told, told_here
+
+        self._check_known(files if wanted.is_newest else [])
+        exists = not is_unmade(self.path)
+        found = self._on_store(lambda store: stored(store, wanted)) if exists else Stored((), 0)
         told = settings_told(told_here())
-        answer, _ = tracing.trace(tracing.imagine(self._node, stored, (), query, told), query)
-        return answer
+        revision = found.revision if exists else None
+        documents = gather(found.entries, files, told=told, revision=revision, notes=found.notes)
+        node = self._node if self._is_node_given else only_node(documents) or self._node
+        return documents, node
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host: from the agent that serves this file, else from its documents."""
+        one = self._the_agent()
+        if one is not None:
+            return SocketTarget(one.socket).prove(query)
+        if is_unmade(self.path):
+            text = f"{query['file']['source']}: it describes no host, no agent answers, and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; add host, or give --datastore PATH")
+        from tortie.apps.agent.interfaces import KernelInterfaces
+        from tortie.apps.policyassert.live import answer_live
+        from tortie.apps.told import settings_told, told_here
+
+        stored = self._on_store(lambda store: store.list())[0]
+        told = settings_told(told_here())
+        return answer_live(self._node, stored, KernelInterfaces().read(), query, told)
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""
@@ -141,28 +176,37 @@ class FileTarget:
             return SocketTarget(one.socket).config(query)
         levels = told_here()
         note = f"no agent serves {self.path}: environment and file are those of this command"
-        if Path(self.path).exists():
-            return self._on_store(lambda store: explain(store, query, self._node, levels, [note]))
-        if not query["files"]:
-            text = f"no agent answers and {self.path} does not exist"
-            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
-        from tortie.store.memory import MemoryStore
+        self._check_known(query["files"])
+        return self._on_store(lambda store: explain(store, query, self._node, levels, [note]), may_be_unmade=True)
 
-        return run_now(explain(MemoryStore(), query, self._node, levels, [note]))
+    def _on_store(
+        self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, may_be_unmade: bool = False
+    ) -> _Answer:
+        """What the work returns; `may_be_unmade`: it can begin without a datastore."""
+        store: Store
+        if may_be_unmade and is_unmade(self.path):
+            from tortie.store.unmade import UnmadeStore  # a get does without
 
-    def _on_store(self, work: Callable[[Store], Coroutine[Any, Any, _Answer]], *, create: bool = False) -> _Answer:
-        store = SqliteStore.open(self.path, create=create)
+            store = UnmadeStore(self.path)
+        else:
+            store = SqliteStore.open(self.path, create=False)
         try:
             return run_now(work(store))
         finally:
             run_now(store.close())
+
+    def _check_known(self, files: list[SourceText]) -> None:
+        """Raises: Failure where neither a datastore nor documents say anything."""
+        if not files and is_unmade(self.path):
+            text = f"no agent answers and {self.path} does not exist"
+            raise Failure(Code.UNREACHABLE, f"{text}; give -f FILE or --datastore PATH")
 
     def _check_established(self, options: WriteOptions) -> None:
         """Raises: Failure where connections that exist are to be judged: a file knows none, and no agent is asked."""
         established = options.established
         if established == "keep" or options.dry_run:
             return
-        agents = self._serving()
+        agents = serving(self.path)
         text = f"--established={established} is the work of an agent, and a datastore file is not asked through one"
         if agents:
             sockets = " or ".join(f"--socket {one.socket} (node {one.node})" for one in agents)
@@ -184,7 +228,7 @@ class FileTarget:
             return answer
         committed = time.monotonic()
         enforced: list[EnforcedAnswer] = []
-        for one in self._serving():
+        for one in serving(self.path):
             try:
                 outcome = SocketTarget(one.socket).enforced(answer["revision"])
             except Failure as failure:
@@ -195,21 +239,9 @@ class FileTarget:
             enforced.append({**outcome, "wait_ms": round((time.monotonic() - committed) * 1e3, 3)})
         return {**answer, "enforced": enforced}
 
-    def _serving(self) -> list[Serving]:
-        """The agents that serve this file now, by node. A beacon without a living holder means nothing."""
-        found = []
-        for path in sorted(Path(beacons_of(os.path.realpath(self.path))).glob("*.json")):
-            if is_held(path):
-                try:
-                    one = json.loads(path.read_bytes())
-                    found.append(Serving(str(one["node"]), str(one["socket"])))
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # an agent that is just starting, or ending
-        return sorted(found)
-
     def _the_agent(self) -> Serving | None:
         """The one agent to ask: the only one, or the one for this node."""
-        found = self._serving()
+        found = serving(self.path)
         mine = [one for one in found if one.node == self._node] if len(found) > 1 else found
         if len(mine) == 1 or not found:
             return mine[0] if mine else None

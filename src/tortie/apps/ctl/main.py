@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from keyword import iskeyword
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,6 +17,7 @@ from tortie.apps.failure import Code, Failure
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
     "apply": "Create or change resources from documents.",
+    "assert": "Prove what holds for all packets, or show one for which it does not.",
     "completion": "Print the script that completes words in a shell.",
     "config": "Explain where settings get their values from.",
     "counters": "Show how many packets met each rule and reason.",
@@ -25,9 +26,12 @@ COMMANDS = {
     "describe": "Show resources with all that concerns them.",
     "diff": "Show what apply would change.",
     "edit": "Change resources in an editor.",
+    "explain": "Explain who can reach what, and why.",
     "explain-schema": "Show what can be written in documents.",
     "get": "Show resources.",
+    "help": "Show the help of a command.",
     "label": "Set or remove labels of a resource.",
+    "lint": "Find what is valid and hardly means what was meant.",
     "man": "Write the manual pages into a folder.",
     "patch": "Change some fields of a resource.",
     "replace": "Replace resources that exist.",
@@ -41,6 +45,12 @@ COMMANDS = {
 }
 
 
+PATH = click.Path(readable=False)
+"""A name that shells complete with those of files; whether it can be read is told by who reads it."""
+LONGEST = 400
+"""Characters of a usage error."""
+
+
 class Commands(click.Group):
     """Commands by name, imported when called; the list of them needs no import."""
 
@@ -52,7 +62,8 @@ class Commands(click.Group):
         """The command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{name.replace('-', '_')}").command
+        module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+        command: click.Command = importlib.import_module(f"tortie.apps.ctl.commands.{module}").command
         return command
 
     def resolve_command(
@@ -62,11 +73,7 @@ class Commands(click.Group):
         if ctx.resilient_parsing and args[0] not in COMMANDS:
             return None, None, []  # a word is being completed: there is nothing to say
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib  # only a mistake needs it
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "see tortie --help"
-            raise click.UsageError(f"no such command {args[0][:40]!r}; {hint}")
+            raise click.UsageError(f"no such command {args[0][:40]!r}; {_meant(args[0])}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -80,11 +87,47 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _meant(word: str) -> str:
+    """What was probably meant by a word that is no command."""
+    import difflib  # only a mistake needs these
+
+    from tortie.apps.ctl.foreign import COMMANDS as FOREIGN
+
+    if word in FOREIGN:
+        return FOREIGN[word]
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    return f"did you mean {near[0]!r}?" if near else "see tortie --help"
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from tortie.apps.version import VERSION
+
+        click.echo(f"tortie {VERSION}")
+        ctx.exit()
+
+
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--datastore", envvar="TORTIE_DATASTORE", metavar="PATH", help="A datastore file instead of an agent.")
-@click.option("--socket", envvar="TORTIE_SOCKET", metavar="PATH", help="An agent's socket; wins over --datastore.")
+@click.option(
+    "--datastore",
+    envvar="TORTIE_DATASTORE",
+    type=PATH,
+    metavar="PATH",
+    help="A datastore file instead of an agent.",
+)
+@click.option(
+    "--socket", envvar="TORTIE_SOCKET", type=PATH, metavar="PATH", help="An agent's socket; wins over --datastore."
+)
 @click.option(
     "--node", envvar="TORTIE_NODE", metavar="NAME", help="This host's name in documents (default: the host name)."
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the version of this command and exit.",
 )
 @click.pass_context
 def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str | None) -> None:
@@ -100,25 +143,13 @@ def cli(ctx: click.Context, datastore: str | None, socket: str | None, node: str
     """
     # Environment and options before the command; those after it are put over them by `options.with_target`.
     given = {"datastore": datastore, "socket": socket, "node": node}
-    ctx.obj = {name: value for name, value in given.items() if value}
+    ctx.obj = {name: value for name, value in given.items() if value is not None}
 
 
-def main() -> NoReturn:
-    """Run the command of this process's arguments, and exit with its code (reference ux.md section D).
-
-    Because: the interpreter takes 10 ms of a command's 60 to take itself apart, which the kernel does in one. What a
-    command opened it has closed by then; only what was printed is still to be written.
-    """
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = 1  # the reader went away (`| head`): nobody is left to tell
-    except OSError as error:
-        code = _failed(Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there"))
-    with suppress(BrokenPipeError):
-        sys.stderr.flush()
-    os._exit(code)
+def unwritten(error: OSError) -> Failure:
+    """The failure of who cannot print; nothing more is tried there, so that this can be said on stderr."""
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    return Failure(Code.FAILED, f"standard output: {error.strerror}; what was printed is not all there")
 
 
 def run(arguments: list[str]) -> int:
@@ -132,11 +163,11 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _usage(error)
     except Failure as error:
-        return _failed(error)
+        return failed(error)
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _failed(_understood(error))
+        return failed(_understood(error))
     return code if isinstance(code, int) else 0
 
 
@@ -144,17 +175,40 @@ def _usage(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return Code.USAGE.exit_code
+    text = " ".join((_told_otherwise(error) or error.format_message()).split()).rstrip(".")
+    if len(text) > LONGEST:  # a whole document where a word was expected
+        text = f"{text[:LONGEST]}..."
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = (
-        f"; see {context.command_path} --help" if context is not None and "see " not in error.format_message() else ""
-    )
-    return _failed(Failure(Code.USAGE, error.format_message().rstrip(".") + hint))
+    hint = ""
+    if context is not None and not text.endswith("?") and "see " not in text:
+        hint = f"; see {context.command_path} --help"
+    return failed(Failure(Code.USAGE, text + hint))
 
 
-def _failed(error: Failure) -> int:
+def _told_otherwise(error: click.ClickException) -> str | None:
+    """A better text than click's: for what other tools have, and for documents that are given without -f."""
+    if isinstance(error, click.NoSuchOption):
+        from tortie.apps.ctl.foreign import OPTIONS
+
+        near = (
+            f"did you mean {' or '.join(error.possibilities)}?" if error.possibilities else "it is none of this command"
+        )
+        return f"no such option {error.option_name[:60]!r}; {OPTIONS.get(error.option_name, near)}"
+    text = error.format_message()
+    word = text.partition("unexpected extra argument (")[2].rstrip(").")[:60]
+    if word in ("none", "client", "server"):
+        return f"{text.rstrip('.')}; write --dry-run={word}"
+    params = error.ctx.command.params if isinstance(error, click.UsageError) and error.ctx else []
+    has_files = any("--filename" in param.opts for param in params)
+    return f"{text.rstrip('.')}; documents are given with -f {word}" if word and has_files else None
+
+
+def failed(error: Failure) -> int:
+    """Print why; the exit code."""
     from tortie.apps.ctl.show import failure
 
-    failure(error)
+    with suppress(OSError):  # nobody reads stderr: the exit code has to do
+        failure(error)
     return error.code.exit_code
 
 
@@ -169,6 +223,8 @@ def _understood(error: Exception) -> Failure:
             return failure_of(error)
         case KernelError():
             return Failure(Code.FAILED, str(error))
+        case OSError(filename=1):  # standard output, see process.py
+            return unwritten(error)
     if os.environ.get("TORTIE_DEBUG"):
         raise error
     text = f"internal error: {type(error).__name__}: {error}; please report it (TORTIE_DEBUG=1 shows the traceback)"

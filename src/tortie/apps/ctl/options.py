@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from tortie.apps.ctl.completing import files
+from tortie.apps.ctl.completing import PATH, files
 from tortie.apps.ctl.target import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +25,8 @@ def with_target(command: F) -> F:
         ("socket", "PATH", "An agent's socket; wins over --datastore."),
         ("datastore", "PATH", "A datastore file."),
     ):
-        option = click.option(f"--{name}", metavar=metavar, help=text, callback=chosen, expose_value=False)
+        kind = PATH if metavar == "PATH" else None
+        option = click.option(f"--{name}", type=kind, metavar=metavar, help=text, callback=chosen, expose_value=False)
         command = option(command)
     return command
 
@@ -33,7 +34,19 @@ def with_target(command: F) -> F:
 def choice() -> Choice:
     """What the user said, before and after the command and in the environment."""
     given: dict[str, str | None] = click.get_current_context().ensure_object(dict)
+    for name, value in given.items():
+        if not value:
+            text = f"--{name} without a value (a variable that is not set?); leave it out, or say which"
+            raise click.UsageError(text)
     return Choice(datastore=given.get("datastore"), socket=given.get("socket"), node=given.get("node"))
+
+
+def past(command: F) -> F:
+    """Adds --revision and --at (arguments `revision` and `at`): an older state of the datastore."""
+    moment = "As the datastore was then, such as 2026-01-31T15:04Z (no zone: UTC)."
+    number = "As the datastore was at revision N."
+    command = click.option("--at", metavar="TIME", help=moment)(command)
+    return click.option("--revision", type=click.IntRange(0), metavar="N", help=number)(command)
 
 
 ESTABLISHED = ("keep", "recheck", "kill")
@@ -106,6 +119,11 @@ class WritingCommand(click.Command):
         return super().parse_args(
             ctx, [f"{arg}=server" if arg == "--dry-run" else arg for arg in args[:end]] + args[end:]
         )
+
+
+def namespace_said(ctx: click.Context) -> str:
+    """What --namespace says, to any command that has it."""
+    return str(ctx.params.get("namespace") or ctx.meta.get(_WRITING, {}).get("namespace") or "")
 
 
 def with_writing(command: F) -> F:

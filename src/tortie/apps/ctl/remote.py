@@ -1,8 +1,10 @@
 """Commands that an agent answers."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -20,6 +22,9 @@ from tortie.apps.answers import (
 )
 from tortie.apps.ctl.wire import quote, request
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, parameters
+
+if TYPE_CHECKING:
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
 
 FILES = "application/vnd.tortie.files+json"
 
@@ -69,6 +74,14 @@ class SocketTarget:
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
         return cast(TraceAnswer, request(self.path, "POST", "/v1/trace", query))
+
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why."""
+        return cast("ExplainAnswer", request(self.path, "POST", "/v1/explain", query))
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about the agent's host."""
+        return cast(AssertionsAnswer, request(self.path, "POST", "/v1/assert", query))
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

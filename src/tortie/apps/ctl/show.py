@@ -52,12 +52,25 @@ def table(found: Table, *, gap: int = GAP, least: int = LEAST) -> str:
 
 def widths_of(lines: Sequence[Sequence[str]], least: Sequence[int]) -> list[int]:
     """How wide each column has to be."""
-    return [max(width, *(len(line[i]) for line in lines)) for i, width in enumerate(least)]
+    return [max(width, *(_room(line[i]) for line in lines)) for i, width in enumerate(least)]
 
 
 def row(cells: Sequence[str], widths: Sequence[int], *, gap: int = GAP) -> str:
     """One line of a table."""
-    return "".join(f"{cell:<{width + gap}}" for cell, width in zip(cells, widths, strict=True))
+    return "".join(_shown(cell) + " " * (width + gap - _room(cell)) for cell, width in zip(cells, widths, strict=True))
+
+
+def _shown(cell: str) -> str:
+    return printable(cell).replace("\n", "\\n")
+
+
+def _room(cell: str) -> int:
+    """How many columns of a terminal the cell takes; most are plain, and ask no tables of Unicode."""
+    if cell.isascii() and cell.isprintable():
+        return len(cell)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in _shown(cell))
 
 
 def failure(error: Failure) -> None:
@@ -84,7 +97,7 @@ def written(answer: WriteAnswer, done: str, said: Writing, where: str, success: 
     for change in answer["changes"]:
         out(f"{named(change)} {change['action']}{' (dry run)' if answer['is_dry_run'] else ''}")
     if answer["is_dry_run"]:
-        judge = "the documents are valid; no datastore was asked" if said.dry_run == "client" else "nothing was written"
+        judge = "checked by itself, without what is stored" if said.dry_run == "client" else "nothing was written"
         out(f"Dry run: {_resources(answer['changes'])} would be {done}; {judge}")
         return 0
     for line in success or [f"Successfully {done} {_resources(answer['changes'])}"]:

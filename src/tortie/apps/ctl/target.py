@@ -1,9 +1,11 @@
 """Where a command goes: to an agent's socket, or to a datastore file."""
 
 import os
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tortie.apps.answers import (
+    AssertionsAnswer,
+    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
     CountersAnswer,
@@ -19,6 +21,9 @@ from tortie.apps.answers import (
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+
+if TYPE_CHECKING:
+    from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
 
 
 class Target(Protocol):
@@ -51,6 +56,12 @@ class Target(Protocol):
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
 
+    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+        """Who can reach what, and why."""
+
+    def prove(self, query: AssertQuery) -> AssertionsAnswer:
+        """What comes of assertions about this host."""
+
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""
 
@@ -76,4 +87,4 @@ def choose(choice: Choice) -> Target:
         return SocketTarget(choice.socket or SOCKET)
     from tortie.apps.ctl.local import FileTarget
 
-    return FileTarget(choice.datastore or DATASTORE, choice.node_name)
+    return FileTarget(choice.datastore or DATASTORE, choice.node_name, is_node_given=choice.node is not None)

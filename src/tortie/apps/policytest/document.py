@@ -1,7 +1,7 @@
-"""A file to a PolicyTest: every problem of it with place, found, expected and remedy."""
+"""A file to a PolicyTest, or another document that describes a host: every problem with place, expected and remedy."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,7 @@ from tortie.apps.failure import Failure
 from tortie.apps.policytest.fields import TEST
 from tortie.resources.codec import Reading, decode_node
 from tortie.resources.document import read_documents
-from tortie.resources.fields import Json, Missing, describe, read_object
+from tortie.resources.fields import Fields, Json, Missing, describe, read_object
 from tortie.resources.kind import Resource
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import Place, Problems
@@ -30,6 +30,51 @@ class Unloadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of document that describes a host and its policy: what it is called, and the fields that it has beside
+    `resources`. `code` and `message` are of a file that is no such document."""
+
+    kind: str
+    fields: Fields
+    code: str
+    message: str
+
+
+TEST_FORM = Form("PolicyTest", TEST, "TT1970", "no test of policy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A document that could be read, with the host and the policy that it describes.
+
+    `texts`: what its resources were read from, to find the lines of rules again.
+    """
+
+    source: str
+    spec: Spec
+    root: Mapping
+    resources: tuple[Resource, ...]
+    texts: tuple[SourceText, ...]
+
+    @property
+    def host(self) -> Spec:
+        """What the document says of the host."""
+        return cast(Spec, self.spec.get("host", {}))
+
+    @property
+    def host_node(self) -> Mapping:
+        """Where it says it."""
+        node = self.root.get("host")
+        return node if isinstance(node, Mapping) else self.root
+
+    def items(self, key: str) -> list[tuple[Spec, Mapping]]:
+        """The objects of a list, each with where it stands."""
+        nodes = self.root.get(key)
+        listed = [node for node in nodes.items if isinstance(node, Mapping)] if isinstance(nodes, Sequence) else []
+        return list(zip(cast(list[Spec], self.spec.get(key, [])), listed, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class PacketSpec:
     """A packet as the file has it. `line` is where it stands there."""
 
@@ -37,21 +82,31 @@ class PacketSpec:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyTest:
-    """A file that could be read. `texts`: what its resources were read from, to find the lines of rules again."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTest(Scenario):
+    """A test that could be read."""
 
-    source: str
-    host: Spec
-    host_node: Mapping
-    resources: tuple[Resource, ...]
     packets: tuple[PacketSpec, ...]
     packet_nodes: tuple[Mapping, ...]
-    texts: tuple[SourceText, ...]
 
 
 def read_test(file: SourceText) -> PolicyTest:
     """The test in the file. Raises: Unloadable."""
+    found = read_scenario(file, TEST_FORM)
+    packets = found.items("packets")
+    return PolicyTest(
+        source=found.source,
+        spec=found.spec,
+        root=found.root,
+        resources=found.resources,
+        texts=found.texts,
+        packets=tuple(PacketSpec(spec, node.line) for spec, node in packets),
+        packet_nodes=tuple(node for _, node in packets),
+    )
+
+
+def read_scenario(file: SourceText, form: Form, named: list[SourceText] | None = None) -> Scenario:
+    """The document in the file. `named`: the files that it names, where they were read already. Raises: Unloadable."""
     source = file["source"]
     documents = list(read_documents(file["text"].encode("utf-8", "surrogateescape"), source))
     problems = documents[0].problems if documents else Problems(source)
@@ -60,11 +115,11 @@ def read_test(file: SourceText) -> PolicyTest:
         if not problems:
             at = root or Scalar(1, 1, None, "")
             found = f"{len(documents)} documents" if len(documents) != 1 else describe(at)
-            expected = "one document of apiVersion tortie.io/v1 and kind PolicyTest"
-            message, remedy = "no test of policy", "write one PolicyTest for each file; resources go below `resources`"
-            problems.add("TT1970", at, "", message, found=found, expected=expected, remedy=remedy)
+            expected = f"one document of apiVersion tortie.io/v1 and kind {form.kind}"
+            remedy = f"write one {form.kind} for each file; resources go below `resources`"
+            problems.add(form.code, at, "", form.message, found=found, expected=expected, remedy=remedy)
         raise Unloadable([problem_answer(one) for one in problems.listed()])
-    return _read(root, problems, file)
+    return _read(root, problems, file, form, named)
 
 
 def unreadable(name: str, error: Failure) -> ProblemAnswer:
@@ -74,12 +129,12 @@ def unreadable(name: str, error: Failure) -> ProblemAnswer:
     return problem_answer(problems.listed()[0])
 
 
-def _read(root: Mapping, problems: Problems, file: SourceText) -> PolicyTest:
+def _read(root: Mapping, problems: Problems, file: SourceText, form: Form, named: list[SourceText] | None) -> Scenario:
     outside = Mapping(root.line, root.column, {key: one for key, one in root.entries.items() if key != "resources"})
-    spec = read_object(outside, "", problems, TEST)
+    spec = read_object(outside, "", problems, form.fields)
     inline = tuple(_resources(root.get("resources"), problems))
-    texts: list[SourceText] = []
-    if isinstance(spec, dict) and (names := cast(list[str], spec.get("files", []))):
+    texts = named or []
+    if named is None and isinstance(spec, dict) and (names := cast(list[str], spec.get("files", []))):
         texts = _read_files(names, root.get("files") or root, problems)
     first: dict[Key, Resource] = {}
     read = Reading(file["source"], root.line, None, None, () if problems else inline, tuple(problems.listed()))
@@ -87,19 +142,11 @@ def _read(root: Mapping, problems: Problems, file: SourceText) -> PolicyTest:
     wrong = [problem_answer(problem) for reading in readings for problem in reading.problems]
     if wrong or isinstance(spec, Missing):
         raise Unloadable(wrong)
-    host_node, packets = root.get("host"), root.get("packets")
-    assert isinstance(host_node, Mapping) and isinstance(packets, Sequence)
-    nodes = tuple(node for node in packets.items if isinstance(node, Mapping))
-    return PolicyTest(
+    return Scenario(
         source=file["source"],
-        host=cast(Spec, spec["host"]),
-        host_node=host_node,
+        spec=spec,
+        root=root,
         resources=tuple(resource for reading in readings for resource in reading.resources),
-        packets=tuple(
-            PacketSpec(cast(Spec, one), node.line)
-            for one, node in zip(cast(list[Json], spec["packets"]), nodes, strict=True)
-        ),
-        packet_nodes=nodes,
         texts=(file, *texts),
     )
 
@@ -114,7 +161,7 @@ def _resources(node: Node | None, problems: Problems) -> Iterator[Resource]:
         return
     for item in node.items:
         for resource in decode_node(item, problems):
-            yield replace(resource, source=problems.source)
+            yield resource._replace(source=problems.source)
 
 
 def _read_files(names: list[str], node: Node, problems: Problems) -> list[SourceText]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from tortie.apps.policytest.document import PolicyTest, Spec
+from tortie.apps.policytest.document import Scenario, Spec
 from tortie.model.address import WIDTH, Net, parse_address, parse_net
 from tortie.model.endpoint import Interface, WorkloadEndpoint
 from tortie.resources.fields import join
@@ -19,7 +19,7 @@ def specs(host: Spec, key: str) -> list[Spec]:
 
 
 def read_network(
-    test: PolicyTest, workloads: Sequence[WorkloadEndpoint], problems: Problems
+    test: Scenario, workloads: Sequence[WorkloadEndpoint], problems: Problems
 ) -> tuple[dict[str, Interface], list[tuple[Net, str]]]:
     """The interfaces, and the routes to the networks of each, to workloads, and those that are written."""
     versions = _forwards(test)
@@ -58,7 +58,7 @@ def read_network(
 
 
 def wires(
-    workloads: Iterable[WorkloadEndpoint], interfaces: dict[str, Interface], test: PolicyTest
+    workloads: Iterable[WorkloadEndpoint], interfaces: dict[str, Interface], test: Scenario
 ) -> list[tuple[Net, str]]:
     """The routes to workloads, whose interfaces are there afterwards."""
     found = []
@@ -69,7 +69,7 @@ def wires(
     return found
 
 
-def _forwards(test: PolicyTest) -> frozenset[int]:
+def _forwards(test: Scenario) -> frozenset[int]:
     return frozenset((4, 6)) if test.host.get("forwarding", True) else frozenset()
 
 
@@ -78,7 +78,7 @@ def _route(
     path: str,
     interfaces: Mapping[str, Interface],
     routes: list[tuple[Net, str]],
-    test: PolicyTest,
+    test: Scenario,
     problems: Problems,
 ) -> list[tuple[Net, str]]:
     to, device = parse_net(str(spec["to"]), strict=False), spec.get("dev")

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import cast
 
-from tortie.apps.packets import ECHO_REQUEST, EPHEMERAL, EXTENSIONS, FLAGS, HOP_LIMIT, NEIGHBOUR_HOP_LIMIT
+from tortie.apps.packets import ECHO_REQUEST, EPHEMERAL, EXTENSIONS, FLAGS, HOP_LIMIT
 from tortie.apps.policytest.document import PacketSpec, PolicyTest, Spec
 from tortie.apps.policytest.world import World
 from tortie.model.address import format_address, parse_address
 from tortie.model.conntrack import is_icmp_error
+from tortie.model.essential import NEIGHBOUR_HOP_LIMIT
 from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, PORTED, SYN, TCP, Fragment, Packet
 from tortie.model.passage import Way
 from tortie.resources.fields import Scope, join

@@ -1,18 +1,17 @@
-"""What came of tests: as text for people, as JSON, and as JUnit's XML."""
+"""What came of tests: as text for people, as JSON, and as suites for JUnit."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
-from xml.sax.saxutils import quoteattr
 
 from tortie.apps.answers import ProblemAnswer
+from tortie.apps.junit import Case, Suite
+from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
-from tortie.apps.policytest.origins import Origins
 from tortie.apps.policytest.running import Judged, Ran, complaints
-from tortie.apps.sentences import because, place, shown_index
-from tortie.model.passage import Visit, Way, pass_through
-from tortie.model.verdict import Reason, Step
+from tortie.apps.visits import Rulebook, passage_lines
+from tortie.model.passage import Way, pass_through
 
 
 class PacketAnswer(TypedDict):
@@ -104,12 +103,12 @@ def text(outcome: Outcome) -> Iterator[str]:
     yield from _unsupported(ran)
     if not failed:
         return
-    origins = Origins(ran.test.texts)
+    book = _book(ran)
     for number, one in enumerate(ran.judged):
         if wrong := complaints(one):
             yield f"  packet {number} ({outcome.source}:{one.probe.spec.line}): {_described(one)}"
             yield from (f"    {each}" for each in wrong)
-            yield from (f"    {line}" for line in trace(ran, one, origins))
+            yield from (f"    {line}" for line in _trace(ran, one, book))
 
 
 def _unsupported(ran: Ran) -> Iterator[str]:
@@ -122,41 +121,24 @@ def _described(one: Judged) -> str:
     named = one.probe.spec.fields.get("name")
     fragment = one.probe.spec.fields.get("fragment")
     packet = describe(one.probe.packet) + (f", {fragment} fragment" if fragment else "")
-    what = f"{packet}   {_way(one.probe.way)}, {one.relation.value}"
+    what = f"{packet}   {way_words(one.probe.way)}, {one.relation.value}"
     return f"{named}: {what}" if named else what
 
 
-def _way(way: Way) -> str:
+def way_words(way: Way) -> str:
+    """`ingress eth0`, `egress eth0`, `forward eth0 to eth1`."""
     if way.arrives is None:
         return f"egress {way.leaves}"
     return f"ingress {way.arrives}" if way.leaves is None else f"forward {way.arrives} to {way.leaves}"
 
 
-def trace(ran: Ran, one: Judged, origins: Origins) -> Iterator[str]:
-    """Every stage, tier, policy and rule that was considered, with the line of the document that it stands in."""
+def _trace(ran: Ran, one: Judged, book: Rulebook) -> Iterator[str]:
     told = pass_through(one.probe.packet, one.probe.way, ran.world.host, one.relation, tells_all=True)
-    for visit in told.visits:
-        whose = visit.endpoint.endpoint if visit.endpoint is not None else "no endpoint"
-        kind = "workload" if visit.endpoint is not None and visit.endpoint.is_workload else visit.trace.stage.value
-        yield f"{kind} {visit.direction.value} at {visit.interface}, {whose}"
-        steps = visit.trace.steps
-        yield from (f"  {_step(step, visit, origins)}" for step in steps)
-        if visit.trace.rule is None:
-            is_silent = visit.trace.reason is Reason.NO_MATCH
-            reason = "no rule decides" if is_silent else because(visit.trace.reason, None, one.probe.packet)
-            yield f"  {visit.trace.verdict.value}: {reason}"
-    if not told.visits:
-        yield because(told.reason, None, one.probe.packet)
+    return passage_lines(told, one.probe.packet, book)
 
 
-def _step(step: Step, visit: Visit, origins: Origins) -> str:
-    rule = step.rule
-    if rule.index < 0 and step.outcome == "continue":
-        what = f"end of tier {rule.tier}" if rule.policy.kind == "Tier" else f"end of profile {rule.policy.name}"
-    else:
-        what = place(rule.tier, str(rule.policy), shown_index(rule))
-    where = origins.line(rule, visit.direction)
-    return f"{what} ({where}): {step.outcome}" if where else f"{what}: {step.outcome}"
+def _book(ran: Ran) -> Rulebook:
+    return Rulebook(Origins(ran.test.texts), ran.world.host.sets)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -169,38 +151,15 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(words)
 
 
-def junit(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Lines of XML: a suite for each file, a case for each packet."""
-    yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield "<testsuites>"
-    for outcome in outcomes:
-        yield from _suite(outcome)
-    yield "</testsuites>"
-
-
-def _suite(outcome: Outcome) -> Iterator[str]:
-    name = _attribute(outcome.source)
-    if outcome.ran is None:
-        message = _attribute("\n".join(each["text"] for each in outcome.problems))
-        yield f'  <testsuite name={name} tests="1" failures="0" errors="1">'
-        yield f'    <testcase classname={name} name="load"><error message={message}/></testcase>'
-        yield "  </testsuite>"
-        return
-    judged = outcome.ran.judged
-    yield f'  <testsuite name={name} tests="{len(judged)}" failures="{outcome.failed}" errors="0">'
-    origins = Origins(outcome.ran.test.texts)
-    for number, one in enumerate(judged):
-        case = f"<testcase classname={name} name={_attribute(f'{number}: {_described(one)}')}"
+def suite(outcome: Outcome) -> Suite:
+    """A suite for JUnit, with a case for each packet."""
+    ran = outcome.ran
+    if ran is None:
+        return Suite(outcome.source, [], "\n".join(each["text"] for each in outcome.problems))
+    book = _book(ran)
+    cases = []
+    for number, one in enumerate(ran.judged):
         wrong = complaints(one)
-        if not wrong:
-            yield f"    {case}/>"
-            continue
-        lines = "\n".join([*wrong, *trace(outcome.ran, one, origins)])
-        yield f"    {case}><failure message={_attribute(lines)}/></testcase>"
-    yield "  </testsuite>"
-
-
-def _attribute(value: str) -> str:
-    """Quoted for XML, without the characters that XML forbids."""
-    clean = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
-    return quoteattr(clean.encode("utf-8", "replace").decode())
+        told = [*wrong, *_trace(ran, one, book)] if wrong else []
+        cases.append(Case(f"{number}: {_described(one)}", "\n".join(told)))
+    return Suite(outcome.source, cases)

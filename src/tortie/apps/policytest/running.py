@@ -82,7 +82,7 @@ class Ran:
 
 def run(test: PolicyTest) -> Ran:
     """Raises: Unloadable."""
-    world = build(test)
+    world = build(test, passes_on=any(packet.fields["direction"] == "forward" for packet in test.packets))
     problems = Problems(test.source)
     probes = read_packets(test, world, problems)
     if problems:

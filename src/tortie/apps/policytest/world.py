@@ -7,7 +7,7 @@ from typing import cast
 from tortie.apps.absorb import absorb
 from tortie.apps.answers import ProblemAnswer
 from tortie.apps.decoding import key_of, problem_answer, problem_at
-from tortie.apps.policytest.document import PolicyTest, Spec, Unloadable
+from tortie.apps.policytest.document import Scenario, Spec, Unloadable
 from tortie.apps.policytest.network import LOOPBACK, read_network, specs, wires
 from tortie.apps.policytest.warnings import missing, overlaid
 from tortie.apps.stored import is_tiered, tier_of
@@ -17,6 +17,7 @@ from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import Interface, NamedPort, WorkloadEndpoint
 from tortie.model.host import Host
 from tortie.model.names import NAMESPACE_LABEL
+from tortie.model.policy import Policy
 from tortie.resources.codec import encode
 from tortie.resources.kind import Resource
 from tortie.resources.kinds import KINDS
@@ -40,8 +41,12 @@ class World:
         return next((device for net, device in self.routes if net.contains(version, address)), None)
 
 
-def build(test: PolicyTest) -> World:
-    """Raises: Unloadable, with everything that is wrong with the host and with resources beside each other."""
+def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> World:
+    """What the document describes. `passes_on`: whether it asks about packets that the host forwards. `asked`: policies
+    that govern nothing, whose sets are wanted.
+
+    Raises: Unloadable, with everything that is wrong with the host and with resources beside each other.
+    """
     problems = Problems(test.source)
     node = _node(test, problems)
     engine = Engine(node)
@@ -64,19 +69,20 @@ def build(test: PolicyTest) -> World:
         engine.set_workload_endpoint((endpoint.namespace, endpoint.name), endpoint)
     if wrong:
         raise Unloadable(wrong)
+    for policy in asked:
+        engine.set_policy(policy.key, policy)
     engine.flush()
     host = engine.host()
-    forwards = any(packet.fields["direction"] == "forward" for packet in test.packets)
     return World(
         host=host,
         interfaces=interfaces,
         routes=tuple(sorted(routes, key=lambda route: -route[0].length)),
-        forwards=bool(test.host.get("forwarding", forwards)),
+        forwards=bool(test.host.get("forwarding", passes_on)),
         warnings=(*missing(engine, host), *overlaid(test.resources)),
     )
 
 
-def _node(test: PolicyTest, problems: Problems) -> str:
+def _node(test: Scenario, problems: Problems) -> str:
     """The host's name: as the test says, else the one that all host endpoints name."""
     if "node" in test.host:
         return str(test.host["node"])

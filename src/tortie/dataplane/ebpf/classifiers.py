@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.dataplane.ebpf._tables import lib
-from tortie.dataplane.ebpf.compile import TABLES, Block, Classifier, Members
+from tortie.dataplane.ebpf.compile import LIVE_TABLES, TABLES, Block, Classifier
+from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage
@@ -33,6 +34,8 @@ SPARE_COUNTERS = 64
 STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
 PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
+LIVE = frozenset(prefix + table for prefix in PREFIXES.values() for table in LIVE_TABLES)
+"""Tables that members are added to in place."""
 
 Tiers = Sequence[Sequence[Block]]
 Counts = Counter[RuleRef | Reason]

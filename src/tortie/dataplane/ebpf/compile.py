@@ -11,15 +11,15 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf._tables import ffi, lib
+from tortie.dataplane.ebpf.members import Members, records4, records6
 from tortie.dataplane.ebpf.terms import Atom, NetsAtom, SetAtom, Spans, Term, terms
 from tortie.model.address import Net
-from tortie.model.ipset import IPSet, PortSet
+from tortie.model.ipset import IPSet
 from tortie.model.rule import Action, Rule
 
 if TYPE_CHECKING:
@@ -60,13 +60,6 @@ class Block:
     net_atoms: int
     sets: tuple[SetAtom, ...]
     rules: int
-
-
-class Members(NamedTuple):
-    """The addresses of an atom as records of tables.h: (address, length, 0) and (high, low, length, 0)."""
-
-    nets4: bytes
-    nets6: bytes
 
 
 def compile_rules(rules: Sequence[Rule], sets: Mapping[str, IPSet]) -> Block:
@@ -123,35 +116,12 @@ class _Building:
         return Block(
             terms=bytes(self.records),
             pool=self.pool.tobytes(),
-            nets4=_nets4((net, number) for atom, number in self.nets.items() for net in atom.nets),
-            nets6=_nets6((net, number) for atom, number in self.nets.items() for net in atom.nets),
+            nets4=records4((net, number) for atom, number in self.nets.items() for net in atom.nets),
+            nets6=records6((net, number) for atom, number in self.nets.items() for net in atom.nets),
             net_atoms=len(self.nets),
             sets=tuple(self.sets),
             rules=rules,
         )
-
-
-def _nets4(nets: Iterable[tuple[Net, int]]) -> bytes:
-    return array("I", chain.from_iterable((n.address, n.length, atom) for n, atom in nets if n.version == 4)).tobytes()
-
-
-def _nets6(nets: Iterable[tuple[Net, int]]) -> bytes:
-    fields = ((n.address >> 64, n.address & _64, n.length | atom << 32) for n, atom in nets if n.version == 6)
-    return array("Q", chain.from_iterable(fields)).tobytes()
-
-
-def members_of(atom: SetAtom, members: IPSet) -> Members:
-    """The records of a set atom, in an order that depends on the members only."""
-    if isinstance(members, PortSet):
-        chosen = {
-            Net(m.version, m.address, 32 if m.version == 4 else 128)
-            for m in members.members
-            if m.protocol == atom.protocol and atom.port in (None, m.port)
-        }
-    else:
-        chosen = set(members.members)
-    nets = [(net, 0) for net in sorted(chosen)]
-    return Members(_nets4(nets), _nets6(nets))
 
 
 class Outcome(NamedTuple):

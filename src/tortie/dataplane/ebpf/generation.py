@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf.classifiers import Classifiers
-from tortie.dataplane.ebpf.compile import Block, Members, digest
+from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers
+from tortie.dataplane.ebpf.compile import Block, digest
+from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.pages import Arrangement, Pages, arrange, encode_config
 from tortie.dataplane.ebpf.programs import SharedMap, object_digest
 from tortie.dataplane.ebpf.seal import Seal
@@ -116,7 +117,7 @@ class Generation:
         with memoryview(self._view) as memory:
             write(memory, self.plan, self.classifiers, self._arranged, self.pages.id)
             if self.classifiers.can_change:
-                self.seal = Seal({"tables": memory[: self._arranged.counters]})
+                self.seal = Seal(_sections(memory, self._arranged), LIVE)
         if not self.classifiers.can_change:
             self._view.close()
             self._view = None
@@ -134,6 +135,14 @@ class Generation:
             self._view.close()
             self._view = None
         self.pages.close()
+
+
+def _sections(memory: memoryview, at: Arrangement) -> Mapping[str, memoryview]:
+    """The memory of each table by its name, and of what stands before them; together everything but the counters."""
+    names = ["config", *at.places]
+    starts = [0, *at.places.values()]
+    ends = [*starts[1:], at.counters]
+    return {name: memory[start:end] for name, start, end in zip(names, starts, ends, strict=True)}
 
 
 def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:

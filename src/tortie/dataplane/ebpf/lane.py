@@ -73,7 +73,7 @@ class Running:
             return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
-        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken():
+        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken(live_only=True):
             return False
         self.is_outdated = True
         is_done = all(

@@ -7,12 +7,13 @@ long as the set is; so a change costs what it touches, and then the classifier's
 from collections.abc import Iterable, Mapping, Sequence
 
 from tortie.dataplane.ebpf.classifiers import RuleIndex
-from tortie.dataplane.ebpf.compile import Block, Members, compile_rules, members_of
+from tortie.dataplane.ebpf.compile import Block, compile_rules
 from tortie.dataplane.ebpf.generation import Plan, TrackingPlan
+from tortie.dataplane.ebpf.members import Members, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import IPSet, NamedPortSet, ServiceSet
+from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, ServiceSet
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
 from tortie.model.rule import Action, Rule
@@ -32,6 +33,9 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
             for policy in tier.policies:
                 if policy.reason_refused:
                     found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
+    for profile in state.profiles:
+        if isinstance(profile, Profile) and profile.reason_refused:
+            found[f"Profile({profile.name}): {profile.reason_refused}"] = None
     if not state.interface.has_ethernet:
         found[
             f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
@@ -160,7 +164,11 @@ class Planner:
         known = self._members.get(atom)
         if known is not None and known[0] is members:
             return known[1]
-        found = members_of(atom, members)
+        found = None
+        if known is not None and isinstance(members, AddressSet) and isinstance(known[0], AddressSet):
+            found = members_after(known[0], known[1], members)
+        if found is None:
+            found = members_of(atom, members)
         self._members[atom] = (members, found)
         return found
 

@@ -1,6 +1,7 @@
 """The driver's IP sets: members change one by one, and a frozen value is made only where somebody compiles it."""
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import cast
 
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
@@ -61,7 +62,7 @@ class Sets(Mapping[str, IPSet]):
             if self._has_ports[set_id]:
                 found = PortSet(member for member in members if isinstance(member, PortMember))
             else:
-                found = AddressSet(member for member in members if isinstance(member, Net))
+                found = AddressSet(cast(set[Net], members))  # as a whole: one by one, a large set would take long
             self._frozen[set_id] = found
         return found
 

@@ -194,3 +194,33 @@ def document_level(resource: Resource) -> Level:
         str(metadata.get("creationTimestamp", "")),
     )
     return _level(f"{resource.kind}({resource.name})", entries, scope)
+
+
+_SUPPLIED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "ClusterInformation": {
+        "ClusterGUID": ("clusterGUID",),
+        "ClusterType": ("clusterType",),
+        "CalicoVersion": ("calicoVersion",),
+        "Variant": ("variant",),
+    },
+    "Node": {
+        "IPv4VXLANTunnelAddr": ("ipv4VXLANTunnelAddr",),
+        "IPv6VXLANTunnelAddr": ("ipv6VXLANTunnelAddr",),
+        "VXLANTunnelMACAddr": ("vxlanTunnelMACAddr",),
+        "VXLANTunnelMACAddrV6": ("vxlanTunnelMACAddrV6",),
+        "IpInIpTunnelAddr": ("bgp", "ipv4IPIPTunnelAddr"),
+    },
+}
+"""By kind, the parameters that other documents than settings supply, and the fields that hold them."""
+
+
+def supplied_level(resource: Resource) -> Level:
+    """What a document says of parameters although it is none of settings: ClusterInformation, or a Node."""
+    entries = []
+    for name, keys in _SUPPLIED[resource.kind].items():
+        value: Json | None = {**resource.spec}
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str):
+            entries.append((name, Saying(value, ".".join(("spec", *keys)))))
+    return _level(f"{resource.kind}({resource.name})", entries)

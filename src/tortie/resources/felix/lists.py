@@ -18,12 +18,10 @@ from tortie.resources.values import enum, integer, optional_text, pattern, port
 
 PORTED = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 MOST_INTERFACES = 250
-_ENTRY = re.compile(
-    r"(?:(?P<protocol>[A-Za-z]+):)?(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9./]+)):)?(?P<port>[0-9]{1,5})\Z"
-)
-_INTERFACE = re.compile(r"[a-zA-Z0-9_-]{1,15}\Z")
+_ENTRY = r"(?:(?P<protocol>[A-Za-z]+):(?:(?:\[(?P<six>[^\]]+)\]|(?P<four>[0-9./]+)):)?)?(?P<port>[0-9]{1,5})\Z"
+_INTERFACE = r"[a-zA-Z0-9_-]{1,15}\Z"
 _INTERFACE_FILTER = r"[a-zA-Z0-9:._+-]{1,15}\Z"
-_URL = re.compile(r"(https?)://[^/?#@\s]+/?\Z")
+_URL = r"(https?)://[^/?#@\s]+/?\Z"
 
 
 def items(text: str) -> tuple[str, ...]:
@@ -51,7 +49,7 @@ def joined(item: Callable[[Json], str]) -> Callable[[Json], str]:
 
 
 def _read_failsafe(item: str) -> FailsafePort:
-    found = _ENTRY.match(item)
+    found = re.match(_ENTRY, item)
     protocol = PORTED.get((found["protocol"] or "tcp").upper()) if found else None
     if found is None or protocol is None or int(found["port"]) > 65535:
         raise unreadable(item, "no failsafe port such as tcp:22 or udp:10.0.0.0/8:53")
@@ -112,7 +110,7 @@ def _read_interface(item: str) -> str:
     except InvalidPattern as error:
         raise Unreadable(str(error)) from None
     is_expression = len(item) > 2 and item[0] == item[-1] == "/"
-    if not (_INTERFACE.match(item) or (is_expression and " " not in item)):
+    if not (re.match(_INTERFACE, item) or (is_expression and " " not in item)):
         raise unreadable(item, "no interface name and no /expression/")
     return item
 
@@ -162,7 +160,7 @@ _FILTER = "an interface, or its beginning and +"
 INTERFACE_FILTERS: Syntax[tuple[str, ...]] = Syntax(
     f"a list; each item {_FILTER}",
     each(_read_filter),
-    list_of(pattern("TT1115", re.compile(_INTERFACE_FILTER), _FILTER)),
+    list_of(pattern("TT1115", _INTERFACE_FILTER, _FILTER)),
     zero=(),
     flatten=joined(plain(str)),
 )
@@ -241,8 +239,8 @@ PORT_RANGES: Syntax[tuple[tuple[int, int], ...]] = Syntax(
 
 def _read_urls(text: str) -> tuple[str, ...]:
     found = items(text)
-    schemes = {match[1] for item in found if (match := _URL.match(item))}
-    if not all(map(_URL.match, found)) or len(schemes) > 1:
+    schemes = {match[1] for item in found if (match := re.match(_URL, item))}
+    if not all(re.match(_URL, item) for item in found) or len(schemes) > 1:
         raise unreadable(text, "no list of http://host:port, all of one scheme")
     return found
 

@@ -28,15 +28,15 @@ TIMEOUTS = {
 }
 """Keys of bpfConntrackTimeouts, by themselves in lower case."""
 MOST_DOUBTS = 5
-_COMPONENT = re.compile(r"[a-zA-Z0-9_ -]+\Z")
+_COMPONENT = r"[a-zA-Z0-9_ -]+\Z"
 
 
-def _pairs(key: re.Pattern[str], value: Callable[[str], object], what: str) -> Callable[[str], Mapping[str, str]]:
+def _pairs(key: str, value: Callable[[str], object], what: str) -> Callable[[str], Mapping[str, str]]:
     def read(text: str) -> Mapping[str, str]:
         found = {}
         for item in items(text):
             name, equals, rest = (part.strip() for part in item.partition("="))
-            if not equals or not key.match(name) or not value(rest):
+            if not equals or not re.match(key, name) or not value(rest):
                 raise unreadable(item, f"no {what}")
             found[name] = rest
         return found
@@ -62,7 +62,7 @@ def key_values(
     what: str, field: Decoder, values: Callable[[str], object] = lambda text: True
 ) -> Syntax[Mapping[str, str]]:
     """A list of key=value."""
-    read = _pairs(re.compile(r"\w+\Z", re.ASCII), values, what)  # documents hold them as text, too
+    read = _pairs(r"(?a:\w+)\Z", values, what)  # documents hold them as text, too
     return Syntax(f"a list of {what}", read, field, zero={}, flatten=plain(str))
 
 
@@ -88,7 +88,7 @@ HEALTH_TIMEOUTS: Syntax[Mapping[str, str]] = Syntax(
 )
 LOG_FILTERS: Syntax[Mapping[str, str]] = Syntax(
     "a list of interface=expression",
-    _pairs(re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z"), bool, "interface=expression"),
+    _pairs(r"[a-zA-Z0-9_.-]{1,15}\Z", bool, "interface=expression"),
     map_of(_check_interface, text),
     zero={},
     flatten=_flat_map,

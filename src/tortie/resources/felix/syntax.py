@@ -34,8 +34,10 @@ V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
-_INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]{1,16}|0[bB][01]{1,64}|0[oO]?[0-7]{1,22}|0|[1-9][0-9]{0,18})\Z")
-_DECIMAL = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z")
+# Source: Go's language specification, "Integer literals"; documents and files hold them with a sign too.
+_INTEGER = r"([-+]?)(0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9](?:_?[0-9])*)\Z"
+_LONGEST_INTEGER = 128
+_DECIMAL = r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?\Z"
 LONGEST_REGEX = 1024
 
 
@@ -127,7 +129,7 @@ def _dscp() -> Syntax[int | str]:
     name, value = word(*DSCP_VALUES, ignore_case=True), whole(0, 63)
 
     def read(text: str) -> int | str:
-        return value.parse(text) if _INTEGER.match(text) else name.parse(text)
+        return value.parse(text) if re.match(_INTEGER, text) else name.parse(text)
 
     return Syntax("0 to 63, or a name such as AF21", read, dscp, zero=0, flatten=plain(int, str))
 
@@ -137,12 +139,12 @@ def _dscp() -> Syntax[int | str]:
 
 def read_integer(text: str) -> int:
     """A whole number as Go writes them: decimal, or with 0x, 0o, 0b, or octal after a 0."""
-    found = _INTEGER.match(text)
+    found = re.match(_INTEGER, text) if len(text) <= _LONGEST_INTEGER else None
     if found is None:
         raise unreadable(text, "no whole number")
     sign, digits = found.groups()
-    is_octal = len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
-    value = int(digits, 8) if is_octal else int(digits, 0)
+    is_octal = len(digits) > 1 and digits[0] == "0" and digits[1] in "_01234567"
+    value = int(digits, 8 if is_octal else 0)
     return -value if sign == "-" else value
 
 
@@ -169,7 +171,7 @@ def _read_mask(text: str) -> int:
 
 
 def _read_decimal(text: str) -> float:
-    if not _DECIMAL.match(text) or not math.isfinite(value := float(text)):
+    if not re.match(_DECIMAL, text) or not math.isfinite(value := float(text)):
         raise unreadable(text, "no plain number")
     return value
 
@@ -186,10 +188,10 @@ def _time(unit: str, scale: int, *, may_be_negative: bool = False) -> Syntax[flo
     return Syntax(
         f"a number of {'milliseconds' if unit == 'ms' else 'seconds'}; in documents a duration such as 1m30s",
         _read_decimal,
-        duration(may_be_negative=may_be_negative),
+        duration(may_be_negative=may_be_negative, is_plain=not may_be_negative),
         zero=0,
         flatten=lambda value: _flat(value, scale),
-        show=lambda text: f"{text}{unit}" if _DECIMAL.match(text) else text,
+        show=lambda text: f"{text}{unit}" if re.match(_DECIMAL, text) else text,
     )
 
 
@@ -222,7 +224,7 @@ def words(field: Decoder = optional_text, form: str = "text") -> Syntax[str]:
 
 def matching(form: str, expected: str) -> Decoder:
     """Decoder of text of that form; empty text counts as absent."""
-    return pattern("TT1116", re.compile(form), expected, may_be_empty=True)
+    return pattern("TT1116", form, expected, may_be_empty=True)
 
 
 def _address(version: int) -> Syntax[str]:
@@ -230,26 +232,31 @@ def _address(version: int) -> Syntax[str]:
 
     def is_one(text: str) -> bool:
         try:
-            # An IPv4 address that is written as an IPv6 one is not what the IPv6 field takes.
             return "/" not in text and parse_address(text)[0] == version
         except InvalidAddress:
             return False
+
+    def is_plain(text: str) -> bool:
+        # Fields take no IPv4 address that is written as an IPv6 one (resources.md section 2).
+        return is_one(text) and (":" in text) == (version == 6)
 
     def read(text: str) -> str:
         if not is_one(text):
             raise unreadable(text, f"not {expected}")
         return text
 
-    return Syntax(expected, read, pattern("TT1106", is_one, expected, may_be_empty=True), zero="", flatten=plain(str))
+    return Syntax(expected, read, pattern("TT1106", is_plain, expected, may_be_empty=True), zero="", flatten=plain(str))
 
 
 def _read_regex(text: str) -> str:
+    from tortie.model.regex import InvalidExpression, check_expression  # few are set
+
     if len(text) > LONGEST_REGEX:
         raise unreadable(text, f"longer than {LONGEST_REGEX} characters")
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Unreadable(f"{shorten(text)!r} is no regular expression: {shorten(str(error))}") from None
+        check_expression(text)
+    except InvalidExpression as error:
+        raise Unreadable(f"{shorten(text)!r} is no regular expression: {error}") from None
     return text
 
 

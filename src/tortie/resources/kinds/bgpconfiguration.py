@@ -3,8 +3,19 @@
 Source: reference resources.md section 8.16.
 """
 
+import re
+
 from tortie.resources.addresses import address_of
-from tortie.resources.bgp import INTERFACE, as_number, community, is_community, network, priority, secret
+from tortie.resources.bgp import (
+    DEFAULT_AS_NUMBER,
+    INTERFACE,
+    as_number,
+    community,
+    is_community,
+    network,
+    priority,
+    secret,
+)
 from tortie.resources.fields import Field, Fields, Json, Scope, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, spec_cell, spec_law
 from tortie.resources.values import SUBDOMAIN, boolean, duration, enum, integer, name, or_empty, pattern
@@ -72,7 +83,7 @@ _advertisement = object_of(
         "cidr": Field(network, "Routes to this network, and to parts of it.", is_required=True),
         "communities": Field(
             list_of(
-                pattern("TT1334", lambda value: SUBDOMAIN.match(value) or is_community(value), "a name or a value"),
+                pattern("TT1334", lambda value: re.match(SUBDOMAIN, value) or is_community(value), "a name or a value"),
                 limit=MAX_COMMUNITIES_USED,
             ),
             "The communities that they get: values, or names of those that are defined.",
@@ -114,7 +125,9 @@ KIND = Kind(
         "nodeToNodeMeshEnabled": Field(
             boolean, "Whether every node is the peer of every other one; without it, they are. Only in `default`."
         ),
-        "asNumber": Field(as_number, "The nodes' autonomous system; without it, 64512. Only in `default`."),
+        "asNumber": Field(
+            as_number, f"The nodes' autonomous system; without it, {DEFAULT_AS_NUMBER}. Only in `default`."
+        ),
         **_service_networks(),
         "serviceLoadBalancerAggregation": Field(
             enum("Enabled", "Disabled"),
@@ -137,7 +150,7 @@ KIND = Kind(
             list_of(
                 pattern(
                     "TT1115",
-                    lambda value: value != "*" and INTERFACE.match(value),
+                    lambda value: value != "*" and re.match(INTERFACE, value),
                     "1 to 15 of a-z, A-Z, 0-9, _, ., -, and * for any text, but not * alone",
                 ),
                 identity=lambda value: value,

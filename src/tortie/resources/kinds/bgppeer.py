@@ -12,12 +12,12 @@ from tortie.resources.nodes import Node
 from tortie.resources.problems import Problems
 from tortie.resources.values import duration, enum, flag, integer, name, optional_text, or_empty, selector
 
-_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\]]*:[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})\Z")
+_WITH_PORT = r"(?:\[(?P<six>[^\]]*:[^\]]*)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})\Z"
 
 
 def _address_in(text: str) -> tuple[int, int]:
     """IP version and integer of the address in `address`, `v4:port` or `[v6]:port`. Raises: InvalidAddress."""
-    found = _WITH_PORT.match(text)
+    found = re.match(_WITH_PORT, text)
     if found is None:
         return parse_address(text)
     if not 1 <= int(found["port"]) <= 65535:
@@ -49,6 +49,9 @@ _CONFLICTS = (
 )
 """Pairs of fields of which one has to go: the first of them is the one that is named."""
 
+_NEEDS_PEER = "reachableBy must be empty when peerIP is empty"
+_NEEDS_NUMBER = "asNumber must be set when localWorkloadSelector is set"
+
 
 def _is_given(key: str) -> str:
     zero = {"asNumber": "0", "keepOriginalNextHop": "false"}.get(key, "''")
@@ -63,14 +66,12 @@ def _complete(draft: Draft) -> None:
         if one in spec and other in spec:
             scope.report("TT1333", (one,), message, remedy=f"remove one of {one} and {other}")
     if "localWorkloadSelector" in spec and "asNumber" not in spec and not scope.concern("asNumber"):
-        message = "asNumber must be set when localWorkloadSelector is set"
-        scope.report("TT1333", ("localWorkloadSelector",), message, remedy="add asNumber:")
+        scope.report("TT1333", ("localWorkloadSelector",), _NEEDS_NUMBER, remedy="add asNumber:")
     reachable, peer = spec.get("reachableBy"), spec.get("peerIP")
     if not isinstance(reachable, str) or scope.concern("peerIP"):
         return
     if not isinstance(peer, str):
-        message = "reachableBy must be empty when peerIP is empty"
-        scope.report("TT1333", ("reachableBy",), message, remedy="remove it, or add peerIP")
+        scope.report("TT1333", ("reachableBy",), _NEEDS_PEER, remedy="remove it, or add peerIP")
     elif parse_address(reachable)[0] != _address_in(peer)[0]:
         message = "ReachableBy and PeerIP address family mismatched"
         scope.report("TT1333", ("reachableBy",), message, remedy="use addresses of one IP version")
@@ -137,9 +138,8 @@ KIND = Kind(
     looks_at=("BGPFilter",),
     laws=(
         *(spec_law(f"!({_is_given(one)} && {_is_given(other)})", message) for one, other, message in _CONFLICTS),
-        spec_law(
-            f"!{_is_given('reachableBy')} || {_is_given('peerIP')}", "reachableBy must be empty when peerIP is empty"
-        ),
+        spec_law(f"!{_is_given('reachableBy')} || {_is_given('peerIP')}", _NEEDS_PEER),
+        spec_law(f"!{_is_given('localWorkloadSelector')} || {_is_given('asNumber')}", _NEEDS_NUMBER),
     ),
     lower=None,
     columns=_COLUMNS,

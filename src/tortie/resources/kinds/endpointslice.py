@@ -3,6 +3,8 @@
 Source: reference resources.md section 6, `services`. The label `kubernetes.io/service-name` says which Service.
 """
 
+import re
+
 from tortie.model.address import InvalidAddress, parse_address
 from tortie.resources.fields import Field, list_of
 from tortie.resources.kind import NAME, NAMESPACE, Column, Kind, Resource, meaning
@@ -16,7 +18,7 @@ def _is_place(value: str) -> bool:
     try:
         parse_address(value)
     except InvalidAddress:
-        return SUBDOMAIN.match(value) is not None
+        return re.match(SUBDOMAIN, value) is not None
     return True
 
 

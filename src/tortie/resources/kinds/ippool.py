@@ -17,9 +17,20 @@ BLOCK_SIZES = {4: (20, 32, 26), 6: (116, 128, 122)}
 """The smallest and the largest prefix length of a block, and the usual one."""
 _LINK_LOCAL = (parse_net("169.254.0.0/16", strict=True), parse_net("fe80::/10", strict=True))
 _BOTH, _EVERYWHERE = "ipipMode and vxlanMode cannot both be enabled", "all()"
+_NO_IPIP = "IPIP is not supported on IPv6 pools"
+_NO_NAMESPACE = "a pool for tunnels cannot have a namespaceSelector: tunnels have no namespace"
+_ALONE = "a pool for LoadBalancer has no other use, tunnel, nodeSelector, and is exported by BGP"
 _BALANCER = "LoadBalancer"
 _mode = enum("Never", "Always", "CrossSubnet", may_be_empty=True)
 _uses = enum("Workload", "Tunnel", _BALANCER)
+_NOT_IPIP, _NOT_VXLAN = (f"!has(spec.{key}) || spec.{key} in ['', 'Never']" for key in ("ipipMode", "vxlanMode"))
+"""Parts of laws."""
+
+
+def _within(version: int) -> str:
+    """That the size of blocks is one of that IP version, for a law."""
+    smallest, largest, _ = BLOCK_SIZES[version]
+    return f"({smallest} <= spec.blockSize && spec.blockSize <= {largest})"
 
 
 def _complete(draft: Draft) -> None:
@@ -42,7 +53,7 @@ def _check_network(scope: Scope, spec: dict[str, Json], cidr: str) -> None:
             message = "IPPool CIDR overlaps with the link-local network"
             scope.report("TT1332", ("cidr",), message, found=str(pool), expected=f"nothing of {one}", remedy="move it")
     if pool.version == 6 and spec.get("ipipMode", "Never") != "Never":
-        scope.report("TT1332", ("ipipMode",), "IPIP is not supported on IPv6 pools", remedy="write ipipMode: Never")
+        scope.report("TT1332", ("ipipMode",), _NO_IPIP, remedy="write ipipMode: Never")
     smallest, largest, usual = BLOCK_SIZES[pool.version]
     size = spec.get("blockSize") or usual
     if scope.concern("blockSize") or not isinstance(size, int):
@@ -60,8 +71,7 @@ def _check_network(scope: Scope, spec: dict[str, Json], cidr: str) -> None:
 
 def _check_uses(scope: Scope, spec: dict[str, Json], uses: list[Json]) -> None:
     if "Tunnel" in uses and "namespaceSelector" in spec:
-        message = "a pool for tunnels cannot have a namespaceSelector: tunnels have no namespace"
-        scope.report("TT1332", ("namespaceSelector",), message, remedy="write allowedUses: [Workload]")
+        scope.report("TT1332", ("namespaceSelector",), _NO_NAMESPACE, remedy="write allowedUses: [Workload]")
     if _BALANCER not in uses:
         return
     conflicts = {
@@ -73,8 +83,7 @@ def _check_uses(scope: Scope, spec: dict[str, Json], uses: list[Json]) -> None:
     }
     for key, is_there in conflicts.items():
         if is_there:
-            message = "a pool for LoadBalancer has no other use, tunnel, nodeSelector, and is exported by BGP"
-            scope.report("TT1332", (key,), message, remedy="remove it")
+            scope.report("TT1332", (key,), _ALONE, remedy="remove it")
 
 
 def _check_written(written: Written) -> Iterator[Misfit]:
@@ -126,7 +135,12 @@ KIND = Kind(
     short_names=("ipp", "ipps", "pool", "pools"),
     fields={
         "cidr": Field(
-            net(strict=True, may_be_address=False, may_be_mapped=False),
+            net(
+                strict=True,
+                may_be_address=False,
+                may_be_mapped=False,
+                lengths={version: usual for version, (_, _, usual) in BLOCK_SIZES.items()},
+            ),
             "The network, of either IP version. It cannot be changed later.",
             is_required=True,
         ),
@@ -156,10 +170,25 @@ KIND = Kind(
     check_written=_check_written,
     looks_at=("IPPool",),
     laws=(
+        spec_law(f"{_NOT_IPIP} || {_NOT_VXLAN}", _BOTH),
+        spec_law(f"!spec.cidr.contains(':') || {_NOT_IPIP}", _NO_IPIP),
         spec_law(
-            "!has(spec.ipipMode) || spec.ipipMode in ['', 'Never'] "
-            "|| !has(spec.vxlanMode) || spec.vxlanMode in ['', 'Never']",
-            _BOTH,
+            f"!has(spec.blockSize) || spec.blockSize == 0 || (spec.cidr.contains(':') ? {_within(6)} : {_within(4)})",
+            "number out of range: blockSize is {} to {} for IPv4, {} to {} for IPv6".format(
+                *BLOCK_SIZES[4][:2], *BLOCK_SIZES[6][:2]
+            ),
+        ),
+        spec_law(
+            "!has(spec.namespaceSelector) || spec.namespaceSelector == '' "
+            "|| !has(spec.allowedUses) || !('Tunnel' in spec.allowedUses)",
+            _NO_NAMESPACE,
+        ),
+        spec_law(
+            f"!has(spec.allowedUses) || !('{_BALANCER}' in spec.allowedUses) "
+            f"|| (size(spec.allowedUses) == 1 && ({_NOT_IPIP}) && ({_NOT_VXLAN}) "
+            "&& (!has(spec.disableBGPExport) || !spec.disableBGPExport) "
+            f"&& (!has(spec.nodeSelector) || spec.nodeSelector in ['', '{_EVERYWHERE}']))",
+            _ALONE,
         ),
     ),
     lower=None,

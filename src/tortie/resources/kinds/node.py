@@ -5,17 +5,16 @@ Source: reference resources.md section 8.10. Kubernetes' own kind of that name i
 
 import base64
 import binascii
-import re
 
 from tortie.model.settings import NodeLabels
 from tortie.resources.addresses import address_of, mac, net
-from tortie.resources.bgp import as_number
+from tortie.resources.bgp import DEFAULT_AS_NUMBER, as_number
 from tortie.resources.fields import Field, Json, Law, Scope, list_of, object_of
-from tortie.resources.kind import NAME, Column, Kind, Resource, spec_cell
+from tortie.resources.kind import NAME, Column, GeneralCell, Kind, Resource, spec_cell
 from tortie.resources.values import enum, name, optional_text, or_empty, pattern, text
 
 _EMPTY = "Spec.BGP should not be empty"
-_INTERFACE = re.compile(r"[^/ \t\r\n]{1,15}\Z")
+_INTERFACE = r"[^/ \t\r\n]{1,15}\Z"
 
 
 def _is_key(value: str) -> bool:
@@ -78,10 +77,12 @@ _interface = object_of(
 _key = pattern("TT1116", _is_key, "32 bytes in base64", may_be_empty=True)
 
 
-def _asn_cell(resource: Resource) -> str:
-    """The number; where the node has BGP and none of its own, a word for the one that all nodes share."""
-    own = spec_cell("bgp", "asNumber")(resource)
-    return own or ("(global)" if "bgp" in resource.spec else "")
+def _asn_cell(resource: Resource, general: Resource | None) -> str:
+    """The number; where the node has BGP and none of its own, the one that all nodes share, in parentheses."""
+    if "bgp" not in resource.spec:
+        return ""
+    shared = "unknown" if general is None else spec_cell("asNumber", missing=str(DEFAULT_AS_NUMBER))(general)
+    return spec_cell("bgp", "asNumber", missing=f"({shared})")(resource)
 
 
 KIND = Kind(
@@ -120,7 +121,7 @@ KIND = Kind(
     columns=(NAME,),
     wide=(
         NAME,
-        Column("ASN", _asn_cell),
+        Column("ASN", GeneralCell("BGPConfiguration", _asn_cell)),
         Column("IPV4", spec_cell("bgp", "ipv4Address")),
         Column("IPV6", spec_cell("bgp", "ipv6Address")),
     ),

@@ -6,7 +6,7 @@ Source: reference resources.md section 8.3.
 from tortie.resources.kind import Kind
 from tortie.resources.policies import (
     COLUMNS,
-    DELETION_LAW,
+    GLOBAL_DELETION_LAW,
     GLOBAL_FIELDS,
     GLOBAL_LAWS,
     WIDE,
@@ -25,7 +25,7 @@ KIND = Kind(
     check_name=check_global_name,
     fields=staged(GLOBAL_FIELDS),
     complete=complete_staged,
-    laws=(*GLOBAL_LAWS, DELETION_LAW),
+    laws=(*GLOBAL_LAWS, GLOBAL_DELETION_LAW),
     lower=None,
     columns=COLUMNS,
     wide=WIDE,

@@ -3,10 +3,10 @@
 Source: reference resources.md section 8.4.
 """
 
-from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind, spec_law
+from tortie.resources.kind import NAME, NAMESPACE, Column, Draft, Kind
 from tortie.resources.kubernetes import selector_cell
 from tortie.resources.kubernetespolicy import FIELDS, put_types
-from tortie.resources.staging import ACTION, STAGED_ACTION, check_deletion, is_deletion
+from tortie.resources.staging import ACTION, STAGED_ACTION, check_deletion, deletion_law, is_deletion
 
 _DELETION = "Spec fields should all be zero-value if stagedAction is Delete"
 
@@ -36,8 +36,14 @@ KIND = Kind(
     fields={ACTION: STAGED_ACTION, **FIELDS},
     complete=_complete,
     laws=(
-        spec_law(
-            "!has(spec.stagedAction) || spec.stagedAction != 'Delete' || !(has(spec.ingress) || has(spec.egress))",
+        deletion_law(
+            [
+                "has(spec.ingress)",
+                "has(spec.egress)",
+                "(has(spec.podSelector) "
+                "&& (has(spec.podSelector.matchLabels) || has(spec.podSelector.matchExpressions)))",
+                "(has(spec.policyTypes) && size(spec.policyTypes) > 0)",
+            ],
             _DELETION,
         ),
     ),

@@ -14,11 +14,11 @@ DEFAULT_ORDER = 1_000_000
 BUILT_IN = {"default": (1_000_000, "Deny"), "kube-admin": (1_000, "Pass"), "kube-baseline": (10_000_000, "Pass")}
 """Tiers that always exist, with the order and action that they must have."""
 _WRONG_NAME = "the name of a tier has at most 63 characters and no dot"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"
 
 
 def _check_name(name: str) -> str | None:
-    return None if _NAME.match(name) else _WRONG_NAME
+    return None if re.match(_NAME, name) else _WRONG_NAME
 
 
 def _complete(draft: Draft) -> None:

@@ -16,7 +16,7 @@ from tortie.resources.problems import shorten
 from tortie.resources.qos import qos_controls
 from tortie.resources.values import SUBDOMAIN, integer, interface, name, or_empty, pattern, port_name
 
-_CONTAINER = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z")
+_CONTAINER = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z"
 _UNNAMED = "field should be assigned: the endpoint's name is made of it"
 _WIDE, _NO_NAME = "IP network contains multiple addresses", "name must not be empty if no HostPort is specified"
 _IDENTIFIERS = {"k8s": "pod", "cni": "containerID", "libnetwork": ""}
@@ -114,7 +114,7 @@ def _put_name(scope: Scope, draft: Draft) -> None:
         at = (at.get("name") if isinstance(at, Mapping) else None) or at
         found, remedy = f'"{shorten(str(given))}"', "correct it, or leave it out"
         problems.add("TT1330", at, "metadata.name", message, found=found, expected=computed, remedy=remedy)
-    elif len(computed) > 253 or not SUBDOMAIN.match(computed):
+    elif len(computed) > 253 or not re.match(SUBDOMAIN, computed):
         expected = "at most 253 of a-z, 0-9, - and ., from the fields that it is made of"
         found = f'"{shorten(computed)}"'
         problems.add("TT1112", at, "metadata.name", "the name is none", found=found, expected=expected)

@@ -12,7 +12,7 @@ from tortie.model.address import WIDTH, InvalidAddress, Net, parse_address
 from tortie.model.endpoint import ServiceSlice
 from tortie.resources.kind import Resource
 from tortie.resources.kinds.endpointslice import SERVICE_LABEL
-from tortie.resources.rules import protocol_number
+from tortie.resources.values import protocol_number
 
 _VERSIONS = {"IPv4": 4, "IPv6": 6}
 

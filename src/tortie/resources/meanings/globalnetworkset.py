@@ -2,8 +2,8 @@
 
 import msgspec
 
-from tortie.model.address import parse_net
 from tortie.model.endpoint import NetworkSet
+from tortie.model.nets import Nets
 from tortie.resources.kind import Resource
 from tortie.resources.lowering import NAMESPACE_LABEL, Meaningless
 
@@ -20,5 +20,5 @@ def lower(resource: Resource) -> NetworkSet:
     if NAMESPACE_LABEL in resource.labels:
         raise Meaningless(f"a network set with the label {NAMESPACE_LABEL}")
     shape = msgspec.convert(resource.spec, _Shape)
-    nets = tuple(dict.fromkeys([parse_net(text, strict=False) for text in shape.nets]))
+    nets = Nets.parse(shape.nets)
     return NetworkSet(name=resource.name, namespace=resource.namespace, labels=resource.labels, nets=nets)

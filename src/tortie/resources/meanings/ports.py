@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from tortie.model.endpoint import NamedPort
-from tortie.resources.rules import protocol_number
+from tortie.resources.values import protocol_number
 
 
 class PortShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -5,7 +5,7 @@ import msgspec
 from tortie.model.packet import Direction
 from tortie.model.policy import Profile
 from tortie.resources.kind import Resource
-from tortie.resources.lowering import HTTP_REFUSED, Meaningless, lower_rules
+from tortie.resources.lowering import HTTP_REFUSED, lower_rules
 from tortie.resources.shapes import RuleShape
 
 
@@ -18,11 +18,11 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
 def lower(resource: Resource) -> Profile:
     """The profile."""
     shape = msgspec.convert(resource.spec, _Shape)
-    if any(rule.http is not None for rules in (shape.ingress, shape.egress) for rule in rules):
-        raise Meaningless(HTTP_REFUSED)
+    has_http = any(rule.http is not None for rule in (*shape.ingress, *shape.egress))
     return Profile(
         resource.name,
         shape.labels_to_apply,
         lower_rules(shape.ingress, Direction.INGRESS),
         lower_rules(shape.egress, Direction.EGRESS),
+        reason_refused=HTTP_REFUSED if has_http else None,
     )

@@ -4,7 +4,9 @@ import os
 
 import click
 
+from tortie.apps.ctl.completing import PATH
 from tortie.apps.ctl.options import choice, with_target
+from tortie.apps.ctl.process import collect_as_usual
 from tortie.apps.ctl.show import out
 
 
@@ -22,10 +24,13 @@ def command() -> None:
 @command.command()
 @with_target
 @click.option("--dataplane", metavar="NAME", help="The driver that enforces (default: ebpf).")
-@click.option("--config", metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one).")
+@click.option(
+    "--config", type=PATH, metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one)."
+)
 @click.option(
     "--felix-config",
     envvar="TORTIE_FELIX_CONFIG",
+    type=PATH,
     metavar="FILE",
     help="File of parameters (default: /etc/calico/felix.cfg, if there is one).",
 )
@@ -50,6 +55,7 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
     levels = told(os.environ, settings.felix_config)
     settings_told(levels)  # before anything else: nobody starts with a value that must not be passed over
     require_privileges()
+    collect_as_usual()
     main.run(settings, levels, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
 
 

@@ -10,9 +10,9 @@ VARIABLE = "_TORTIE_COMPLETE"
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 def command(shell: str) -> None:
-    """Print the script that completes commands, options, kinds and names in this SHELL.
+    """Print the script that completes commands, options, kinds and names in this SHELL: bash, zsh or fish.
 
     \b
     Examples:

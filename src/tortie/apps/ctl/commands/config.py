@@ -3,6 +3,7 @@
 import click
 
 from tortie.apps.answers import ConfigAnswer, ConfigQuery, SettingAnswer
+from tortie.apps.ctl import completing
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json, table
@@ -26,7 +27,7 @@ def command() -> None:
 
 @command.command()
 @with_target
-@click.argument("parameters", nargs=-1, metavar="[PARAM]...")
+@click.argument("parameters", nargs=-1, metavar="[PARAM]...", shell_complete=completing.parameters)
 @click.option("--all", "everything", is_flag=True, help="Every parameter, not only those that are set somewhere.")
 @filenames
 @recursive

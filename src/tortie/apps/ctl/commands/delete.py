@@ -6,6 +6,7 @@ from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.completing import kind_words, resource_names
 from tortie.apps.ctl.options import Writing, WritingCommand, choice, with_files, with_writing, writing
 from tortie.apps.ctl.target import choose
+from tortie.apps.ctl.words import asked_of_one_kind
 from tortie.apps.ctl.writes import carry_out, given_files, options_of, show_written
 from tortie.apps.requests import Verb
 
@@ -29,12 +30,13 @@ def command(kind: str | None, resources: tuple[str, ...], skip: bool) -> int:
     said = writing()
     if said.names:
         return carry_out(Verb.DELETE, given_files("delete", said), said, skip=skip)
-    if not (kind and resources and all(resources)):
+    of_kind = asked_of_one_kind((kind, *resources), "delete") if kind else None
+    if of_kind is None or not of_kind.names:
         raise click.UsageError("nothing to delete: give KIND and at least one NAME, or documents with -f FILE")
     if said.dry_run == "client":
-        answer = _judged_here(kind, list(resources), said)
+        answer = _judged_here(of_kind.kind, list(of_kind.names), said)
     else:
-        answer = choose(choice()).delete(kind, list(resources), options_of(said, skip=skip))
+        answer = choose(choice()).delete(of_kind.kind, list(of_kind.names), options_of(said, skip=skip))
     return show_written(answer, Verb.DELETE.done, said)
 
 

@@ -4,11 +4,12 @@ import click
 
 from tortie.apps.answers import DescriptionAnswer
 from tortie.apps.ctl.completing import kind_words, resource_names
+from tortie.apps.ctl.fetching import told
 from tortie.apps.ctl.names import some
 from tortie.apps.ctl.options import choice, namespace, with_target
-from tortie.apps.ctl.show import err, out, out_json
+from tortie.apps.ctl.show import out, out_json
 from tortie.apps.ctl.target import choose
-from tortie.apps.failure import Code
+from tortie.apps.ctl.words import asked_of_one_kind
 from tortie.apps.hits import called
 from tortie.apps.requests import GetQuery
 
@@ -34,21 +35,16 @@ def command(kind: str, resources: tuple[str, ...], namespace: str, everywhere: b
       tortie describe gnp web
       tortie describe hep -l role=web
     """
-    if not all(resources):
-        raise click.UsageError("resource name may not be empty")
+    kind, resources = asked_of_one_kind((kind, *resources), "describe")
     query = GetQuery(name=resources, namespace=namespace, all_namespaces=everywhere, selector=selector)
     answer = choose(choice()).describe(kind, query)
     if output == "json":
         out_json(answer["items"])
     else:
-        out("\n\n".join("\n".join(described(one)) for one in answer["items"]) or f"There is no {answer['kind']}")
-    for name in answer["missing"]:
-        err(f"tortie: resource does not exist: {answer['kind']}({name})")
-    for name, why in answer["damaged"].items():
-        err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
-    if answer["damaged"]:
-        return Code.FAILED.exit_code
-    return Code.NOT_FOUND.exit_code if answer["missing"] else 0
+        found = "\n\n".join("\n".join(described(one)) for one in answer["items"])
+        if found or not (answer["missing"] or answer["damaged"]):
+            out(found or f"There is no {answer['kind']}")
+    return told([answer])
 
 
 def described(one: DescriptionAnswer) -> list[str]:

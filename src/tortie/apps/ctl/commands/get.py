@@ -6,14 +6,15 @@ import click
 
 from tortie.apps.answers import GetAnswer
 from tortie.apps.ctl.completing import kind_words, one_of, resource_names
+from tortie.apps.ctl.fetching import told
 from tortie.apps.ctl.forms import FORMS, Form, exported, parse_form, show_answers
 from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
-from tortie.apps.ctl.show import err, out
+from tortie.apps.ctl.show import out
 from tortie.apps.ctl.target import choose
-from tortie.apps.failure import Code
+from tortie.apps.ctl.words import asked
 from tortie.apps.requests import GetQuery
 
-Asked = tuple[str, GetQuery]
+Question = tuple[str, GetQuery]
 """A kind as the user calls it, and which of its resources."""
 
 
@@ -52,7 +53,8 @@ def command(
 ) -> int:
     """Show all resources of a KIND, those of these NAMEs, or those that documents name.
 
-    With --watch and -o json, one line of JSON for each event.
+    KIND/NAME, which is what -o name prints, says the same as KIND NAME, here and in every other command. With --watch
+    and -o json, one line of JSON for each event.
 
     \b
     Examples:
@@ -63,42 +65,44 @@ def command(
     if names:
         if watch:
             raise click.UsageError("--watch follows kinds and names; leave out -f")
-        asked = list(_asked_by_files(names, form, which))
-        if not asked:
-            out("No resources specified")
+        questions = list(_asked_by_files(names, form, which))
+        if not questions:
+            out("[]" if form.name in ("json", "yaml") else "No resources specified")
             return 0
     else:
-        asked = _asked(kinds, resources, form, which)
-    is_named = bool(names or resources)
+        questions = _asked(kinds, resources, form, which)
+    is_named = bool(names) or any(query.name for _, query in questions)
     if watch:
-        return _watch(asked, form, has_headings=not no_headers)
+        return _watch(questions, form, has_headings=not no_headers)
     target = choose(choice())
-    answers = [target.get(kind, query) for kind, query in asked]
+    answers = [target.get(kind, query) for kind, query in questions]
     shown = [exported(one) for one in answers] if export and is_named else answers
     show_answers(shown, form, is_named=is_named, has_headings=not no_headers)
-    return _complaints(answers)
+    return told(answers)
 
 
-def _asked(kinds: str | None, resources: tuple[str, ...], form: Form, which: dict[str, object]) -> list[Asked]:
+def _asked(kinds: str | None, resources: tuple[str, ...], form: Form, which: dict[str, object]) -> list[Question]:
     if not kinds:
         raise click.UsageError("get what? give KIND, several as KIND,KIND, or documents with -f FILE")
-    if not all(resources):
-        raise click.UsageError("resource name may not be empty")
-    words = [word.strip() for word in kinds.split(",")]
-    if not all(words):
-        raise click.UsageError(f"{kinds[:60]!r} has an empty kind; write KIND,KIND without a comma at the end")
     query = GetQuery(
-        name=resources,
         namespace=str(which["namespace"]),
         all_namespaces=bool(which["everywhere"]),
         selector=str(which["selector"]),
         view=form.view,
         column=form.columns,
     )
-    return [(word, query) for word in words]
+    found = asked((kinds, *resources))
+    return [(word, query._replace(name=one.names)) for one in found for word in _kinds(one.kind)]
 
 
-def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) -> Iterator[Asked]:
+def _kinds(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise click.UsageError(f"{text[:60]!r} has an empty kind; write KIND,KIND without a comma at the end")
+    return words
+
+
+def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) -> Iterator[Question]:
     """Every resource that the files name, by its name."""
     from tortie.apps.ctl.files import read_files
     from tortie.apps.decoding import decode_files
@@ -114,26 +118,14 @@ def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) 
         yield one.kind, query._replace(name=(one.name,), namespace=where)
 
 
-def _watch(asked: list[Asked], form: Form, *, has_headings: bool) -> int:
+def _watch(questions: list[Question], form: Form, *, has_headings: bool) -> int:
     from tortie.apps.ctl.watching import follow, shower
 
     target = choose(choice())
 
     def read() -> list[GetAnswer]:
-        return [target.get(kind, query) for kind, query in asked]
+        return [target.get(kind, query) for kind, query in questions]
 
-    _complaints(read())
+    told(read())
     follow(read, target.revision, shower(form, has_headings=has_headings))
     return 0  # ^C is how a watch ends
-
-
-def _complaints(answers: Sequence[GetAnswer]) -> int:
-    """Print what was not found or is damaged; the exit code."""
-    for answer in answers:
-        for name in answer["missing"]:
-            err(f"tortie: resource does not exist: {answer['kind']}({name})")
-        for name, why in answer["damaged"].items():
-            err(f"tortie: {answer['kind']}({name}) is damaged: {why}, or delete it")
-    if any(answer["damaged"] for answer in answers):
-        return Code.FAILED.exit_code
-    return Code.NOT_FOUND.exit_code if any(answer["missing"] for answer in answers) else 0

@@ -6,6 +6,7 @@ from tortie.apps.answers import Document
 from tortie.apps.ctl.completing import kind_words, resource_names
 from tortie.apps.ctl.fetching import as_file, fetch
 from tortie.apps.ctl.options import WritingCommand, with_writing, writing
+from tortie.apps.ctl.words import asked_for_one
 from tortie.apps.ctl.writes import ask, show_written
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb
@@ -16,11 +17,11 @@ ATTEMPTS = 5
 @click.command(cls=WritingCommand)
 @with_writing
 @click.argument("kind", shell_complete=kind_words)
-@click.argument("name", shell_complete=resource_names)
-@click.argument("labels", nargs=-1, required=True, metavar="KEY=VALUE|KEY...")
+@click.argument("name", required=False, metavar="NAME", shell_complete=resource_names)
+@click.argument("labels", nargs=-1, metavar="KEY=VALUE|KEY...")
 @click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
 @click.option("--remove", is_flag=True, help="Remove the labels of these keys.")
-def command(kind: str, name: str, labels: tuple[str, ...], overwrite: bool, remove: bool) -> int:
+def command(kind: str, name: str | None, labels: tuple[str, ...], overwrite: bool, remove: bool) -> int:
     """Set labels of one resource, or remove them: with --remove, or as KEY-.
 
     \b
@@ -29,6 +30,9 @@ def command(kind: str, name: str, labels: tuple[str, ...], overwrite: bool, remo
       tortie label hep node2-eth0 role --remove
     """
     said = writing()
+    (kind, (name,)), labels = asked_for_one((kind, name, *labels), "label")
+    if not labels:
+        raise click.UsageError("which label? give KEY=VALUE, or KEY- to remove it")
     wanted = _wanted(labels, remove=remove)
     for attempt in range(ATTEMPTS):
         fetched = fetch(kind, [name], said.namespace)
@@ -58,7 +62,9 @@ def _wanted(labels: tuple[str, ...], *, remove: bool) -> dict[str, str | None]:
         else:
             remedy = "give keys alone to --remove" if remove else "write key=value, or key- to remove it"
             raise click.UsageError(f"invalid label {text[:80]}; {remedy}")
-        if not key or key in wanted:
+        if not key:
+            raise click.UsageError(f"invalid label {text[:80]!r}: it has no key; write key=value, or key- to remove it")
+        if key in wanted:
             raise click.UsageError(f"invalid label {text[:80]}; give each key once")
         wanted[key] = found
     return wanted

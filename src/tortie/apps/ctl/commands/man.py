@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from tortie.apps.ctl.completing import PATH
 from tortie.apps.ctl.show import out
 from tortie.apps.failure import Code, Failure
 
 
 @click.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", type=PATH, metavar="DIR")
 def command(folder: str) -> None:
     """Write the manual pages, tortie.1 and tortie-COMMAND.1, into the folder DIR.
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from tortie.apps.ctl.completing import kind_words, resource_names
+from tortie.apps.ctl.completing import PATH, kind_words, resource_names
 from tortie.apps.ctl.fetching import as_file, fetch
 from tortie.apps.ctl.options import WritingCommand, with_writing, writing
+from tortie.apps.ctl.words import asked_for_one
 from tortie.apps.ctl.writes import ask, show_written
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb
@@ -17,9 +18,9 @@ FORMS = ("strategic", "merge", "json")
 @click.command(cls=WritingCommand)
 @with_writing
 @click.argument("kind", shell_complete=kind_words)
-@click.argument("name", shell_complete=resource_names)
+@click.argument("resources", nargs=-1, metavar="NAME", shell_complete=resource_names)
 @click.option("-p", "--patch", "text", metavar="PATCH", help="The patch, as JSON or YAML.")
-@click.option("--patch-file", metavar="FILE", help="A file that holds the patch.")
+@click.option("--patch-file", type=PATH, metavar="FILE", help="A file that holds the patch.")
 @click.option(
     "-t",
     "--type",
@@ -28,7 +29,7 @@ FORMS = ("strategic", "merge", "json")
     default="strategic",
     help="strategic (default) and merge: lay a document over it, null removes; json: a list of operations (RFC 6902).",
 )
-def command(kind: str, name: str, text: str | None, patch_file: str | None, form: str) -> int:
+def command(kind: str, resources: tuple[str, ...], text: str | None, patch_file: str | None, form: str) -> int:
     """Change some fields of one resource. Lists are replaced as a whole, but by a json patch.
 
     It is a conflict (exit code 6) if somebody else changes the resource meanwhile.
@@ -43,6 +44,9 @@ def command(kind: str, name: str, text: str | None, patch_file: str | None, form
     from tortie.resources.problems import InvalidDocument
 
     said = writing()
+    (kind, (name,)), rest = asked_for_one((kind, *resources), "patch")
+    if rest:
+        raise click.UsageError("patch changes one resource; give one NAME")
     if (text is None) == (patch_file is None):
         raise click.UsageError("which patch? give either -p PATCH or --patch-file FILE")
     source = "--patch" if patch_file is None else patch_file

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tortie.apps.ctl.completing import kind_words
+from tortie.apps.ctl.completing import PATH, kind_words
 from tortie.apps.ctl.show import out_json
 from tortie.apps.failure import Code, Failure
 
@@ -45,7 +45,7 @@ def json_command(kind: str | None) -> None:
 
 @command.command("crd")
 @KIND_ARGUMENT
-@click.option("--folder", metavar="DIR", help="Write a file for each kind into this folder.")
+@click.option("--folder", type=PATH, metavar="DIR", help="Write a file for each kind into this folder.")
 def crd_command(kind: str | None, folder: str | None) -> None:
     """Print CustomResourceDefinitions (apiextensions.k8s.io/v1) of every kind, or of this KIND, as YAML.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tortie.apps.ctl.completing import PATH
 from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import recursive
 from tortie.apps.ctl.show import err, out, out_json
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="FILE...")
+@click.argument("names", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @recursive
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", help="Form of the output."
@@ -35,7 +36,7 @@ def command(names: tuple[str, ...], recursive: bool, output: str, against: str) 
     \b
     Examples:
       tortie test examples/tests/redis.yaml
-      tortie test policies/tests -R -o junit > report.xml
+      tortie test tests/ -R -o junit > report.xml
     """
     from tortie.apps.policytest import report
 
@@ -44,7 +45,9 @@ def command(names: tuple[str, ...], recursive: bool, output: str, against: str) 
         case "json":
             out_json({"files": [report.answer(one) for one in outcomes]})
         case "junit":
-            out("\n".join(report.junit(outcomes)))
+            from tortie.apps.junit import junit
+
+            out("\n".join(junit(map(report.suite, outcomes))))
         case _:
             for one in outcomes:
                 for warning in one.ran.world.warnings if one.ran is not None else ():

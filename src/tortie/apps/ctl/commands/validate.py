@@ -3,7 +3,7 @@
 import click
 
 from tortie.apps.ctl.files import read_files
-from tortie.apps.ctl.options import filenames, recursive
+from tortie.apps.ctl.options import filenames, namespace, recursive, skip_empty
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.failure import Code, Failure
 
@@ -13,8 +13,10 @@ FORMS = ("text", "json", "sarif", "github")
 @click.command()
 @filenames
 @recursive
+@skip_empty
+@namespace
 @click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="Form of the output.")
-def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
+def command(names: tuple[str, ...], recursive: bool, skip_empty: bool, namespace: str, output: str) -> int:
     """Check documents without touching anything: every problem of every file, with its place and remedy.
 
     json is a list with an item for each document; sarif and github are for services that show problems beside the
@@ -30,19 +32,22 @@ def command(names: tuple[str, ...], recursive: bool, output: str) -> int:
 
     if not names:
         raise click.UsageError("nothing to validate: give documents with -f FILE, -f FOLDER or -f -")
-    readings = read_sources(read_files(names, recursive=recursive))
+    files = read_files(names, recursive=recursive, may_be_empty=skip_empty)
+    readings = read_sources(files, needs_documents=not skip_empty, namespace=namespace)
     problems = [problem for one in readings for problem in one.problems]
     match output:
         case "json":
             out_json(reports.documents(readings))
         case "sarif":
-            out_json(reports.sarif(readings))
+            out_json(reports.sarif(problems))
         case "github":
             for problem in problems:
                 out(reports.annotation(problem))
         case _ if problems:
             found = f"{count(len(problems), 'problem')} found"
             raise Failure(Code.INVALID, found, [problem_answer(each) for each in problems])
+        case _ if not readings:
+            out("No resources specified")
         case _:
             resources = [resource for one in readings for resource in one.resources]
             kinds = {resource.kind for resource in resources}

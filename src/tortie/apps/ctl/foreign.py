@@ -1,0 +1,51 @@
+"""What people type who come from calicoctl and kubectl and is called otherwise here, or is not there: what to do.
+
+Only a mistake loads this. No word of ours stands here: a test compares.
+"""
+
+COMMANDS = {
+    "annotate": "use tortie patch KIND NAME -p '{metadata: {annotations: {KEY: VALUE}}}'",
+    "api-resources": "tortie explain-schema lists the kinds",
+    "auth": "who may speak to the agent is a matter of its socket: see docs/operating.md",
+    "cluster": "tortie status -o json says what one host enforces",
+    "convert": "documents have to be of projectcalico.org/v3 already; tortie validate says what is wrong with them",
+    "datastore": "use tortie get KIND,KIND -o yaml to export, and tortie apply -f - to import",
+    "events": "use tortie get KIND -w",
+    "ipam": "addresses are not given out by tortie; tortie get ippool,ipreservation shows what is stored",
+    "logs": "the agent's log is in the journal: journalctl -u tortie-agent",
+    "node": "use tortie status for this host, and tortie get node for the documents",
+    "rollout": "use tortie status",
+    "run": "use tortie agent run",
+    "set": "use tortie patch, or tortie label",
+    "top": "use tortie counters -w",
+    "wait": "tortie apply waits by itself until the change is enforced",
+}
+OPTIONS = {
+    "--all": "name the resources: tortie get KIND -o name lists them",
+    "--allow-version-mismatch": "leave it out: versions are not compared",
+    "--as": "access is a matter of the agent's socket",
+    "--cascade": "leave it out: what goes with a resource is told by --dry-run",
+    "--config": "leave it out: --datastore or --socket say where to go",
+    "--context": "leave it out: --datastore or --socket say where to go",
+    "--field-manager": "leave it out",
+    "--field-selector": "use -l for labels, or -o json with a program such as jq",
+    "--file": "use -f FILE",
+    "--force": "leave it out; to write over a newer version, take resourceVersion out of the document",
+    "--grace-period": "leave it out: policy goes at once",
+    "--ignore-not-found": "use --skip-not-exists, which delete has",
+    "--kubeconfig": "leave it out: --datastore or --socket say where to go",
+    "--kustomize": "use kubectl kustomize DIR | tortie apply -f -",
+    "--log-level": "leave it out: the agent's log has a line for each event",
+    "--now": "leave it out: policy goes at once",
+    "--overwrite": "leave it out: label alone has it",
+    "--prune": "delete by name what is no longer wanted; tortie diff shows what differs",
+    "--server-side": "leave it out: apply is always the datastore's work",
+    "--show-labels": "use -o yaml, or tortie describe",
+    "--sort-by": "use -o json with a program such as jq, or sort",
+    "--timeout": "leave it out, or use --no-wait",
+    "--validate": "leave it out: documents are always checked; --dry-run=client does nothing else",
+    "--wait": "leave it out: it is so by default; --no-wait does not wait",
+    "--watch-only": "use -w; its first lines are what is there",
+    "-c": "leave it out: --datastore or --socket say where to go",
+    "-k": "use kubectl kustomize DIR | tortie apply -f -",
+}

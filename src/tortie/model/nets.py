@@ -1,0 +1,127 @@
+"""Many networks as one small value: a set of a million of them is part of every agent, and few are ever looked at.
+
+Promise: equal sets of networks are equal values, whatever the order in which they were given. An IPv4 network takes 8
+bytes here; as a `Net` it takes over a hundred, and its place in a set forty more.
+"""
+
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import repeat
+from sys import byteorder
+
+from tortie.model.address import WIDTH, Net, parse_net
+
+_LENGTH_BITS = 8
+_LENGTH = (1 << _LENGTH_BITS) - 1
+_MASKS = [(0xFFFFFFFF << (32 - length) & 0xFFFFFFFF) << _LENGTH_BITS | _LENGTH for length in range(33)]
+"""By length: what a key keeps without host bits."""
+_NUMBERS = {str(number): number for number in range(256)}
+"""Numbers of an address as they have to be written."""
+_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+
+
+class Nets:
+    """An immutable set of networks, packed; in order of version, address and length."""
+
+    __slots__ = ("_four", "_six")
+
+    def __init__(self, nets: Iterable[Net] = ()) -> None:
+        keys: dict[int, set[int]] = {version: set() for version in WIDTH}
+        for version, address, length in nets:
+            keys[version].add(address << _LENGTH_BITS | length)
+        self._pack(keys[4], keys[6])
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> "Nets":
+        """The networks that the texts name, as `parse_net` reads them, host bits masked.
+
+        Raises: InvalidAddress.
+        """
+        four = _parse_plain([text for text in texts if ":" not in text])
+        if four is None:
+            return cls([parse_net(text, strict=False) for text in texts])
+        others = [parse_net(text, strict=False) for text in texts if ":" in text]
+        if any(net.version == 4 for net in others):  # IPv4 in IPv6's clothes
+            return cls([*_unpacked(4, four), *others])
+        made = cls.__new__(cls)
+        made._pack(four, {net.address << _LENGTH_BITS | net.length for net in others})
+        return made
+
+    def _pack(self, four: Iterable[int], six: Iterable[int]) -> None:
+        self._four = array("Q", sorted(four))
+        self._six = tuple(sorted(six))
+
+    def __len__(self) -> int:
+        return len(self._four) + len(self._six)
+
+    def __iter__(self) -> Iterator[Net]:
+        yield from _unpacked(4, self._four)
+        yield from _unpacked(6, self._six)
+
+    def __sub__(self, other: "Nets") -> frozenset[Net]:
+        """Those that the other value lacks."""
+        four, six = _beyond(self._four, other._four), _beyond(self._six, other._six)
+        return frozenset([*_unpacked(4, four), *_unpacked(6, six)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Nets) and self._four == other._four and self._six == other._six
+
+    def __hash__(self) -> int:
+        return hash((self._four.tobytes(), self._six))
+
+    def __repr__(self) -> str:
+        return f"Nets({', '.join(map(str, self))})"
+
+
+def _unpacked(version: int, keys: Collection[int]) -> Iterator[Net]:
+    # Past Net's own constructor, which is a function of Python's and takes longer than all the rest.
+    fields = zip(repeat(version), [key >> _LENGTH_BITS for key in keys], [key & _LENGTH for key in keys], strict=False)
+    return map(partial(tuple.__new__, Net), fields)
+
+
+def _beyond(mine: Sequence[int], others: Sequence[int]) -> set[int]:
+    """The numbers that the others lack; both sorted. What they begin and end with in common is only compared."""
+    most = min(len(mine), len(others))
+    first = _common(most, lambda start, end: mine[start:end] == others[start:end])
+    from_end, other_end = len(mine), len(others)
+    last = _common(
+        most - first,
+        lambda start, end: mine[from_end - end : from_end - start] == others[other_end - end : other_end - start],
+    )
+    return set(mine[first : from_end - last]).difference(others[first : other_end - last])
+
+
+def _common(most: int, is_same: Callable[[int, int], bool]) -> int:
+    """How far two sequences are the same, at most."""
+    known, end = 0, most
+    while known < end:
+        middle = (known + end + 1) // 2
+        if is_same(known, middle):
+            known = middle
+        else:
+            end = middle - 1
+    return known
+
+
+def _parse_plain(texts: Sequence[str]) -> set[int] | None:
+    """The keys of IPv4 networks and addresses; None where one of them is written in another way, or wrong.
+
+    Because: a set has ten thousand of them at times, and is read whenever one of them changes. All texts go through
+    each step together, which takes a quarter of the time of reading them one by one.
+    """
+    joined = "\n".join([text if "/" in text else f"{text}/32" for text in texts])
+    if joined.translate(_NO_DIGITS) != "\n".join([".../"] * len(texts)):
+        return None
+    words = joined.replace("/", ".").replace("\n", ".").split(".") if texts else []
+    try:
+        numbers = bytes(map(_NUMBERS.__getitem__, words))
+        packed = bytearray(8 * len(texts))  # of each key the last five bytes: address and length
+        for place in range(5):
+            packed[place + 3 :: 8] = numbers[place::5]
+        keys = array("Q", packed)
+        if byteorder == "little":
+            keys.byteswap()
+        return {key & _MASKS[key & _LENGTH] for key in keys}
+    except (KeyError, IndexError):
+        return None
