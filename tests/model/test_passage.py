@@ -6,9 +6,9 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import BLOCKED, NO_FAILSAFES, allow, deny, key, log, skip
 
 from hosts import WAYS, random_host
-from judging import BLOCKED, NO_FAILSAFES, allow, deny, key, log, skip
 from strategies import Case, random_packet
 from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, TierPolicies

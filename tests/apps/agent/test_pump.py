@@ -9,7 +9,6 @@ import pytest
 
 from apps.documents import ENDPOINT, KUBERNETES, PAIR, REFUSED, network_set, staged
 from apps.reference_driver import ReferenceDriver
-from tortie.apps import service
 from tortie.apps.absorb import absorb
 from tortie.apps.agent import pump as module
 from tortie.apps.agent.outcome import Outcome
@@ -17,6 +16,7 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.failure import Failure
 from tortie.apps.packets import parse_packet
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.calc import Engine
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net

@@ -12,15 +12,15 @@ from tortie.apps.agent import asking
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status, counted
 from tortie.apps.answers import AssertionsAnswer, ConfigAnswer, SourceText, TraceAnswer
-from tortie.apps.explaining import explain as explain_settings
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import Documents, HostView, Scene, gather, imagined_scene
-from tortie.apps.installed import compare, place_asked, why_not_asked
-from tortie.apps.origins import POLICY_KINDS, Origins
+from tortie.apps.parameters import explain as explain_settings
 from tortie.apps.revisions import Wanted, stored, stored_revisions
 from tortie.apps.selecting import select_stored
 from tortie.apps.told import settings_told
-from tortie.apps.tracing import answer_of, question, trace, trace_documents
+from tortie.apps.trace.hostview import Documents, HostView, Scene, gather, imagined_scene
+from tortie.apps.trace.installed import compare, place_asked, why_not_asked
+from tortie.apps.trace.origins import POLICY_KINDS, Origins
+from tortie.apps.trace.tracing import answer_of, question, trace, trace_documents
 from tortie.store.protocol import Key, Store
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tortie.apps.answers import StagedAnswer, TraceAnswer
 from tortie.apps.ctl.names import some
-from tortie.apps.visits import visit_lines
+from tortie.apps.trace.visits import visit_lines
 
 MOST_POLICIES = 8
 """Staged policies that are named."""

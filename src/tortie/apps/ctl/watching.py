@@ -97,7 +97,7 @@ def _lines(lines: Iterator[str]) -> None:
 
 
 def _show_yaml(events: list[Event]) -> None:
-    from tortie.apps.ctl.yamlout import to_yaml
+    from tortie.apps.yamlout import to_yaml
 
     for one in events:
         sys.stdout.write(f"---\n{to_yaml({'object': one.of.document, 'type': one.type})}")

@@ -7,9 +7,9 @@ from typing import assert_never
 
 from tortie.apps.explain.rows import Names
 from tortie.apps.explain.study import Path, Question, Study, study
-from tortie.apps.hostview import HostView
 from tortie.apps.labelled import Labelled, Things
 from tortie.apps.sentences import shown_index
+from tortie.apps.trace.hostview import HostView
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointState
 from tortie.model.endpoint import WILDCARD, HostEndpoint, NetworkSet, WorkloadEndpoint

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from tortie.apps.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer, ProblemAnswer
 from tortie.apps.decoding import problem_answer
-from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policyassert.document import PolicyAssertion
 from tortie.apps.policyassert.hints import hint
@@ -12,7 +11,8 @@ from tortie.apps.policyassert.proving import CounterExample, Proof, Prover, Scen
 from tortie.apps.policytest.document import Unloadable
 from tortie.apps.policytest.running import rule_name
 from tortie.apps.policytest.world import build
-from tortie.apps.visits import Rulebook, passage_lines
+from tortie.apps.trace.origins import Origins
+from tortie.apps.trace.visits import Rulebook, passage_lines
 from tortie.model.packet import Fragment
 from tortie.resources.fields import Scope, join
 from tortie.resources.problems import Problems

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import cast
 
 from tortie.apps.answers import ProblemAnswer, SourceText
-from tortie.apps.ctl.files import read_files
 from tortie.apps.decoding import problem_answer, read_sources, settled
 from tortie.apps.failure import Failure
+from tortie.apps.files import read_files
 from tortie.apps.policytest.fields import TEST
 from tortie.resources.codec import Reading, decode_node
 from tortie.resources.document import read_documents

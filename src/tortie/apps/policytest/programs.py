@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tortie.apps.agent.doors import require_privileges
 from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, rule_name
+from tortie.apps.privileges import require_privileges
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.plan import refusals

@@ -7,10 +7,10 @@ from typing import NotRequired, TypedDict
 
 from tortie.apps.answers import ProblemAnswer
 from tortie.apps.junit import Case, Suite
-from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policytest.running import Judged, Ran, complaints
-from tortie.apps.visits import Rulebook, passage_lines
+from tortie.apps.trace.origins import Origins
+from tortie.apps.trace.visits import Rulebook, passage_lines
 from tortie.model.passage import Way, pass_through
 
 

@@ -10,7 +10,7 @@ from tortie.apps.decoding import key_of, problem_answer, problem_at
 from tortie.apps.policytest.document import Scenario, Spec, Unloadable
 from tortie.apps.policytest.network import LOOPBACK, read_network, specs, wires
 from tortie.apps.policytest.warnings import missing, overlaid
-from tortie.apps.stored import is_tiered, tier_of
+from tortie.apps.verbs.stored import is_tiered, tier_of
 from tortie.calc import Engine
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import WIDTH, Net, parse_address

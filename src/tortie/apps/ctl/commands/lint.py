@@ -6,9 +6,9 @@ import click
 
 from tortie.apps.answers import SourceText
 from tortie.apps.ctl.completing import files as complete_files
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json
+from tortie.apps.files import read_files
 
 if TYPE_CHECKING:
     from tortie.apps.linting.fixing import Fixed

@@ -2,10 +2,10 @@
 
 import click
 
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import filenames, namespace, recursive, skip_empty
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.failure import Code, Failure
+from tortie.apps.files import read_files
 
 FORMS = ("text", "json", "sarif", "github")
 

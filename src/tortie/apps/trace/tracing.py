@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hints import forgotten_request
-from tortie.apps.hostview import Documents, HostView, Scene, imagine, staged_in
 from tortie.apps.packets import describe, parse_packet
 from tortie.apps.sentences import because
-from tortie.apps.stagedtrace import staged_answer
-from tortie.apps.visits import Rulebook, step_answer, visit_answer
-from tortie.apps.ways import UNKNOWN, Chosen, choose, stage_set
+from tortie.apps.trace.hints import forgotten_request
+from tortie.apps.trace.hostview import Documents, HostView, Scene, imagine, staged_in
+from tortie.apps.trace.stagedtrace import staged_answer
+from tortie.apps.trace.visits import Rulebook, step_answer, visit_answer
+from tortie.apps.trace.ways import UNKNOWN, Chosen, choose, stage_set
 from tortie.model.conntrack import ConnectionTable, Relation, has_possible_flags, is_icmp_error
 from tortie.model.packet import TCP, Direction, Packet
 from tortie.model.passage import Passage, Way, pass_through

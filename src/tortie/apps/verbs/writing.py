@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from tortie.apps.answers import Change, WriteAnswer
 from tortie.apps.decoding import invalid, key_of, problem_at
 from tortie.apps.failure import Code, Failure
-from tortie.apps.fitting import misfits
-from tortie.apps.initial import missing_documents, new_identity
 from tortie.apps.linting.warnings import warnings
 from tortie.apps.requests import Verb, WriteOptions
-from tortie.apps.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
+from tortie.apps.verbs.fitting import misfits
+from tortie.apps.verbs.initial import missing_documents, new_identity
+from tortie.apps.verbs.stored import TIER, is_tiered, part, shown, stored, stored_body, tier_of
 from tortie.resources.codec import encode
 from tortie.resources.kind import Body, Kind, Resource
 from tortie.resources.kinds import KINDS

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from apps.documents import ENDPOINT, KUBERNETES, PAIR, POLICY, network_set, policy_in, staged, tier
-from tortie.apps import service
 from tortie.apps.answers import SourceText, WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
-from tortie.apps.initial import BUILT_IN_TIERS, initialise
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.apps.stored import is_tiered
-from tortie.apps.writing import ATTEMPTS
+from tortie.apps.verbs import service
+from tortie.apps.verbs.initial import BUILT_IN_TIERS, initialise
+from tortie.apps.verbs.stored import is_tiered
+from tortie.apps.verbs.writing import ATTEMPTS
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Conflict, Delete, Key, Put, Write

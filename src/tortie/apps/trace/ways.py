@@ -6,7 +6,7 @@ Whatever is chosen is said. Pure, but for the routes of a live host.
 from dataclasses import dataclass, replace
 
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import HostView, Scene, host_net, imagined_interface
+from tortie.apps.trace.hostview import HostView, Scene, host_net, imagined_interface
 from tortie.model.address import format_address
 from tortie.model.evaluate import is_for_host
 from tortie.model.packet import Packet

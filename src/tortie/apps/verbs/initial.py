@@ -6,7 +6,7 @@ The built-in tiers, and ClusterInformation `default`, which gives the datastore 
 import uuid
 from datetime import UTC, datetime
 
-from tortie.apps.stored import TIER, part, stored, stored_body
+from tortie.apps.verbs.stored import TIER, part, stored, stored_body
 from tortie.resources.codec import encode
 from tortie.resources.kind import Body, Resource
 from tortie.resources.kinds import KINDS

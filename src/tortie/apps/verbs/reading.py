@@ -8,7 +8,7 @@ from tortie.apps.answers import Document, GetAnswer
 from tortie.apps.failure import Code, Failure
 from tortie.apps.namespaces import namespace_asked
 from tortie.apps.requests import GetQuery
-from tortie.apps.stored import TIER, shown, stored
+from tortie.apps.verbs.stored import TIER, shown, stored
 from tortie.resources.codec import decode_stored
 from tortie.resources.kind import NAME, NAMESPACE, Body, Column, GeneralCell, Kind, Resource
 from tortie.resources.problems import InvalidDocument
@@ -105,7 +105,7 @@ async def _all(store: Store, kind: Kind, namespace: str | None, selector: str) -
     resources, damaged = decoded(entries)
     resources += [(one, 0) for one in _provided(kind).values()]
     if selector:
-        from tortie.apps.labels import parse_labels
+        from tortie.apps.verbs.labels import parse_labels
 
         wanted = parse_labels(selector)
         resources = [one for one in resources if wanted.matches(one[0].labels)]

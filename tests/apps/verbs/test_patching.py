@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tortie.apps.failure import Code, Failure
-from tortie.apps.patching import patched
+from tortie.apps.verbs.patching import patched
 
 DOCUMENT: dict[str, Any] = {
     "metadata": {"labels": {"a": "1", "b/c": "2", "m~n": "3"}},

@@ -14,11 +14,11 @@ import pytest
 
 from apps.mutations import GIANTS, giant, mutated
 from apps.seeds import seeds
-from tortie.apps import service
 from tortie.apps.answers import SourceText
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.resources.codec import decode_text, lower
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Conflict

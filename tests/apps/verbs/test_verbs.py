@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from apps.documents import ENDPOINT, PAIR, network_set, policy_in, tier
-from tortie.apps import decoding, deleting, initial, service, writing
+from tortie.apps import decoding
 from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
-from tortie.apps.initial import initialise
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.verbs import deleting, initial, service, writing
+from tortie.apps.verbs.initial import initialise
 from tortie.resources import codec
 from tortie.resources.kinds import KINDS, WORDS
 from tortie.store.memory import MemoryStore

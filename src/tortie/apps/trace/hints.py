@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tortie.apps.conditions import span
 from tortie.apps.packets import protocol_name
+from tortie.apps.trace.conditions import span
 from tortie.model.desired import EndpointState
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import Failsafes

@@ -5,7 +5,7 @@ Source: reference resources.md sections 8.10 and 8.11.
 
 from collections.abc import Iterator, Sequence
 
-from tortie.apps.stored import part, stored_body
+from tortie.apps.verbs.stored import part, stored_body
 from tortie.resources.kind import Body
 from tortie.store.protocol import Entry, Key, NotFound, Store
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tortie.apps.failure import Code, Failure
-from tortie.apps.labels import parse_labels
+from tortie.apps.verbs.labels import parse_labels
 
 LABELS = {"role": "web", "zone": "a", "example.org/tier": "1"}
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import pytest
 
 from apps.documents import ENDPOINT
-from tortie.apps import service
 from tortie.apps.absorb import absorb
 from tortie.apps.answers import ConfigAnswer, ConfigQuery, SettingAnswer
 from tortie.apps.ctl.local import run_now
-from tortie.apps.explaining import explain
 from tortie.apps.failure import Code, Failure
+from tortie.apps.parameters import explain
 from tortie.apps.requests import Verb
 from tortie.apps.told import remarks, settings_told
+from tortie.apps.verbs import service
 from tortie.calc import Engine
 from tortie.model.endpoint import Interface
 from tortie.model.selector import parse_selector

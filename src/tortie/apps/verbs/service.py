@@ -17,8 +17,8 @@ async def write(
     store: Store, verb: Verb, files: Sequence[SourceText], options: WriteOptions | None = None
 ) -> WriteAnswer:
     """Do this with all documents of these files, in one transaction. Raises: Failure; StoreError."""
-    from tortie.apps import deleting, writing
     from tortie.apps.decoding import decode_files
+    from tortie.apps.verbs import deleting, writing
 
     options = options or WriteOptions()
     resources = decode_files(files, needs_documents=not options.skip_empty, namespace=options.namespace)
@@ -31,7 +31,7 @@ async def delete_named(
     store: Store, word: str, names: Sequence[str], options: WriteOptions | None = None
 ) -> WriteAnswer:
     """Remove the resources of these names, all or none. Raises: Failure; StoreError."""
-    from tortie.apps import deleting
+    from tortie.apps.verbs import deleting
 
     options, kind = options or WriteOptions(), find_kind(word)
     namespace = namespace_asked(kind, options.namespace, everywhere=False, names=names)
@@ -40,6 +40,6 @@ async def delete_named(
 
 async def get(store: Store, word: str, query: GetQuery) -> GetAnswer:
     """The resources of the kind that the word names. Raises: Failure; StoreError."""
-    from tortie.apps import reading
+    from tortie.apps.verbs import reading
 
     return await reading.get(store, find_kind(word), query)

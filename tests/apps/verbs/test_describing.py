@@ -6,12 +6,12 @@ import json
 import pytest
 
 from apps.documents import ENDPOINT, PAIR, POLICY, network_set, policy_in, tier
-from tortie.apps import service
 from tortie.apps.answers import DescriptionAnswer, EnforcedAnswer
 from tortie.apps.ctl.local import run_now
-from tortie.apps.describing import AT_ONCE, describe, no_turn
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb
+from tortie.apps.verbs import service
+from tortie.apps.verbs.describing import AT_ONCE, describe, no_turn
 from tortie.store.memory import MemoryStore
 
 PROFILE = json.dumps(

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 
 from apps.documents import ENDPOINT, POLICY
-from tortie.apps import service
 from tortie.apps.ctl.local import run_now
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Entry, Key
 

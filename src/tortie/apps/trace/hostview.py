@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from tortie.apps.answers import SourceText
 from tortie.apps.decoding import decode_files, key_of
-from tortie.apps.imagining import imagined
 from tortie.apps.labelled import ENDPOINTS
-from tortie.apps.origins import Origins
-from tortie.apps.staged import ENFORCED, Staging, changes, instead, stagings
+from tortie.apps.trace.imagining import imagined
+from tortie.apps.trace.origins import Origins
+from tortie.apps.trace.staged import ENFORCED, Staging, changes, instead, stagings
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointStatus
 from tortie.model.endpoint import WILDCARD, HostEndpoint, Interface, WorkloadEndpoint

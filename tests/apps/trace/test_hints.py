@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tortie.apps.hints import forgotten_request
+from tortie.apps.trace.hints import forgotten_request
 from tortie.model.address import parse_net
 from tortie.model.conntrack import ConnectionTable
 from tortie.model.desired import EndpointState, TierPolicies

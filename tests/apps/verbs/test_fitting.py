@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tortie.apps import service
 from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Key, Put
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tortie.apps.answers import DescribeAnswer, DescriptionAnswer, EnforcedAnswer
 from tortie.apps.labelled import ENDPOINTS, Thing, Things, things_among
 from tortie.apps.linting.warnings import warnings as findings
-from tortie.apps.reading import document, find
 from tortie.apps.requests import GetQuery
+from tortie.apps.verbs.reading import document, find
 from tortie.calc.order import arrange, policy_rank
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.ipset import NamedPortSet, SelectorSet

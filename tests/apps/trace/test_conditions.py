@@ -3,7 +3,7 @@
 from hypothesis import given
 
 from strategies import Meeting, meetings
-from tortie.apps.conditions import counted, field_of, listed, why_not, words
+from tortie.apps.trace.conditions import counted, field_of, listed, why_not, words
 from tortie.model.policy import Policy
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tortie.apps.answers import StagedAnswer, StagedPolicyAnswer
-from tortie.apps.origins import Origins
 from tortie.apps.sentences import because, shown_index
-from tortie.apps.staged import Staging
+from tortie.apps.trace.origins import Origins
+from tortie.apps.trace.staged import Staging
 from tortie.model.packet import Packet
 from tortie.model.passage import Passage
 from tortie.model.verdict import Verdict

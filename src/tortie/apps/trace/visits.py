@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tortie.apps.answers import StepAnswer, VisitAnswer
-from tortie.apps.conditions import counted, why_not
-from tortie.apps.origins import Origins
 from tortie.apps.sentences import because, place, shown_index
+from tortie.apps.trace.conditions import counted, why_not
+from tortie.apps.trace.origins import Origins
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Packet
 from tortie.model.passage import Passage, Visit

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from tortie.apps.answers import InstalledAnswer, TraceAnswer
 from tortie.apps.sentences import because
-from tortie.apps.tracing import Traced
-from tortie.apps.visits import plain_step
+from tortie.apps.trace.tracing import Traced
+from tortie.apps.trace.visits import plain_step
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.evaluate import evaluate
 from tortie.model.packet import Direction, Packet

@@ -6,10 +6,10 @@ from apps.documents import ENDPOINT, POLICY
 from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.ctl.traced import lines
 from tortie.apps.failure import Failure
-from tortie.apps.hostview import Scene, gather, imagine
-from tortie.apps.installed import compare
-from tortie.apps.tracing import Traced, answer_of, question, trace
-from tortie.apps.ways import UNKNOWN, choose, stage_set
+from tortie.apps.trace.hostview import Scene, gather, imagine
+from tortie.apps.trace.installed import compare
+from tortie.apps.trace.tracing import Traced, answer_of, question, trace
+from tortie.apps.trace.ways import UNKNOWN, choose, stage_set
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
