@@ -15,7 +15,7 @@ from tortie.dataplane.ebpf.plan import Planner, RuleIndex
 from tortie.dataplane.ebpf.programs import SharedMap, Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
-from tortie.model.conntrack import ConnectionTable, FlowState
+from tortie.model.conntrack import ConnectionTable, FlowState, can_open
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -139,7 +139,8 @@ class Model:
                 interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
             )
             concerns_host = not is_forwarded
-        relation = (self.table.relation_leaving if is_forwarded else self.table.relation)(packet, 0.0)
+        crosses = is_forwarded or direction is Direction.INGRESS
+        relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
         trace = evaluate(
             packet,
             direction,
@@ -154,7 +155,11 @@ class Model:
             if trace.reason is not Reason.RELATED:
                 trace = Trace(verdict=Verdict.ALLOW, reason=Reason.FORWARDED, stage=Stage.FORWARD)
         elif is_forwarded and trace.verdict is Verdict.DENY:
-            self.table.forget(packet, 0.0)
+            self.table.forget(packet, direction, 0.0)
+        elif (
+            direction is Direction.INGRESS and trace.verdict is Verdict.ALLOW and trace.is_tracked and can_open(packet)
+        ):
+            self.table.forget(packet, direction, 0.0)  # it opens another one
         elif is_forwarded:
             self.table.leave(packet, 0.0)
         if trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:

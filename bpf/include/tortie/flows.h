@@ -390,11 +390,12 @@ static __always_inline bool is_last_word(const struct flow *f, const struct pack
 	       p->acknowledgement == f->next[other & 1] && f->acked[other & 1] == f->next[end & 1];
 }
 
-/* Whether a forwarded packet that leaves is the first one for the policy here: what opened its flow was judged where it
- * arrived, not yet here. An answer means that it left by another way, where nobody judges. */
-static __always_inline bool leaves_first(const struct flow *f, u32 end)
+/* Whether policy here has not judged whoever sends this, though the flow is known: its first packet was judged where it
+ * arrived, and nothing says that it left. Leaving, that is about the opener; arriving, about who answers what nobody let
+ * out. An answer that leaves again ends the question: the first packet took a way where no program is. */
+static __always_inline bool is_unjudged(const struct flow *f, u32 end)
 {
-	return !(f->flags & (FLOW_OUTBOUND | FLOW_ANSWERED | FLOW_LEFT)) && end == (f->flags & FLOW_OPENER);
+	return !(f->flags & (FLOW_OUTBOUND | FLOW_ANSWERED | FLOW_LEFT)) && (end == (f->flags & FLOW_OPENER)) == IS_EGRESS;
 }
 
 /* Forgets the flow of the key in scratch. Global: verified once. */

@@ -305,7 +305,9 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 		f = flow_live(c, cfg, p->version, p->protocol);
 		/* a SYN may begin another connection on the ports of a closed one */
 		if (f && !(f->state >= FLOW_CLOSED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
-			if (IS_EGRESS && IS_FORWARDED(ctx) && leaves_first(f, c->end)) {
+			if (!IS_EGRESS && is_unjudged(f, c->end))
+				return unknown(ctx);
+			if (IS_EGRESS && IS_FORWARDED(ctx) && is_unjudged(f, c->end)) {
 				u32 word = forward(ctx);
 
 				if ((word & 3) == VERDICT_DENY) {
