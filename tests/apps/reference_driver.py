@@ -181,13 +181,9 @@ def _refusals(state: EndpointState) -> tuple[str, ...]:
     found = {}
     for (stage, _), tiers in state.tiers.items():
         for policy in (policy for tier in tiers for policy in tier.policies):
-            if stage is Stage.PRE_DNAT:
-                found[f"{policy.key} is pre-DNAT policy, which is not enforced yet"] = None
-            elif policy.reason_refused:
-                found[f"{policy.key}: {policy.reason_refused}"] = None
+            if policy.reason_refused:
+                found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
     for profile in state.profiles:
         if isinstance(profile, Profile) and profile.reason_refused:
             found[f"Profile({profile.name}): {profile.reason_refused}"] = None
-    if state.is_wildcard:
-        found[f"HostEndpoint({state.endpoint}) is a wildcard, which is not enforced yet"] = None
     return tuple(found)

@@ -77,9 +77,6 @@ def first_of_each_stage(*rules: Rule, ends: TierAction) -> Callable[[EndpointSta
 @given(CHANCE)
 def test_what_concerns_the_host_alone_is_as_drivers_are_asked(rng: Random) -> None:
     host, case = random_host(rng)
-    host = changed(
-        host, lambda one: replace(one, tiers={k: v for k, v in one.tiers.items() if k[0] is not Stage.PRE_DNAT})
-    )
     for packet, way, relation in packets(rng, case):
         if way not in (Way("eth0", None), Way(None, "eth0")):
             continue

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import pytest
 
-from apps.documents import ENDPOINT, KUBERNETES, PAIR, PRE_DNAT, network_set, staged
+from apps.documents import ENDPOINT, KUBERNETES, PAIR, REFUSED, network_set, staged
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.absorb import absorb
 from tortie.apps.agent import pump as module
@@ -298,10 +298,10 @@ def test_a_refused_policy_leaves_the_last_good_state() -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
         good = world.driver.enforced["eth0"]
-        outcome = await world.apply(PRE_DNAT)
-        assert "GlobalNetworkPolicy(early) is pre-DNAT policy" in outcome.refused["eth0"][0]
+        outcome = await world.apply(REFUSED)
+        assert "GlobalNetworkPolicy(by-method) (normal): http matches" in outcome.refused["eth0"][0]
         assert world.driver.enforced["eth0"] is good
-        revision = (await service.delete_named(world.store, "gnp", ["early"]))["revision"]
+        revision = (await service.delete_named(world.store, "gnp", ["by-method"]))["revision"]
         healed = await world.pump.outcomes.reached(revision, 2.0)
         assert healed is not None
         assert healed.refused == {}

@@ -15,7 +15,7 @@ from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
 from tortie.model.packet import Packet
 from tortie.model.policy import PolicyKey
-from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny
+from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny, tier_end
 
 NORMAL = """\
 apiVersion: projectcalico.org/v3
@@ -113,6 +113,18 @@ def test_every_rule_is_told_with_its_stage_and_the_end_of_a_tier_in_a_sentence()
     ]
 
 
+def test_pre_dnat_policy_is_told_between_the_others() -> None:
+    early = PASSING.replace("name: redis", "name: early").replace("doNotTrack", "preDNAT").split("  egress:")[0]
+    text = "---\n".join((ENDPOINT, PASSING, early, NORMAL))
+    answer, _ = answered(asked("tcp/6379", files=[{"source": "x", "text": text}]))
+    assert [(one["stage"], one["rule"]) for one in answer["steps"]] == [
+        ("untracked", 0),
+        ("preDNAT", 0),
+        ("normal", 0),
+        ("normal", None),
+    ]
+
+
 WEB = RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "web"), 1)
 LOG = RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "web"), 0)
 ALLOW, DENY = Verdict.ALLOW, Verdict.DENY
@@ -145,7 +157,7 @@ def test_the_installed_program_agrees_in_verdict_tracking_and_rule(
     assert compared["installed"]["because"]
 
 
-FORWARDED = """\
+TRANSIT = """\
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: transit}
@@ -156,23 +168,32 @@ spec:
   ingress: [{action: Allow, protocol: TCP, destination: {ports: [443]}}]
 """
 OTHER = Interface(name="eth1", index=3, addresses=frozenset({parse_net("10.1.0.1/32", strict=True)}))
+BESIDE = ENDPOINT.replace("eth0", "eth1").replace("10.0.0.5", "10.1.0.1")
 
 
-@pytest.mark.parametrize(
-    ("protocol", "leaves", "agrees", "note"),
-    [
-        ("tcp/80", "eth1", None, "the class forward decides, and is not enforced yet"),
-        ("tcp/443", "eth1", None, "the class forward decides, and is not enforced yet"),
-    ],
-)
-def test_classes_that_no_program_has_are_not_compared(
-    protocol: str, leaves: str, agrees: bool | None, note: str
-) -> None:
-    query = asked(protocol, "10.1.0.9", leaves=leaves, files=[{"source": "x", "text": f"{ENDPOINT}---\n{FORWARDED}"}])
-    wanted = question(query)
-    traced = trace(imagine(gather((), query["files"]), Scene("node2", (ROUTER, OTHER))), wanted)
-    compared = compare(answer_of(traced), traced, InstalledVerdict(ALLOW, Reason.FORWARDED, None), ())
-    assert (compared["agrees"], note in compared["installed_note"]) == (agrees, True)
+def through(protocol: str, documents: str, installed: InstalledVerdict) -> tuple[bool | None, str]:
+    """Whether the program of eth0 agrees about a packet that goes on to eth1, and the note."""
+    query = asked(protocol, "10.1.0.9", leaves="eth1", files=[{"source": "x", "text": documents}])
+    traced = trace(imagine(gather((), query["files"]), Scene("node2", (ROUTER, OTHER))), question(query))
+    compared = compare(answer_of(traced), traced, installed, ())
+    return compared["agrees"], compared["installed_note"]
+
+
+def test_the_program_where_a_packet_arrives_is_held_to_forward_policy_there() -> None:
+    both = f"{ENDPOINT}---\n{TRANSIT}"
+    allowed = InstalledVerdict(
+        ALLOW, Reason.POLICY, RuleRef("default", PolicyKey("GlobalNetworkPolicy", "", "transit"), 0)
+    )
+    assert through("tcp/443", both, allowed) == (True, "")
+    denied = InstalledVerdict(DENY, Reason.TIER_END, tier_end("default"), is_tracked=False)
+    assert through("tcp/80", both, denied) == (True, "")
+    assert through("tcp/80", both, InstalledVerdict(ALLOW, Reason.FORWARDED, None))[0] is False
+
+
+def test_what_decides_where_a_packet_leaves_is_not_compared() -> None:
+    leaving = TRANSIT.replace("types: [Ingress]", "types: [Egress]").replace("ingress:", "egress:")
+    found = through("tcp/80", f"{ENDPOINT}---\n{BESIDE}---\n{leaving}", InstalledVerdict(ALLOW, Reason.FORWARDED, None))
+    assert found == (None, "forward policy of eth1 decides, where the packet leaves: the program there is not asked")
 
 
 def way(*, toward: dict[int, str], source: int, destination: int) -> tuple[str | None, str | None]:

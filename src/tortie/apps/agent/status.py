@@ -24,7 +24,7 @@ from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
 from tortie.apps.moments import utc
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
-from tortie.calc.engine import NO_FORWARD_HALF
+from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
@@ -140,13 +140,10 @@ class Status:
         }
 
     def _halves(self) -> list[str]:
-        """A note about policies that are enforced in one of their two classes only."""
-        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NO_FORWARD_HALF]
-        return (
-            [f"forwarded traffic is not policed: applyOnForward is not enforced yet ({', '.join(found)})"]
-            if found
-            else []
-        )
+        """A note about policies that are not enforced on every interface that they are for."""
+        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NOT_FOR_WORKLOADS]
+        note = "policy of the wildcard for what is forwarded is not enforced yet on interfaces of workloads"
+        return [f"{note} ({', '.join(found)})"] if found else []
 
     def _staged(self) -> list[str]:
         """A note about policies that are staged."""

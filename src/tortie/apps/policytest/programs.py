@@ -72,7 +72,7 @@ def _why_not(one: Judged, host: Host, state: EndpointState | None, opener: Packe
     """Why no program can be asked about the packet; empty where one can."""
     way, packet = one.probe.way, one.probe.packet
     if way.arrives is not None and way.leaves is not None:
-        return "the forward class is not enforced yet"
+        return "a forwarded packet meets two programs, which the kernel's own routes choose, and not those of the test"
     if state is None:
         return "no program is on this interface: it has no host endpoint"
     if refused := refusals(state):

@@ -1,7 +1,7 @@
 """The installed program's answer to a packet beside the evaluator's, and whether the two agree. Pure.
 
-A program judges host interfaces alone, each direction by itself, and by two classes: untracked and normal. Its part of
-a packet's way is what `evaluate` says; what else decided about the packet it was not asked.
+A program judges host interfaces alone, each direction by itself. Its part of a packet's way is what `evaluate` says;
+about what decided where the packet leaves it was not asked.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,8 @@ def why_not_comparable(traced: Traced) -> str:
         return ""
     if decided.endpoint is None or decided.endpoint.is_workload:
         return "policy of workloads decides, and is not enforced yet"
-    return f"the class {decided.trace.stage.value} decides, and is not enforced yet: the program is not asked about it"
+    where = f"{decided.trace.stage.value} policy of {decided.interface}"
+    return f"{where} decides, where the packet leaves: the program there is not asked"
 
 
 def _outcome(passage: Passage) -> tuple[object, ...]:
