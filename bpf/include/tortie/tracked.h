@@ -238,7 +238,7 @@ __noinline int unknown(context_t *ctx)
 		word = decide(g, NORMAL_STAGE(g), ctx, c);
 	}
 	forget();
-	if ((word & 3) != VERDICT_ALLOW)
+	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))
 		return word;
 	if (!is_invalid && make_key(c, &c->packet))
 		flow_open(INTERFACE(ctx));
