@@ -21,11 +21,12 @@ SECONDS = 1.5
 
 
 def generations(backend: str) -> tuple[Loaded, Loaded]:
-    """Two that deny the packet, and number the classes of its source and of the one that they allow the other way."""
-    sets = sets_of(a=AddressSet((OURS,)), b=AddressSet((THEIRS,)))
-    allow, deny = Rule(Action.ALLOW, (member_of("a"),)), Rule(Action.DENY, (member_of("b"),))
-    first = load(case_of([allow, deny], sets=sets), backend=backend)
-    return first, load(case_of([deny, allow], sets=sets), backend=backend)
+    """Two that deny the packet: what is the class of its source in one is in the other that of what is allowed."""
+    a, b = member_of("a"), member_of("b")
+    ours, theirs = AddressSet((OURS,)), AddressSet((THEIRS,))
+    first = case_of([Rule(Action.ALLOW, (a,)), Rule(Action.DENY, (b,))], sets=sets_of(a=ours, b=theirs))
+    second = case_of([Rule(Action.DENY, (a,)), Rule(Action.ALLOW, (b,))], sets=sets_of(a=theirs, b=ours))
+    return load(first, backend=backend), load(second, backend=backend)
 
 
 @pytest.mark.parametrize("backend", ["cells", "bits"])
@@ -52,12 +53,7 @@ def test_no_packet_meets_parts_of_two_generations(backend: str) -> None:
         sender.join()
     assert flips > 10
     by_first, by_second = first.counts(), second.counts()
-    assert (sent, flips) and set(by_first) == {first.refs[1]} and set(by_second) == {second.refs[0]}, (
-        by_first,
-        by_second,
-        sent,
-        flips,
-    )
-    assert by_first.total() + by_second.total() == sent
+    assert set(by_first) <= {first.refs[1]} and set(by_second) <= {second.refs[0]}  # those that deny
+    assert by_first.total() + by_second.total() == sent > 0
     second.close()
     first.close()
