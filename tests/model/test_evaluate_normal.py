@@ -7,7 +7,6 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from judging import (
     BLOCKED,
     IN,
@@ -24,6 +23,7 @@ from judging import (
     skip,
     tcp,
 )
+
 from strategies import Case, random_normal_case, random_packet
 from tortie.model.address import parse_net
 from tortie.model.conntrack import ConnectionTable, Relation
