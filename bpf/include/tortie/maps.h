@@ -49,6 +49,14 @@ struct {
 	__array(values, struct pages);
 } lanes SEC(".maps");
 
+/* This program, for the packet that a change of policy overtakes. The agent fills it, and without an agent nothing changes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} again SEC(".maps");
+
 /* The generation that judges a packet. */
 struct generation {
 	void *pages;

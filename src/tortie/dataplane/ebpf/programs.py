@@ -75,6 +75,7 @@ class Programs:
         self._shared: dict[str, int] = {}
         """Maps that programs share: `events`, `lanes<pages>`, `scratch_<door>`."""
         self._programs: dict[tuple[str, int], int] = {}
+        self._agains: dict[tuple[str, int], int] = {}
         self._lanes_in_use: set[int] = set()
         self._lock = Lock()
         """Programs of two doors are loaded side by side."""
@@ -94,8 +95,23 @@ class Programs:
         """Descriptor of the door's policy program for generations of so many pages; it stays ours."""
         known = self._programs.get((door, size))
         if known is None:
-            known = self._programs[door, size] = self._found(door, size) or self._loaded(door, size)
+            known = self._found(door, size) or self._loaded(door, size)
+            self._keep(door, size, known)
         return known
+
+    def _keep(self, door: str, size: int, fd: int) -> None:
+        """Have the program, and let it jump to itself for packets that a change of policy overtakes (maps.h, `again`).
+
+        Because: the kernel empties a program array when no process holds it any more, so each agent fills it anew.
+        """
+        for map_id in bpf.program_info(fd).map_ids:
+            again = bpf.map_by_id(map_id)
+            if bpf.map_info(again).name == "again":
+                bpf.set_program(again, 0, fd)
+                self._agains[door, size] = again
+                break
+            os.close(again)
+        self._programs[door, size] = fd
 
     def load(self, wanted: Iterable[tuple[str, int]]) -> None:
         """Have these programs, by door and pages, loaded side by side: verification takes a while, outside Python."""
@@ -112,7 +128,7 @@ class Programs:
             if known is None:
                 known = self._found(door, size)
                 if known is not None:
-                    self._programs[door, size] = known
+                    self._keep(door, size, known)
             if known is not None and bpf.program_info(known).id == program_id:
                 return size
         return None
@@ -304,9 +320,10 @@ class Programs:
         ]
 
     def _let_go_of_programs(self) -> None:
-        for fd in self._programs.values():
+        for fd in (*self._programs.values(), *self._agains.values()):
             os.close(fd)
         self._programs.clear()
+        self._agains.clear()
 
     def close(self) -> None:
         """Let go of everything; what is pinned, or in a slot, lives on."""
