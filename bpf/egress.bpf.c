@@ -24,7 +24,7 @@ int egress_policy(struct __sk_buff *skb)
 	struct generation g;
 	enum outer outer;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || !generation_begin(c, &g))
 		return TC_ACT_UNSPEC;                        /* as where the slot is empty: see root.bpf.c */
 	if (g.cfg->trusts_mark && skb->mark & mark_bit) {       /* untracked policy allowed it: decided and counted there */
 		skb->mark &= ~mark_bit;

@@ -21,7 +21,7 @@ int tc_policy(struct __sk_buff *skb)
 	struct generation g;
 	enum outer outer;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || !generation_begin(c, &g))
 		return TC_ACT_UNSPEC;                        /* as where the slot is empty: see root.bpf.c */
 	outer = outer_of(skb, g.cfg);
 	if (outer == OTHER_DEVICE) {

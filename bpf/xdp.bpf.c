@@ -23,7 +23,7 @@ int xdp_policy(struct xdp_md *ctx)
 	struct scratch *c = scratch_get();
 	struct generation g;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || !generation_begin(c, &g))
 		return XDP_PASS;                             /* as where the slot is empty: see root.bpf.c */
 	switch (verdict_of(ctx, c, g, NO_TAG)) {
 	case VERDICT_DENY:

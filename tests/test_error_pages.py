@@ -85,7 +85,7 @@ def codes(code: str, text: bytes) -> list[str]:
         try:
             run(read_test(file)) if code in TRIED else answer(read_assertions(file))
         except Unloadable as error:
-            return [problem["code"] for problem in error.problems]
+            return [problem.code for problem in error.problems]
         return []
     namespace = "shop" if code in IN_SHOP else ""
     readings = read_sources([{"source": "f.yaml", "text": source}], namespace=namespace)

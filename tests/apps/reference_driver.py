@@ -23,7 +23,7 @@ from tortie.model.conntrack import ConnectionTable, TrackingSettings
 from tortie.model.desired import Delta, EndpointState, HostAddresses
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import EMPTY_ADDRESSES, AddressSet, IPSet, PortSet
+from tortie.model.ipset import AddressSet, IPSet, PortSet
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Profile, Stage
 from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny
@@ -169,7 +169,7 @@ class ReferenceDriver(FakeFlows):
         return removed
 
     def members(self, set_id: str) -> IPSet:
-        return self._sets.get(set_id, EMPTY_ADDRESSES)
+        return self._sets.get(set_id, AddressSet(()))
 
     @property
     def enforced(self) -> dict[str, EndpointState]:

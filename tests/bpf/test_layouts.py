@@ -52,6 +52,11 @@ def test_all_doors_have_the_same_records_and_maps(door: str) -> None:
             assert xdp.value_size(name) == other.value_size(name)
 
 
+def test_a_root_tells_its_lane_to_the_programs_of_every_version(opened: bpf.ObjectFile) -> None:
+    assert opened.layout("scratch")["lane"] == (0, 4)
+    assert opened.value_size("scratch") == 512
+
+
 def test_a_generation_says_where_each_table_is_in_the_words_of_its_compiler(opened: bpf.ObjectFile) -> None:
     fields = opened.layout("config")
     for stage in ("untracked", "normal"):

@@ -724,6 +724,46 @@ def test_packets_go_to_tc_and_back_to_xdp_on_request_without_one_that_nobody_jud
         assert host.run("ss", "-Htn", "state", "syn-recv") == ""
 
 
+@pytest.mark.parametrize("is_to_xdp", [True, False])
+@pytest.mark.parametrize("pins", [0, 1, 2, 3, 5])
+def test_an_agent_killed_in_a_move_between_hooks_leaves_one_that_judges(
+    bpffs: Path, is_to_xdp: bool, pins: int
+) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        agent = os.fork()
+        if agent == 0:
+            try:
+                move_and_die(endpoint(host, DENY), EbpfDriver(bpffs), is_to_xdp=is_to_xdp, pins=pins)
+            finally:
+                os._exit(1)
+        assert os.waitpid(agent, 0)[1] == 0
+        assert not connects(peer, host)
+        state = replace(endpoint(host, DENY), may_use_xdp=is_to_xdp)
+        driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
+        assert driver.apply().failed == {}
+        assert not connects(peer, host)
+        driver.take(Delta(endpoints={host.interface: replace(endpoint(host, ALLOW_BOTH), may_use_xdp=is_to_xdp)}))
+        driver.apply()
+        assert connects(peer, host)
+
+
+def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, pins: int) -> None:
+    """End this process when so many pins of the move are made."""
+    name, pin = state.interface.name, bpf.pin_over
+    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=not is_to_xdp)}, failsafes=Failsafes()))
+    driver.apply()
+    made = iter(range(pins))
+
+    def pin_or_die(fd: int, path: Path) -> None:
+        if next(made, None) is None:
+            os._exit(0)
+        pin(fd, path)
+
+    vars(bpf)["pin_over"] = pin_or_die
+    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=is_to_xdp)}))
+    driver.apply()
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_replacing_the_egress_table_drops_nothing_that_no_rule_denies(bpffs: Path, version: int) -> None:
     with veth_pair() as (host, peer), driven(host, bpffs) as driver:

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from dataplane.test_driver import ALLOW_BOTH, DENY, bpffs, connects, driven, endpoint, listening, policy
+from dataplane.test_driver import ALLOW_BOTH, DENY, PORT, bpffs, connects, driven, endpoint, listening, policy, rule
 from netns import veth_pair
+from tortie.dataplane.ebpf import programs
+from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.pages import SIZES
 from tortie.kernel import bpf
 from tortie.model.address import Net
@@ -16,8 +20,9 @@ from tortie.model.desired import Delta, EndpointState
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import TCP, Direction, Side
+from tortie.model.packet import TCP, Direction, Packet, Side
 from tortie.model.rule import Action, Rule
+from tortie.model.verdict import Verdict
 
 pytestmark = pytest.mark.root
 __all__ = ["bpffs"]
@@ -124,3 +129,100 @@ def test_a_policy_that_outgrows_its_size_moves_to_larger_pages_and_back(bpffs, l
             assert driver.apply().failed == {}
             assert size() == SIZES[0] and connects(peer, host)
         assert loads.count("xdp_policy") == 2
+
+
+def leave(driver: EbpfDriver) -> None:
+    """End it as a kill does: its descriptors go, what is pinned stays."""
+    for plane in driver._planes.values():
+        assert plane.hooks is not None
+        plane.hooks.close()
+        for lane in plane.lanes.values():
+            lane.close()
+    driver._programs.close()
+    driver._flows.close()
+
+
+def test_another_build_never_finds_pages_that_it_cannot_read(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as second:
+        first = EbpfDriver(bpffs)
+        first.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        first.apply()
+        hooks = first._planes[host.interface].hooks
+        assert hooks is not None
+        lanes = {to: (hooks.lanes[to], first._programs.pages_in(hooks.lanes[to], SIZES[0])) for to in Direction}
+        found: dict[Direction, list[object]] = {}
+        install = Hooks.install
+
+        def noted(self: Hooks, direction: Direction, program: int) -> None:
+            lane, pages = lanes[direction]
+            found.setdefault(direction, []).append(first._programs.pages_in(lane, SIZES[0]) == pages)
+            install(self, direction, program)
+
+        monkeypatch.setattr(programs, "object_digest", lambda: bytes(16))
+        monkeypatch.setattr(Hooks, "install", noted)
+        second.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        assert second.apply().changed == (host.interface,)
+        assert found == {to: [True] for to in Direction}  # what the first one's programs find is the first one's
+        assert connects(peer, host)
+        names = [path.name for path in bpffs.glob("netns-*/host/*") if "lanes" in path.name or "_512_" in path.name]
+        assert len(names) == len({name.rpartition("_")[0] for name in names}) == 3  # and nothing of it stays pinned
+        leave(first)
+
+
+def test_a_restart_with_a_policy_of_another_size_leaves_no_pages_behind(bpffs: Path) -> None:
+    large = policy(some_rules(Random(6), 3_000, with_nets=True), name="a-large-one")
+    with veth_pair() as (host, _), driven(host, bpffs) as second:
+        first = EbpfDriver(bpffs)
+        first.take(Delta(endpoints={host.interface: endpoint(host, large, DENY)}, failsafes=Failsafes()))
+        first.apply()
+        leave(first)
+        second.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        assert second.apply().failed == {}
+        hooks = second._planes[host.interface].hooks
+        assert hooks is not None
+        assert {to: second._programs._holding(hooks.lanes[to]) for to in Direction} == {
+            to: [SIZES[0]] for to in Direction
+        }
+
+
+def test_lanes_whose_pins_others_took_are_given_to_nobody_and_old_names_do_not_stay(bpffs: Path) -> None:
+    with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as second:
+        first = EbpfDriver(bpffs)
+        first.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        first.apply()
+        leave(first)
+        (slot,) = bpffs.glob("netns-*/if*/slot")
+        slot.unlink()
+        second.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        second.apply()
+        hooks = second._planes[host.interface].hooks
+        assert hooks is not None
+        names = {path.name for path in bpffs.glob("netns-*/if*/*lane-*")}
+        assert names == {f"lane-{hooks.lanes[Direction.INGRESS]}", f"out_lane-{hooks.lanes[Direction.EGRESS]}"}
+        leave(second)
+        third = EbpfDriver(bpffs)
+        third.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
+        third.apply()
+        assert connects(peer, host)
+        third.cleanup()
+
+
+def test_more_interfaces_than_lanes_are_refused_and_told(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver._programs._lanes_in_use.update(range(programs.LANES - 1))
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        assert "interfaces with policy" in driver.apply().refused[host.interface][0]
+        driver._programs._lanes_in_use.discard(0)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
+        assert driver.apply().changed == (host.interface,)
+
+
+def test_many_questions_about_a_log_rule_have_one_answer(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "EVENTS_BYTES", 4096)
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        logged = policy((rule(Action.LOG), rule(Action.DENY)))
+        driver.take(Delta(endpoints={host.interface: endpoint(host, logged)}, failsafes=Failsafes()))
+        driver.apply()
+        packet = Packet(version=4, protocol=TCP, source=1, destination=2, source_port=3, destination_port=PORT)
+        answers = [driver.probe(host.interface, Direction.INGRESS, packet) for _ in range(60)]
+        assert {(one.verdict, one.rule and one.rule.index) for one in answers if one} == {(Verdict.DENY, 1)}

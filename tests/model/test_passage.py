@@ -15,10 +15,10 @@ from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.evaluate import evaluate, is_essential
 from tortie.model.host import Host
 from tortie.model.ipset import (
-    EMPTY_ADDRESSES,
-    EMPTY_PORTS,
+    AddressSet,
     IPSet,
     NamedPortSet,
+    PortSet,
     SelectorSet,
     ServiceSet,
     SetSource,
@@ -138,10 +138,10 @@ def test_a_rule_that_never_matches_or_only_logs_changes_no_verdict(rng: Random, 
 
 NOWHERE = parse_selector("nothing == 'has this'")
 EMPTY: dict[SetSource, IPSet] = {
-    SelectorSet(NOWHERE): EMPTY_ADDRESSES,
-    ServiceSet("nobody", "knows", False): EMPTY_ADDRESSES,
-    ServiceSet("nobody", "knows", True): EMPTY_PORTS,
-    NamedPortSet(NOWHERE, None, "http"): EMPTY_PORTS,
+    SelectorSet(NOWHERE): AddressSet(()),
+    ServiceSet("nobody", "knows", False): AddressSet(()),
+    ServiceSet("nobody", "knows", True): PortSet(()),
+    NamedPortSet(NOWHERE, None, "http"): PortSet(()),
 }
 
 

@@ -234,7 +234,7 @@ static __always_inline void unstored(struct scratch *c)
 {
 	struct generation g;
 
-	if (generation_get(c, &g))
+	if (generation_newest(c, &g))
 		count(g, REASON_UNSTORED);
 }
 

@@ -80,7 +80,7 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 		c->failsafe = failsafe(g, p);
 		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, stage_of(g, STAGE_UNTRACKED), ctx, c);
 
-		if (word & 3 || !g.cfg->normal.used)
+		if (word & 3 || !g.cfg->normal.used || is_overtaken(c))
 			return word;
 		record_met(ctx, c, g, word);
 	}
@@ -93,11 +93,30 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 	return tracked(ctx, c, g.cfg);
 }
 
+/* The verdict of a packet that a change of policy overtook, by the new generation. No second one can overtake it: who changes
+ * a lane waits for the packets in it. Global: verified once, and no other packet pays for it. */
+__noinline int judge_again(context_t *ctx, u32 outer)
+{
+	struct scratch *c = scratch_get();
+	struct generation g;
+	u32 word;
+
+	if (!c || !generation_begin(c, &g))
+		return VERDICT_CONTINUE;                     /* as where the slot is empty: see root.bpf.c */
+	word = judge(ctx, c, g, outer);
+	if (is_overtaken(c))
+		word = WORD(REASON_TABLE, VERDICT_DENY);
+	record(ctx, c, g, word);
+	return word & 3;
+}
+
 /* The verdict of the packet. Each packet has one final id, counted here. */
 static __always_inline u32 verdict_of(context_t *ctx, struct scratch *c, const struct generation g, enum outer outer)
 {
 	u32 word = judge(ctx, c, g, outer);
 
+	if (is_overtaken(c))
+		return judge_again(ctx, outer);
 	record(ctx, c, g, word);
 	return word & 3;
 }

@@ -7,7 +7,7 @@
  * space (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
  * members (tables.c, "in place"). The programs read, and count. So a change of policy loads no program: the one there is
  * finds other pages. A packet looks into `lanes` once and goes on with what it found; functions that are verified by
- * themselves look again, and get the same pages or newer ones that are as whole. */
+ * themselves look again, and tell where they find newer ones: one packet never meets parts of two generations. */
 #ifndef TORTIE_MAPS_H
 #define TORTIE_MAPS_H
 
@@ -117,7 +117,7 @@ static __always_inline u32 get8(void *pages, u32 place, u32 index)
 }
 
 /* False: this lane has no generation, which is so only where others took it out of `lanes`. */
-static __always_inline bool generation_get(const struct scratch *c, struct generation *g)
+static __always_inline bool generation_newest(const struct scratch *c, struct generation *g)
 {
 	u32 lane = c->lane, first = 0;
 
@@ -126,6 +126,30 @@ static __always_inline bool generation_get(const struct scratch *c, struct gener
 		return false;
 	g->cfg = bpf_map_lookup_elem(g->pages, &first);
 	return g->cfg;
+}
+
+/* Where a packet begins. */
+static __always_inline bool generation_begin(struct scratch *c, struct generation *g)
+{
+	if (!generation_newest(c, g))
+		return false;
+	c->generation = g->cfg->generation;
+	return true;
+}
+
+/* The same one, in a function that is verified by itself. False: a newer one came meanwhile. Its classes, lists and counters
+ * have other numbers, so nothing of what was found so far holds: the packet is judged again (verdict_of). */
+static __always_inline bool generation_get(struct scratch *c, struct generation *g)
+{
+	if (generation_newest(c, g) && g->cfg->generation == c->generation)
+		return true;
+	c->generation = 0;           /* no map has that id */
+	return false;
+}
+
+static __always_inline bool is_overtaken(const struct scratch *c)
+{
+	return !c->generation;
 }
 
 static __always_inline void count(const struct generation g, u32 id)

@@ -43,8 +43,13 @@ struct flow_key6 { u32 a[4], b[4]; u16 a_port, b_port; u32 protocol; };
 
 /* Storing a field here and loading it again makes the verifier forget what it knew of the value: paths that met
  * different tags, families and protocols become one state. Parsing costs 5 ns this way, the straight version had
- * ten times as many verified states. */
+ * ten times as many verified states.
+ *
+ * Where the lane is, and the size, never change: a root of one version writes it for a program of another, in the same
+ * map, until that version's program is in the slot. */
 struct scratch {
+	u32 lane;                /* which generation judges: the root's number */
+	u32 generation;          /* the id of that one; 0: it was replaced while it judged */
 	union {
 		struct packet packet;
 		struct log_event event;
@@ -55,7 +60,6 @@ struct scratch {
 		struct flow_key6 key6;
 		u64 key_words[5];
 	};                       /* the flow that was looked up last */
-	u32 lane;                /* which generation judges: the root's number */
 	u32 end;                 /* which end of that flow sent the packet: 0 the lower one in the key, 1 the other */
 	u32 is_opening;          /* the flow that was found is not assured yet */
 	u32 failsafe;            /* enum failsafe */
@@ -68,7 +72,10 @@ struct scratch {
 	u32 place, start;
 	u32 possible;            /* verdicts that a later fragment could get, as a mask */
 	u32 pass_until;          /* it may have passed to the tier that starts here */
+	u32 room[50];            /* new fields take of it */
 };
+
+_Static_assert(sizeof(struct scratch) == 512, "the size is between versions");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

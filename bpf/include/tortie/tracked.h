@@ -285,7 +285,7 @@ __noinline int unknown(context_t *ctx)
 	}
 	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
-	if ((word & 3) != VERDICT_ALLOW)
+	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))
 		return word;
 	if (!is_invalid(&c->packet) && make_key(c, &c->packet))
 		flow_open(INTERFACE(ctx));

@@ -21,13 +21,15 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
-from tortie.apps.answers import AssertQuery, SourceText, TraceAnswer
+from tortie.apps.answers import SourceText
 from tortie.apps.ctl.commands.status import screen
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.traced import complaint, lines
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
+from tortie.apps.policyassert.answers import AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer
 from tortie.calc import Engine
 from tortie.dataplane.driver import Established, TableFill
 from tortie.kernel.errors import KernelError

@@ -3,9 +3,9 @@
 import pytest
 
 from apps.documents import ENDPOINT, POLICY
-from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.ctl.traced import lines
 from tortie.apps.failure import Failure
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 from tortie.apps.trace.hostview import Scene, gather, imagine
 from tortie.apps.trace.installed import compare
 from tortie.apps.trace.tracing import Traced, answer_of, question, trace

@@ -12,9 +12,10 @@ from tortie.apps.ctl.local import run_now
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
 from tortie.apps.verbs import service
-from tortie.apps.verbs.initial import BUILT_IN_TIERS, initialise
+from tortie.apps.verbs.initial import initialise
 from tortie.apps.verbs.stored import is_tiered
 from tortie.apps.verbs.writing import ATTEMPTS
+from tortie.model.names import BUILT_IN_TIERS
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore
 from tortie.store.protocol import Conflict, Delete, Key, Put, Write

@@ -6,7 +6,7 @@ What a rule does is looked up in the newest policy, also where that is refused a
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tortie.apps.answers import (
+from tortie.apps.agent.answers import (
     ConnectionsAnswer,
     DropAnswer,
     FlowTableAnswer,

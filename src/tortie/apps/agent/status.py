@@ -4,25 +4,24 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from tortie.apps.agent import overview
-from tortie.apps.agent.history import Moment
-from tortie.apps.agent.outcome import Outcome
-from tortie.apps.agent.pump import Pump
-from tortie.apps.agent.settings import AgentSettings
-from tortie.apps.answers import (
+from tortie.apps.agent.answers import (
     AgentAnswer,
     ConnectionsAnswer,
     CountersAnswer,
     DriftAnswer,
-    EnforcedAnswer,
-    InterfaceAnswer,
     LastChangeAnswer,
     StatusAnswer,
 )
+from tortie.apps.agent.history import Moment
+from tortie.apps.agent.outcome import Outcome
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
+from tortie.apps.moments import utc
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
 from tortie.calc.engine import NOT_FOR_WORKLOADS
@@ -171,7 +170,7 @@ class Status:
             return None
         return {
             "revision": found.revision,
-            "at": _utc(found.at),
+            "at": utc(found.at.wall_s),
             "ago_s": _ago_s(found.at),
             "apply_ms": round(found.apply_ms, 3),
             "latency_ms": round(found.latency_ms, 3),
@@ -186,7 +185,7 @@ class Status:
         return {
             "times": history.repaired_times,
             "latest": [
-                {"at": _utc(one.at), "ago_s": _ago_s(one.at), "what": list(one.what)}
+                {"at": utc(one.at.wall_s), "ago_s": _ago_s(one.at), "what": list(one.what)}
                 for one in reversed(history.repairs)
             ],
         }
@@ -235,10 +234,6 @@ def _counters(rules: Sequence[RuleCount], reasons: Sequence[ReasonCount]) -> Cou
             for one in reasons
         ],
     }
-
-
-def _utc(moment: Moment) -> str:
-    return datetime.fromtimestamp(moment.wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _ago_s(moment: Moment) -> float:

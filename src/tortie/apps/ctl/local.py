@@ -4,20 +4,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
-    AssertionsAnswer,
-    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
-    CountersAnswer,
     DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
     SelectorAnswer,
     SourceText,
-    StatusAnswer,
-    TraceAnswer,
-    TraceQuery,
     WriteAnswer,
 )
 from tortie.apps.beacons import Serving, serving
@@ -25,7 +20,9 @@ from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 from tortie.apps.verbs import service
 from tortie.store.protocol import Gone, Store
 from tortie.store.schema import is_unmade
@@ -78,6 +75,8 @@ class FileTarget:
         """The file's revision, as soon as it is beyond that one."""
         import asyncio
 
+        from tortie.apps.ctl.interrupts import undisturbed  # only a watch waits
+
         async def later(store: SqliteStore) -> int:
             try:
                 async for batch in store.watch(after):
@@ -88,7 +87,11 @@ class FileTarget:
 
         store = SqliteStore.open(self.path, create=False)
         try:
-            return asyncio.run(later(store))
+            with undisturbed():
+                runner = asyncio.Runner()
+                runner.get_loop()
+            with runner:
+                return runner.run(later(store))
         finally:
             run_now(store.close())
 

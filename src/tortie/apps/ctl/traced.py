@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tortie.apps.answers import StagedAnswer, TraceAnswer
 from tortie.apps.ctl.names import some
+from tortie.apps.trace.answers import StagedAnswer, TraceAnswer
 from tortie.apps.trace.visits import visit_lines
 
 MOST_POLICIES = 8

@@ -6,6 +6,7 @@ from tortie.apps.decoding import key_of
 from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.explain.study import Question
 from tortie.apps.failure import Code, Failure
+from tortie.apps.kinds import POLICIES
 from tortie.apps.labelled import ENDPOINTS, Labelled, Things
 from tortie.apps.trace.hostview import Documents
 from tortie.apps.trace.staged import Staging
@@ -18,7 +19,6 @@ from tortie.resources.problems import InvalidDocument
 from tortie.resources.values import PROTOCOLS
 from tortie.store.protocol import Key
 
-POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy", "KubernetesNetworkPolicy", "KubernetesClusterNetworkPolicy")
 PORT_FORMS = "write 5432 (TCP), tcp/5432, udp/53, sctp/9, or the name of a port"
 
 

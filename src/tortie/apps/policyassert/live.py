@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from tortie.apps.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.policyassert.answering import answer_about, unloadable
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.proving import Scene
 from tortie.apps.policytest.document import Unloadable

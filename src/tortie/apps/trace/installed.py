@@ -6,8 +6,8 @@ about what decided where the packet leaves it was not asked.
 
 from collections.abc import Sequence
 
-from tortie.apps.answers import InstalledAnswer, TraceAnswer
 from tortie.apps.sentences import because
+from tortie.apps.trace.answers import InstalledAnswer, TraceAnswer
 from tortie.apps.trace.tracing import Traced
 from tortie.apps.trace.visits import plain_step
 from tortie.dataplane.driver import InstalledVerdict

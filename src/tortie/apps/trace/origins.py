@@ -8,6 +8,7 @@ from collections.abc import Mapping as Table
 from functools import cached_property
 
 from tortie.apps.answers import SourceText
+from tortie.apps.kinds import POLICIES
 from tortie.model.packet import Direction
 from tortie.model.policy import PolicyKey
 from tortie.model.verdict import RuleRef
@@ -16,15 +17,7 @@ from tortie.resources.kinds import WORDS
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.store.protocol import Key
 
-POLICY_KINDS = (
-    "GlobalNetworkPolicy",
-    "NetworkPolicy",
-    "KubernetesNetworkPolicy",
-    "KubernetesClusterNetworkPolicy",
-    "Profile",
-    "Tier",
-    "HostEndpoint",
-)
+DECIDING = (*POLICIES, "Profile", "Tier", "HostEndpoint")
 """Kinds of documents that decide about packets."""
 _CONVERTED = ("KubernetesNetworkPolicy", "KubernetesClusterNetworkPolicy", "StagedKubernetesNetworkPolicy")
 """Kinds whose rules are not counted as in their documents."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tortie.apps.answers import StagedAnswer, StagedPolicyAnswer
 from tortie.apps.sentences import because, shown_index
+from tortie.apps.trace.answers import StagedAnswer, StagedPolicyAnswer
 from tortie.apps.trace.origins import Origins
 from tortie.apps.trace.staged import Staging
 from tortie.model.packet import Packet

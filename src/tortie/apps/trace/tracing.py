@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from tortie.apps.answers import TraceAnswer, TraceQuery
 from tortie.apps.failure import Code, Failure
 from tortie.apps.packets import describe, parse_packet
 from tortie.apps.sentences import because
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 from tortie.apps.trace.hints import forgotten_request
 from tortie.apps.trace.hostview import Documents, HostView, Scene, imagine, staged_in
 from tortie.apps.trace.stagedtrace import staged_answer

@@ -6,8 +6,8 @@ One telling for `trace`, failed tests and counter-examples.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tortie.apps.answers import StepAnswer, VisitAnswer
 from tortie.apps.sentences import because, place, shown_index
+from tortie.apps.trace.answers import StepAnswer, VisitAnswer
 from tortie.apps.trace.conditions import counted, why_not
 from tortie.apps.trace.origins import Origins
 from tortie.model.ipset import IPSet

@@ -8,9 +8,9 @@ from tortie.apps.decoding import invalid, key_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb, WriteOptions
 from tortie.apps.verbs.cascading import dependants
-from tortie.apps.verbs.initial import BUILT_IN_TIERS
 from tortie.apps.verbs.stored import TIER, is_tiered, stored, stored_body, tier_of
 from tortie.apps.verbs.writing import change_of, not_found, out_of_date, refusals, why_unwritable, write_answer
+from tortie.model.names import BUILT_IN_TIERS
 from tortie.resources.kind import Kind, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Delete, Entry, Key, Store

@@ -14,6 +14,7 @@ from tortie.apps.verbs.reading import document, find
 from tortie.calc.order import arrange, policy_rank
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.ipset import NamedPortSet, SelectorSet
+from tortie.model.names import DEFAULT_ALLOW
 from tortie.model.policy import Policy, Profile, Tier
 from tortie.model.selector import Selector
 from tortie.resources.codec import decode_stored, lower
@@ -122,11 +123,7 @@ def _relations(world: _World, value: Lowered) -> Iterator[Relation]:
             yield "Selected by", _governing([one for one in world.policies if one.selector.matches(labels)], world)
             yield (
                 "Profiles that do not exist",
-                [
-                    name
-                    for name in value.profiles
-                    if name not in world.things.inherited and name != "projectcalico-default-allow"
-                ],
+                [name for name in value.profiles if name not in world.things.inherited and name != DEFAULT_ALLOW],
             )
         case NetworkSet():
             labels = world.labels(value)

@@ -3,17 +3,17 @@
 The built-in tiers, and ClusterInformation `default`, which gives the datastore an id and says that it may be used.
 """
 
+import time
 import uuid
-from datetime import UTC, datetime
 
+from tortie.apps.moments import utc
 from tortie.apps.verbs.stored import TIER, part, stored, stored_body
+from tortie.model.names import BUILT_IN_TIERS
 from tortie.resources.codec import encode
 from tortie.resources.kind import Body, Resource
 from tortie.resources.kinds import KINDS
 from tortie.store.protocol import Conflict, Key, Put, Store
 
-BUILT_IN_TIERS = {"default": (1_000_000, "Deny"), "kube-admin": (1_000, "Pass"), "kube-baseline": (10_000_000, "Pass")}
-"""Order and default action. Source: reference resources.md sections 4 and 8.5."""
 CLUSTER = "ClusterInformation"
 
 
@@ -47,8 +47,7 @@ async def _cluster(store: Store) -> Put | None:
 
 def new_identity() -> Body:
     """What a document gets when it is created."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"uid": str(uuid.uuid4()), "creationTimestamp": now}
+    return {"uid": str(uuid.uuid4()), "creationTimestamp": utc(time.time())}
 
 
 def _document(key: Key, spec: Body, metadata: Body) -> bytes:

@@ -3,6 +3,7 @@
 import json
 
 from tortie.apps.answers import Document
+from tortie.model.names import DEFAULT_TIER
 from tortie.resources.kind import API_VERSION, Body, Kind
 from tortie.store.protocol import Entry, Key, NotFound, Store
 
@@ -44,4 +45,4 @@ def is_tiered(kind: Kind) -> bool:
 
 def tier_of(body: Body) -> str:
     """The tier that a policy is in."""
-    return str(part(body, "spec").get("tier") or "default")
+    return str(part(body, "spec").get("tier") or DEFAULT_TIER)

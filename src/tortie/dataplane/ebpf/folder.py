@@ -2,7 +2,7 @@
 
     /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc, lane-<number>, out_slot, out, out_lane-<number>}
                                    host/{flows4, flows6, opening4, opening6, local}
-                                   host/{lanes<pages>, scratch_<door>, events, <door>_<pages>_<digest>}
+                                   host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, events-<build>}
 
 Other namespaces have theirs beside it; of those only what hangs on no interface any more is ever removed.
 """
@@ -69,6 +69,9 @@ class PinFolder:
         for folder in self._reached.glob(f"netns-*/{_PREFIX}*"):
             if folder.parent != self._path and is_dead(folder):
                 remove_folder(folder)
+                if not any(folder.parent.glob(f"{_PREFIX}*")):  # its lanes and tables would keep their memory for ever
+                    remove_folder(folder.parent / self.host.name)
+                    folder.parent.rmdir()
 
     def remove(self) -> Sequence[str]:
         """Take everything off and remove the folder, and the bpffs if nobody else uses it; what `left` had said."""

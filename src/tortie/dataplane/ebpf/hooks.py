@@ -34,11 +34,13 @@ SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
 _LANE_PINS = {Direction.INGRESS: "lane-", Direction.EGRESS: "out_lane-"}
 _ROOT_DOORS = {"xdp_root": "xdp", "tc_root": "tc", "tc_out": "egress"}
 """Roots that enter a lane -> the door behind them."""
-_NAMES = ("slot", "xdp", "tc", "out_slot", "out")
+_PIN_ORDER = ("xdp", "slot", "tc", "out_slot", "out")
+"""The pins of the lanes come last: until then they keep what is in the slots of before (see `_pin`)."""
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 
 
 _LINKS = {bpf.Hook.INGRESS: "tc", bpf.Hook.EGRESS: "out"}
+_HOOKS = {name: hook for hook, name in _LINKS.items()}
 
 
 class Hooks:
@@ -150,14 +152,12 @@ class Hooks:
         if self.acceleration is Acceleration.NONE:
             self._return(kept, before)
             return False
+        self._pin()  # first: an agent that dies here leaves a hook that judges
         for name in ("xdp", "tc"):
             if name in kept._fds:
                 with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
                     bpf.detach(kept._fds[name])
-        for name in ("slot", "xdp", "tc"):
-            (self.folder / name).unlink(missing_ok=True)
         kept.close()
-        self._pin()
         return True
 
     def _return(self, kept: Hooks, acceleration: Acceleration) -> None:
@@ -231,16 +231,20 @@ class Hooks:
         self.install(direction, program_fd)
 
     def _pin(self) -> None:
+        """Have our pins in the folder and no others. Whenever that is broken off, links that judge are pinned."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, fd in self._wanted_pins().items():
-            path = self.folder / name
-            path.unlink(missing_ok=True)
-            bpf.pin(fd, path)
+        wanted = self._wanted_pins()
+        for name, fd in wanted.items():
+            bpf.pin_over(fd, self.folder / name)
+        for path in self.folder.iterdir():
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
 
     def _wanted_pins(self) -> dict[str, int]:
         """Names and descriptors; see the module."""
         numbers = {f"{_LANE_PINS[to]}{lane}": self._fds.get(SLOTS[to], -1) for to, lane in self.lanes.items()}
-        return {**self._fds, **{name: fd for name, fd in numbers.items() if fd >= 0}}
+        own = {name: self._fds[name] for name in _PIN_ORDER if name in self._fds}
+        return {**own, **{name: fd for name, fd in numbers.items() if fd >= 0}}
 
     # ---- taken over
 
@@ -248,18 +252,18 @@ class Hooks:
     def adopt(cls, folder: Path, index: int, programs: Programs) -> Hooks | None:
         """The hooks that an earlier agent left on this interface; None if they are not whole or not on it."""
         hooks = cls(folder, index, programs)
-        hooks._read_lanes()
         try:
-            for name in _NAMES:
+            for name in _PIN_ORDER:
                 if (folder / name).exists():
                     hooks._fds[name] = bpf.open_pin(folder / name)
+            hooks._read_lanes()
             hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
             hooks.reason = "native XDP" if "xdp" in hooks._fds else "tc, as the agent before found no native XDP"
             missing = set(hooks.missing())
             if "out" in missing or not hooks.installed_program(Direction.EGRESS):
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
                 missing.discard("out")
-            if not missing and hooks.installed_program(Direction.INGRESS):
+            if not missing and hooks.installed_program(Direction.INGRESS) and hooks._knows_lanes():
                 return hooks
         except KernelError:
             pass
@@ -272,12 +276,30 @@ class Hooks:
         return "out_slot" in self._fds
 
     def _read_lanes(self) -> None:
-        """The lanes that the names of pins say."""
+        """The lanes that the names of pins say, of pins of the slots that we have: there may be others from before."""
         for direction, start in _LANE_PINS.items():
+            if SLOTS[direction] not in self._fds:
+                continue
+            slot = self._fds[SLOTS[direction]]
             for path in self.folder.glob(f"{start}*"):
                 number = path.name.removeprefix(start)
                 if number.isdigit() and int(number) < LANES:
-                    self.lanes[direction] = int(number)
+                    with bpf.borrowed(bpf.open_pin(path)) as fd:
+                        if bpf.map_info(fd).id == bpf.map_info(slot).id:
+                            self.lanes[direction] = int(number)
+
+    def _knows_lanes(self) -> bool:
+        """Whether no program in a slot goes by a lane that no pin tells. One of a version without lanes does not."""
+        for direction, slot in SLOTS.items():
+            program = self.installed_program(direction)
+            if slot not in self._fds or not program or direction in self.lanes:
+                continue
+            with bpf.borrowed(bpf.program_by_id(program)) as fd:
+                for map_id in bpf.program_info(fd).map_ids:
+                    with bpf.borrowed(bpf.map_by_id(map_id)) as used:
+                        if bpf.map_info(used).name == "lanes":
+                            return False
+        return True
 
     def renew(self) -> None:
         """Put this version's roots in place of another version's, on the same slots: no packet passes between. Those
@@ -287,15 +309,17 @@ class Hooks:
                 self._programs.keep_lane(self.lanes[direction])
             elif SLOTS[direction] in self._fds:
                 self.lanes[direction] = self._programs.new_lane()
-        for name, program in self._root_names().items():
+        for name, program in (self._root_names() | self._filter_names()).items():
             with self._roots(program) as roots:
                 fd = roots.program_fd(program)
-                with bpf.borrowed(bpf.program_by_id(bpf.link_info(self._fds[name]).program_id)) as old:
+                with bpf.borrowed(bpf.program_by_id(self._root(name))) as old:
                     before, wanted = bpf.program_info(old), bpf.program_info(fd)
                     shared = {bpf.map_info(roots.map_fd("scratch")).id} if program in _ROOT_DOORS else set()
                     is_same = before.tag == wanted.tag and shared <= set(before.map_ids)
-                if not is_same:
+                if not is_same and name in self._fds:
                     bpf.link_update(self._fds[name], fd)
+                elif not is_same:
+                    bpf.attach_filter(self._filter(_HOOKS[name]), fd, replace=True)
         self._pin_gone()
         self._replaced()
 
@@ -303,6 +327,18 @@ class Hooks:
         """Link -> the root it runs, for the links there are."""
         wanted = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}
         return {name: program for name, program in wanted.items() if name in self._fds}
+
+    def _filter_names(self) -> dict[str, str]:
+        """The same for the clsact filters there are, which have no link."""
+        if self.traits.has_tcx:
+            return {}
+        return {"tc": self._tc_program} | ({"out": "tc_out"} if self.has_out else {})
+
+    def _root(self, name: str) -> int:
+        """Id of the root that a link or filter runs; 0 where there is none."""
+        if name in self._fds:
+            return bpf.link_info(self._fds[name]).program_id
+        return bpf.query_filter(self._filter(_HOOKS[name])) or 0
 
     @property
     def _tc_program(self) -> str:

@@ -15,6 +15,7 @@ from tortie.dataplane.ebpf.pages import Pages
 from tortie.dataplane.ebpf.programs import Programs
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction, Packet
 
 _DIRECTIONS = {"xdp": Direction.INGRESS, "tc": Direction.INGRESS, "egress": Direction.EGRESS}
@@ -33,8 +34,13 @@ class InterfacePlane:
         """Take over what an earlier agent left attached, as it is; whether there is anything."""
         if self.hooks is None:
             hooks = Hooks.adopt(self._folder, index, self._programs)
-            if hooks is not None:
-                hooks.renew()
+            try:
+                if hooks is not None:
+                    hooks.renew()
+            except KernelError:  # its agent died between two hooks: what is there judges until ours are attached
+                assert hooks is not None
+                hooks.close()
+                hooks = None
             self.hooks = hooks
         return self.hooks is not None
 
@@ -75,8 +81,7 @@ class InterfacePlane:
                 hooks.attach_out(program)
             else:
                 hooks.install(direction, program)
-            if before is not None:
-                self._programs.take_out(hooks.lanes[direction], before.pages.size)
+            self._programs.keep_only(hooks.lanes[direction], made[direction].pages)
 
     def _install(self, hooks: Hooks, direction: Direction) -> bool:
         """Have the right program in the slot: it is another one where the connection table is another one."""
@@ -117,9 +122,10 @@ class InterfacePlane:
             self.hooks.folder = folder
 
     def _attach(self, index: int, plans: Plans, *, may_use_xdp: bool) -> None:
-        made = _make_all(plans)
-        lanes = {direction: self._programs.new_lane() for direction in made}
+        made, lanes = _make_all(plans), dict[Direction, int]()
         try:
+            for direction in made:
+                lanes[direction] = self._programs.new_lane()
             doors = ("egress", "xdp" if may_use_xdp else "tc")
             self._programs.load((door, made[_DIRECTIONS[door]].pages.size) for door in doors)
             self._programs.put({lanes[direction]: running.pages for direction, running in made.items()})
@@ -129,9 +135,10 @@ class InterfacePlane:
 
             self.hooks = Hooks.attach(self._folder, index, self._programs, lanes, load, may_use_xdp=may_use_xdp)
         except BaseException:
-            for direction, running in made.items():
-                self._programs.free_lane(lanes[direction])
+            for running in made.values():
                 running.close()
+            for number in lanes.values():
+                self._programs.free_lane(number)
             raise
         for direction, lane in self.lanes.items():
             lane.replace(made[direction])

@@ -6,7 +6,11 @@ A program knows no policy. It is loaded, and verified, when the first generation
 from then on a change of policy puts other pages into the lane. With a folder, programs and the maps they share are
 pinned there, so that the next agent finds them:
 
-    <bpffs>/netns-<cookie>/host/{lanes<pages>, scratch_<door>, events, <door>_<pages>_<digest>}
+    <bpffs>/netns-<cookie>/host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, events-<build>}
+
+What another build of the objects means by pages and log events is its own: it has lanes and a ring of its own, so that
+its programs never find what they cannot read. Only the lane's number, in `scratch`, is between versions: a root of one
+may stand before a program of another.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
 from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
 from tortie.kernel import bpf
@@ -34,6 +39,8 @@ LANES = 4_096
 EVENTS_BYTES = 1 << 18
 _SMALL = 64
 """Entries of maps of the host, in programs that have none."""
+_OF_BUILD = ("lanes", "events")
+"""Shared maps whose content only programs of the same build understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,11 @@ class Programs:
     def use(self, maps: Mapping[str, SharedMap]) -> None:
         """Have programs on this connection table from now on; those loaded for another one are loaded anew."""
         if dict(maps) != self._maps:
+            is_other = bool(self._maps)
             self._maps = dict(maps)
             self._let_go_of_programs()
+            if is_other:
+                self._unpin_old()
 
     # ---- programs
 
@@ -136,10 +146,17 @@ class Programs:
             obj.load()
             made = os.dup(obj.program_fd(f"{door}_policy"))
         if self._folder is not None:
-            for old in self._folder.glob(f"{door}_{size}_*"):
-                old.unlink()
             self._pin(self._pin_name(door, size), made)
         return made
+
+    def _unpin_old(self) -> None:
+        """Unpin programs, lanes and rings that we do not use: of other builds, or for another connection table, which
+        they would keep. What is in a slot lives on by that."""
+        wanted = {self._shared_pin(name) for name in self._shared} | {self._pin_name(*key) for key in self._programs}
+        for path in self._folder.iterdir() if self._folder is not None and self._folder.is_dir() else ():
+            is_program = path.name.partition("_")[0] in DOORS
+            if (is_program or path.name.startswith(_OF_BUILD)) and path.name not in wanted:
+                path.unlink(missing_ok=True)
 
     # ---- what they share
 
@@ -164,13 +181,16 @@ class Programs:
             size = _scratch_size()
             made = bpf.create_map(bpf.PERCPU_ARRAY, "scratch", key_size=4, value_size=size, max_entries=1)
         if self._folder is not None:
-            self._pin(name, made)
+            self._pin(self._shared_pin(name), made)
         return made
 
+    def _shared_pin(self, name: str) -> str:
+        return f"{name}-{object_digest().hex()[:16]}" if name.startswith(_OF_BUILD) else name
+
     def _left(self, name: str) -> int | None:
-        if self._folder is None or not (self._folder / name).exists():
+        if self._folder is None or not (path := self._folder / self._shared_pin(name)).exists():
             return None
-        fd = bpf.open_pin(self._folder / name)
+        fd = bpf.open_pin(path)
         info = bpf.map_info(fd)
         if name.startswith("scratch") and info.value_size != _scratch_size():  # another version's
             os.close(fd)
@@ -199,7 +219,8 @@ class Programs:
         """Pin again what others unpinned; whether anything was."""
         if self._folder is None:
             return False
-        wanted = {**self._shared, **{self._pin_name(*key): fd for key, fd in self._programs.items()}}
+        wanted = {self._shared_pin(name): fd for name, fd in self._shared.items()}
+        wanted |= {self._pin_name(*key): fd for key, fd in self._programs.items()}
         gone = [name for name in wanted if not (self._folder / name).exists()]
         for name in gone:
             self._pin(name, wanted[name])
@@ -208,11 +229,18 @@ class Programs:
     # ---- lanes
 
     def new_lane(self) -> int:
-        """A number that no interface and direction has."""
+        """A number that no interface and direction has. Raises: Unsupported, where all are in use."""
         taken = self._lanes_in_use | self._pinned_lanes()
-        lane = next(lane for lane in range(LANES) if lane not in taken)
+        # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
+        lane = next((one for one in range(LANES) if one not in taken and not self._holding(one)), None)
+        if lane is None:
+            raise Unsupported(f"more than {LANES // 2} interfaces with policy; give host endpoints to fewer of them")
         self._lanes_in_use.add(lane)
         return lane
+
+    def _holding(self, lane: int) -> list[int]:
+        """Sizes of the generations that are in a lane."""
+        return [size for size in self._sizes() if self.pages_in(lane, size) is not None]
 
     def keep_lane(self, lane: int) -> None:
         """That number is in use: an earlier agent gave it."""
@@ -239,6 +267,18 @@ class Programs:
         """Have nothing in the lane; returns when no packet can find what was there."""
         bpf.delete(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"))
 
+    def keep_only(self, lane: int, pages: Pages) -> None:
+        """Have nothing but these in the lane: programs for pages of other sizes are in no slot any more.
+
+        Returns when no packet can find others. A packet that is in such a program still looks for its pages, and would
+        be dropped if they were gone: putting the same ones again waits for it.
+        """
+        others = [size for size in self._holding(lane) if size != pages.size]
+        if others:
+            self.put({lane: pages})
+        for size in others:
+            self.take_out(lane, size)
+
     def free_lane(self, lane: int) -> None:
         """Nobody uses the lane any more."""
         for size in self._sizes():
@@ -246,19 +286,21 @@ class Programs:
         self._lanes_in_use.discard(lane)
 
     def sweep(self) -> None:
-        """Take out what is in lanes that nobody uses: an agent died before it attached anything to them."""
+        """Let go of what nobody uses: pages of an agent that died before it attached anything to them, and old pins."""
         used = self._lanes_in_use | self._pinned_lanes()
         for size in self._sizes():
             for lane in range(LANES):
                 if lane not in used and self.pages_in(lane, size) is not None:
                     self.take_out(lane, size)
+        self._unpin_old()
 
     def _sizes(self) -> list[int]:
         """Sizes of generations for which there are lanes."""
         return [
             size
             for size in SIZES
-            if f"lanes{size}" in self._shared or (self._folder is not None and (self._folder / f"lanes{size}").exists())
+            if (name := f"lanes{size}") in self._shared
+            or (self._folder is not None and (self._folder / self._shared_pin(name)).exists())
         ]
 
     def _let_go_of_programs(self) -> None:

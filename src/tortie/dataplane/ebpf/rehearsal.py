@@ -51,12 +51,14 @@ class Rehearsal:
 
     @contextmanager
     def lane(self, pages: Pages) -> Iterator[int]:
-        """A lane that has the pages until the end of the block."""
+        """A lane that has the pages until the end of the block. Log events of it are forgotten: nobody waits for them,
+        and where they found no room, that would be counted."""
         lane = self.put(pages)
         try:
             yield lane
         finally:
             self.take_out(lane, pages)
+            self.log_records()
 
     def log_records(self) -> list[bytes]:
         """What programs wrote of packets that met Log rules, since the last call."""

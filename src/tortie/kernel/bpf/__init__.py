@@ -63,7 +63,16 @@ from tortie.kernel.bpf.maps import (
     update_batch,
 )
 from tortie.kernel.bpf.objectfile import XDP_HAS_FRAGS, ObjectFile
-from tortie.kernel.bpf.pins import durable_bpffs, is_bpffs, is_current, mount_bpffs, open_pin, pin, unmount_bpffs
+from tortie.kernel.bpf.pins import (
+    durable_bpffs,
+    is_bpffs,
+    is_current,
+    mount_bpffs,
+    open_pin,
+    pin,
+    pin_over,
+    unmount_bpffs,
+)
 from tortie.kernel.bpf.programs import (
     LIVE_FRAMES,
     SCHED_CLS,
@@ -138,6 +147,7 @@ __all__ = [
     "mount_bpffs",
     "open_pin",
     "pin",
+    "pin_over",
     "possible_cpus",
     "program_by_id",
     "program_info",

@@ -15,6 +15,17 @@ def pin(fd: int, path: Path) -> None:
     checked(lib.bpf_obj_pin(fd, os.fsencode(path)), f"pin {path}", "" if is_bpffs(path.parent) else _NOT_BPFFS)
 
 
+def pin_over(fd: int, path: Path) -> None:
+    """Give it that name, whatever had it before: at every moment one of the two has it. Raises: KernelError."""
+    if not path.exists():
+        pin(fd, path)
+        return
+    new = path.with_name(f"{path.name}+new")
+    new.unlink(missing_ok=True)
+    pin(fd, new)
+    new.rename(path)
+
+
 _NOT_BPFFS = "its folder is not in a bpffs: mount one there"
 
 

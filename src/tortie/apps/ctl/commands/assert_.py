@@ -12,7 +12,8 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.files import read_files
 
 if TYPE_CHECKING:
-    from tortie.apps.answers import AssertionsAnswer, SourceText
+    from tortie.apps.answers import SourceText
+    from tortie.apps.policyassert.answers import AssertionsAnswer
 
 
 @click.command()
