@@ -80,8 +80,8 @@ def agree(
 def _crossings(rng: Random, case: Case) -> Iterator[tuple[Direction, Packet, bool]]:
     """A conversation where it crosses the interface, and whether the packet is forwarded where it leaves.
 
-    Most of what arrives for others leaves at once, by the interface that it came in by. Some is answered from there, though
-    it may not have left.
+    Most of what arrives for others leaves at once, by the interface that it came in by. Some is answered from
+    there, though it may not have left.
     """
     for direction, packet in random_conversation(rng, case):
         yield direction, packet, direction is Direction.EGRESS and rng.random() < 0.1
