@@ -6,6 +6,7 @@ Verdicts, every counter, and what the connection table holds at the end.
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from netns import Namespace
 from strategies import Case, random_normal_case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.evaluate import is_for_host
-from tortie.model.packet import Direction, Packet
+from tortie.model.packet import ACK, PORTED, SYN, TCP, Direction, Packet
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Trace, Verdict
 
@@ -79,13 +80,28 @@ def agree(
 def _crossings(rng: Random, case: Case) -> Iterator[tuple[Direction, Packet, bool]]:
     """A conversation where it crosses the interface, and whether the packet is forwarded where it leaves.
 
-    Most of what arrives for others leaves at once, by the interface that it came in by.
+    Most of what arrives for others leaves at once, by the interface that it came in by. Some is answered from
+    there, though it may not have left.
     """
     for direction, packet in random_conversation(rng, case):
         yield direction, packet, direction is Direction.EGRESS and rng.random() < 0.1
         is_local = direction is Direction.EGRESS or is_for_host(packet, case.endpoint.interface, case.addresses)
         if not is_local and rng.random() < 0.6:
             yield Direction.EGRESS, packet, True
+        if not is_local and packet.protocol in PORTED and rng.random() < 0.15:
+            yield Direction.INGRESS, _answer(rng, packet), False
+
+
+def _answer(rng: Random, packet: Packet) -> Packet:
+    """A packet of the other end."""
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        source_port=packet.destination_port,
+        destination_port=packet.source_port,
+        tcp_flags=rng.choice((SYN | ACK, ACK)) if packet.protocol == TCP else packet.tcp_flags,
+    )
 
 
 def _label(trace: Trace) -> str:
