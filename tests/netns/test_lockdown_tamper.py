@@ -130,17 +130,17 @@ def edit_tables(site: AgentHost) -> None:
 
 
 def empty_lane(site: AgentHost) -> None:
-    lane, size, _ = lane_of(site)
-    with site.host.entered(), bpf.borrowed(bpf.open_pin(site.pins / "host" / f"lanes{size}")) as lanes:
+    lane, table, _ = lane_of(site)
+    with site.host.entered(), bpf.borrowed(bpf.open_pin(table)) as lanes:
         bpf.delete(lanes, lane.to_bytes(4, "little"))
 
 
 def change_lane(site: AgentHost) -> None:
     """Arriving packets are judged by what is for leaving ones."""
-    (lane, size, _), (_, _, other) = lane_of(site), lane_of(site, leaving=True)
+    (lane, table, _), (_, _, other) = lane_of(site), lane_of(site, leaving=True)
     with (
         site.host.entered(),
-        bpf.borrowed(bpf.open_pin(site.pins / "host" / f"lanes{size}")) as lanes,
+        bpf.borrowed(bpf.open_pin(table)) as lanes,
         bpf.borrowed(bpf.map_by_id(other)) as pages,
     ):
         bpf.update(lanes, lane.to_bytes(4, "little"), pages.to_bytes(4, "little"))
