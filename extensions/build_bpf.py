@@ -30,7 +30,6 @@ int bpf_program__fd(const struct bpf_program *program);
 const char *bpf_map__name(const struct bpf_map *map);
 int bpf_map__set_max_entries(struct bpf_map *map, uint32_t entries);
 int bpf_map__set_autocreate(struct bpf_map *map, bool autocreate);
-int bpf_map__set_map_flags(struct bpf_map *map, uint32_t flags);
 int bpf_map__reuse_fd(struct bpf_map *map, int fd);
 const void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
 uint32_t bpf_map__key_size(const struct bpf_map *map);

@@ -1,12 +1,17 @@
-"""What holds for every test: nothing of the agents that tests ran stays mounted."""
+"""What holds for every test: how fast an example is drawn is no property, and nothing of agents stays mounted."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.kernel import bpf
+
+# Tests run beside other work on small machines, where drawing ten examples may take a second.
+settings.register_profile("tortie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tortie")
 
 
 @pytest.fixture(scope="session", autouse=True)

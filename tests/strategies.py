@@ -225,8 +225,8 @@ class Case:
         return inbound + tuple(_aim_at_failsafe(entry, Side.DESTINATION) for entry in self.failsafes.outbound)
 
     def rules(self, direction: Direction) -> Iterator[Rule]:
-        """The rules of that direction that are enforced, in order: untracked ones, normal ones, those of profiles."""
-        for stage in (Stage.UNTRACKED, Stage.NORMAL):
+        """The rules of that direction that are enforced, in order of the classes, then those of profiles."""
+        for stage in (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.NORMAL):
             for group in self.endpoint.stage(stage, direction):
                 for policy in group.policies:
                     yield from policy.rules(direction)
@@ -286,9 +286,10 @@ NORMAL_ACTIONS = (TierAction.PASS, TierAction.PASS, TierAction.DENY)
 def random_normal_case(rng: Random, size: int = 8) -> Case:
     """An endpoint with tracked policy of about `size` rules a direction: tiers, profiles, a host around it.
 
-    A third of them have untracked policy too, and some policies have a forward half.
+    A third of them have untracked policy too, a third pre-DNAT policy, and some policies have a forward half.
     """
     sets = Sets(rng, members=12)
+    has_early = chance(rng, 35)
     groups: list[tuple[Tier, list[Policy]]] = []
     left, number = rng.randrange(2 * size), 0
     while left > 0 and number < 24:
@@ -298,9 +299,10 @@ def random_normal_case(rng: Random, size: int = 8) -> Case:
         count = min(left, rng.randrange(2 + size // 2))
         drawn = random_policy(rng, sets, tier=tier.name, number=number, count=count)
         is_untracked = number % 3 == 0 and chance(rng, 33)
-        policies.append(
-            replace(drawn, do_not_track=is_untracked, apply_on_forward=is_untracked or chance(rng, 15)),
-        )
+        if has_early and not is_untracked and Direction.INGRESS in drawn.governs and chance(rng, 50):
+            policies.append(_pre_dnat(drawn))
+        else:
+            policies.append(replace(drawn, do_not_track=is_untracked, apply_on_forward=is_untracked or chance(rng, 30)))
         left, number = left - max(1, count), number + 1
     tiers: dict[tuple[Stage, Direction], tuple[TierPolicies, ...]] = {}
     for stage in Stage:
@@ -320,6 +322,12 @@ def random_normal_case(rng: Random, size: int = 8) -> Case:
     )
     case = Case(endpoint, sets.sets, random_failsafes(rng))
     return replace(case, addresses=_host_addresses(rng, case), tracking=_tracking(rng))
+
+
+def _pre_dnat(policy: Policy) -> Policy:
+    """The policy in that class, which has one direction."""
+    ingress = frozenset({Direction.INGRESS})
+    return replace(policy, do_not_track=False, pre_dnat=True, egress=(), governs=ingress)
 
 
 def _profile(rng: Random, sets: Sets, number: int) -> Profile | MissingProfile:

@@ -45,13 +45,14 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def test_the_layers_in_the_architecture_are_those_that_are_enforced() -> None:
+@pytest.mark.parametrize(("told", "package"), [("layers", "tortie."), ("rooms", "tortie.apps.")])
+def test_the_layers_in_the_architecture_are_those_that_are_enforced(told: str, package: str) -> None:
     rules = configparser.ConfigParser()
     rules.read(ROOT / ".importlinter")
-    enforced = rules["importlinter:contract:layers"]["layers"].replace("tortie.", "").split("\n")
-    told = re.search(r"```layers\n(.*?)\n```", read("docs/architecture.md"), re.S)
-    assert told
-    assert told[1].split("\n") == [line.strip() for line in enforced if line.strip()]
+    enforced = rules[f"importlinter:contract:{told}"]["layers"].replace(package, "").split("\n")
+    block = re.search(rf"```{told}\n(.*?)\n```", read("docs/architecture.md"), re.S)
+    assert block
+    assert block[1].split("\n") == [line.strip() for line in enforced if line.strip()]
 
 
 def test_the_forbidden_imports_in_the_architecture_are_those_that_are_enforced() -> None:

@@ -13,13 +13,13 @@ from tortie.apps.decoding import read_sources
 from tortie.apps.failure import Failure
 from tortie.apps.linting.checks import every_check
 from tortie.apps.linting.running import lint
-from tortie.apps.patching import patched
 from tortie.apps.policyassert.answering import answer
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policytest.document import Unloadable, read_test
 from tortie.apps.policytest.running import run
 from tortie.apps.requests import Verb
-from tortie.apps.service import write
+from tortie.apps.verbs.patching import patched
+from tortie.apps.verbs.service import write
 from tortie.resources.codec import decode_stored, lower
 from tortie.resources.problems import CODES, InvalidDocument
 from tortie.store.memory import MemoryStore
@@ -85,7 +85,7 @@ def codes(code: str, text: bytes) -> list[str]:
         try:
             run(read_test(file)) if code in TRIED else answer(read_assertions(file))
         except Unloadable as error:
-            return [problem["code"] for problem in error.problems]
+            return [problem.code for problem in error.problems]
         return []
     namespace = "shop" if code in IN_SHOP else ""
     readings = read_sources([{"source": "f.yaml", "text": source}], namespace=namespace)

@@ -33,17 +33,15 @@ spec:
   ingress: [{action: Allow, protocol: TCP, destination: {ports: [22]}}]
 """
 
-PRE_DNAT = """\
+REFUSED = """\
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
-metadata: {name: early}
+metadata: {name: by-method}
 spec:
   selector: all()
-  preDNAT: true
-  applyOnForward: true
-  ingress: [{action: Deny, protocol: UDP}]
+  ingress: [{action: Allow, protocol: TCP, http: {methods: [GET]}}]
 """
-"""A policy of a class that is not enforced yet."""
+"""A policy that no packet dataplane enforces."""
 
 KUBERNETES = """\
 apiVersion: networking.k8s.io/v1

@@ -23,7 +23,7 @@ from tortie.model.conntrack import ConnectionTable, TrackingSettings
 from tortie.model.desired import Delta, EndpointState, HostAddresses
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import EMPTY_ADDRESSES, AddressSet, IPSet, PortSet
+from tortie.model.ipset import AddressSet, IPSet, PortSet
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Profile, Stage
 from tortie.model.verdict import Reason, RuleRef, Verdict, default_deny
@@ -169,7 +169,7 @@ class ReferenceDriver(FakeFlows):
         return removed
 
     def members(self, set_id: str) -> IPSet:
-        return self._sets.get(set_id, EMPTY_ADDRESSES)
+        return self._sets.get(set_id, AddressSet(()))
 
     @property
     def enforced(self) -> dict[str, EndpointState]:
@@ -181,13 +181,9 @@ def _refusals(state: EndpointState) -> tuple[str, ...]:
     found = {}
     for (stage, _), tiers in state.tiers.items():
         for policy in (policy for tier in tiers for policy in tier.policies):
-            if stage is Stage.PRE_DNAT:
-                found[f"{policy.key} is pre-DNAT policy, which is not enforced yet"] = None
-            elif policy.reason_refused:
-                found[f"{policy.key}: {policy.reason_refused}"] = None
+            if policy.reason_refused:
+                found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
     for profile in state.profiles:
         if isinstance(profile, Profile) and profile.reason_refused:
             found[f"Profile({profile.name}): {profile.reason_refused}"] = None
-    if state.is_wildcard:
-        found[f"HostEndpoint({state.endpoint}) is a wildcard, which is not enforced yet"] = None
     return tuple(found)

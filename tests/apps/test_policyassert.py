@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tortie.apps.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.ctl.main import run
 from tortie.apps.failure import Failure
 from tortie.apps.policyassert import proving
 from tortie.apps.policyassert.answering import answer
+from tortie.apps.policyassert.answers import AssertedAnswer, AssertionsAnswer
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.live import answer_live
 from tortie.apps.policytest.document import Unloadable
@@ -182,7 +182,8 @@ def test_a_counter_example_that_the_evaluator_does_not_confirm_is_an_error(monke
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
-        ("kind: PolicyTest\n", ["TT1102", "TT1102", "TT1104"]),
+        ("kind: PolicyTest\n", ["TT1980"]),
+        ("kind: PolicyAssertion\n", ["TT1102", "TT1102"]),
         (document(f"{REDIS}, expect: maybe, colour: red"), ["TT1104", "TT1101"]),
         (document("direction: ingress, destination: {ports: [1]}, expect: deny"), ["TT1311"]),
         (document("direction: egress, in: eth0, expect: deny"), ["TT1981"]),
@@ -193,7 +194,27 @@ def test_a_counter_example_that_the_evaluator_does_not_confirm_is_an_error(monke
 def test_every_problem_of_a_file_is_said_with_its_code(text: str, codes: list[str]) -> None:
     with pytest.raises(Unloadable) as caught:
         answer(read_assertions({"source": "t.yaml", "text": text}))
-    assert [each["code"] for each in caught.value.problems] == codes
+    assert [each.code for each in caught.value.problems] == codes
+
+
+BROADCAST = RESOURCES.replace(
+    "source: {nets: [10.0.0.0/8]}, destination: {ports: [6379]}", "destination: {nets: [192.0.2.255/32]}"
+).replace("protocol: TCP, destination: {nets", "protocol: UDP, destination: {nets")
+
+
+def test_what_is_sent_to_all_of_a_network_reaches_this_host_too() -> None:
+    question = "direction: ingress, protocol: UDP, unless: [{protocol: UDP, destination: {ports: [68]}}], expect: deny"
+    (found,) = asserted(question, resources=BROADCAST)
+    assert found["counterexample"] is not None
+    assert found["counterexample"]["rule"] == "db/0"
+    assert "> 192.0.2.255:" in found["counterexample"]["packet"]
+
+
+def test_a_packet_may_be_passed_on_where_it_came_from() -> None:
+    (found,) = asserted("direction: forward, in: eth0, expect: deny", host=HOST[: HOST.index("  workloads")])
+    shown = found["counterexample"]
+    assert shown is not None
+    assert (shown["arrives"], shown["leaves"], found["vacuous"]) == ("eth0", "eth0", False)
 
 
 class TestCommand:

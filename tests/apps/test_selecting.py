@@ -5,7 +5,6 @@ import json
 import pytest
 
 from apps.documents import ENDPOINT, PAIR, network_set
-from tortie.apps import service
 from tortie.apps.answers import SelectorAnswer
 from tortie.apps.ctl.local import run_now
 from tortie.apps.decoding import decode_files
@@ -13,6 +12,7 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.labelled import SELECTED
 from tortie.apps.requests import Verb
 from tortie.apps.selecting import parsed, select, select_stored
+from tortie.apps.verbs import service
 from tortie.calc.inheritance import of_network_set
 from tortie.resources.kinds import KINDS
 from tortie.store.memory import MemoryStore

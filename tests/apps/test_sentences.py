@@ -4,7 +4,7 @@ import pytest
 
 from tortie.apps.packets import parse_packet
 from tortie.apps.sentences import because
-from tortie.apps.tracing import relation_of
+from tortie.apps.trace.tracing import relation_of
 from tortie.model.conntrack import Relation
 from tortie.model.policy import PolicyKey
 from tortie.model.verdict import Reason, RuleRef, default_deny, missing_profile, tier_end

@@ -13,9 +13,8 @@ from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.takeover import of_others
 from tortie.kernel import bpf
 from tortie.model.conntrack import Flow, FlowState, TrackingSettings
-from tortie.model.desired import EndpointState
+from tortie.model.desired import DesiredState, EndpointState, HostAddresses
 from tortie.model.endpoint import Interface
-from tortie.model.failsafe import Failsafes
 from tortie.model.packet import TCP
 
 pytestmark = pytest.mark.root
@@ -42,10 +41,22 @@ def numbered(count: int) -> list[Flow]:
 
 def test_a_table_that_goes_while_flows_are_reconsidered_ends_that_quietly(table: FlowTables) -> None:
     table.store(numbered(5000))
-    steps = reconsider(table, Established.KILL, {2: ENDPOINT}, {}, Failsafes())
+    steps = reconsider(table, Established.KILL, DesiredState(endpoints={"eth0": ENDPOINT}))
     assert next(steps) == 500
     table.remove()
     assert set(steps) == {0}
+
+
+def test_flows_that_the_host_passes_on_meet_no_normal_policy_when_they_are_reconsidered(table: FlowTables) -> None:
+    forwarding = replace(ENDPOINT, interface=replace(ENDPOINT.interface, forwards=frozenset({4})))
+    mine, near, far = 0x0A000001, 0x0A000002, 0x0A000003
+    own, passed_on = (replace(ESTABLISHED, key=(4, TCP, one, 1, far, 80)) for one in (mine, near))
+    inbound = [replace(one, opener=1) for one in (own, passed_on)]
+    outbound = [replace(one, key=(*one.key[:5], 81), is_outbound=True) for one in (own, passed_on)]
+    table.store(inbound + outbound)
+    enforced = DesiredState(endpoints={"eth0": forwarding}, addresses=HostAddresses(frozenset({(4, mine)})))
+    assert sum(reconsider(table, Established.RECHECK, enforced)) == 2
+    assert {one.flow.key[2] for one in table.flows()} == {near}
 
 
 @pytest.mark.parametrize("state", [FlowState.CLOSED, FlowState.RESET])

@@ -17,8 +17,10 @@ from frames import frame
 from netns import Namespace
 from strategies import Case, random_normal_case
 from tortie.kernel.bpf import durable_bpffs
+from tortie.model.evaluate import is_for_host
 from tortie.model.packet import Direction, Packet
-from tortie.model.verdict import Trace, Verdict
+from tortie.model.policy import Stage
+from tortie.model.verdict import Reason, Trace, Verdict
 
 pytestmark = pytest.mark.root
 
@@ -57,8 +59,7 @@ def agree(
     try:
         with host.entered():
             while seen.total() < packets:
-                for direction, packet in random_conversation(rng, case):
-                    is_forwarded = direction is Direction.EGRESS and rng.random() < 0.1
+                for direction, packet, is_forwarded in _crossings(rng, case):
                     trace = model.judge(direction, packet, is_forwarded=is_forwarded)
                     got = programs.run(direction, frame(packet), is_forwarded=is_forwarded)
                     wanted = (trace.verdict, trace.is_tracked and trace.verdict is Verdict.ALLOW)
@@ -66,13 +67,33 @@ def agree(
                         f"{direction.value:8}{'fwd ' if is_forwarded else ''}{packet} -> {trace.reason.value} {got}"
                     )
                     assert wanted == got, story(case, packet, trace, history, f"seed {seed} {door} {backend}")
-                    seen[trace.reason.value] += 1
+                    seen[_label(trace)] += 1
         for direction in Direction:
             assert model.counts(direction) == programs.counts(direction), f"seed {seed}: {direction} counters"
         assert model.states() == programs.states(), f"seed {seed}: flows\n" + "\n".join(history)
     finally:
         programs.close()
     return seen
+
+
+def _crossings(rng: Random, case: Case) -> Iterator[tuple[Direction, Packet, bool]]:
+    """A conversation where it crosses the interface, and whether the packet is forwarded where it leaves.
+
+    Most of what arrives for others leaves at once, by the interface that it came in by.
+    """
+    for direction, packet in random_conversation(rng, case):
+        yield direction, packet, direction is Direction.EGRESS and rng.random() < 0.1
+        is_local = direction is Direction.EGRESS or is_for_host(packet, case.endpoint.interface, case.addresses)
+        if not is_local and rng.random() < 0.6:
+            yield Direction.EGRESS, packet, True
+
+
+def _label(trace: Trace) -> str:
+    """What decided: a reason; where pre-DNAT or forward policy did, its class and verdict."""
+    is_open = trace.reason is Reason.FORWARDED
+    if trace.stage in (Stage.PRE_DNAT, Stage.FORWARD) and not is_open:
+        return f"{trace.stage.value} {trace.verdict.value}"
+    return trace.reason.value
 
 
 def story(case: Case, packet: Packet, trace: Trace, history: list[str], where: str) -> str:
@@ -115,4 +136,8 @@ def test_programs_and_evaluator_agree_on_conversations(
             "tier_end",
             "profile",
             "default_deny",
+            "preDNAT allow",
+            "preDNAT deny",
+            "forward allow",
+            "forward deny",
         } <= seen.keys()

@@ -15,7 +15,7 @@ from tortie.dataplane.ebpf.plan import Planner, RuleIndex
 from tortie.dataplane.ebpf.programs import SharedMap, Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
-from tortie.model.conntrack import ConnectionTable, FlowState
+from tortie.model.conntrack import ConnectionTable, FlowState, can_open
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -138,8 +138,9 @@ class Model:
             endpoint = type(endpoint)(
                 interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
             )
-            concerns_host = not is_forwarded and not _is_about_forwarded(packet, case)
-        relation = self.table.relation(packet, 0.0)
+            concerns_host = not is_forwarded
+        crosses = is_forwarded or direction is Direction.INGRESS
+        relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
         trace = evaluate(
             packet,
             direction,
@@ -150,13 +151,18 @@ class Model:
             is_for_host=concerns_host,
             drops_invalid=case.tracking.drops_invalid,
         )
-        if trace.reason is Reason.FORWARDED:
-            is_translated = direction is Direction.EGRESS and (packet.version, packet.source) in case.addresses.unicast
-            if is_translated or (
-                direction is Direction.EGRESS and packet.version == 4 and packet.source in case.addresses.broadcast
-            ):
-                self.table.follow(packet, direction, endpoint.interface.name, 0.0)
-        elif trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
+        if direction is Direction.EGRESS and concerns_host and _is_about_forwarded(packet, case):
+            if trace.reason is not Reason.RELATED:
+                trace = Trace(verdict=Verdict.ALLOW, reason=Reason.FORWARDED, stage=Stage.FORWARD)
+        elif is_forwarded and trace.verdict is Verdict.DENY:
+            self.table.forget(packet, direction, 0.0)
+        elif (
+            direction is Direction.INGRESS and trace.verdict is Verdict.ALLOW and trace.is_tracked and can_open(packet)
+        ):
+            self.table.forget(packet, direction, 0.0)  # it opens another one
+        elif is_forwarded:
+            self.table.leave(packet, 0.0)
+        if trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
             self.table.follow(packet, direction, endpoint.interface.name, 0.0)
         self._count(direction, trace)
         return trace
@@ -178,8 +184,8 @@ class Model:
 
 
 def _is_about_forwarded(packet: Packet, case: Case) -> bool:
-    inner = packet.inner
-    return inner is not None and not (
-        (inner.version, inner.destination) in case.addresses.unicast
-        or (inner.version == 4 and inner.destination in case.addresses.broadcast)
-    )
+    return packet.inner is not None and not _is_of_host(packet.inner.version, packet.inner.destination, case)
+
+
+def _is_of_host(version: int, address: int, case: Case) -> bool:
+    return (version, address) in case.addresses.unicast or (version == 4 and address in case.addresses.broadcast)

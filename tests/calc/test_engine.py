@@ -739,28 +739,3 @@ class TestServices:
         assert len(one.policy_statuses()) == 1
         one.flush()
         assert one.policy_statuses() == ()
-
-
-class TestForwardHalves:
-    def test_an_active_policy_of_both_classes_says_that_its_forward_half_is_not_enforced(self) -> None:
-        one = engine(
-            endpoint(),
-            interface(),
-            policy("both", do_not_track=False),
-            policy("normal", do_not_track=False, apply_on_forward=False),
-            policy("untracked"),
-            policy("pre", do_not_track=False, pre_dnat=True),
-            policy("elsewhere", do_not_track=False, selector=parse_selector("has(other)"), needed_everywhere=True),
-        )
-        one.flush()
-        (status,) = one.policy_statuses()
-        assert status.policy == key("both")
-        assert "forward half (applyOnForward) is not enforced yet" in status.problem
-        one.set_host_endpoint("hep", None)
-        one.flush()
-        assert one.policy_statuses() == ()
-
-    def test_it_may_have_lost_its_tier_too(self) -> None:
-        one = engine(endpoint(), interface(), policy("both", do_not_track=False, tier="gone"))
-        one.flush()
-        assert [status.policy for status in one.policy_statuses()] == [key("both"), key("both")]

@@ -6,7 +6,9 @@ from itertools import permutations
 import pytest
 
 from tortie.calc import Engine
+from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.model.address import parse_net
+from tortie.model.desired import PolicyStatus
 from tortie.model.endpoint import HostEndpoint, Interface, WorkloadEndpoint
 from tortie.model.host import Host, ToHost
 from tortie.model.ipset import AddressSet, SelectorSet
@@ -34,7 +36,7 @@ def workload(name: str, *, node: str = NODE, profiles: tuple[str, ...] = ()) -> 
     )
 
 
-def policy(name: str, selector: str, *, forward: bool = False) -> Policy:
+def policy(name: str, selector: str, *, forward: bool = False, early: bool = False) -> Policy:
     rule = Rule(Action.ALLOW, (SetMatch(Side.SOURCE, WEB),))
     return Policy(
         key=PolicyKey("GlobalNetworkPolicy", "", name),
@@ -43,7 +45,8 @@ def policy(name: str, selector: str, *, forward: bool = False) -> Policy:
         selector=parse_selector(selector),
         ingress=(rule,),
         governs=frozenset({Direction.INGRESS}),
-        apply_on_forward=forward,
+        apply_on_forward=forward or early,
+        pre_dnat=early,
     )
 
 
@@ -100,6 +103,23 @@ def test_the_wildcard_has_its_policy_although_it_governs_no_interface_of_the_hos
     assert host.wildcard.stage(Stage.FORWARD, Direction.INGRESS)
     assert host.host_side("cali-web") is host.wildcard
     assert host.host_side("eth0") is None
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_policy_of_the_wildcard_for_what_is_forwarded_says_that_it_does_not_hold_for_workloads_yet(
+    is_early: bool,
+) -> None:
+    early = policy("early", "side == 'host'", early=is_early, forward=True)
+    engine = Engine(NODE)
+    engine.in_sync()
+    engine.set_interface("eth0", Interface(name="eth0", index=2))
+    engine.set_host_endpoint("everywhere", wildcard())
+    engine.set_policy(early.key, early)
+    engine.flush()
+    assert engine.policy_statuses() == ()
+    engine.set_workload_endpoint(("ns", "web"), workload("web"))
+    engine.flush()
+    assert engine.policy_statuses() == (PolicyStatus(early.key, NOT_FOR_WORKLOADS),)
 
 
 def test_without_workloads_a_wildcard_that_governs_nothing_makes_no_policy_active() -> None:

@@ -65,8 +65,9 @@ def endpoint(host: Namespace, *policies: Policy) -> EndpointState:
 
 
 def refused(good: EndpointState) -> EndpointState:
-    """The endpoint with a pre-DNAT policy beside its others."""
-    early = TierPolicies(Tier("default"), (replace(policy((), name="early"), do_not_track=False, pre_dnat=True),))
+    """The endpoint with a policy beside its others that no packet dataplane enforces."""
+    bad = replace(policy((), name="early"), do_not_track=False, pre_dnat=True, reason_refused="it matches HTTP")
+    early = TierPolicies(Tier("default"), (bad,))
     return replace(good, tiers={**good.tiers, (Stage.PRE_DNAT, Direction.INGRESS): (early,)})
 
 
@@ -334,7 +335,7 @@ def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_sta
         driver.take(Delta(endpoints={host.interface: refused(good)}))
         report = driver.apply()
         (why,) = report.refused[host.interface]
-        assert "GlobalNetworkPolicy(early)" in why and "pre-DNAT" in why
+        assert "GlobalNetworkPolicy(early) (preDNAT): it matches HTTP" in why
         assert not connects(peer, host)
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert driver.apply().refused == {}

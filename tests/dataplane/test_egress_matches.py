@@ -6,8 +6,6 @@ from tortie.dataplane.nft_egress.matches import Kind, Line, match_lines
 from tortie.dataplane.nft_egress.sets import SetTable
 from tortie.model.address import parse_net
 from tortie.model.ipset import (
-    EMPTY_ADDRESSES,
-    EMPTY_PORTS,
     AddressSet,
     NamedPortSet,
     PortMember,
@@ -109,7 +107,7 @@ def test_a_set_that_does_not_exist_is_an_empty_set_and_is_remembered(negated: bo
 
 
 def test_empty_sets_stay_sets_so_that_members_can_come() -> None:
-    table = SetTable({SELECTED.set_id: EMPTY_ADDRESSES, HTTP.set_id: EMPTY_PORTS})
+    table = SetTable({SELECTED.set_id: AddressSet(()), HTTP.set_id: PortSet(())})
     rule = Rule(Action.DENY, (VersionMatch(4), SetMatch(SOURCE, SELECTED), PortMatch(SOURCE, (), (HTTP,))))
     (line,) = match_lines(rule, is_later=False, table=table)
     assert "@s0_v4" in line.text and "@s1_v4" in line.text

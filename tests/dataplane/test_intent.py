@@ -22,11 +22,12 @@ def test_the_last_good_state_of_a_renamed_interface_has_its_new_name() -> None:
     intent.take({"eth0": GOOD})
     intent.judge()
     intent.done("eth0", GOOD)
-    intent.take({"eth0": None, "lan0": replace(GOOD, interface=RENAMED, is_wildcard=True)})
+    renamed = replace(RENAMED, has_ethernet=False)
+    intent.take({"eth0": None, "lan0": replace(GOOD, interface=renamed)})
     intent.rename({"lan0": "eth0"})
     intent.judge()
     assert set(intent.refused) == {"lan0"}
-    assert [state.interface for state in intent.untracked()] == [RENAMED]
+    assert [state.interface for state in intent.untracked()] == [renamed]
 
 
 def test_interfaces_that_exchange_names_exchange_their_last_good_states() -> None:

@@ -12,6 +12,7 @@ from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.selector import ALL
 
 PLAIN = EndpointState(interface=Interface(name="eth0", index=2), endpoint="hep")
+TUNNEL = Interface(name="tun0", index=3, has_ethernet=False)
 
 
 def with_policy(stage: Stage, reason: str | None = None) -> EndpointState:
@@ -20,19 +21,23 @@ def with_policy(stage: Stage, reason: str | None = None) -> EndpointState:
     return replace(PLAIN, tiers={(stage, Direction.INGRESS): (TierPolicies(Tier("default"), (policy,)),)})
 
 
-@pytest.mark.parametrize("stage", [Stage.UNTRACKED, Stage.NORMAL, Stage.FORWARD])
-def test_untracked_and_normal_policy_is_enforced_and_a_forward_half_hinders_nobody(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", Stage)
+def test_policy_of_all_classes_is_taken_and_a_forward_half_hinders_nobody(stage: Stage) -> None:
     assert refusals(PLAIN) == refusals(with_policy(stage)) == ()
+
+
+def test_a_wildcard_is_an_endpoint_like_others() -> None:
+    assert refusals(replace(with_policy(Stage.NORMAL), is_wildcard=True)) == ()
 
 
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        (with_policy(Stage.PRE_DNAT), "pre-DNAT"),
+        (with_policy(Stage.PRE_DNAT, "it matches HTTP"), "(preDNAT): it matches HTTP"),
         (with_policy(Stage.NORMAL, "it matches HTTP"), "it matches HTTP"),
         (replace(PLAIN, profiles=(Profile("p", reason_refused="it matches HTTP"),)), "Profile(p): it matches HTTP"),
-        (replace(PLAIN, is_wildcard=True), "wildcard"),
-        (replace(PLAIN, interface=Interface(name="tun0", index=3, has_ethernet=False)), "no Ethernet frames"),
+        (replace(PLAIN, interface=TUNNEL), "cannot be read yet: remove the endpoint"),
+        (replace(PLAIN, interface=TUNNEL, is_wildcard=True), "cannot be read yet: name it in interfaceExclude"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_with_its_name_and_a_remedy(state: EndpointState, says: str) -> None:

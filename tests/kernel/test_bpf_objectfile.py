@@ -99,11 +99,9 @@ def test_a_missing_or_broken_file_is_an_error_that_names_it(tmp_path: Path) -> N
 def test_maps_are_sized_and_shared_before_loading(fixture_object: Path, loaded: bpf.ObjectFile) -> None:
     with bpf.ObjectFile(fixture_object) as second:
         second.set_max_entries("table", 9)
-        second.set_flags("names", bpf.NO_PREALLOC)
         second.reuse_map("counts", loaded.map_fd("counts"))
         second.load()
         assert bpf.map_info(second.map_fd("table")).max_entries == 9
-        assert bpf.map_info(second.map_fd("names")).flags == bpf.NO_PREALLOC
         bpf.test_run(second.program_fd("count"), PACKET, repeat=3)
     assert bpf.sum_counters(loaded.map_fd("counts"))[2] == 3
 

@@ -76,11 +76,11 @@ def test_what_an_entry_does_not_tell_is_none_or_zero() -> None:
 
 @pytest.mark.parametrize(
     ("status", "facts"),
-    [(0, (False, False, False)), (2, (True, False, False)), (4, (False, True, False)), (8, (False, False, True))],
+    [(0, (False, False)), (2, (True, False)), (4, (False, True)), (8, (False, False))],
 )
 def test_each_bit_of_the_status_is_a_fact(status: int, facts: tuple[bool, bool, bool]) -> None:
     entry = parsed(told(ORIGINAL, REPLY, attribute(3, struct.pack(">I", status))))
-    assert facts == (entry.is_answered, entry.is_assured, entry.is_confirmed)
+    assert facts == (entry.is_answered, entry.is_assured)
 
 
 def test_the_zone_is_read_wherever_it_is_told() -> None:
@@ -218,7 +218,7 @@ def test_a_tcp_connection_is_read_from_its_beginning_to_its_end(
     expected = ConntrackTuple(4 if family == V4 else 6, 6, here, here, client.getsockname()[1], 700)
     assert (entry.original, entry.reply) == (expected, turned(expected))
     assert entry.tcp_state is TcpState.ESTABLISHED
-    assert (entry.is_answered, entry.is_assured, entry.is_confirmed, entry.zone) == (True, True, True, 0)
+    assert (entry.is_answered, entry.is_assured, entry.zone) == (True, True, 0)
     assert entry.timeout_s > 1000
     client.close()
     accepted.close()
@@ -235,7 +235,7 @@ def test_a_datagram_without_an_answer_is_neither_answered_nor_assured(tracked: N
     client.sendto(b"?", ("127.0.0.1", 53))
     (entry,) = ctnetlink.read_entries()
     assert (entry.original.protocol, entry.original.destination_port, entry.tcp_state) == (17, 53, None)
-    assert (entry.is_answered, entry.is_assured, entry.is_confirmed) == (False, False, True)
+    assert (entry.is_answered, entry.is_assured) == (False, False)
     assert 0 < entry.timeout_s <= 30
 
 

@@ -531,3 +531,54 @@ def test_only_what_opens_a_flow_or_belongs_to_one_is_ever_established() -> None:
                     opened.add(where[0])
                 table.follow(packet, direction, "eth0", 0.0)
         assert {flow.key for flow in table} <= opened
+
+
+# ---- forwarded packets, where they leave
+
+
+def arrived(packet: Packet) -> ConnectionTable:
+    """A table that the packet opened a flow of, where it came in."""
+    table = ConnectionTable()
+    table.follow(packet, IN, "eth0", 0.0)
+    return table
+
+
+def test_what_opened_a_flow_where_it_arrived_is_new_where_it_leaves_until_policy_lets_it() -> None:
+    table = arrived(udp())
+    assert (table.relation_across(udp(), IN), table.relation_across(udp(), OUT)) == (ESTABLISHED, NEW)
+    table.leave(udp(), 0.0)
+    assert table.relation_across(udp(), OUT) is ESTABLISHED
+
+
+def test_who_answers_what_nobody_let_out_is_new_where_the_answer_arrives() -> None:
+    table = arrived(udp())
+    assert table.relation_across(swapped(udp()), IN) is NEW
+    assert arrived(tcp(SYN)).relation_across(tcp(SYN | ACK, reply=True), IN) is INVALID
+    table.leave(udp(), 0.0)
+    assert table.relation_across(swapped(udp()), IN) is ESTABLISHED
+
+
+def test_an_answer_that_leaves_ends_the_question() -> None:
+    table = arrived(udp())
+    assert table.relation_across(swapped(udp()), OUT) is ESTABLISHED
+    table.follow(swapped(udp()), OUT, "eth0", 0.0)
+    assert table.relation_across(udp(), OUT) is table.relation_across(swapped(udp()), IN) is ESTABLISHED
+
+
+def test_what_may_not_leave_has_no_flow_any_more_and_nothing_else_is_forgotten() -> None:
+    table = arrived(udp())
+    table.forget(swapped(udp()), OUT, 0.0)
+    assert len(table) == 1
+    table.forget(udp(), OUT, 0.0)
+    assert len(table) == 0
+
+
+def test_a_packet_that_could_not_open_a_flow_is_invalid_there() -> None:
+    table = arrived(tcp(SYN))
+    assert (table.relation(tcp(FIN | ACK)), table.relation_across(tcp(FIN | ACK), OUT)) == (ESTABLISHED, INVALID)
+
+
+def test_a_flow_that_a_leaving_packet_opened_is_known_on_both_sides() -> None:
+    table = ConnectionTable()
+    table.follow(udp(), OUT, "eth0", 0.0)
+    assert table.relation_across(udp(), OUT) is table.relation_across(swapped(udp()), IN) is ESTABLISHED

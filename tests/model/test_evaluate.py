@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 from hypothesis import given, settings
-
 from judging import (
     BLOCKED,
     IN,
@@ -25,6 +24,7 @@ from judging import (
     skip,
     tcp,
 )
+
 from strategies import Case, Meeting, meetings, random_case, random_packet
 from tortie.model.address import Net, parse_net
 from tortie.model.desired import EndpointState, TierPolicies

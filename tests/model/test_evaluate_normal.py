@@ -7,7 +7,6 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from judging import (
     BLOCKED,
     IN,
@@ -24,6 +23,7 @@ from judging import (
     skip,
     tcp,
 )
+
 from strategies import Case, random_normal_case, random_packet
 from tortie.model.address import parse_net
 from tortie.model.conntrack import ConnectionTable, Relation
@@ -598,9 +598,28 @@ def halves(one: Policy, direction: Direction) -> tuple[Policy, Policy]:
 @given(meetings)
 def test_no_normal_policy_matters_to_what_is_forwarded(met: Met) -> None:
     case, packets = met
+    others = {place: tiers for place, tiers in case.endpoint.tiers.items() if place[0] is not Stage.NORMAL}
+    without = replace(case.endpoint, tiers=others, profiles=())
     for packet, direction in packets:
-        trace = evaluate(packet, direction, case.endpoint, case.sets, case.failsafes, NEW, is_for_host=False)
-        assert trace.reason in (Reason.FORWARDED, Reason.ESSENTIAL_ICMPV6) or trace.stage is Stage.UNTRACKED
+        found, alone = (
+            evaluate(packet, direction, endpoint, case.sets, case.failsafes, NEW, is_for_host=False)
+            for endpoint in (case.endpoint, without)
+        )
+        assert found == alone and found.stage is not Stage.NORMAL
+
+
+def test_forward_policy_decides_about_what_is_forwarded_and_its_tier_denies_at_its_end() -> None:
+    tiers = {(Stage.FORWARD, IN): (tier("a", policy(allow(*REDIS_PORT))),)}
+    passing = EndpointState(interface=Interface(name="eth0", index=2), endpoint="hep", tiers=tiers)
+
+    def forwarded(packet: Packet, direction: Direction, relation: Relation = NEW) -> Trace:
+        return evaluate(packet, direction, passing, {}, SSH_IS_OPEN, relation, is_for_host=False)
+
+    for packet, direction, expected in ((tcp(), IN, ALLOWED), (tcp(22), IN, TIER_END), (tcp(22), OUT, FORWARDED)):
+        trace = forwarded(packet, direction)
+        assert (outcome(trace), trace.stage) == (expected, Stage.FORWARD)
+    assert outcome(forwarded(tcp(), OUT, INVALID)) == INVALID_DENIED
+    assert outcome(forwarded(tcp(22), IN, ESTABLISHED))[0] is Verdict.ALLOW
 
 
 def test_a_later_fragment_without_a_doubt_agrees_with_every_first_one() -> None:

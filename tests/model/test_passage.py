@@ -6,19 +6,19 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import BLOCKED, NO_FAILSAFES, allow, deny, key, log, skip
 
 from hosts import WAYS, random_host
-from judging import BLOCKED, NO_FAILSAFES, allow, deny, key, log, skip
 from strategies import Case, random_packet
 from tortie.model.conntrack import Relation
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.evaluate import evaluate, is_essential
 from tortie.model.host import Host
 from tortie.model.ipset import (
-    EMPTY_ADDRESSES,
-    EMPTY_PORTS,
+    AddressSet,
     IPSet,
     NamedPortSet,
+    PortSet,
     SelectorSet,
     ServiceSet,
     SetSource,
@@ -77,9 +77,6 @@ def first_of_each_stage(*rules: Rule, ends: TierAction) -> Callable[[EndpointSta
 @given(CHANCE)
 def test_what_concerns_the_host_alone_is_as_drivers_are_asked(rng: Random) -> None:
     host, case = random_host(rng)
-    host = changed(
-        host, lambda one: replace(one, tiers={k: v for k, v in one.tiers.items() if k[0] is not Stage.PRE_DNAT})
-    )
     for packet, way, relation in packets(rng, case):
         if way not in (Way("eth0", None), Way(None, "eth0")):
             continue
@@ -141,10 +138,10 @@ def test_a_rule_that_never_matches_or_only_logs_changes_no_verdict(rng: Random, 
 
 NOWHERE = parse_selector("nothing == 'has this'")
 EMPTY: dict[SetSource, IPSet] = {
-    SelectorSet(NOWHERE): EMPTY_ADDRESSES,
-    ServiceSet("nobody", "knows", False): EMPTY_ADDRESSES,
-    ServiceSet("nobody", "knows", True): EMPTY_PORTS,
-    NamedPortSet(NOWHERE, None, "http"): EMPTY_PORTS,
+    SelectorSet(NOWHERE): AddressSet(()),
+    ServiceSet("nobody", "knows", False): AddressSet(()),
+    ServiceSet("nobody", "knows", True): PortSet(()),
+    NamedPortSet(NOWHERE, None, "http"): PortSet(()),
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.documents import PAIR, POLICY, PRE_DNAT, network_set
+from apps.documents import PAIR, POLICY, REFUSED, network_set
 
 pytestmark = pytest.mark.root
 
@@ -119,11 +119,11 @@ def test_every_agent_that_serves_a_file_is_waited_for(host: Host) -> None:
 def test_a_policy_that_cannot_be_enforced_is_stored_named_and_not_armed(host: Host) -> None:
     host.start()
     host.tortie("apply", "-f", "-", text=PAIR)
-    done = host.tortie("apply", "-f", "-", text=PRE_DNAT, may_fail=True)
+    done = host.tortie("apply", "-f", "-", text=REFUSED, may_fail=True)
     assert done.returncode == 1
-    assert "refused on eth0: GlobalNetworkPolicy(early) is pre-DNAT policy" in done.stderr
+    assert "refused on eth0: GlobalNetworkPolicy(by-method) (normal): http matches" in done.stderr
     assert "the last good state stays" in done.stderr
-    assert "early" in host.tortie("get", "gnp").stdout
+    assert "by-method" in host.tortie("get", "gnp").stdout
     status = host.tortie("status", may_fail=True)
     assert status.returncode == 1
     assert "Not enforced" in status.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.documents import NORMAL, PAIR, POLICY, PRE_DNAT
+from apps.documents import NORMAL, PAIR, POLICY, REFUSED
 from netns import Namespace, veth_pair
 
 pytestmark = pytest.mark.root
@@ -129,15 +129,15 @@ def test_an_empty_datastore_does_not_take_off_what_an_earlier_agent_enforces(hos
     assert program == host.namespace.link()["xdp"]["prog"]["id"]
 
 
-def test_a_class_that_is_not_enforced_yet_is_refused_and_the_last_good_state_stays(host: Host) -> None:
+def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_stays(host: Host) -> None:
     host.start()
     host.until_answered()
     host.tortie("apply", "-f", "-", text=host.documents)
-    said = host.tortie("apply", "-f", "-", text=PRE_DNAT, code=1)
-    assert "early" in said
+    said = host.tortie("apply", "-f", "-", text=REFUSED, code=1)
+    assert "by-method" in said
     assert "the last good state stays" in said
     assert verdict(host, "tcp/6379") == ("allow", True)
-    host.tortie("delete", "gnp", "early")
+    host.tortie("delete", "gnp", "by-method")
     host.tortie("apply", "-f", "-", text=POLICY.replace("Allow", "Deny"))
     assert verdict(host, "tcp/6379") == ("deny", True)
 

@@ -8,11 +8,11 @@ import pytest
 from apps.documents import PAIR
 from apps.reference_driver import ReferenceDriver
 from netns import Namespace, veth_pair
-from tortie.apps import service
 from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.apps.agent.kerneltimeouts import KernelTimeouts
 from tortie.apps.agent.pump import Pump
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.calc import Engine
 from tortie.store.memory import MemoryStore
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from judging import first_verdict
+from first_verdicts import first_verdict
 from strategies import Case, random_packet
 from tortie.apps.absorb import absorb
 from tortie.apps.decoding import decode_files, key_of

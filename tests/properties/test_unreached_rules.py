@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judging import first_verdict
+from first_verdicts import first_verdict
 from strategies import Case, Sets, random_case, random_normal_case, random_packet
 from tortie.apps.linting.reaching import Asked, unreached
 from tortie.model.desired import EndpointState, TierPolicies

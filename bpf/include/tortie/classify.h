@@ -89,7 +89,7 @@ static __always_inline u32 find6(void *pages, u32 place, const struct dimension 
 
 /* Single addresses first, then a binary search over the prefix lengths in use: an entry of a middle length says "look
  * longer" and carries the best match so far (a marker), none says "look shorter". */
-__noinline u32 class6(u32 is_normal, u32 is_destination)
+__noinline u32 class6(u32 number, u32 is_destination)
 {
 	struct scratch *c = scratch_get();
 	const struct classifier *stage;
@@ -98,10 +98,10 @@ __noinline u32 class6(u32 is_normal, u32 is_destination)
 	u32 *address, place;
 	void *pages;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || number >= STAGES || !generation_get(c, &g))
 		return 0;
 	pages = g.pages;
-	stage = is_normal ? &g.cfg->normal : &g.cfg->untracked;
+	stage = stage_of(g, number).cfg;
 	d = is_destination ? &stage->destination : &stage->source;
 	place = is_destination ? stage->at.dst6 : stage->at.src6;
 	address = is_destination ? c->packet.destination : c->packet.source;

@@ -60,7 +60,16 @@ struct config {
 	u32 drops_invalid;
 	u32 trusts_mark;                 /* leaving: untracked policy is decided before, and the mark bit says "allowed" */
 	struct timeouts timeouts;
-	struct classifier untracked, normal;
+	struct classifier untracked, pre_dnat, forward, normal;       /* in the order of enum stage_number */
 };
+
+/* The classes of policy that programs decide, as an arriving packet meets them. */
+enum stage_number { STAGE_UNTRACKED, STAGE_PRE_DNAT, STAGE_FORWARD, STAGE_NORMAL, STAGES };
+
+#define STAGE_AT(NUMBER) (__builtin_offsetof(struct config, untracked) + (NUMBER) * sizeof(struct classifier))
+
+_Static_assert(STAGE_AT(STAGE_PRE_DNAT) == __builtin_offsetof(struct config, pre_dnat), "pre_dnat is where its number says");
+_Static_assert(STAGE_AT(STAGE_FORWARD) == __builtin_offsetof(struct config, forward), "forward is where its number says");
+_Static_assert(STAGE_AT(STAGE_NORMAL) == __builtin_offsetof(struct config, normal), "normal is where its number says");
 
 #endif

@@ -27,6 +27,21 @@ static __always_inline void emit(context_t *ctx, struct scratch *c, const struct
 	bpf_ringbuf_submit(e, 0);
 }
 
+/* Counts what a decision word stands for. */
+static __always_inline void record(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
+{
+	count(g, word >> 3);
+	if (word & WORD_LOG)
+		emit(ctx, c, g, word >> 3);
+}
+
+/* A stage has nothing to say, and the next one is asked: the rules that were met on the way are counted now. */
+static __always_inline void record_met(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
+{
+	if (word >> 3 >= REASON_BASE)
+		record(ctx, c, g, word);
+}
+
 /* Lowest set bit. clang 14 has no instruction for it; a loop costs the verifier a million states. */
 static const u8 debruijn[64] = {
 	0, 1, 2, 53, 3, 7, 54, 27, 4, 38, 41, 8, 34, 55, 48, 28, 62, 5, 39, 46, 44, 42, 22, 9, 24, 35, 59, 56, 49, 18, 29, 11,
@@ -132,15 +147,15 @@ static __always_inline int step(const struct generation g, const struct stage s,
 }
 
 /* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
-__noinline int steps(context_t *ctx, u32 is_normal)
+__noinline int steps(context_t *ctx, u32 number)
 {
 	struct scratch *c = scratch_get();
 	struct generation g;
 	struct stage s;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
-	s = is_normal ? NORMAL_STAGE(g) : UNTRACKED_STAGE(g);
+	s = stage_of(g, number);
 	for (int i = 0; i < CHUNK; i++) {
 		int word = step(g, s, ctx, c);
 
@@ -151,16 +166,16 @@ __noinline int steps(context_t *ctx, u32 is_normal)
 }
 
 /* The walk. Only a later fragment can need more steps than allowed (tables.c sees to it): dropped. Global: verified once. */
-__noinline int walk(context_t *ctx, u32 is_normal)
+__noinline int walk(context_t *ctx, u32 number)
 {
 	struct scratch *c = scratch_get();
 	struct generation g;
 	struct stage s;
 	int word;
 
-	if (!c || !generation_get(c, &g))
+	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
-	s = is_normal ? NORMAL_STAGE(g) : UNTRACKED_STAGE(g);
+	s = stage_of(g, number);
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
@@ -173,7 +188,7 @@ __noinline int walk(context_t *ctx, u32 is_normal)
 			return word;
 	}
 	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < s.cfg->steps; done += CHUNK) {
-		word = steps(ctx, is_normal);
+		word = steps(ctx, number);
 		if (word != MORE)
 			return word;
 	}
@@ -188,11 +203,11 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 
 	if (s.cfg->source.used)
 		source = p->version == 4 ? class4(s.pages, s.cfg->at.src4_hosts, s.cfg->at.src4_nets, &s.cfg->source, p->source[0])
-					 : class6(s.is_normal, false);
+					 : class6(s.number, false);
 	if (s.cfg->destination.used)
 		destination = p->version == 4 ? class4(s.pages, s.cfg->at.dst4_hosts, s.cfg->at.dst4_nets, &s.cfg->destination,
 							      p->destination[0])
-					      : class6(s.is_normal, true);
+					      : class6(s.number, true);
 	if (s.cfg->services)
 		service = service_class(s, p);
 	if (s.cfg->sports)
@@ -203,7 +218,7 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 		c->service = service;
 		c->sport = sport;
 		forget();
-		return walk(ctx, s.is_normal);
+		return walk(ctx, s.number);
 	}
 	if (s.cfg->backend == BACKEND_FOLDED)
 		cell = get32(s.pages, s.cfg->at.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +

@@ -33,6 +33,7 @@ enum flow_flag {
 	FLOW_FIN = 8,            /* << end: that end has sent a FIN */
 	FLOW_NEXT = 32,          /* << end: next[end] is known */
 	FLOW_ACKED = 128,        /* << end: acked[end] is known */
+	FLOW_LEFT = 512,         /* it was opened by a packet that arrived, and policy let that leave */
 };
 
 /* Programs write; the agent reads, deletes, and adds what existed before it came. */
@@ -387,6 +388,14 @@ static __always_inline bool is_last_word(const struct flow *f, const struct pack
 	return !IS_EGRESS && p->protocol == TCP && p->fragment == WHOLE &&
 	       (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK && (f->flags & known) == known &&
 	       p->acknowledgement == f->next[other & 1] && f->acked[other & 1] == f->next[end & 1];
+}
+
+/* Whether policy here has not judged whoever sends this, though the flow is known: its first packet was judged where it
+ * arrived, and nothing says that it left. Leaving, that is about the opener; arriving, about who answers what nobody let
+ * out. An answer that leaves again ends the question: the first packet took a way where no program is. */
+static __always_inline bool is_unjudged(const struct flow *f, u32 end)
+{
+	return !(f->flags & (FLOW_OUTBOUND | FLOW_ANSWERED | FLOW_LEFT)) && (end == (f->flags & FLOW_OPENER)) == IS_EGRESS;
 }
 
 /* Forgets the flow of the key in scratch. Global: verified once. */

@@ -58,13 +58,6 @@ __noinline int fragment_ports(enum fragment which)
 	return 0;
 }
 
-static __always_inline void record(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
-{
-	count(g, word >> 3);
-	if (word & WORD_LOG)
-		emit(ctx, c, g, word >> 3);
-}
-
 static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct generation g, enum outer outer)
 {
 	struct packet *p = &c->packet;
@@ -85,12 +78,11 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 		u32 word;
 
 		c->failsafe = failsafe(g, p);
-		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, UNTRACKED_STAGE(g), ctx, c);
+		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, stage_of(g, STAGE_UNTRACKED), ctx, c);
 
 		if (word & 3 || !g.cfg->normal.used || is_overtaken(c))
 			return word;
-		if (word >> 3 >= REASON_BASE)        /* rules were met on the way, though none decided */
-			record(ctx, c, g, word);
+		record_met(ctx, c, g, word);
 	}
 	forget();
 	if (!g.cfg->normal.used)

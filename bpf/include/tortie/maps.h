@@ -59,11 +59,15 @@ struct generation {
 struct stage {
 	void *pages;
 	const struct classifier *cfg;
-	bool is_normal;
+	enum stage_number number;
 };
 
-#define UNTRACKED_STAGE(G) ((struct stage){ (G).pages, &(G).cfg->untracked, false })
-#define NORMAL_STAGE(G) ((struct stage){ (G).pages, &(G).cfg->normal, true })
+/* Computed, not chosen: where the number is an argument, the verifier goes one way for all stages. It has to know that
+ * the number is one of theirs. */
+static __always_inline struct stage stage_of(const struct generation g, enum stage_number number)
+{
+	return (struct stage){ g.pages, (const void *)g.cfg + STAGE_AT(number), number };
+}
 
 /* Protocol, ports and flags of first fragments, for the later ones. Written for first fragments only, so its price is theirs. */
 struct fragment_key { u32 source[4], destination[4], id, version, lane; };

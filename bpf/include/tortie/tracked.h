@@ -2,7 +2,8 @@
 /* The tracked stages of one packet: is it of a known flow, is it for this host, and may it open one.
  *
  *   flow known ─▶ pass (one or two look-ups: all that an established packet costs)
- *   else `unknown`: related ─▶ not for this host ─▶ failsafe port ─▶ invalid ─▶ normal policy ─▶ store the flow
+ *   else `unknown`: related ─▶ pre-DNAT policy ─┬─▶ this host's: failsafe port ─▶ invalid ─▶ normal policy ─┬─▶ allowed:
+ *                                               └─▶ forwarded: invalid ─▶ forward policy ────────────────────┘   store the flow
  */
 #ifndef TORTIE_TRACKED_H
 #define TORTIE_TRACKED_H
@@ -49,6 +50,12 @@ static __always_inline bool can_open(const struct packet *p)
 	if (is_icmp(p->protocol))
 		return is_request(p->protocol, p->dport >> 8);
 	return p->protocol != SCTP || p->is_sctp_init;
+}
+
+/* It belongs to no flow, and cannot open one. */
+static __always_inline bool is_invalid(const struct packet *p)
+{
+	return !can_open(p) || (p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags));
 }
 
 static __always_inline bool is_local(u32 version, const u32 *address)
@@ -188,22 +195,79 @@ __noinline int read_inner(context_t *ctx)
 	return 1;
 }
 
-/* Whether the packet is this host's business: an arriving one by its destination, a leaving one by who made it. */
-static __always_inline bool concerns_host(context_t *ctx, struct scratch *c, bool has_inner)
+/* Pre-DNAT policy on an arriving packet of no known flow -> decision word. Global: verified once, and no packet pays for it
+ * where there is no such policy. */
+__noinline int pre_dnat(context_t *ctx)
 {
-	if (!IS_EGRESS)
-		return for_host(ctx);
-	if (IS_FORWARDED(ctx))
-		return false;
-	/* an error of this host about a packet that it forwarded */
-	return !has_inner || is_local(c->packet.version, c->inner.destination);
+	struct scratch *c = scratch_get();
+	struct generation g;
+
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	if (!g.cfg->untracked.used)                     /* else it was looked up before untracked policy */
+		c->failsafe = failsafe(g, &c->packet);
+	forget();
+	if (c->failsafe == FAILSAFE_OPEN)
+		return WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	return decide(g, stage_of(g, STAGE_PRE_DNAT), ctx, c);
+}
+
+/* Forward policy on a packet that nobody here has judged -> decision word; what it does not deny is allowed. Global:
+ * verified once. */
+__noinline int forward(context_t *ctx)
+{
+	struct scratch *c = scratch_get();
+	struct generation g;
+	u32 word;
+
+	if (!c || !generation_get(c, &g))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	forget();
+	if (g.cfg->forward.used) {
+		word = decide(g, stage_of(g, STAGE_FORWARD), ctx, c);
+		if (word & 3)
+			return word;
+		record_met(ctx, c, g, word);
+	}
+	return WORD(REASON_FORWARDED, VERDICT_ALLOW);
+}
+
+/* What becomes of a packet of no known flow -> decision word; an Allow opens one. */
+static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool has_inner)
+{
+	if (!IS_EGRESS && g.cfg->pre_dnat.used) {
+		u32 word = pre_dnat(ctx);
+
+		forget();
+		if (word & 3)
+			return word;
+		record_met(ctx, c, g, word);
+		forget();
+	}
+	if (IS_EGRESS ? IS_FORWARDED(ctx) : !for_host(ctx))
+		return forward(ctx);
+	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
+	if (IS_EGRESS && has_inner && !is_local(c->packet.version, c->inner.destination))
+		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
+	if (!g.cfg->untracked.used && !g.cfg->pre_dnat.used)        /* else they have looked it up */
+		c->failsafe = failsafe(g, &c->packet);
+	forget();
+	if (c->failsafe == FAILSAFE_OPEN)
+		return WORD(REASON_FAILSAFE, VERDICT_ALLOW);
+	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
+		return WORD(REASON_INVALID, VERDICT_DENY);
+	return decide(g, stage_of(g, STAGE_NORMAL), ctx, c);
 }
 
 /* A packet of no known flow -> decision word. */
 __noinline int unknown(context_t *ctx)
 {
 	struct scratch *c = scratch_get();
-	bool is_invalid, has_inner = false;
+	bool has_inner = false;
 	struct generation g;
 	u32 word;
 
@@ -219,28 +283,11 @@ __noinline int unknown(context_t *ctx)
 		}
 		forget();
 	}
-	is_invalid = !can_open(&c->packet) || (c->packet.protocol == TCP && c->packet.fragment != LATER &&
-					       !flags_possible(c->packet.tcp_flags));
-	if (!concerns_host(ctx, c, has_inner)) {
-		/* What leaves with this host's address was translated: its replies come to that address. */
-		if (IS_EGRESS && !is_invalid && is_local(c->packet.version, c->packet.source) && make_key(c, &c->packet))
-			flow_open(INTERFACE(ctx));
-		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
-	}
-	if (!g.cfg->untracked.used)                     /* else it was looked up before untracked policy */
-		c->failsafe = failsafe(g, &c->packet);
-	forget();
-	if (c->failsafe == FAILSAFE_OPEN) {
-		word = WORD(REASON_FAILSAFE, VERDICT_ALLOW);
-	} else {
-		if (is_invalid && g.cfg->drops_invalid)
-			return WORD(REASON_INVALID, VERDICT_DENY);
-		word = decide(g, NORMAL_STAGE(g), ctx, c);
-	}
+	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))
 		return word;
-	if (!is_invalid && make_key(c, &c->packet))
+	if (!is_invalid(&c->packet) && make_key(c, &c->packet))
 		flow_open(INTERFACE(ctx));
 	return (word & ~3) | VERDICT_CONTINUE;
 }
@@ -258,6 +305,19 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 		f = flow_live(c, cfg, p->version, p->protocol);
 		/* a SYN may begin another connection on the ports of a closed one */
 		if (f && !(f->state >= FLOW_CLOSED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)) {
+			if (!IS_EGRESS && is_unjudged(f, c->end))
+				return unknown(ctx);
+			if (IS_EGRESS && IS_FORWARDED(ctx) && is_unjudged(f, c->end)) {
+				u32 word = forward(ctx);
+
+				if ((word & 3) == VERDICT_DENY) {
+					flow_forget(c->is_opening);
+					return word;
+				}
+				f->flags |= FLOW_LEFT;
+				flow_touch(c, f);
+				return (word & ~3) | VERDICT_CONTINUE;
+			}
 			flow_touch(c, f);
 			return WORD(REASON_ESTABLISHED, VERDICT_CONTINUE);
 		}

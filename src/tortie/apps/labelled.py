@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, assert_never
 
 from tortie.apps.answers import LabelAnswer
+from tortie.apps.decoding import key_of
 from tortie.calc.inheritance import effective, of_network_set
 from tortie.model.address import Net
 from tortie.model.endpoint import HostEndpoint, NamedPort, NetworkSet, WorkloadEndpoint
@@ -45,6 +46,11 @@ class Labelled(NamedTuple):
     def nets(self) -> tuple[Net, ...]:
         """Its addresses."""
         return self.value.expected_ips if isinstance(self.value, HostEndpoint) else tuple(self.value.nets)
+
+    @property
+    def has_address(self) -> bool:
+        """Whether it has any; a packed set is not unpacked for that."""
+        return bool(self.value.expected_ips if isinstance(self.value, HostEndpoint) else self.value.nets)
 
     @property
     def ports(self) -> tuple[NamedPort, ...]:
@@ -85,7 +91,7 @@ def things_of(resources: Iterable[Resource]) -> Things:
             damaged[str(resource)] = str(error)
             continue
         if isinstance(value, HostEndpoint | WorkloadEndpoint | NetworkSet | Profile):  # else a pod without an address
-            found.append((Key(resource.kind, resource.namespace, resource.name), value))
+            found.append((key_of(resource), value))
     return replace(things_among(found), damaged=damaged)
 
 

@@ -48,8 +48,9 @@ from tortie.model.nets import Nets
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
 
-NO_FORWARD_HALF = (
-    "its forward half (applyOnForward) is not enforced yet; traffic that this host forwards is not policed"
+NOT_FOR_WORKLOADS = (
+    "as pre-DNAT or applyOnForward policy of the wildcard host endpoint it holds on interfaces of workloads too, where "
+    "it is not enforced yet"
 )
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -316,13 +317,18 @@ class Engine:
                         "create the tier or move the policy",
                     )
                 )
-            if Stage.FORWARD in policy.stages and self._selected.items(key):
-                found.append(PolicyStatus(key, NO_FORWARD_HALF))
+            if {Stage.PRE_DNAT, Stage.FORWARD} & {*policy.stages} and self._is_of_workload_interfaces(key):
+                found.append(PolicyStatus(key, NOT_FOR_WORKLOADS))
         for key, service in self._active_sets.empty_services():
             found.append(
                 PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
             )
         return tuple(found)
+
+    def _is_of_workload_interfaces(self, key: PolicyKey) -> bool:
+        """Whether the policy is the wildcard's, and there are workloads, whose interfaces have the wildcard in part."""
+        wildcard = self._resolution.wildcard if self._local_workloads else None
+        return wildcard is not None and wildcard.name in self._selected.items(key)
 
     def settings_problems(self) -> tuple[str, ...]:
         """What the settings for this node say and does not count as it was said, as of the last flush."""

@@ -6,17 +6,13 @@ Source: semantics.md, rows "Tier without order", "Policy in a missing tier" and 
 from collections.abc import Iterable, Mapping
 from math import inf
 
+from tortie.model import names
 from tortie.model.desired import TierPolicies
 from tortie.model.packet import Direction
-from tortie.model.policy import DEFAULT_TIER, Policy, Stage, Tier, TierAction
+from tortie.model.policy import Policy, Stage, Tier, TierAction
 
 BUILT_IN_TIERS = {
-    tier.name: tier
-    for tier in (
-        Tier("kube-admin", 1_000.0, TierAction.PASS),
-        Tier(DEFAULT_TIER, 1_000_000.0, TierAction.DENY),
-        Tier("kube-baseline", 10_000_000.0, TierAction.PASS),
-    )
+    name: Tier(name, float(order), TierAction(action)) for name, (order, action) in names.BUILT_IN_TIERS.items()
 }
 """Tiers that exist without a document."""
 

@@ -20,7 +20,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 # The two bits above tell of nesting and byte order. Source: linux/netlink.h, NLA_TYPE_MASK.
 _KIND = 0x3FFF
 _VERSIONS = {2: 4, 10: 6}
-_SEEN_REPLY, _ASSURED, _CONFIRMED = 1 << 1, 1 << 2, 1 << 3
+_SEEN_REPLY, _ASSURED = 1 << 1, 1 << 2
 # EINVAL: there is nfnetlink, and nothing of connection tracking behind it. Source: linux/net/netfilter/nfnetlink.c.
 _ABSENT = (errno.EINVAL, errno.ENOENT, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 
@@ -120,11 +120,6 @@ class ConntrackEntry(NamedTuple):
     def is_assured(self) -> bool:
         """Whether the kernel keeps it when its table is full (ASSURED)."""
         return bool(self.status & _ASSURED)
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether its first packet got through all hooks (CONFIRMED)."""
-        return bool(self.status & _CONFIRMED)
 
 
 _TCP_STATES: dict[int | None, TcpState] = {int(state): state for state in TcpState}

@@ -216,11 +216,3 @@ def interface_name(index: int) -> str | None:
         return socket.if_indextoname(index)
     except OSError:
         return None
-
-
-def interface_index(name: str) -> int | None:
-    """The index of an interface in the calling thread's namespace, None where there is none of that name."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return None

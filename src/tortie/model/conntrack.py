@@ -126,6 +126,8 @@ class Flow:
     seen_s: float
     state: FlowState = FlowState.OPENING
     is_answered: bool = False
+    has_left: bool = False
+    """An arriving packet opened it, and policy let a packet of the opener leave again, by another interface."""
     fins: int = 0
     next: list[int | None] = field(default_factory=lambda: [None, None])
     """By end: the sequence number after the highest one it has sent."""
@@ -225,6 +227,36 @@ class ConnectionTable:
         if self.find(packet, now_s) is not None:
             return Relation.ESTABLISHED
         return Relation.NEW if can_open(packet) else Relation.INVALID
+
+    def relation_across(self, packet: Packet, direction: Direction, now_s: float = 0.0) -> Relation:
+        """What a packet is to policy of an interface that it crosses on its way through the host.
+
+        Because: what opened its flow was judged where it arrived. Until it is let out (`leave`), the opener's packets
+        are new where they leave, and answers, which nobody asked for, are new where they arrive.
+        """
+        if self._unjudged(packet, direction, now_s) is None:
+            return self.relation(packet, now_s)
+        return Relation.NEW if can_open(packet) else Relation.INVALID
+
+    def leave(self, packet: Packet, now_s: float) -> None:
+        """Note a forwarded packet that may leave; `follow` it, too."""
+        if (flow := self._unjudged(packet, Direction.EGRESS, now_s)) is not None:
+            flow.has_left = True
+
+    def forget(self, packet: Packet, direction: Direction, now_s: float) -> None:
+        """Drop the packet's flow, if it is new to policy there."""
+        if (flow := self._unjudged(packet, direction, now_s)) is not None:
+            del self._flows[flow.key]
+
+    def _unjudged(self, packet: Packet, direction: Direction, now_s: float) -> Flow | None:
+        """The packet's flow, if policy of that side has not judged its sender."""
+        where = key_of(packet)
+        if where is None or self.relation(packet, now_s) is not Relation.ESTABLISHED:
+            return None
+        flow = self._flows[where[0]]
+        is_open_question = not (flow.is_outbound or flow.is_answered or flow.has_left)
+        sends_opener = where[1] == flow.opener
+        return flow if is_open_question and sends_opener is (direction is Direction.EGRESS) else None
 
     def follow(self, packet: Packet, direction: Direction, interface: str, now_s: float) -> None:
         """Note an allowed packet: it is the next one of its flow, or opens one if it can."""

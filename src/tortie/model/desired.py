@@ -7,6 +7,7 @@ may govern several interfaces and an interface has one endpoint at most.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tortie.model.address import Net
 from tortie.model.conntrack import TrackingSettings
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -32,6 +33,9 @@ class MissingProfile:
     name: str
 
 
+_GROUPS = (Net(4, 0xE << 28, 4), Net(4, 0xFFFFFFFF, 32), Net(6, 0xFF << 120, 8))
+
+
 @dataclass(frozen=True, slots=True)
 class HostAddresses:
     """The addresses of this host: packets to them, and broadcast and multicast, are for the host itself."""
@@ -47,6 +51,11 @@ class HostAddresses:
             is_group = address >> 28 == 0xE or address == 0xFFFFFFFF
             return is_group or address >> 24 in (0, 127) or (4, address) in self.unicast or address in self.broadcast
         return address >> 120 == 0xFF or address == 1 or (6, address) in self.unicast
+
+    @property
+    def groups(self) -> tuple[Net, ...]:
+        """The networks of multicast and broadcast, which are for the host and whoever else listens."""
+        return (*_GROUPS, *(Net(4, address, 32) for address in sorted(self.broadcast)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

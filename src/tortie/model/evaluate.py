@@ -1,11 +1,13 @@
 """What a verdict is where one endpoint alone is asked, as a driver of host interfaces asks it.
 
-    essential ICMPv6 ─▶ untracked: failsafes, policy ─▶ connection table ─▶ for this host? ─▶ failsafes ─▶ invalid?
-                                                                            ─▶ normal: tiers, profiles, default deny
+    essential ICMPv6 ─▶ untracked: failsafes, policy ─▶ connection table
+        ─▶ pre-DNAT, of what arrives: failsafes, invalid?, policy
+        ─▶ for this host? ─┬─▶ normal: failsafes, invalid?, tiers, profiles, default deny
+                           └─▶ forward: invalid?, tiers
 
 Every driver is tested against `evaluate`; where the kernel and this file disagree, the kernel is wrong. The stages
-themselves are in `stages.py`; the whole way of a packet through a host, with the classes that no driver enforces yet
-and with workloads, is in `passage.py`.
+themselves are in `stages.py`; the whole way of a packet through a host, with the other interface that it crosses and
+with workloads, is in `passage.py`.
 
 Source: reference semantics.md (wins), dataplane-policy.md A.6, resources.md section 7.
 """
@@ -21,7 +23,7 @@ from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
-from tortie.model.stages import normal, untracked
+from tortie.model.stages import forward, normal, pre_dnat, untracked
 from tortie.model.verdict import Reason, Trace, Verdict
 from tortie.model.walk import Given, reasoned
 
@@ -43,7 +45,7 @@ def evaluate(
     """The verdict of the endpoint's policy on a packet, Allow or Deny, with its explanation.
 
     `relation`: what the packet is to the connection table. `is_for_host`: it goes to or comes from this host itself;
-    what the host forwards meets no normal policy, and the forward class is not asked here. A later fragment whose first
+    what the host forwards meets the forward class instead. A later fragment whose first
     one is known is asked about as `packet.completed_by(first)`.
     """
     if is_essential(packet):
@@ -52,11 +54,16 @@ def evaluate(
     early = untracked(packet, direction, endpoint, given)
     if early.verdict is not Verdict.CONTINUE:
         return replace(early, is_tracked=False)
+    if direction is Direction.INGRESS and endpoint.stage(Stage.PRE_DNAT, direction):
+        next_one = pre_dnat(packet, endpoint, relation, given)
+        early = replace(next_one, steps=early.steps + next_one.steps)
+        if early.verdict is not Verdict.CONTINUE:
+            return early
     is_known = relation in (Relation.ESTABLISHED, Relation.RELATED)
     if is_for_host or is_known:
         found = normal(packet, direction, endpoint, relation, given)
     else:
-        found = reasoned(Verdict.ALLOW, Reason.FORWARDED, Stage.FORWARD)
+        found = forward(packet, direction, endpoint, relation, given)
     return replace(found, steps=early.steps + found.steps)
 
 

@@ -125,5 +125,3 @@ class PortSet:
 
 
 IPSet = AddressSet | PortSet
-EMPTY_ADDRESSES = AddressSet(())
-EMPTY_PORTS = PortSet(())

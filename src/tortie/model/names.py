@@ -15,6 +15,12 @@ ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 """What runs a workload: `k8s` runs pods."""
 DEFAULT_TIER = "default"
 """The tier of policies that name none."""
+BUILT_IN_TIERS = {
+    "kube-admin": (1_000, "Pass"),
+    DEFAULT_TIER: (1_000_000, "Deny"),
+    "kube-baseline": (10_000_000, "Pass"),
+}
+"""Order and default action of the tiers that exist without a document. Source: reference resources.md section 8.5."""
 DEFAULT_ALLOW = "projectcalico-default-allow"
 """The profile that exists without a document, and allows everything."""
 

@@ -23,6 +23,8 @@ MAX_LISTED = 1_000
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _LIST_TOP = ("apiVersion", "kind", "metadata", "items")
 _MIXED_LIST = ("v1", "List")
+QUESTIONS = {"PolicyTest": "tortie test", "PolicyAssertion": "tortie assert"}
+"""Kinds of documents that ask about policy and are no resources, each with the command that answers them."""
 
 
 class Reading(NamedTuple):
@@ -37,6 +39,11 @@ class Reading(NamedTuple):
     name: str | None
     resources: tuple[Resource, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the document asks about policy, and is no resource."""
+        return self.kind in QUESTIONS
 
 
 def read_text(text: str | bytes, source: str) -> Iterator[Reading]:
@@ -203,6 +210,10 @@ def _read_mapping(node: Mapping, problems: Problems, item_of: Kind | None = None
     """The resource, or those of a list kind; `item_of`: an item of a list, which may leave out what the list says."""
     named, version = node.get("kind"), node.get("apiVersion")
     word, group = _word(named), _word(version)
+    if named is not None and word in QUESTIONS:
+        message, remedy = f"a {word} is no resource, and is not stored", f"answer it with {QUESTIONS[word]}"
+        problems.add("TT1013", named, "kind", message, remedy=remedy)
+        return
     if (group, word) == _MIXED_LIST and item_of is None:
         yield from _read_mixed(node, problems)
         return

@@ -17,6 +17,7 @@ from yaml._yaml import CParser
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
 from tortie.resources.problems import Place, Problems, shorten
 from tortie.resources.scalars import NotFinite, Value, resolve
+from tortie.resources.surrogates import mask
 
 MAX_SIZE = 10 * 1024 * 1024
 """Bytes of one document (cli.md section 4)."""
@@ -155,7 +156,8 @@ class _Builder:
     """Reads the events of one document."""
 
     def __init__(self, text: str, line: int, problems: Problems) -> None:
-        self._parser = CParser(text)
+        self._masked = mask(text)
+        self._parser = CParser(text if self._masked is None else self._masked.text)
         self._line, self._problems = line, problems
         self._anchors: dict[str, _Sized] = {}
         self._open: list[_Open] = []
@@ -236,6 +238,8 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         text: str = event.value
         mark = _begin(event)
+        if self._masked is not None:
+            text = self._masked.value(text, mark.index, _end(event).index, has_escapes=event.style == '"')
         value: Value
         if event.tag is not None:
             self._check_tag(event.tag, "str", mark)

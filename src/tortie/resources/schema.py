@@ -1,7 +1,7 @@
 """The schema of whole documents in the structural form of Kubernetes: what editors, API servers and people are told.
 
 Made of what the decoders of a kind carry; nothing about a field is said here. What comes of it: `jsonschema.py` for
-editors, `crd.py` for API servers, `apps.ctl.explaining` for people.
+editors, `crd.py` for API servers, `apps.ctl.fields` for people.
 """
 
 from tortie.resources.fields import Field, Schema, object_of, object_schema

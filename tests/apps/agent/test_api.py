@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import pytest
 
-from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, PRE_DNAT, network_set, staged, tier
+from apps.documents import ENDPOINT, NORMAL, PAIR, POLICY, REFUSED, network_set, staged
 from apps.fake_agent import StillInterfaces, StillTimeouts
 from apps.reference_driver import ReferenceDriver
 from tortie.apps.agent import admission, api, asking
@@ -21,13 +21,15 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.agent.web import answering
-from tortie.apps.answers import AssertQuery, SourceText, TraceAnswer
+from tortie.apps.answers import SourceText
 from tortie.apps.ctl.commands.status import screen
 from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.ctl.traced import complaint, lines
 from tortie.apps.ctl.wire import request
 from tortie.apps.failure import Code, Failure
+from tortie.apps.policyassert.answers import AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer
 from tortie.calc import Engine
 from tortie.dataplane.driver import Established, TableFill
 from tortie.kernel.errors import KernelError
@@ -124,11 +126,11 @@ def test_an_invalid_document_is_answered_with_every_problem_and_its_place(tmp_pa
 def test_a_refused_policy_is_named_with_its_class(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
-        answer = await world.apply(PRE_DNAT)
+        answer = await world.apply(REFUSED)
         assert isinstance(answer, dict)
         (reason,) = answer["enforced"][0]["refused"]["eth0"]
-        assert "GlobalNetworkPolicy(early)" in reason
-        assert "pre-DNAT" in reason
+        assert "GlobalNetworkPolicy(by-method)" in reason
+        assert "(normal)" in reason
 
     in_world(tmp_path, test)
 
@@ -231,7 +233,7 @@ def test_established_connections_are_judged_again_only_when_asked(tmp_path: Path
 def test_where_policy_is_refused_established_connections_are_kept_and_that_is_said(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
-        answer = await world.apply(PRE_DNAT, established="kill")
+        answer = await world.apply(REFUSED, established="kill")
         assert isinstance(answer, dict)
         assert "eth0" in answer["kept_because"]
         assert world.driver.reconsidered == [(Established.KILL, frozenset())]
@@ -285,17 +287,26 @@ def test_a_table_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
     in_world(tmp_path, test)
 
 
-def test_a_forward_half_that_is_not_enforced_is_noted(tmp_path: Path) -> None:
+WORKLOAD = """\
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: node2-k8s-web-eth0, namespace: shop}
+spec: {orchestrator: k8s, node: node2, pod: web, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.0.2/32]}
+"""
+
+
+def test_policy_of_the_wildcard_that_does_not_hold_for_workloads_yet_is_noted(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        await world.apply(PAIR)
-        both = NORMAL.replace("selector: all()", "selector: all()\n  applyOnForward: true\n  tier: t")
-        answer = await world.apply(f"{tier('t')}\n---\n{both}")
+        both = NORMAL.replace("selector: all()", "selector: has(hep)\n  applyOnForward: true")
+        everywhere = ENDPOINT.replace("interfaceName: eth0", "interfaceName: '*'")
+        await world.apply(f"{everywhere}---\n{both}")
+        assert (await asyncio.to_thread(world.target.status))["notes"] == []
+        answer = await world.apply(WORKLOAD)
         assert isinstance(answer, dict)
         assert answer["enforced"][0]["refused"] == {}
-        assert "forward half" in answer["enforced"][0]["policies"]["GlobalNetworkPolicy(ssh-only)"]
+        assert "interfaces of workloads" in answer["enforced"][0]["policies"]["GlobalNetworkPolicy(ssh-only)"]
         (note,) = (await asyncio.to_thread(world.target.status))["notes"]
-        assert "forwarded traffic is not policed" in note
-        assert "GlobalNetworkPolicy(ssh-only)" in note
+        assert "not enforced yet on interfaces of workloads (GlobalNetworkPolicy(ssh-only))" in note
 
     in_world(tmp_path, test)
 
@@ -359,7 +370,7 @@ def test_trace_compares_the_evaluator_with_the_installed_program(tmp_path: Path)
         assert isinstance(lied, dict)
         assert lied["agrees"] is False
         assert "report" in str(complaint(cast(TraceAnswer, lied)))
-        await world.apply(PRE_DNAT)
+        await world.apply(REFUSED)
         stale = cast(TraceAnswer, await trace(world))
         assert "refused" in str(complaint(stale)) and "report" not in str(complaint(stale))
         assert "differs" in "\n".join(lines(stale))

@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import pytest
 
-from apps.documents import ENDPOINT, KUBERNETES, PAIR, PRE_DNAT, network_set, staged
+from apps.documents import ENDPOINT, KUBERNETES, PAIR, REFUSED, network_set, staged
 from apps.reference_driver import ReferenceDriver
-from tortie.apps import service
 from tortie.apps.absorb import absorb
 from tortie.apps.agent import pump as module
 from tortie.apps.agent.outcome import Outcome
@@ -17,6 +16,7 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.failure import Failure
 from tortie.apps.packets import parse_packet
 from tortie.apps.requests import Verb
+from tortie.apps.verbs import service
 from tortie.calc import Engine
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net
@@ -298,10 +298,10 @@ def test_a_refused_policy_leaves_the_last_good_state() -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)
         good = world.driver.enforced["eth0"]
-        outcome = await world.apply(PRE_DNAT)
-        assert "GlobalNetworkPolicy(early) is pre-DNAT policy" in outcome.refused["eth0"][0]
+        outcome = await world.apply(REFUSED)
+        assert "GlobalNetworkPolicy(by-method) (normal): http matches" in outcome.refused["eth0"][0]
         assert world.driver.enforced["eth0"] is good
-        revision = (await service.delete_named(world.store, "gnp", ["early"]))["revision"]
+        revision = (await service.delete_named(world.store, "gnp", ["by-method"]))["revision"]
         healed = await world.pump.outcomes.reached(revision, 2.0)
         assert healed is not None
         assert healed.refused == {}

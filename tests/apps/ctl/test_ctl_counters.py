@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tortie.apps.answers import CountersAnswer, ReasonCountAnswer, RuleCountAnswer
+from tortie.apps.agent.answers import CountersAnswer, ReasonCountAnswer, RuleCountAnswer
 from tortie.apps.ctl.commands import counters
 from tortie.apps.ctl.counting import Wanted, columns, rates, speed, totals
 from tortie.apps.ctl.main import run

@@ -236,3 +236,66 @@ def test_annotations_are_one_line_each_and_escape_what_would_end_them(validate: 
     assert all(line.startswith("::error file=") and "a%2Cb%3Ac.yaml,line=4,col=" in line for line in lines)
     assert ',title=TT1101::spec["50%25"]: unknown field' in lines[0]
     assert lines[2].endswith('title=TT1103::spec.order: wrong type; found "x", expected a number')
+
+
+class TestQuestions:
+    """PolicyTest and PolicyAssertion documents beside the policy that they ask about."""
+
+    HOST = "apiVersion: tortie.io/v1\nkind: PolicyTest\nhost: {interfaces: [{name: eth0, addresses: [192.0.2.1/24]}]}\n"
+    TEST = HOST + (
+        "files: [doc.yaml]\npackets:\n"
+        "- {direction: ingress, proto: tcp, src: 192.0.2.9, dst: 192.0.2.1, dport: 80, expect: deny}\n"
+    )
+    ASSERTION = TEST[: TEST.index("packets")].replace("PolicyTest", "PolicyAssertion") + (
+        "assertions:\n- {name: all, direction: ingress, expect: deny}\n"
+    )
+
+    def test_what_can_be_answered_is_valid(self, validate: Validator) -> None:
+        (validate.folder / "test.yaml").write_text(self.TEST)
+        (validate.folder / "assertion.yaml").write_text(self.ASSERTION)
+        (validate.folder / "doc.yaml").write_text(GOOD)
+        code, out, _ = validate.run("-f", str(validate.folder))
+        assert (code, out) == (
+            0,
+            "Successfully validated 1 'GlobalNetworkSet' resource(s), 1 PolicyAssertion(s), 1 PolicyTest(s)\n",
+        )
+
+    def test_they_have_the_problems_that_their_own_command_has_with_them(self, validate: Validator) -> None:
+        (validate.folder / "doc.yaml").write_text(GOOD)
+        wrong = self.TEST.replace("proto: tcp", "in: eth7, proto: tcp")
+        code, out, _ = validate(wrong, name="test.yaml")
+        (item,) = json.loads(out)
+        assert (code, item["kind"], [error["code"] for error in item["errors"]]) == (3, "PolicyTest", ["TT1972"])
+        _, out, _ = validate(self.ASSERTION.replace("ingress", "across"), name="assertion.yaml")
+        assert [error["path"] for item in json.loads(out) for error in item["errors"]] == ["assertions[0].direction"]
+        _, out, _ = validate(f"{self.TEST}---\n{GOOD}", name="two.yaml")
+        assert [[error["code"] for error in item["errors"]] for item in json.loads(out)] == [["TT1970"], []]
+
+    def test_a_problem_of_a_file_that_they_name_is_told_once(self, validate: Validator) -> None:
+        (validate.folder / "test.yaml").write_text(self.TEST)
+        (validate.folder / "doc.yaml").write_text(BAD)
+        code, out, _ = validate.run("-f", str(validate.folder), "-o", "json")
+        assert code == 3
+        assert [[error["code"] for error in item["errors"]] for item in json.loads(out)] == [["TT1013"], []]
+        (item,) = json.loads(validate.run("-f", str(validate.folder / "test.yaml"), "-o", "json")[1])
+        assert [error["code"] for error in item["errors"]] == ["TT1013"]
+
+    @pytest.mark.parametrize("command", ["apply", "diff"])
+    def test_whoever_writes_refuses_them_with_one_line(
+        self, command: str, validate: Validator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = validate.folder / "test.yaml"
+        path.write_text(self.TEST)
+        code = run([command, "-f", str(path), "--datastore", str(validate.folder / "store")])
+        err = capsys.readouterr().err
+        assert code == 3
+        said = "kind: TT1013 a PolicyTest is no resource, and is not stored; answer it with tortie test"
+        assert [line for line in err.splitlines() if "TT" in line] == [f"{path}:2:7: {said}"]
+
+    def test_lint_leaves_them_to_their_commands(self, validate: Validator, capsys: pytest.CaptureFixture[str]) -> None:
+        (validate.folder / "test.yaml").write_text(self.TEST)
+        (validate.folder / "doc.yaml").write_text(GOOD)
+        code = run(["lint", str(validate.folder)])
+        out, err = capsys.readouterr()
+        said = "Nothing to say about 1 resource; 1 PolicyTest(s) left to tortie test and tortie assert\n"
+        assert (code, out, err) == (0, said, "")

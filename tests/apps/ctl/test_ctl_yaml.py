@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.apps.ctl.show import to_json
-from tortie.apps.ctl.yamlout import to_yaml
+from tortie.apps.yamlout import to_yaml
 from tortie.resources.codec import decode_text
 
 TRAPS = ("y", "No", "on", "~", "null", "1e3", "0x1f", "0b1", "0o17", "012", "1_000", ".5", "-", "=", "<<", "20:21", "")

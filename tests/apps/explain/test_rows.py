@@ -10,9 +10,9 @@ from tortie.apps.explain.answers import NetsAnswer, OutcomeAnswer
 from tortie.apps.explain.rows import Names, rows_of
 from tortie.apps.explain.study import Path, Question, study
 from tortie.apps.labelled import Things
-from tortie.apps.origins import Origins
 from tortie.apps.packets import protocol_name
 from tortie.apps.sentences import shown_index
+from tortie.apps.trace.origins import Origins
 from tortie.model.address import parse_net
 from tortie.model.conntrack import Relation
 from tortie.model.packet import Direction, Packet

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hosts import random_host
 from strategies import Case, random_packet
 from tortie.apps.explain.study import Path, Question, study
+from tortie.model.address import WIDTH, Net
 from tortie.model.conntrack import Relation
 from tortie.model.essential import is_essential
 from tortie.model.host import Host, ToHost
@@ -98,3 +99,19 @@ def test_a_rule_that_never_matches_has_others_that_take_its_packets(rng: Random)
     for one in study(host.endpoints["eth0"], Path.TO_HOST, plain(host), Question()).uses:
         assert one.never_matches is (bool(one.holds) and not one.meets)
         assert not one.never_matches or one.taken_by or one.stage is not Stage.UNTRACKED
+
+
+@settings(max_examples=25, deadline=None)
+@given(CHANCE)
+def test_rules_are_met_by_what_goes_to_groups_too_and_outcomes_are_about_what_is_asked(rng: Random) -> None:
+    host, case = random_host(rng)
+    host, endpoint = plain(host), host.endpoints["eth0"]
+    packets = [packet for packet in asked(rng, case) if packet.fragment is Fragment.WHOLE]
+    nets = tuple(Net(one.version, one.destination, WIDTH[one.version]) for one in packets)
+    own, groups = nets[::2], nets[1::2]
+    alone = study(endpoint, Path.TO_HOST, host, Question().to(own))
+    found = study(endpoint, Path.TO_HOST, host, Question().to(own, groups))
+    union = study(endpoint, Path.TO_HOST, host, Question().to((*own, *groups)))
+    shown = [[(one.verdict, one.rule, one.space.protocols()) for one in each.outcomes] for each in (alone, found)]
+    assert shown[0] == shown[1]
+    assert [one.never_matches for one in found.uses] == [one.never_matches for one in union.uses]

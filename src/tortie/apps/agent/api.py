@@ -29,7 +29,6 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tortie.apps import service
 from tortie.apps.agent import asking
 from tortie.apps.agent.admission import Admission
 from tortie.apps.agent.aging import Reconsideration
@@ -37,12 +36,13 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.questions import Questions
 from tortie.apps.agent.status import Status, counted
 from tortie.apps.answers import EnforcedAnswer, RevisionAnswer, VersionAnswer, WriteAnswer
-from tortie.apps.describing import describe
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, from_parameters
 from tortie.apps.storefailure import failure_of
+from tortie.apps.verbs import service
+from tortie.apps.verbs.describing import describe
 from tortie.apps.version import VERSION
 from tortie.dataplane.driver import Established
 from tortie.kernel.errors import KernelError

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from tortie.apps.answers import AssertQuery, ConfigQuery, SourceText, TraceQuery
+from tortie.apps.answers import ConfigQuery, SourceText
 from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.failure import Code, Failure
+from tortie.apps.policyassert.answers import AssertQuery
 from tortie.apps.requests import WriteOptions, from_parameters
+from tortie.apps.trace.answers import TraceQuery
 from tortie.dataplane.driver import Established
 
 REQUEST_S = 30.0

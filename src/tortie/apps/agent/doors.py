@@ -5,7 +5,6 @@ from tortie.apps.agent.kerneltimeouts import KernelTimeouts, TimeoutSource
 from tortie.apps.agent.settings import DATAPLANES
 from tortie.apps.failure import Code, Failure
 from tortie.dataplane.driver import Driver
-from tortie.kernel.features import probe
 
 
 def open_driver(name: str) -> Driver:
@@ -29,10 +28,3 @@ def open_interfaces() -> InterfaceSource:
 def open_timeouts() -> TimeoutSource:
     """The timeouts of this network namespace's connection tracking."""
     return KernelTimeouts()
-
-
-def require_privileges() -> None:
-    """Raises: Failure with a remedy for each thing that this process or this kernel lacks."""
-    missing = probe().missing_required
-    if missing:
-        raise Failure(Code.FAILED, "this host cannot enforce policy: " + "; ".join(missing))

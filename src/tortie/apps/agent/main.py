@@ -26,8 +26,8 @@ from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.agent.status import Status
 from tortie.apps.failure import Code, Failure
-from tortie.apps.initial import initialise
 from tortie.apps.told import remarks, settings_told
+from tortie.apps.verbs.initial import initialise
 from tortie.calc import Engine
 from tortie.dataplane.driver import Driver
 from tortie.kernel.netns import inode

@@ -6,7 +6,7 @@ What a rule does is looked up in the newest policy, also where that is refused a
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tortie.apps.answers import (
+from tortie.apps.agent.answers import (
     ConnectionsAnswer,
     DropAnswer,
     FlowTableAnswer,
@@ -154,7 +154,7 @@ def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:
             for policy in group.policies:
                 for index in range(len(policy.rules(direction))):
                     yield RuleRef(group.tier.name, policy.key, index)
-            if stage is Stage.NORMAL and group.tier.default_action is TierAction.DENY:
+            if stage in (Stage.FORWARD, Stage.NORMAL) and group.tier.default_action is TierAction.DENY:
                 yield tier_end(group.tier.name)
     for profile in state.profiles:
         if isinstance(profile, MissingProfile):

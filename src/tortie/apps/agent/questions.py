@@ -11,16 +11,18 @@ from aiohttp import web
 from tortie.apps.agent import asking
 from tortie.apps.agent.pump import Pump
 from tortie.apps.agent.status import Status, counted
-from tortie.apps.answers import AssertionsAnswer, ConfigAnswer, SourceText, TraceAnswer
-from tortie.apps.explaining import explain as explain_settings
+from tortie.apps.answers import ConfigAnswer, SourceText
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import Documents, HostView, Scene, gather, imagined_scene
-from tortie.apps.installed import compare, place_asked, why_not_asked
-from tortie.apps.origins import POLICY_KINDS, Origins
+from tortie.apps.parameters import explain as explain_settings
+from tortie.apps.policyassert.answers import AssertionsAnswer
 from tortie.apps.revisions import Wanted, stored, stored_revisions
 from tortie.apps.selecting import select_stored
 from tortie.apps.told import settings_told
-from tortie.apps.tracing import answer_of, question, trace, trace_documents
+from tortie.apps.trace.answers import TraceAnswer
+from tortie.apps.trace.hostview import Documents, HostView, Scene, gather, imagined_scene
+from tortie.apps.trace.installed import compare, place_asked, why_not_asked
+from tortie.apps.trace.origins import DECIDING, Origins
+from tortie.apps.trace.tracing import answer_of, question, trace, trace_documents
 from tortie.store.protocol import Key, Store
 
 
@@ -50,7 +52,7 @@ class Questions:
         if self._pump.staged():
             documents = await self._documents(Wanted(), [])
             staged = await asyncio.to_thread(trace_documents, documents, self._scene(), asked)
-        revisions = await stored_revisions(self._store, POLICY_KINDS)
+        revisions = await stored_revisions(self._store, DECIDING)
         # From here on nothing waits, so that the driver enforces what is evaluated.
         traced = trace(self._view(revisions), asked)
         answer = answer_of(traced)

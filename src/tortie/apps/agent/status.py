@@ -4,28 +4,27 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from tortie.apps.agent import overview
-from tortie.apps.agent.history import Moment
-from tortie.apps.agent.outcome import Outcome
-from tortie.apps.agent.pump import Pump
-from tortie.apps.agent.settings import AgentSettings
-from tortie.apps.answers import (
+from tortie.apps.agent.answers import (
     AgentAnswer,
     ConnectionsAnswer,
     CountersAnswer,
     DriftAnswer,
-    EnforcedAnswer,
-    InterfaceAnswer,
     LastChangeAnswer,
     StatusAnswer,
 )
+from tortie.apps.agent.history import Moment
+from tortie.apps.agent.outcome import Outcome
+from tortie.apps.agent.pump import Pump
+from tortie.apps.agent.settings import AgentSettings
+from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
+from tortie.apps.moments import utc
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
-from tortie.calc.engine import NO_FORWARD_HALF
+from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
@@ -141,13 +140,10 @@ class Status:
         }
 
     def _halves(self) -> list[str]:
-        """A note about policies that are enforced in one of their two classes only."""
-        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NO_FORWARD_HALF]
-        return (
-            [f"forwarded traffic is not policed: applyOnForward is not enforced yet ({', '.join(found)})"]
-            if found
-            else []
-        )
+        """A note about policies that are not enforced on every interface that they are for."""
+        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NOT_FOR_WORKLOADS]
+        note = "policy of the wildcard for what is forwarded is not enforced yet on interfaces of workloads"
+        return [f"{note} ({', '.join(found)})"] if found else []
 
     def _staged(self) -> list[str]:
         """A note about policies that are staged."""
@@ -174,7 +170,7 @@ class Status:
             return None
         return {
             "revision": found.revision,
-            "at": _utc(found.at),
+            "at": utc(found.at.wall_s),
             "ago_s": _ago_s(found.at),
             "apply_ms": round(found.apply_ms, 3),
             "latency_ms": round(found.latency_ms, 3),
@@ -189,7 +185,7 @@ class Status:
         return {
             "times": history.repaired_times,
             "latest": [
-                {"at": _utc(one.at), "ago_s": _ago_s(one.at), "what": list(one.what)}
+                {"at": utc(one.at.wall_s), "ago_s": _ago_s(one.at), "what": list(one.what)}
                 for one in reversed(history.repairs)
             ],
         }
@@ -238,10 +234,6 @@ def _counters(rules: Sequence[RuleCount], reasons: Sequence[ReasonCount]) -> Cou
             for one in reasons
         ],
     }
-
-
-def _utc(moment: Moment) -> str:
-    return datetime.fromtimestamp(moment.wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _ago_s(moment: Moment) -> float:

@@ -5,6 +5,7 @@ import json
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
 from tortie.apps.hits import called
+from tortie.apps.kinds import POLICIES
 from tortie.apps.labelled import PARENTS, SELECTED
 from tortie.apps.linting.running import Company
 from tortie.apps.requests import GetQuery
@@ -13,16 +14,7 @@ from tortie.resources.kind import Resource
 from tortie.resources.kinds import KINDS
 from tortie.resources.problems import InvalidDocument
 
-LOOKED_AT = (
-    *SELECTED,
-    *PARENTS,
-    "Tier",
-    "GlobalNetworkPolicy",
-    "NetworkPolicy",
-    "KubernetesNetworkPolicy",
-    "KubernetesClusterNetworkPolicy",
-    "FelixConfiguration",
-)
+LOOKED_AT = (*SELECTED, *PARENTS, "Tier", *POLICIES, "FelixConfiguration")
 """Kinds that mean something to a packet."""
 
 

@@ -84,7 +84,7 @@ def field_paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     """Kinds, and behind a dot the fields of the kind or field before it."""
     if "." not in incomplete:
         return kind_words(ctx, param, incomplete)
-    from tortie.apps.ctl.explaining import find
+    from tortie.apps.ctl.fields import find
     from tortie.apps.kinds import find_kind
 
     before, _, last = incomplete.rpartition(".")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from tortie.apps.answers import CountersAnswer, ReasonCountAnswer, RuleCountAnswer, Table
+from tortie.apps.agent.answers import CountersAnswer, ReasonCountAnswer, RuleCountAnswer
+from tortie.apps.answers import Table
 from tortie.apps.ctl.names import decider
 
 Name = tuple[str, str, str]

@@ -15,8 +15,8 @@ from pathlib import Path
 from tortie.apps.answers import Document
 from tortie.apps.ctl.fetching import Fetched
 from tortie.apps.ctl.show import err
-from tortie.apps.ctl.yamlout import to_yaml
 from tortie.apps.failure import Code, Failure
+from tortie.apps.yamlout import to_yaml
 
 HEAD = """\
 # Edit this document, save it, and leave the editor. Lines that begin with # are left out.

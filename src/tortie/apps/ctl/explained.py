@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tortie.apps.conditions import counted
 from tortie.apps.ctl.names import some
 from tortie.apps.explain.answers import (
     EndpointExplained,
@@ -16,6 +15,7 @@ from tortie.apps.explain.answers import (
     UseAnswer,
 )
 from tortie.apps.packets import protocol_name
+from tortie.apps.trace.conditions import counted
 
 MOST_NETS, MOST_PORTS, MOST_THINGS = 3, 6, 6
 RULE_OF_ROWS = "(for each connection the first line that fits it counts)"

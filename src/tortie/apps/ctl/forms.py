@@ -60,7 +60,7 @@ def show_answers(answers: Sequence[GetAnswer], form: Form, *, is_named: bool, ha
         if form.name == "json":
             out_json(whole)
         else:
-            from tortie.apps.ctl.yamlout import to_yaml
+            from tortie.apps.yamlout import to_yaml
 
             sys.stdout.write(to_yaml(whole))
         return

@@ -4,21 +4,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tortie.apps import service
+from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
-    AssertionsAnswer,
-    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
-    CountersAnswer,
     DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
     SelectorAnswer,
     SourceText,
-    StatusAnswer,
-    TraceAnswer,
-    TraceQuery,
     WriteAnswer,
 )
 from tortie.apps.beacons import Serving, serving
@@ -26,15 +20,18 @@ from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
+from tortie.apps.verbs import service
 from tortie.store.protocol import Gone, Store
 from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
-    from tortie.apps.hostview import Documents
     from tortie.apps.revisions import Wanted
+    from tortie.apps.trace.hostview import Documents
 
 _Answer = TypeVar("_Answer")
 
@@ -69,7 +66,7 @@ class FileTarget:
         one = self._the_agent()
         if one is not None:
             return SocketTarget(one.socket).describe(kind, query)
-        from tortie.apps.describing import describe, no_turn
+        from tortie.apps.verbs.describing import describe, no_turn
 
         found = find_kind(kind)
         return self._on_store(lambda store: describe(store, found, query, None, no_turn))
@@ -77,6 +74,8 @@ class FileTarget:
     def revision(self, after: int) -> int:
         """The file's revision, as soon as it is beyond that one."""
         import asyncio
+
+        from tortie.apps.ctl.interrupts import undisturbed  # only a watch waits
 
         async def later(store: SqliteStore) -> int:
             try:
@@ -88,7 +87,11 @@ class FileTarget:
 
         store = SqliteStore.open(self.path, create=False)
         try:
-            return asyncio.run(later(store))
+            with undisturbed():
+                runner = asyncio.Runner()
+                runner.get_loop()
+            with runner:
+                return runner.run(later(store))
         finally:
             run_now(store.close())
 
@@ -108,9 +111,9 @@ class FileTarget:
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict: from the agent that serves this file, else from documents alone."""
-        from tortie.apps.hostview import imagined_scene
         from tortie.apps.revisions import Wanted
-        from tortie.apps.tracing import question, trace_documents
+        from tortie.apps.trace.hostview import imagined_scene
+        from tortie.apps.trace.tracing import question, trace_documents
 
         one = self._the_agent()
         if one is not None:
@@ -126,8 +129,8 @@ class FileTarget:
     def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
         """Who can reach what, and why: from the agent that serves this file, else from documents alone."""
         from tortie.apps.explain.answering import Told, explain
-        from tortie.apps.hostview import imagined_scene
         from tortie.apps.revisions import Wanted
+        from tortie.apps.trace.hostview import imagined_scene
 
         one = self._the_agent()
         if one is not None:
@@ -137,9 +140,9 @@ class FileTarget:
 
     def _documents(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, str]":
         """Those of the file, if there is one, with the others laid over them; and the node that is meant."""
-        from tortie.apps.hostview import gather, only_node
         from tortie.apps.revisions import Stored, stored
         from tortie.apps.told import settings_told, told_here
+        from tortie.apps.trace.hostview import gather, only_node
 
         self._check_known(files if wanted.is_newest else [])
         exists = not is_unmade(self.path)
@@ -168,7 +171,7 @@ class FileTarget:
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values: from the agent that serves this file, else as one started here would."""
-        from tortie.apps.explaining import explain
+        from tortie.apps.parameters import explain
         from tortie.apps.told import told_here
 
         one = self._the_agent()

@@ -2,26 +2,23 @@
 
 from typing import TYPE_CHECKING, cast
 
+from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
-    AssertionsAnswer,
-    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
-    CountersAnswer,
     DescribeAnswer,
     EnforcedAnswer,
     GetAnswer,
     RevisionAnswer,
     SelectorAnswer,
     SourceText,
-    StatusAnswer,
-    TraceAnswer,
-    TraceQuery,
     VersionAnswer,
     WriteAnswer,
 )
 from tortie.apps.ctl.wire import quote, request
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, parameters
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 if TYPE_CHECKING:
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery

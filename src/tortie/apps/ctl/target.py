@@ -3,24 +3,21 @@
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
-    AssertionsAnswer,
-    AssertQuery,
     ConfigAnswer,
     ConfigQuery,
-    CountersAnswer,
     DescribeAnswer,
     GetAnswer,
     SelectorAnswer,
     SourceText,
-    StatusAnswer,
-    TraceAnswer,
-    TraceQuery,
     WriteAnswer,
 )
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
+from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 if TYPE_CHECKING:
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery

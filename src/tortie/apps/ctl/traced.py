@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from tortie.apps.answers import StagedAnswer, TraceAnswer
 from tortie.apps.ctl.names import some
-from tortie.apps.visits import visit_lines
+from tortie.apps.trace.answers import StagedAnswer, TraceAnswer
+from tortie.apps.trace.visits import visit_lines
 
 MOST_POLICIES = 8
 """Staged policies that are named."""

@@ -1,14 +1,13 @@
 """`get --watch`: what comes, changes and goes, one line for each; the newest state, not every one in between."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from tortie.apps.answers import Document, GetAnswer
 from tortie.apps.ctl.forms import Form, named
+from tortie.apps.ctl.interrupts import undisturbed
 from tortie.apps.ctl.show import LEAST, out, row, widths_of
 from tortie.apps.hits import called
 
@@ -39,7 +38,7 @@ def follow(read: Read, later: Callable[[int], int], show: Callable[[list[Event]]
             now = {name: seen for answer in answers for name, seen in _seen(answer)}
             events = list(_events(before, now))
             if events or not before:
-                with _undisturbed():
+                with undisturbed():
                     show(events)
             before, revision = now, min(answer["revision"] for answer in answers)
             while later(revision) == revision:
@@ -47,16 +46,6 @@ def follow(read: Read, later: Callable[[int], int], show: Callable[[list[Event]]
     except KeyboardInterrupt:
         if sys.stdout.isatty():  # the terminal shows ^C where the cursor is
             sys.stdout.write("\n")
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Have an interrupt wait until the end of the block: in the middle of a write, Python would write twice."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _seen(answer: GetAnswer) -> Iterator[tuple[str, Seen]]:
@@ -97,7 +86,7 @@ def _lines(lines: Iterator[str]) -> None:
 
 
 def _show_yaml(events: list[Event]) -> None:
-    from tortie.apps.ctl.yamlout import to_yaml
+    from tortie.apps.yamlout import to_yaml
 
     for one in events:
         sys.stdout.write(f"---\n{to_yaml({'object': one.of.document, 'type': one.type})}")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import click
 
 from tortie.apps.answers import SourceText, WriteAnswer
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import Writing, choice
 from tortie.apps.ctl.show import written
 from tortie.apps.ctl.target import choose
 from tortie.apps.defaults import DATASTORE
+from tortie.apps.files import read_files
 from tortie.apps.requests import Verb, WriteOptions
 
 
@@ -53,7 +53,7 @@ def show_written(answer: WriteAnswer, done: str, said: Writing, success: list[st
 def _judged_here(verb: Verb, files: Sequence[SourceText], options: WriteOptions) -> WriteAnswer:
     """The answer without any datastore: every document is valid. Raises: Failure INVALID."""
     from tortie.apps.decoding import decode_files, invalid, key_of
-    from tortie.apps.writing import change_of, refusals, write_answer
+    from tortie.apps.verbs.writing import change_of, refusals, write_answer
 
     resources = decode_files(files, needs_documents=not options.skip_empty, namespace=options.namespace)
     problems = [problem for one in resources for problem in refusals(one, verb)]

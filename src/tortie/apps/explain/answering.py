@@ -18,9 +18,9 @@ from tortie.apps.explain.node import Hits, Node, Standing
 from tortie.apps.explain.policies import policy_explained
 from tortie.apps.explain.study import Path, Question
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import Documents, Scene, imagine, staged_in
 from tortie.apps.labelled import PARENTS, SELECTED, Labelled, things_of
-from tortie.apps.staged import Staging
+from tortie.apps.trace.hostview import Documents, Scene, imagine, staged_in
+from tortie.apps.trace.staged import Staging
 from tortie.model.endpoint import NetworkSet
 from tortie.store.protocol import Key
 

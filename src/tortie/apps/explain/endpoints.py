@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tortie.apps.conditions import words
 from tortie.apps.explain.answers import ClassAnswer, EndpointExplained, PathAnswer, UseAnswer
 from tortie.apps.explain.node import Node, Standing
 from tortie.apps.explain.rows import rows_of, shown_net
 from tortie.apps.explain.study import Path, Question, RuleUse
 from tortie.apps.packets import protocol_name
 from tortie.apps.sentences import shown_index
+from tortie.apps.trace.conditions import words
 from tortie.model.desired import EndpointState
 from tortie.model.failsafe import FailsafePort
 from tortie.model.packet import Direction

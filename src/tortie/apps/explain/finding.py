@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+from tortie.apps.decoding import key_of
 from tortie.apps.explain.answers import ExplainQuery
 from tortie.apps.explain.study import Question
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hostview import Documents
+from tortie.apps.kinds import POLICIES
 from tortie.apps.labelled import ENDPOINTS, Labelled, Things
-from tortie.apps.staged import Staging
+from tortie.apps.trace.hostview import Documents
+from tortie.apps.trace.staged import Staging
 from tortie.model.packet import PORTED, TCP
 from tortie.model.policy import Policy
 from tortie.resources.codec import lower
@@ -17,7 +19,6 @@ from tortie.resources.problems import InvalidDocument
 from tortie.resources.values import PROTOCOLS
 from tortie.store.protocol import Key
 
-POLICIES = ("GlobalNetworkPolicy", "NetworkPolicy", "KubernetesNetworkPolicy", "KubernetesClusterNetworkPolicy")
 PORT_FORMS = "write 5432 (TCP), tcp/5432, udp/53, sctp/9, or the name of a port"
 
 
@@ -87,5 +88,5 @@ def _lowered(resources: Iterable[Resource]) -> dict[Key, Policy]:
         except InvalidDocument:
             continue  # counts as absent, as in the agent
         if isinstance(value, Policy):
-            found[Key(resource.kind, resource.namespace, resource.name)] = value
+            found[key_of(resource)] = value
     return found

@@ -7,9 +7,9 @@ from typing import assert_never
 
 from tortie.apps.explain.rows import Names
 from tortie.apps.explain.study import Path, Question, Study, study
-from tortie.apps.hostview import HostView
 from tortie.apps.labelled import Labelled, Things
 from tortie.apps.sentences import shown_index
+from tortie.apps.trace.hostview import HostView
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import EndpointState
 from tortie.model.endpoint import WILDCARD, HostEndpoint, NetworkSet, WorkloadEndpoint
@@ -90,7 +90,7 @@ class Node:
     def study(self, state: EndpointState, path: Path, question: Question) -> Study:
         """What the endpoint makes of the packets in question on that path, to addresses that lead there."""
         if path is Path.TO_HOST:
-            question = question.to(self.own_nets())
+            question = question.to(self.own_nets(), self.view.host.addresses.groups)
         elif path is Path.TO_WORKLOAD and (one := self.labelled(state)) is not None:
             question = question.to(tuple(one.nets) or None)
         return study(state, path, self.view.host, question)

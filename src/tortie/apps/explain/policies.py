@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tortie.apps.conditions import words
 from tortie.apps.explain.answers import PlacedRule, PolicyExplained, SelectedEndpoint
 from tortie.apps.explain.endpoints import takers
 from tortie.apps.explain.node import Node, Standing
 from tortie.apps.explain.study import Question, RuleUse
 from tortie.apps.labelled import ENDPOINTS
 from tortie.apps.packets import describe
+from tortie.apps.trace.conditions import words
 from tortie.calc.order import policy_rank
 from tortie.model.endpoint import NetworkSet
 from tortie.model.packet import Direction

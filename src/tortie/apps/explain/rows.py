@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import cast
 
-from tortie.apps.conditions import field_of, set_name
 from tortie.apps.explain.answers import NetsAnswer, OutcomeAnswer, SelectionAnswer
 from tortie.apps.explain.study import Outcome, Study
 from tortie.apps.labelled import Things
-from tortie.apps.origins import Origins
 from tortie.apps.packets import protocol_name
 from tortie.apps.sentences import MEANING, place, shown_index
+from tortie.apps.trace.conditions import field_of, set_name
+from tortie.apps.trace.origins import Origins
 from tortie.model.address import WIDTH, Net
 from tortie.model.host import Host
 from tortie.model.ipset import NamedPortSet, SelectorSet, SetSource

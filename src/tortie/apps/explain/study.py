@@ -98,15 +98,17 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The packets in question; None: all. `destinations`: networks that they go to."""
+    """The packets in question; None: all. `destinations`: networks that they go to. `groups`: others that are not asked
+    about, and that rules may be for all the same: which of them never match is told of these, too."""
 
     protocols: tuple[int, ...] | None = None
     port: int | None = None
     destinations: tuple[Net, ...] | None = None
+    groups: tuple[Net, ...] = ()
 
-    def to(self, destinations: tuple[Net, ...] | None) -> "Question":
+    def to(self, destinations: tuple[Net, ...] | None, groups: tuple[Net, ...] = ()) -> "Question":
         """The same about packets to these networks."""
-        return replace(self, destinations=destinations)
+        return replace(self, destinations=destinations, groups=groups)
 
     @property
     def port_word(self) -> str:
@@ -125,11 +127,16 @@ def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -
         for group in groups:
             for ref, rule in group.all_rules():
                 order.setdefault(ref, (stage, rule))
-    crossing = Crossing(_alone(endpoint, host), _way(path), nets=[question.destinations or ()])
+    crossing = Crossing(_alone(endpoint, host), _way(path), nets=[question.destinations or (), question.groups])
     packets = crossing.packets
-    base = _base(question, packets)
-    outcomes = [*_outcomes(crossing.outcomes(Relation.NEW, base), path, order)]
-    return Study(packets, base, tuple(outcomes), tuple(_uses(stages, outcomes, base, packets)))
+    met = _base(question, packets)
+    base = met
+    if question.destinations is not None:
+        asked = packets.nets(Side.DESTINATION, question.destinations)
+        base, met = met & asked, met & (asked | packets.nets(Side.DESTINATION, question.groups))
+    found = [*_outcomes(crossing.outcomes(Relation.NEW, met), path, order)]
+    outcomes = (replace(one, space=one.space & base) for one in found) if question.groups else found
+    return Study(packets, base, tuple(one for one in outcomes if one.space), tuple(_uses(stages, found, met, packets)))
 
 
 def _narrowed(endpoint: EndpointState, question: Question) -> EndpointState:
@@ -205,7 +212,7 @@ def _way(path: Path) -> Way:
 
 
 def _base(question: Question, packets: PacketSpace) -> Space:
-    """The packets in question: first ones of connections."""
+    """The packets in question, wherever they go: first ones of connections."""
     asking = packets.icmp(ICMP_REQUESTS[ICMP]) & packets.protocols(ICMP)
     asking |= packets.icmp(ICMP_REQUESTS[ICMPV6]) & packets.protocols(ICMPV6)
     found = (packets.everything - packets.later_fragments - packets.protocols(ICMP, ICMPV6)) | asking
@@ -214,8 +221,6 @@ def _base(question: Question, packets: PacketSpace) -> Space:
         found &= packets.protocols(*question.protocols)
     if question.port is not None:
         found &= packets.ports(Side.DESTINATION, [(question.port, question.port)])
-    if question.destinations is not None:
-        found &= packets.nets(Side.DESTINATION, question.destinations)
     return found
 
 

@@ -14,7 +14,8 @@ from tortie.store.protocol import Key
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A document of a file. `root` None: it is no tree. No subjects where anything is wrong with it."""
+    """A document of a file. `root` None: it is no tree. No subjects where anything is wrong with it, nor in a question
+    about policy, which is its own command's business: its resources may be meant to be odd."""
 
     reading: Reading
     root: Node | None
@@ -35,6 +36,8 @@ def read_pages(files: Sequence[SourceText]) -> list[Page]:
 
 
 def _page(reading: Reading, root: Node | None) -> Page:
+    if reading.is_question:
+        return Page(reading._replace(problems=()), None, ())
     if reading.problems or root is None:
         return Page(reading, root, ())
     stand = zip(reading.resources, resource_nodes(root), strict=True)

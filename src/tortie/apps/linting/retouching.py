@@ -13,9 +13,9 @@ from typing import NamedTuple, assert_never
 
 import yaml
 
-from tortie.apps.ctl.yamlout import to_flow, to_yaml
 from tortie.apps.linting.changes import Append, Change, Insert, Replace, changed
 from tortie.apps.linting.subject import Way
+from tortie.apps.yamlout import to_flow, to_yaml
 from tortie.resources.document import read_documents
 from tortie.resources.nodes import Mapping, Node, Scalar
 from tortie.resources.nodes import Sequence as ListNode

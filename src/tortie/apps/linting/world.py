@@ -13,16 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tortie.apps.labelled import PARENTS
+from tortie.apps.decoding import key_of
+from tortie.apps.labelled import Labelled, Thing, Things, things_among
 from tortie.apps.linting.documents import Documents
 from tortie.apps.linting.subject import Subject
-from tortie.calc.inheritance import effective, of_network_set
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.endpoint import HostEndpoint, NetworkSet, WorkloadEndpoint
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.names import DEFAULT_ALLOW
 from tortie.model.packet import Direction
-from tortie.model.policy import Policy, Profile, Tier
+from tortie.model.policy import Policy, Tier
 from tortie.model.selector import Selector
 from tortie.model.settings import DEFAULT_NAME, FelixSettings
 from tortie.resources.codec import lower
@@ -42,16 +42,6 @@ class Enforced:
     def has_own_rules(self) -> bool:
         """Whether the rules are those of the document, one by one: those of Kubernetes' policies are converted."""
         return self.subject is not None and KINDS[self.subject.resource.kind].api_version == API_VERSION
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """What selectors match: an endpoint or a network set with all its labels."""
-
-    name: str
-    labels: Mapping[str, str]
-    has_address: bool
-    endpoint: HostEndpoint | WorkloadEndpoint | None
 
 
 class World(Documents):
@@ -89,28 +79,18 @@ class World(Documents):
         """Whether the labels are complete: profiles that are not here could give more."""
         if self.is_live:
             return True
-        known = {DEFAULT_ALLOW, *self._inherited}
-        return all(profile in known for _, profiles, *_ in self._selectable for profile in profiles)
+        known = {DEFAULT_ALLOW, *self._things.inherited}
+        return all(parent in known for one in self.labelled for parent in one.parents)
 
-    @cached_property
+    @property
     def labelled(self) -> tuple[Labelled, ...]:
         """Endpoints and network sets with their labels."""
-        found = []
-        for own, profiles, name, value in self._selectable:
-            labels = effective(own, profiles, self._inherited)
-            match value:
-                case HostEndpoint():
-                    found.append(Labelled(name, labels, bool(value.expected_ips), value))
-                case WorkloadEndpoint():
-                    found.append(Labelled(name, labels, bool(value.nets), value))
-                case NetworkSet():
-                    found.append(Labelled(name, labels, bool(value.nets), None))
-        return tuple(found)
+        return self._things.labelled
 
     @cached_property
     def endpoints(self) -> tuple[Labelled, ...]:
         """Those of them that policy applies to."""
-        return tuple(one for one in self.labelled if one.endpoint is not None)
+        return tuple(one for one in self.labelled if not isinstance(one.value, NetworkSet))
 
     def selected(self, selector: Selector) -> tuple[Labelled, ...]:
         """The endpoints and network sets that it matches."""
@@ -153,27 +133,9 @@ class World(Documents):
         return (one for one in self._lowered.values() if one is not None)
 
     @cached_property
-    def _inherited(self) -> Mapping[str, Mapping[str, str]]:
-        parents = sorted(
-            (one for one in self.resources if one.kind in PARENTS), key=lambda one: PARENTS.index(one.kind)
-        )
-        values = (self._lowered[id(one)] for one in parents)
-        return {one.name: one.labels_to_apply for one in values if isinstance(one, Profile)}
-
-    @cached_property
-    def _selectable(
-        self,
-    ) -> tuple[tuple[Mapping[str, str], tuple[str, ...], str, HostEndpoint | WorkloadEndpoint | NetworkSet], ...]:
-        found: list[tuple[Mapping[str, str], tuple[str, ...], str, HostEndpoint | WorkloadEndpoint | NetworkSet]] = []
-        for resource in self.resources:
-            match self._lowered[id(resource)]:
-                case HostEndpoint() | WorkloadEndpoint() as value:
-                    found.append((value.labels, value.profiles, str(resource), value))
-                case NetworkSet() as value:
-                    found.append((*of_network_set(value.namespace, value.labels), str(resource), value))
-                case _:
-                    pass
-        return tuple(found)
+    def _things(self) -> Things:
+        values = ((one, self._lowered[id(one)]) for one in self.resources)
+        return things_among((key_of(one), value) for one, value in values if isinstance(value, Thing))
 
 
 def _value(resource: Resource) -> "Lowered | None":

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from tortie.apps.answers import SourceText
-from tortie.apps.decoding import problem_answer
 from tortie.apps.policytest.document import Form, Scenario, Spec, Unloadable, read_scenario
 from tortie.apps.policytest.fields import HOST
 from tortie.model.packet import Direction
@@ -99,7 +98,7 @@ def read_assertions(file: SourceText, named: list[SourceText] | None = None) -> 
     problems = Problems(found.source)
     assertions = tuple(_assertions(found, problems))
     if problems:
-        raise Unloadable([problem_answer(one) for one in problems.listed()])
+        raise Unloadable(problems.listed())
     return PolicyAssertion(
         source=found.source,
         spec=found.spec,

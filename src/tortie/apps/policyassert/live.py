@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from tortie.apps.answers import AssertionsAnswer, AssertQuery
-from tortie.apps.imagining import imagined
 from tortie.apps.policyassert.answering import answer_about, unloadable
+from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.policyassert.document import read_assertions
 from tortie.apps.policyassert.proving import Scene
 from tortie.apps.policytest.document import Unloadable
 from tortie.apps.policytest.warnings import missing
+from tortie.apps.trace.imagining import imagined
 from tortie.model.endpoint import Interface
 from tortie.model.settings import FelixSettings
 from tortie.store.protocol import Entry

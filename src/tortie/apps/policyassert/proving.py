@@ -22,8 +22,6 @@ from tortie.model.space import Crossing, PacketSpace, Space
 from tortie.model.verdict import Verdict
 
 _LOOPBACK = (Net(4, 127 << 24, 8), Net(6, 1, 128))
-_GROUPS = (Net(4, 0xE << 28, 4), Net(4, 0xFFFFFFFF, 32), Net(6, 0xFF << 120, 8))
-"""Multicast and broadcast, which every host may be meant by."""
 
 
 class Scene(NamedTuple):
@@ -98,7 +96,9 @@ class Prover:
         """The way, made once for all questions."""
         if way not in self._crossings:
             rules = [rule for one in self._assertions for rule in (one.scope, *one.unless)]
-            self._crossings[way] = Crossing(self._scene.host, way, rules, [self._own, _GROUPS])
+            self._crossings[way] = Crossing(
+                self._scene.host, way, rules, [self._own, self._scene.host.addresses.groups]
+            )
         return self._crossings[way]
 
     def _meant(self, assertion: Assertion, packets: PacketSpace) -> Space:
@@ -115,7 +115,7 @@ class Prover:
         if assertion.direction == "forward":
             return meant - own
         if assertion.direction == "ingress" and assertion.expects is Verdict.DENY:
-            own |= packets.nets(side, _GROUPS)
+            own |= packets.nets(side, self._scene.host.addresses.groups)
         return meant & own
 
     def _checked(self, assertion: Assertion, packet: Packet, way: Way, relation: Relation) -> CounterExample:
@@ -150,7 +150,12 @@ def _ways(assertion: Assertion, scene: Scene) -> Iterator[Way]:
             yield from (Way(None, name) for name in leaves if named or not scene.host.is_workload(name))
         case _:
             named = None not in (assertion.arrives, assertion.leaves)
-            yield from (Way(one, other) for one in arrives for other in leaves if named or one != other)
+            yield from (
+                Way(one, other)
+                for one in arrives
+                for other in leaves
+                if named or one != other or not scene.host.is_workload(one)  # a router may send it back where it came
+            )
 
 
 def _traffic(kind: str, packets: PacketSpace) -> Iterator[tuple[Relation, Space]]:

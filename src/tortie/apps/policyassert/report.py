@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from tortie.apps.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer
 from tortie.apps.decoding import count
 from tortie.apps.junit import Case, Suite
+from tortie.apps.policyassert.answers import AssertedAnswer, AssertionsAnswer, CounterAnswer
 from tortie.apps.policytest.report import way_words
 from tortie.model.passage import Way
 

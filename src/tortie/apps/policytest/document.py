@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from tortie.apps.answers import ProblemAnswer, SourceText
-from tortie.apps.ctl.files import read_files
-from tortie.apps.decoding import problem_answer, read_sources, settled
+from tortie.apps.answers import SourceText
+from tortie.apps.decoding import read_sources, settled
 from tortie.apps.failure import Failure
+from tortie.apps.files import read_files
 from tortie.apps.policytest.fields import TEST
-from tortie.resources.codec import Reading, decode_node
+from tortie.resources.codec import QUESTIONS, Reading, decode_node
 from tortie.resources.document import read_documents
-from tortie.resources.fields import Fields, Json, Missing, describe, read_object
+from tortie.resources.fields import Fields, Json, Missing, describe, read_object, suggest
 from tortie.resources.kind import Resource
 from tortie.resources.nodes import Mapping, Node, Scalar, Sequence
-from tortie.resources.problems import Place, Problems
+from tortie.resources.problems import Place, Problem, Problems
 from tortie.store.protocol import Key
 
 Spec = dict[str, Json]
@@ -24,8 +24,8 @@ Spec = dict[str, Json]
 class Unloadable(Exception):
     """A file that cannot be loaded; every problem of it."""
 
-    def __init__(self, problems: list[ProblemAnswer]) -> None:
-        super().__init__("\n".join(each["text"] for each in problems))
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
 
@@ -118,15 +118,21 @@ def read_scenario(file: SourceText, form: Form, named: list[SourceText] | None =
             expected = f"one document of apiVersion tortie.io/v1 and kind {form.kind}"
             remedy = f"write one {form.kind} for each file; resources go below `resources`"
             problems.add(form.code, at, "", form.message, found=found, expected=expected, remedy=remedy)
-        raise Unloadable([problem_answer(one) for one in problems.listed()])
+        raise Unloadable(problems.listed())
+    kind = root.get("kind")
+    if isinstance(kind, Scalar) and isinstance(kind.value, str) and kind.value != form.kind:
+        remedy = suggest(kind.value, [form.kind])
+        remedy = f"answer it with {QUESTIONS[kind.value]}" if kind.value in QUESTIONS else remedy
+        problems.add(form.code, kind, "kind", form.message, found=describe(kind), expected=form.kind, remedy=remedy)
+        raise Unloadable(problems.listed())
     return _read(root, problems, file, form, named)
 
 
-def unreadable(name: str, error: Failure) -> ProblemAnswer:
+def unreadable(name: str, error: Failure) -> Problem:
     """The problem of a file that could not even be read."""
     problems = Problems(name)
     problems.add("TT1974", Place(0, 0), "", error.message.removeprefix(f"{name}: "))
-    return problem_answer(problems.listed()[0])
+    return problems.listed()[0]
 
 
 def _read(root: Mapping, problems: Problems, file: SourceText, form: Form, named: list[SourceText] | None) -> Scenario:
@@ -139,7 +145,7 @@ def _read(root: Mapping, problems: Problems, file: SourceText, form: Form, named
     first: dict[Key, Resource] = {}
     read = Reading(file["source"], root.line, None, None, () if problems else inline, tuple(problems.listed()))
     readings = [settled(read, "", first), *read_sources(texts, first=first)]
-    wrong = [problem_answer(problem) for reading in readings for problem in reading.problems]
+    wrong = [problem for reading in readings for problem in reading.problems]
     if wrong or isinstance(spec, Missing):
         raise Unloadable(wrong)
     return Scenario(

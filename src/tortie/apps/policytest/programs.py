@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tortie.apps.agent.doors import require_privileges
 from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, rule_name
+from tortie.apps.privileges import require_privileges
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.plan import refusals
@@ -72,7 +72,7 @@ def _why_not(one: Judged, host: Host, state: EndpointState | None, opener: Packe
     """Why no program can be asked about the packet; empty where one can."""
     way, packet = one.probe.way, one.probe.packet
     if way.arrives is not None and way.leaves is not None:
-        return "the forward class is not enforced yet"
+        return "a forwarded packet meets two programs, which the kernel's own routes choose, and not those of the test"
     if state is None:
         return "no program is on this interface: it has no host endpoint"
     if refused := refusals(state):

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
-from tortie.apps.answers import ProblemAnswer
 from tortie.apps.junit import Case, Suite
-from tortie.apps.origins import Origins
 from tortie.apps.packets import describe
 from tortie.apps.policytest.running import Judged, Ran, complaints
-from tortie.apps.visits import Rulebook, passage_lines
+from tortie.apps.trace.origins import Origins
+from tortie.apps.trace.visits import Rulebook, passage_lines
 from tortie.model.passage import Way, pass_through
+from tortie.resources.problems import Problem
 
 
 class PacketAnswer(TypedDict):
@@ -50,7 +50,7 @@ class Outcome:
 
     source: str
     ran: Ran | None
-    problems: list[ProblemAnswer]
+    problems: Sequence[Problem]
 
     @property
     def failed(self) -> int:
@@ -61,7 +61,7 @@ class Outcome:
 def answer(outcome: Outcome) -> FileAnswer:
     """As JSON."""
     if outcome.ran is None:
-        error = "\n".join(each["text"] for each in outcome.problems)
+        error = "\n".join(map(str, outcome.problems))
         return {"file": outcome.source, "error": error, "packets": []}
     packets = [_packet_answer(number, one) for number, one in enumerate(outcome.ran.judged)]
     found: FileAnswer = {"file": outcome.source, "packets": packets}
@@ -95,7 +95,7 @@ def text(outcome: Outcome) -> Iterator[str]:
     ran = outcome.ran
     if ran is None:
         yield f"ERROR {outcome.source}: cannot be loaded"
-        yield from (f"  {each['text']}" for each in outcome.problems)
+        yield from (f"  {each}" for each in outcome.problems)
         return
     total, failed = len(ran.judged), outcome.failed
     count = f"{total} packet" if total == 1 else f"{total} packets"
@@ -155,7 +155,7 @@ def suite(outcome: Outcome) -> Suite:
     """A suite for JUnit, with a case for each packet."""
     ran = outcome.ran
     if ran is None:
-        return Suite(outcome.source, [], "\n".join(each["text"] for each in outcome.problems))
+        return Suite(outcome.source, [], "\n".join(map(str, outcome.problems)))
     book = _book(ran)
     cases = []
     for number, one in enumerate(ran.judged):

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from tortie.apps.decoding import problem_answer
 from tortie.apps.policytest.document import PolicyTest, Unloadable
 from tortie.apps.policytest.packets import Probe, read_packets
 from tortie.apps.policytest.world import World, build
@@ -81,16 +80,22 @@ class Ran:
 
 
 def run(test: PolicyTest) -> Ran:
-    """Raises: Unloadable."""
-    world = build(test, passes_on=any(packet.fields["direction"] == "forward" for packet in test.packets))
-    problems = Problems(test.source)
-    probes = read_packets(test, world, problems)
-    if problems:
-        raise Unloadable([problem_answer(one) for one in problems.listed()])
+    """What comes of the test. Raises: Unloadable."""
+    world, probes = load(test)
     judged: list[Judged] = []
     for probe in probes:
         judged.append(_judge(probe, judged, world))
     return Ran(test, world, tuple(judged))
+
+
+def load(test: PolicyTest) -> tuple[World, list[Probe]]:
+    """What the test describes and tries; nothing was tried yet. Raises: Unloadable."""
+    world = build(test, passes_on=any(packet.fields["direction"] == "forward" for packet in test.packets))
+    problems = Problems(test.source)
+    probes = read_packets(test, world, problems)
+    if problems:
+        raise Unloadable(problems.listed())
+    return world, probes
 
 
 def _judge(probe: Probe, earlier: Sequence[Judged], world: World) -> Judged:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from tortie.apps.absorb import absorb
-from tortie.apps.answers import ProblemAnswer
-from tortie.apps.decoding import key_of, problem_answer, problem_at
+from tortie.apps.decoding import key_of, problem_at
 from tortie.apps.policytest.document import Scenario, Spec, Unloadable
 from tortie.apps.policytest.network import LOOPBACK, read_network, specs, wires
 from tortie.apps.policytest.warnings import missing, overlaid
-from tortie.apps.stored import is_tiered, tier_of
+from tortie.apps.verbs.stored import is_tiered, tier_of
 from tortie.calc import Engine
 from tortie.calc.order import BUILT_IN_TIERS
 from tortie.model.address import WIDTH, Net, parse_address
@@ -21,7 +20,7 @@ from tortie.model.policy import Policy
 from tortie.resources.codec import encode
 from tortie.resources.kind import Resource
 from tortie.resources.kinds import KINDS
-from tortie.resources.problems import Problems
+from tortie.resources.problems import Problem, Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,11 @@ def build(test: Scenario, *, passes_on: bool, asked: Iterable[Policy] = ()) -> W
     engine = Engine(node)
     workloads = [_workload(spec, node) for spec in specs(test.host, "workloads")]
     interfaces, routes = read_network(test, workloads, problems)
-    wrong = [*(problem_answer(one) for one in problems.listed()), *_without_tier(test.resources)]
+    wrong = [*problems.listed(), *_without_tier(test.resources)]
     if wrong:
         raise Unloadable(wrong)
     wrong += [
-        problem_answer(problem_at(resource, "TT1974", "", trouble))
+        problem_at(resource, "TT1974", "", trouble)
         for resource in test.resources
         if (trouble := absorb(engine, key_of(resource), encode(resource)))
     ]
@@ -111,14 +110,12 @@ def _workload(spec: Spec, node: str) -> WorkloadEndpoint:
     )
 
 
-def _without_tier(resources: Iterable[Resource]) -> list[ProblemAnswer]:
+def _without_tier(resources: Iterable[Resource]) -> list[Problem]:
     """A problem for each policy whose tier is not there, as `apply` would have it."""
     listed = list(resources)
     tiers = BUILT_IN_TIERS.keys() | {one.name for one in listed if one.kind == "Tier"}
     return [
-        problem_answer(
-            problem_at(one, "TT1903", "spec.tier", f"tier {tier!r} does not exist", "create it in the same test")
-        )
+        problem_at(one, "TT1903", "spec.tier", f"tier {tier!r} does not exist", "create it in the same test")
         for one in listed
         if is_tiered(KINDS[one.kind]) and (tier := tier_of(one.body)) not in tiers
     ]

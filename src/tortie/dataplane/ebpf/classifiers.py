@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── results of the normal class, spare ones
+counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ REASONS: Mapping[Reason, int] = {
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
 SPARE_COUNTERS = 64
 """For results that members added in place bring."""
-STAGES = (Stage.UNTRACKED, Stage.NORMAL)
-PREFIXES = {Stage.UNTRACKED: "", Stage.NORMAL: "n_"}
+STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
+PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
 LIVE = frozenset(prefix + table for prefix in PREFIXES.values() for table in LIVE_TABLES)
 """Tables that members are added to in place."""
@@ -87,7 +87,7 @@ class Classifiers:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether the normal class is asked, so that untracked policy's silence is not the last word."""
+        """Whether the normal class is asked, so that the silence of earlier ones is not the last word."""
         return any(part.stage is Stage.NORMAL for part in self.parts)
 
     @property
@@ -99,7 +99,7 @@ class Classifiers:
         """The fields of `struct config` (config.h) that follow from the tables, which begin at these places."""
         found: dict[str, int | bytes] = {}
         for part in self.parts:
-            name = part.stage.value
+            name = part.stage.name.lower()
             found |= {f"{name}.used": 1, f"{name}.base": part.first - REASON_BASE}
             found |= {f"{name}.{field}": value for field, value in part.classifier.config().items()}
             found |= {
@@ -157,8 +157,8 @@ class Classifiers:
     def meaning(self, counters: Iterable[int], index: RuleIndex) -> Counts:
         """Packets by rule met and by reason.
 
-        A packet that met untracked rules, none of which decided, is counted there for the rules and later for its
-        final reason.
+        A packet that met untracked or pre-DNAT rules, none of which decided, is counted there for the rules and later
+        for its final reason.
         """
         found: Counts = Counter()
         for number, count in enumerate(counters):

@@ -38,7 +38,7 @@ from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
-from tortie.dataplane.ebpf.takeover import of_conntrack, of_others, of_sockets
+from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
 from tortie.dataplane.ebpf.telling import counts, statuses
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import features
@@ -46,7 +46,7 @@ from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
 from tortie.kernel.sockets import read_connections
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import Delta, HostAddresses
+from tortie.model.desired import Delta, DesiredState, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -329,7 +329,8 @@ class EbpfDriver:
         try:
             found = [*of_sockets(read_connections())]
             if with_kernels_own:
-                found += of_conntrack(read_entries(), self._addresses)
+                tracked = read_entries()
+                found += [*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)]
             self._flows.store(of_others(found, policed))
             self._failed.pop(TAKE_OVER, None)
         except KernelError as error:  # better cut connections than leave the host open
@@ -379,8 +380,13 @@ class EbpfDriver:
 
     def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
         """Apply newly enforced policy to flows that exist."""
-        states = {state.interface.index: state for name, state in self._intent.enforced.items() if name in interfaces}
-        return reconsider(self._flows, choice, states, self._sets, self._failsafes)
+        desired = DesiredState(
+            endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+            sets=self._sets,
+            failsafes=self._failsafes,
+            addresses=self._addresses,
+        )
+        return reconsider(self._flows, choice, desired)
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """The installed program's verdict on the first packet of a flow."""

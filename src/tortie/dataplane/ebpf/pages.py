@@ -21,9 +21,12 @@ from tortie.kernel import bpf
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
 PAGE = 4096
-SIZES = (512, 4_096, 32_768, 147_456)
-"""Pages that a generation can have: 2, 16, 128 and 576 MiB. All arrays behind one `lanes` have the same number, so that
-the kernel looks into them without a call; so programs are loaded for each of these that is in use."""
+SIZES = (512, 1_280, 4_096, 32_768, 147_456)
+"""Pages that a generation can have: 2, 5, 16, 128 and 576 MiB. Policy of three or four classes mostly needs the second.
+
+All arrays behind one `lanes` have the same number, so that the kernel looks into them without a call; so programs are
+loaded for each of these that is in use.
+"""
 _NAME = "tortie_pages"
 _ELEMENT = 1024
 """Tables begin at multiples of the largest element: elements never cross a page."""

@@ -31,11 +31,7 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     for (stage, _), tiers in state.tiers.items():
         for tier in tiers:
             for policy in tier.policies:
-                if stage is Stage.PRE_DNAT:
-                    found[
-                        f"{policy.key} is pre-DNAT policy, which is not enforced yet: remove preDNAT, or delete it"
-                    ] = None
-                elif policy.reason_refused:
+                if policy.reason_refused:
                     found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
     for profile in state.profiles:
         if isinstance(profile, Profile) and profile.reason_refused:
@@ -43,14 +39,14 @@ def refusals(state: EndpointState) -> tuple[str, ...]:
     if not state.interface.has_ethernet:
         found[
             f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
-            "yet: remove the endpoint, and protect the interface that the tunnel runs over"
-        ] = None
-    if state.is_wildcard:
-        found[
-            f"HostEndpoint({state.endpoint}) is a wildcard (interfaceName '*'), which is not enforced yet: "
-            "give one HostEndpoint for each interface"
+            f"yet: {_without_endpoint(state)}, and protect the interface that the tunnel runs over"
         ] = None
     return tuple(found)
+
+
+def _without_endpoint(state: EndpointState) -> str:
+    """How the interface gets to have no endpoint. A wildcard has other interfaces to govern."""
+    return "name it in interfaceExclude" if state.is_wildcard else "remove the endpoint"
 
 
 class _Tiers:
@@ -89,12 +85,15 @@ class Planner:
     ) -> tuple[Plan, RuleIndex]:
         """The generation that enforces the endpoint's policy in one direction, and what its rule numbers mean.
 
-        Without `tracking` the normal class is left out: what untracked policy does not decide, passes.
+        Without `tracking` only untracked policy is asked: what it does not decide, passes.
         """
         made: dict[Stage, _Tiers] = {}
         if direction in _BY_PROGRAM and (state.stage(Stage.UNTRACKED, direction) or tracking is None):
             made[Stage.UNTRACKED] = self._stage(Stage.UNTRACKED, state, direction, sets)
         if tracking is not None:
+            for stage in (Stage.PRE_DNAT, Stage.FORWARD):
+                if state.stage(stage, direction):
+                    made[stage] = self._stage(stage, state, direction, sets)
             made[Stage.NORMAL] = self._normal(state, direction, sets)
         atoms = dict.fromkeys(
             atom for part in made.values() for tier in part.tiers for block in tier for atom in block.sets
@@ -111,13 +110,13 @@ class Planner:
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 
     def _stage(self, stage: Stage, state: EndpointState, direction: Direction, sets: Mapping[str, IPSet]) -> _Tiers:
-        """The stage's tiers; those of the normal class each with its end."""
+        """The stage's tiers; those of the forward and normal classes each with its end."""
         made = _Tiers()
         for group in state.stage(stage, direction):
             made.next_tier()
             for policy in group.policies:
                 made.add(self._block(policy.key, policy, direction, sets), group.tier.name, policy.key)
-            if stage is Stage.NORMAL and group.tier.default_action is TierAction.DENY:
+            if stage in (Stage.FORWARD, Stage.NORMAL) and group.tier.default_action is TierAction.DENY:
                 made.end(tier_end(group.tier.name))
         return made
 

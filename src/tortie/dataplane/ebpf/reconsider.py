@@ -1,14 +1,13 @@
 """What a change of policy means for flows that exist: which of them are forgotten, so that policy decides anew."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tortie.dataplane.driver import Established
 from tortie.dataplane.ebpf.flows import FlowTables, StoredFlow
 from tortie.model.conntrack import Flow, Relation
-from tortie.model.desired import EndpointState
-from tortie.model.evaluate import evaluate
-from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import IPSet
+from tortie.model.desired import DesiredState, EndpointState, HostAddresses
+from tortie.model.endpoint import Interface
+from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Packet
 from tortie.model.verdict import Verdict
 
@@ -19,11 +18,9 @@ BATCH = 500
 def reconsider(
     flows: FlowTables,
     choice: Established,
-    states: Mapping[int, EndpointState],
-    sets: Mapping[str, IPSet],
-    failsafes: Failsafes,
+    enforced: DesiredState,
 ) -> Iterator[int]:
-    """Forget flows, a batch for each step; how many went. `states`: by interface index, what is enforced there.
+    """Forget flows of the interfaces where that is enforced, a batch for each step; how many went.
 
     A flow that was taken over knows no interface: it is forgotten if no endpoint would allow it. Its next packet is
     judged as if it were new.
@@ -32,9 +29,9 @@ def reconsider(
         return
     batch: list[StoredFlow] = []
     for number, one in enumerate(flows.flows(), 1):
-        candidates = [state for index, state in states.items() if one.ifindex in (0, index)]
+        candidates = [state for state in enforced.endpoints.values() if one.ifindex in (0, state.interface.index)]
         if candidates and (
-            choice is Established.KILL or not any(_is_allowed(one.flow, state, sets, failsafes) for state in candidates)
+            choice is Established.KILL or not any(_is_allowed(one.flow, state, enforced) for state in candidates)
         ):
             batch.append(one)
         if number % BATCH == 0:
@@ -43,11 +40,27 @@ def reconsider(
     yield flows.forget(batch)
 
 
-def _is_allowed(flow: Flow, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> bool:
+def _is_allowed(flow: Flow, state: EndpointState, enforced: DesiredState) -> bool:
     """Whether the packet that opened the flow would be allowed to do so now."""
     direction = Direction.EGRESS if flow.is_outbound else Direction.INGRESS
-    found = evaluate(opener_of(flow), direction, state, sets, failsafes, Relation.NEW)
+    packet = opener_of(flow)
+    found = evaluate(
+        packet,
+        direction,
+        state,
+        enforced.sets,
+        enforced.failsafes,
+        Relation.NEW,
+        is_for_host=_concerns_host(packet, direction, state.interface, enforced.addresses),
+    )
     return found.verdict is Verdict.ALLOW
+
+
+def _concerns_host(packet: Packet, direction: Direction, interface: Interface, addresses: HostAddresses) -> bool:
+    """Whether the host does not forward that packet."""
+    if direction is Direction.INGRESS:
+        return is_for_host(packet, interface, addresses)
+    return packet.version not in interface.forwards or (packet.version, packet.source) in addresses.unicast
 
 
 def opener_of(flow: Flow) -> Packet:

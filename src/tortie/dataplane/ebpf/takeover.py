@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple, TcpState
 from tortie.kernel.sockets import Connection, State
-from tortie.model.conntrack import Flow, FlowState, key_of
+from tortie.model.conntrack import Flow, FlowKey, FlowState, key_of
 from tortie.model.desired import HostAddresses
 from tortie.model.packet import PORTED, Packet
 
@@ -53,10 +53,6 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
     for one in entries:
         if one.zone or one.tcp_state in _OVER:  # a zone is a network of its own
             continue
-        answered = one.is_answered
-        state = FlowState.ESTABLISHED if answered else FlowState.OPENING
-        if one.tcp_state is not None:
-            state = _TCP_STATES.get(one.tcp_state, FlowState.ESTABLISHED)
         if (one.original.version, one.original.destination) in addresses.unicast:
             packet, is_outbound, sent_by_opener = _packet(one.original), False, True
         elif (one.reply.version, one.reply.destination) in addresses.unicast:
@@ -66,7 +62,37 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
         where = key_of(packet)
         if where is not None:
             key, end = where
-            yield Flow(key, end if sent_by_opener else 1 - end, is_outbound, "", 0.0, state, is_answered=answered)
+            yield Flow(
+                key, end if sent_by_opener else 1 - end, is_outbound, "", 0.0, _state(one), is_answered=one.is_answered
+            )
+
+
+def of_forwarded(entries: Iterable[ConntrackEntry], addresses: HostAddresses) -> Iterator[Flow]:
+    """The flows that the kernel tracks and passes on, as they are on each side of this host.
+
+    Where it translates them, the two sides differ, and only one of them may have no address of this host.
+    """
+    for one in entries:
+        if one.zone or one.tcp_state in _OVER:
+            continue
+        found: dict[FlowKey, int] = {}
+        for side, sent_by_opener in ((one.original, True), (one.reply, False)):
+            where = key_of(_packet(side))
+            if where is not None and not any((side.version, end) in addresses.unicast for end in _ends(side)):
+                key, end = where
+                found.setdefault(key, end if sent_by_opener else 1 - end)
+        for key, opener in found.items():
+            yield Flow(key, opener, False, "", 0.0, _state(one), is_answered=one.is_answered)
+
+
+def _ends(one: ConntrackTuple) -> tuple[int, int]:
+    return one.source, one.destination
+
+
+def _state(one: ConntrackEntry) -> FlowState:
+    if one.tcp_state is not None:
+        return _TCP_STATES.get(one.tcp_state, FlowState.ESTABLISHED)
+    return FlowState.ESTABLISHED if one.is_answered else FlowState.OPENING
 
 
 def of_others(flows: Iterable[Flow], policed: Collection[tuple[int, int]]) -> Iterator[Flow]:

@@ -93,10 +93,6 @@ class ObjectFile:
         """Bytes of a map's value."""
         return int(lib.bpf_map__value_size(self._map(name)))
 
-    def set_flags(self, name: str, flags: int) -> None:
-        """Set a map's flags, all of them."""
-        checked(lib.bpf_map__set_map_flags(self._map(name), flags), f"set flags of map {name}")
-
     def reuse_map(self, name: str, fd: int) -> None:
         """Use an existing map instead of creating one; its key and value must have the same sizes."""
         found, existing = self._map(name), map_info(fd)

@@ -12,7 +12,7 @@ Source: docs/decisions/0013-sets-of-packets.md.
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, cast
 
 _BELOW_ALL_FIELDS = 1 << 10
 _MUCH_WIDER = 8
@@ -41,14 +41,6 @@ NOTHING = Leaf(None)
 """The packets that a map says nothing about."""
 Merge = Callable[["Diagrams", Diagram, Diagram], Diagram | None]
 """What two diagrams give where that is known without looking below them, else None; of two leaves it always is."""
-
-
-class Branch(NamedTuple):
-    """A step on a way to a leaf: a field and an interval of it, first and last value."""
-
-    field: int
-    first: int
-    last: int
 
 
 def otherwise(_: "Diagrams", one: Diagram, other: Diagram) -> Diagram | None:

@@ -45,8 +45,9 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
       tortie agent run --node web1 --datastore /tmp/web1.db --socket /tmp/web1.sock
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_driver, open_interfaces, open_timeouts, require_privileges
+    from tortie.apps.agent.doors import open_driver, open_interfaces, open_timeouts
     from tortie.apps.agent.settings import load_settings
+    from tortie.apps.privileges import require_privileges
     from tortie.apps.told import settings_told, told
 
     chosen = choice()
@@ -70,7 +71,8 @@ def cleanup(dataplane: str) -> None:
       nsenter --net=/run/netns/web tortie agent cleanup
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_driver, require_privileges
+    from tortie.apps.agent.doors import open_driver
+    from tortie.apps.privileges import require_privileges
 
     require_privileges()
     removed = main.clean_up(lambda: open_driver(dataplane))

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tortie.apps.ctl.completing import PATH
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json
 from tortie.apps.ctl.target import choose
 from tortie.apps.failure import Code, Failure
+from tortie.apps.files import read_files
 
 if TYPE_CHECKING:
-    from tortie.apps.answers import AssertionsAnswer, SourceText
+    from tortie.apps.answers import SourceText
+    from tortie.apps.policyassert.answers import AssertionsAnswer
 
 
 @click.command()

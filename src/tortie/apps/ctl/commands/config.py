@@ -4,10 +4,10 @@ import click
 
 from tortie.apps.answers import ConfigAnswer, ConfigQuery, SettingAnswer
 from tortie.apps.ctl import completing
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json, table
 from tortie.apps.ctl.target import choose
+from tortie.apps.files import read_files
 
 LONGEST = 48
 """Characters of a value in the table; a question for one parameter shows all of it."""

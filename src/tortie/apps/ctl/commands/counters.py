@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from tortie.apps.answers import CountersAnswer
+from tortie.apps.agent.answers import CountersAnswer
 from tortie.apps.ctl.counting import Name, Wanted, columns, rates, reading, speed, totals
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import out, out_json, printable, table
 from tortie.apps.ctl.target import choose
+from tortie.apps.moments import utc
 
 HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -86,18 +87,14 @@ def _shower(output: str, interval_s: float) -> Show:
     return _show_lines
 
 
-def _utc() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def _show_json(answer: CountersAnswer, speeds: Mapping[Name, float | None]) -> None:
-    sys.stdout.write(json.dumps(reading(_utc(), answer, speeds)) + "\n")
+    sys.stdout.write(json.dumps(reading(utc(time.time()), answer, speeds)) + "\n")
     sys.stdout.flush()
 
 
 def _show_lines(answer: CountersAnswer, speeds: Mapping[Name, float | None]) -> None:
     """What grew since the reading before; the first time everything that ever counted."""
-    counted, at = totals(answer), _utc()
+    counted, at = totals(answer), utc(time.time())
     for name in _sorted(counted):
         if counted[name] and speeds[name] != 0:
             interface, direction, met = name
@@ -113,7 +110,7 @@ def _redraw(answer: CountersAnswer, speeds: Mapping[Name, float | None], interva
     room = max(1, size.lines - 4)
     shown = names[:room]
     rest = f"   and {len(names) - room} more counters" if len(names) > room else ""
-    lines = [f"{_utc()}{rest}   every {interval_s:g} s, ^C ends", ""]
+    lines = [f"{utc(time.time())}{rest}   every {interval_s:g} s, ^C ends", ""]
     grows = [False, False]
     if shown:
         heading, *rows = table(columns(counted, speeds, shown)).split("\n")

@@ -42,10 +42,10 @@ def command(kind: str | None, resources: tuple[str, ...], skip: bool) -> int:
 
 def _judged_here(kind: str, names: list[str], said: Writing) -> WriteAnswer:
     """The answer of a client's dry run: there is such a kind, and people may delete its resources."""
-    from tortie.apps.deleting import wanted_by_name
     from tortie.apps.kinds import find_kind
     from tortie.apps.namespaces import namespace_asked
-    from tortie.apps.writing import change_of, write_answer
+    from tortie.apps.verbs.deleting import wanted_by_name
+    from tortie.apps.verbs.writing import change_of, write_answer
 
     found = find_kind(kind)
     namespace = namespace_asked(found, said.namespace, everywhere=False, names=names)

@@ -49,7 +49,7 @@ def command(kind: str, resources: tuple[str, ...], namespace: str, everywhere: b
 
 def described(one: DescriptionAnswer) -> list[str]:
     """A resource as lines for people."""
-    from tortie.apps.ctl.yamlout import to_yaml
+    from tortie.apps.yamlout import to_yaml
 
     document = one["document"]
     found = document.get("metadata")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import click
 
 from tortie.apps.answers import Change, Document
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
 from tortie.apps.ctl.show import failure, named, printable
 from tortie.apps.ctl.target import choose
 from tortie.apps.failure import Failure
+from tortie.apps.files import read_files
 from tortie.apps.requests import Verb, WriteOptions
 
 DIFFERS, TROUBLE = 1, 2
@@ -65,7 +65,7 @@ def _lines(document: Document | None) -> list[str]:
     """The document as YAML, without what the author does not say."""
     if document is None:
         return []
-    from tortie.apps.ctl.yamlout import to_yaml
+    from tortie.apps.yamlout import to_yaml
 
     found = document.get("metadata")
     metadata = found if isinstance(found, dict) else {}

@@ -2,10 +2,10 @@
 
 import click
 
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, past, recursive, with_target
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.ctl.target import choose
+from tortie.apps.files import read_files
 
 SUBJECTS = ("port", "host", "policy", "endpoint")
 """As in `explain.answering`, which would take too long to import; a test compares."""

@@ -21,7 +21,7 @@ def command(field: str | None, recursive: bool) -> None:
       tortie explain-schema gnp
       tortie explain-schema gnp.spec.ingress.source
     """
-    from tortie.apps.ctl.explaining import explain, kinds
+    from tortie.apps.ctl.fields import explain, kinds
     from tortie.apps.kinds import find_kind
 
     if field is None:

@@ -104,8 +104,8 @@ def _kinds(text: str) -> list[str]:
 
 def _asked_by_files(names: Sequence[str], form: Form, which: dict[str, object]) -> Iterator[Question]:
     """Every resource that the files name, by its name."""
-    from tortie.apps.ctl.files import read_files
     from tortie.apps.decoding import decode_files
+    from tortie.apps.files import read_files
     from tortie.apps.namespaces import DEFAULT
 
     if which["everywhere"] or which["selector"]:

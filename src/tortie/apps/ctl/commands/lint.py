@@ -6,9 +6,9 @@ import click
 
 from tortie.apps.answers import SourceText
 from tortie.apps.ctl.completing import files as complete_files
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json
+from tortie.apps.files import read_files
 
 if TYPE_CHECKING:
     from tortie.apps.linting.fixing import Fixed
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FORMS = ("text", "json", "sarif", "github")
 INVALID, FOUND = 3, 1
-STDIN = "stdin"
 
 
 @click.command()
@@ -110,6 +109,7 @@ def _show(report: "Report", fixed: "Fixed | None", output: str, *, is_written: b
 
 
 def _show_text(report: "Report", fixed: "Fixed | None", *, is_written: bool) -> None:
+    from tortie.apps.ctl.questions import counted
     from tortie.apps.decoding import count
 
     if fixed is not None:
@@ -126,4 +126,6 @@ def _show_text(report: "Report", fixed: "Fixed | None", *, is_written: bool) -> 
     said = [count(len(report.problems), "problem")] if report.problems else []
     said += [count(len(report.findings), "finding")] if report.findings else []
     resources = count(report.resources, "resource")
-    out(f"{' and '.join(said)} in {resources}" if said else f"Nothing to say about {resources}")
+    left = ", ".join(counted(page.reading for page in report.pages))
+    aside = f"; {left} left to tortie test and tortie assert" if left else ""
+    out((f"{' and '.join(said)} in {resources}" if said else f"Nothing to say about {resources}") + aside)

@@ -39,7 +39,7 @@ def command(kind: str, resources: tuple[str, ...], text: str | None, patch_file:
       tortie patch gnp web -p '{spec: {order: 20}}'
       tortie patch gnp web --type=json -p '[{"op": "remove", "path": "/spec/ingress/0"}]'
     """
-    from tortie.apps.patching import patched
+    from tortie.apps.verbs.patching import patched
     from tortie.resources.plain import read_plain
     from tortie.resources.problems import InvalidDocument
 

@@ -54,8 +54,8 @@ def crd_command(kind: str | None, folder: str | None) -> None:
       tortie schema crd | kubectl apply -f -
       tortie schema crd gnp
     """
-    from tortie.apps.ctl.yamlout import to_yaml
     from tortie.apps.kinds import find_kind
+    from tortie.apps.yamlout import to_yaml
     from tortie.resources.crd import definition, has_definition
     from tortie.resources.kinds import KINDS
 

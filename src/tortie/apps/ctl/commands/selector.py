@@ -7,11 +7,11 @@ from typing import BinaryIO, TextIO
 import click
 
 from tortie.apps.answers import SelectedAnswer, SelectorAnswer
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.names import some
 from tortie.apps.ctl.options import choice, filenames, recursive, with_target
 from tortie.apps.ctl.show import err, named, out, out_json, table
 from tortie.apps.ctl.target import choose
+from tortie.apps.files import read_files
 
 MOST_BYTES = 1 << 20
 """A line of a batch; longer ones get an error."""

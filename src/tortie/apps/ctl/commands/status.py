@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from tortie.apps.answers import ConnectionsAnswer, FlowTableAnswer, LastChangeAnswer, PolicyHitsAnswer, StatusAnswer
+from tortie.apps.agent.answers import (
+    ConnectionsAnswer,
+    FlowTableAnswer,
+    LastChangeAnswer,
+    PolicyHitsAnswer,
+    StatusAnswer,
+)
 from tortie.apps.ctl.names import some, span
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import not_enforced, out, out_json, table

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tortie.apps.ctl.completing import PATH
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import recursive
 from tortie.apps.ctl.show import err, out, out_json
 from tortie.apps.failure import Code, Failure
+from tortie.apps.files import read_files
 
 if TYPE_CHECKING:
     from tortie.apps.policytest.report import Outcome

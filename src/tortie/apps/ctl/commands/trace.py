@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from tortie.apps.answers import TraceQuery
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import choice, filenames, past, recursive, with_target
 from tortie.apps.ctl.show import err, out, out_json
 from tortie.apps.ctl.target import choose
+from tortie.apps.files import read_files
+from tortie.apps.trace.answers import TraceQuery
 
 RELATIONS = ("new", "established", "related", "invalid")
 """Values of `model.conntrack.Relation`, which would take too long to import; a test compares."""

@@ -2,10 +2,10 @@
 
 import click
 
-from tortie.apps.ctl.files import read_files
 from tortie.apps.ctl.options import filenames, namespace, recursive, skip_empty
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.failure import Code, Failure
+from tortie.apps.files import read_files
 
 FORMS = ("text", "json", "sarif", "github")
 
@@ -18,6 +18,7 @@ FORMS = ("text", "json", "sarif", "github")
 @click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="Form of the output.")
 def command(names: tuple[str, ...], recursive: bool, skip_empty: bool, namespace: str, output: str) -> int:
     """Check documents without touching anything: every problem of every file, with its place and remedy.
+    PolicyTest and PolicyAssertion documents are read as `tortie test` and `tortie assert` do, and not answered.
 
     json is a list with an item for each document; sarif and github are for services that show problems beside the
     line that they are in.
@@ -28,12 +29,13 @@ def command(names: tuple[str, ...], recursive: bool, skip_empty: bool, namespace
       tortie validate -f policies/ -R -o json
     """
     from tortie.apps.ctl import reports
+    from tortie.apps.ctl.questions import counted, judged
     from tortie.apps.decoding import count, problem_answer, read_sources
 
     if not names:
         raise click.UsageError("nothing to validate: give documents with -f FILE, -f FOLDER or -f -")
     files = read_files(names, recursive=recursive, may_be_empty=skip_empty)
-    readings = read_sources(files, needs_documents=not skip_empty, namespace=namespace)
+    readings = [*judged(read_sources(files, needs_documents=not skip_empty, namespace=namespace), files)]
     problems = [problem for one in readings for problem in one.problems]
     match output:
         case "json":
@@ -52,5 +54,7 @@ def command(names: tuple[str, ...], recursive: bool, skip_empty: bool, namespace
             resources = [resource for one in readings for resource in one.resources]
             kinds = {resource.kind for resource in resources}
             kind = f"'{kinds.pop()}' " if len(kinds) == 1 else ""
-            out(f"Successfully validated {len(resources)} {kind}resource(s)")
+            questions = counted(readings)
+            said = [f"{len(resources)} {kind}resource(s)"] if resources or not questions else []
+            out(f"Successfully validated {', '.join([*said, *questions])}")
     return Code.INVALID.exit_code if problems else 0

@@ -51,7 +51,7 @@ def _is_of_hosts_alone(world: World, enforced: Enforced) -> bool:
     if policy.apply_on_forward or policy.key.namespace or not (world.knows_endpoints and world.knows_labels):
         return False
     selected = [one for one in world.endpoints if policy.selector.matches(one.labels)]
-    return bool(selected) and not any(isinstance(one.endpoint, WorkloadEndpoint) for one in selected)
+    return bool(selected) and not any(isinstance(one.value, WorkloadEndpoint) for one in selected)
 
 
 def _of_rule(world: World, place: _Place, rule: Rule, then: str) -> Iterator[Suspicion]:

@@ -75,7 +75,7 @@ def _of_peers(world: World, subject: Subject, way: Way, selector: Selector, then
     if any(one.has_address for one in matched):
         return None
     if matched:
-        names = ", ".join(one.name for one in matched[:3])
+        names = ", ".join(map(str, matched[:3]))
         return Suspicion(
             subject=subject,
             way=way,
