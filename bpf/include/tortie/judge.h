@@ -93,32 +93,24 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 	return tracked(ctx, c, g.cfg);
 }
 
-/* The verdict of a packet that a change of policy overtook, by the new generation. No second one can overtake it: who changes
- * a lane waits for the packets in it. Global: verified once, and no other packet pays for it. */
-__noinline int judge_again(context_t *ctx, u32 outer)
+/* The verdict of the packet. Each packet has one final id, counted here. One that a change of policy overtook is judged
+ * once more, by the new generation; no second one can overtake it, as who changes a lane waits for the packets in it. */
+static __always_inline u32 verdict_of(context_t *ctx, struct scratch *c, struct generation g, enum outer outer)
 {
-	struct scratch *c = scratch_get();
-	struct generation g;
 	u32 word;
 
-	if (!c || !generation_begin(c, &g))
-		return VERDICT_CONTINUE;                     /* as where the slot is empty: see root.bpf.c */
-	word = judge(ctx, c, g, outer);
-	if (is_overtaken(c))
-		word = WORD(REASON_TABLE, VERDICT_DENY);
-	record(ctx, c, g, word);
-	return word & 3;
-}
-
-/* The verdict of the packet. Each packet has one final id, counted here. */
-static __always_inline u32 verdict_of(context_t *ctx, struct scratch *c, const struct generation g, enum outer outer)
-{
-	u32 word = judge(ctx, c, g, outer);
-
-	if (is_overtaken(c))
-		return judge_again(ctx, outer);
-	record(ctx, c, g, word);
-	return word & 3;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 2; i++) {
+		word = judge(ctx, c, g, outer);
+		if (!is_overtaken(c)) {
+			record(ctx, c, g, word);
+			return word & 3;
+		}
+		if (!generation_begin(c, &g))
+			return VERDICT_CONTINUE;             /* as where the slot is empty: see root.bpf.c */
+	}
+	count(g, REASON_TABLE);
+	return VERDICT_DENY;
 }
 
 #endif
