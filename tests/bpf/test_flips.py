@@ -15,7 +15,7 @@ from tortie.model.packet import TCP, Packet
 from tortie.model.rule import Action, Rule
 
 pytestmark = pytest.mark.root
-OURS, THEIRS = Net(6, 0x20010DB8 << 96 | 1, 128), Net(6, 0x20010DB8 << 96 | 2, 128)
+OURS, THEIRS, OTHERS = (Net(6, 0x20010DB8 << 96 | number, 128) for number in (1, 2, 3))
 PACKET = frame(Packet(version=6, protocol=TCP, source=THEIRS.address, destination=5, source_port=1, destination_port=2))
 SECONDS = 1.5
 
@@ -23,9 +23,9 @@ SECONDS = 1.5
 def generations(backend: str) -> tuple[Loaded, Loaded]:
     """Two that deny the packet: what is the class of its source in one is in the other that of what is allowed."""
     a, b = member_of("a"), member_of("b")
-    ours, theirs = AddressSet((OURS,)), AddressSet((THEIRS,))
+    ours, theirs, others = AddressSet((OURS,)), AddressSet((THEIRS,)), AddressSet((OTHERS,))
     first = case_of([Rule(Action.ALLOW, (a,)), Rule(Action.DENY, (b,))], sets=sets_of(a=ours, b=theirs))
-    second = case_of([Rule(Action.DENY, (a,)), Rule(Action.ALLOW, (b,))], sets=sets_of(a=theirs, b=ours))
+    second = case_of([Rule(Action.DENY, (a,)), Rule(Action.ALLOW, (b,))], sets=sets_of(a=theirs, b=others))
     return load(first, backend=backend), load(second, backend=backend)
 
 

@@ -406,8 +406,8 @@ def link_statistics(where: Namespace) -> dict[str, Any]:
     return stats
 
 
-def lane_of(site: AgentHost, *, leaving: bool = False) -> tuple[int, int, int]:
-    """The lane of the host's interface: its number, the pages it has, and their map's id. The table is pinned."""
+def lane_of(site: AgentHost, *, leaving: bool = False) -> tuple[int, Path, int]:
+    """The lane of the host's interface: its number, where the table of lanes is pinned, and the id of its pages."""
     start = "out_lane-" if leaving else "lane-"
     folder = site.pins / f"if{site.host.ifindex}"
     (lane,) = (int(path.name.removeprefix(start)) for path in folder.glob(f"{start}*"))
@@ -416,7 +416,7 @@ def lane_of(site: AgentHost, *, leaving: bool = False) -> tuple[int, int, int]:
             with bpf.borrowed(bpf.open_pin(path)) as lanes:
                 found = bpf.lookup(lanes, lane.to_bytes(4, "little"), 4)
             if found:
-                return lane, int(path.name.removeprefix("lanes")), int.from_bytes(found, "little")
+                return lane, path, int.from_bytes(found, "little")
     raise AssertionError(f"nothing is in lane {lane}")
 
 

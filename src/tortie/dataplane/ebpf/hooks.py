@@ -152,12 +152,14 @@ class Hooks:
         if self.acceleration is Acceleration.NONE:
             self._return(kept, before)
             return False
-        self._pin()  # first: an agent that dies here leaves a hook that judges
-        for name in ("xdp", "tc"):
-            if name in kept._fds:
-                with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
-                    bpf.detach(kept._fds[name])
-        kept.close()
+        try:
+            self._pin()  # first: an agent that dies here leaves a hook that judges
+        finally:
+            for name in ("xdp", "tc"):
+                if name in kept._fds:
+                    with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
+                        bpf.detach(kept._fds[name])
+            kept.close()
         return True
 
     def _return(self, kept: Hooks, acceleration: Acceleration) -> None:
