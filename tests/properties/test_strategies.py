@@ -122,7 +122,7 @@ def test_packets_of_conversations_show_exactly_the_fields_that_their_protocol_ha
 def test_conversations_meet_every_relation_state_and_reason_often() -> None:
     rng = Random(5)
     seen: Counter[object] = Counter()
-    for _ in range(300):
+    for _ in range(400):
         case = random_normal_case(rng)
         table = ConnectionTable(case.tracking.timeouts)
         for number, (direction, one) in enumerate(random_conversation(rng, case)):
