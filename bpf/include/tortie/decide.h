@@ -38,7 +38,7 @@ static __always_inline void record(context_t *ctx, struct scratch *c, const stru
 /* A stage has nothing to say, and the next one is asked: the rules that were met on the way are counted now. */
 static __always_inline void record_met(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
 {
-	if (word >> 3 >= REASON_BASE)
+	if (word >> 3 >= REASON_BASE && !is_overtaken(c))
 		record(ctx, c, g, word);
 }
 

@@ -310,6 +310,8 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 			if (IS_EGRESS && IS_FORWARDED(ctx) && is_unjudged(f, c->end)) {
 				u32 word = forward(ctx);
 
+				if (is_overtaken(c))
+					return word;
 				if ((word & 3) == VERDICT_DENY) {
 					flow_forget(c->is_opening);
 					return word;
