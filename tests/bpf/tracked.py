@@ -15,7 +15,7 @@ from tortie.dataplane.ebpf.plan import Planner, RuleIndex
 from tortie.dataplane.ebpf.programs import SharedMap, Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
-from tortie.model.conntrack import ConnectionTable, FlowState, can_open
+from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -162,7 +162,10 @@ class Model:
             self.table.forget(packet, direction, 0.0)  # it opens another one
         elif is_forwarded:
             self.table.leave(packet, 0.0)
-        if trace.verdict is Verdict.ALLOW and trace.is_tracked and trace.reason is not Reason.ESSENTIAL_ICMPV6:
+        # what belongs to no connection is not the next packet of one, though a flow on its ports may be known
+        is_stranger = direction is Direction.INGRESS and relation is Relation.INVALID
+        is_followed = trace.verdict is Verdict.ALLOW and trace.is_tracked and not is_stranger
+        if is_followed and trace.reason is not Reason.ESSENTIAL_ICMPV6:
             self.table.follow(packet, direction, endpoint.interface.name, 0.0)
         self._count(direction, trace)
         return trace

@@ -101,7 +101,7 @@ __noinline u32 class6(u32 number, u32 is_destination)
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return 0;
 	pages = g.pages;
-	stage = stage_of(g, number).cfg;
+	stage = stage_given(g, number).cfg;
 	d = is_destination ? &stage->destination : &stage->source;
 	place = is_destination ? stage->at.dst6 : stage->at.src6;
 	address = is_destination ? c->packet.destination : c->packet.source;

@@ -155,7 +155,7 @@ __noinline int steps(context_t *ctx, u32 number)
 
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
-	s = stage_of(g, number);
+	s = stage_given(g, number);
 	for (int i = 0; i < CHUNK; i++) {
 		int word = step(g, s, ctx, c);
 
@@ -175,7 +175,7 @@ __noinline int walk(context_t *ctx, u32 number)
 
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
-	s = stage_of(g, number);
+	s = stage_given(g, number);
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;

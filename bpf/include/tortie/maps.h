@@ -77,6 +77,16 @@ static __always_inline struct stage stage_of(const struct generation g, enum sta
 	return (struct stage){ g.pages, (const void *)g.cfg + STAGE_AT(number), number };
 }
 
+/* The same where the number is an argument, and known to be less than STAGES. The verifier of 5.10 forgets what it knew of a
+ * number that was on the stack meanwhile, so the mask has to stand where the place is computed. */
+static __always_inline struct stage stage_given(const struct generation g, u32 number)
+{
+	asm volatile("" : "+r"(number));
+	return stage_of(g, number & (STAGES - 1));
+}
+
+_Static_assert(!(STAGES & (STAGES - 1)), "stage_given masks");
+
 /* Protocol, ports and flags of first fragments, for the later ones. Written for first fragments only, so its price is theirs. */
 struct fragment_key { u32 source[4], destination[4], id, version, lane; };
 struct fragment_ports { u16 protocol, sport, dport, icmp_id; u32 tcp_flags, is_sctp_init; };
