@@ -6,7 +6,6 @@ schema that other programs are told: both are made in one place, so that they do
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from enum import Enum
 from typing import NamedTuple, assert_never
 
@@ -183,6 +182,8 @@ def read_object(
         if field.is_required and name not in meant and name not in result and not problems.concern(join(path, name)):
             require(node, join(path, name), problems)
         if not isinstance(field.default, Missing) and name not in result and not problems.concern(join(path, name)):
+            from copy import deepcopy  # documents that were stored have their defaults
+
             result[name] = deepcopy(field.default)
     return result
 

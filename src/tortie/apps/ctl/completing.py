@@ -3,13 +3,24 @@
 Nothing is printed here and nothing fails: where the answer cannot be had, there is none.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from tortie.apps.ctl.target import Choice, choose
 from tortie.apps.failure import Failure
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def _item(word: str, type: str = "plain", help: str | None = None) -> CompletionItem:
+    from click.shell_completion import CompletionItem  # only a shell asks
+
+    return CompletionItem(word, type, help)
 
 
 def kind_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -18,7 +29,7 @@ def kind_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     if "/" in incomplete:
         return resource_names(ctx, param, incomplete)
     before, comma, typed = incomplete.rpartition(",")
-    return [CompletionItem(f"{before}{comma}{each.value}", help=each.help) for each in _kinds(typed.lower())]
+    return [_item(f"{before}{comma}{each.value}", help=each.help) for each in _kinds(typed.lower())]
 
 
 def _kinds(typed: str) -> list[CompletionItem]:
@@ -28,7 +39,7 @@ def _kinds(typed: str) -> list[CompletionItem]:
     for kind in KINDS.values():
         words = [word for word in (kind.plural, *kind.aliases) if word.startswith(typed)]
         if words:
-            found.append(CompletionItem(words[0], help=kind.doc))
+            found.append(_item(words[0], help=kind.doc))
     return found
 
 
@@ -39,7 +50,7 @@ def resource_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
     typed = ctx.params.get(param.name or "") or ()
     names = dict.fromkeys(name for kind in filter(None, kinds.split(",")) for name in _names(ctx, kind))
     found = [f"{kinds}/{name}" if slash else name for name in names if name.startswith(beginning)]
-    return [CompletionItem(word) for word in found if word not in typed]
+    return [_item(word) for word in found if word not in typed]
 
 
 def _names(ctx: click.Context, kind: str) -> list[str]:
@@ -57,7 +68,7 @@ def _names(ctx: click.Context, kind: str) -> list[str]:
 
 def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Words of a list that has others besides, so that it is no choice."""
-    return lambda ctx, param, incomplete: [CompletionItem(word) for word in words if word.startswith(incomplete)]
+    return lambda ctx, param, incomplete: [_item(word) for word in words if word.startswith(incomplete)]
 
 
 PATH = click.Path(readable=False)
@@ -69,15 +80,15 @@ def parameters(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     from tortie.resources.felix import PARAMETERS
 
     if not incomplete:
-        return [CompletionItem(one.name, help=one.doc) for one in PARAMETERS]
-    words = [CompletionItem(word, help=one.doc) for one in PARAMETERS for word in (one.name, one.field) if word]
+        return [_item(one.name, help=one.doc) for one in PARAMETERS]
+    words = [_item(word, help=one.doc) for one in PARAMETERS for word in (one.name, one.field) if word]
     found = [each for each in words if each.value.startswith(incomplete)]
     return found or [each for each in words if each.value.lower().startswith(incomplete.lower())]
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Whatever files the shell finds."""
-    return [CompletionItem(incomplete, type="file")]
+    return [_item(incomplete, type="file")]
 
 
 def field_paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -93,7 +104,7 @@ def field_paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
         children = find(find_kind(word), path).children
     except Failure:
         return []
-    return [CompletionItem(f"{before}.{each.name}", help=each.doc) for each in children if each.name.startswith(last)]
+    return [_item(f"{before}.{each.name}", help=each.doc) for each in children if each.name.startswith(last)]
 
 
 def _choice(ctx: click.Context) -> Choice:

@@ -1,10 +1,11 @@
 """Commands on a datastore file: the same service as in the agent, and then a question to whoever serves that file."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
@@ -20,17 +21,18 @@ from tortie.apps.ctl.remote import SocketTarget
 from tortie.apps.failure import Code, Failure
 from tortie.apps.hits import HITS_KINDS, with_hits
 from tortie.apps.kinds import find_kind
-from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 from tortie.apps.verbs import service
 from tortie.store.protocol import Gone, Store
 from tortie.store.schema import is_unmade
 from tortie.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
     from tortie.apps.revisions import Wanted
+    from tortie.apps.trace.answers import TraceAnswer, TraceQuery
     from tortie.apps.trace.hostview import Documents
 
 _Answer = TypeVar("_Answer")
@@ -126,7 +128,7 @@ class FileTarget:
             documents = replace(documents, notes=(*documents.notes, f"for node {node}, which all endpoints name"))
         return trace_documents(documents, imagined_scene(node, documents), asked)
 
-    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+    def explain(self, query: ExplainQuery) -> ExplainAnswer:
         """Who can reach what, and why: from the agent that serves this file, else from documents alone."""
         from tortie.apps.explain.answering import Told, explain
         from tortie.apps.revisions import Wanted
@@ -138,7 +140,7 @@ class FileTarget:
         documents, node = self._documents(Wanted(query["revision"], query["at"]), query["files"])
         return explain(Told(documents, node, lambda name: imagined_scene(name, documents)), query)
 
-    def _documents(self, wanted: "Wanted", files: list[SourceText]) -> "tuple[Documents, str]":
+    def _documents(self, wanted: Wanted, files: list[SourceText]) -> tuple[Documents, str]:
         """Those of the file, if there is one, with the others laid over them; and the node that is meant."""
         from tortie.apps.revisions import Stored, stored
         from tortie.apps.told import settings_told, told_here

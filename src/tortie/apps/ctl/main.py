@@ -8,11 +8,14 @@ import os
 import sys
 from contextlib import suppress
 from keyword import iskeyword
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from tortie.apps.failure import Code, Failure
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "agent": "Run the agent of this host, or remove what it left.",
@@ -76,8 +79,10 @@ class Commands(click.Group):
             raise click.UsageError(f"no such command {args[0][:40]!r}; {_meant(args[0])}")
         return super().resolve_command(ctx, args)
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """The commands that begin so, and options."""
+        from click.shell_completion import CompletionItem  # only a shell asks
+
         found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 

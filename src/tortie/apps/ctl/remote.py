@@ -1,8 +1,9 @@
 """Commands that an agent answers."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, cast
 
-from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
@@ -16,12 +17,13 @@ from tortie.apps.answers import (
     WriteAnswer,
 )
 from tortie.apps.ctl.wire import quote, request
-from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions, parameters
-from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 if TYPE_CHECKING:
+    from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
+    from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 FILES = "application/vnd.tortie.files+json"
 
@@ -62,23 +64,23 @@ class SocketTarget:
 
     def status(self) -> StatusAnswer:
         """The agent's state."""
-        return cast(StatusAnswer, request(self.path, "GET", "/v1/status"))
+        return cast("StatusAnswer", request(self.path, "GET", "/v1/status"))
 
     def counters(self, *, everything: bool) -> CountersAnswer:
         """The agent's counters; with `everything` those of zero too."""
-        return cast(CountersAnswer, request(self.path, "GET", f"/v1/counters?all={int(everything)}"))
+        return cast("CountersAnswer", request(self.path, "GET", f"/v1/counters?all={int(everything)}"))
 
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
-        return cast(TraceAnswer, request(self.path, "POST", "/v1/trace", query))
+        return cast("TraceAnswer", request(self.path, "POST", "/v1/trace", query))
 
-    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+    def explain(self, query: ExplainQuery) -> ExplainAnswer:
         """Who can reach what, and why."""
         return cast("ExplainAnswer", request(self.path, "POST", "/v1/explain", query))
 
     def prove(self, query: AssertQuery) -> AssertionsAnswer:
         """What comes of assertions about the agent's host."""
-        return cast(AssertionsAnswer, request(self.path, "POST", "/v1/assert", query))
+        return cast("AssertionsAnswer", request(self.path, "POST", "/v1/assert", query))
 
     def config(self, query: ConfigQuery) -> ConfigAnswer:
         """Where parameters get their values from."""

@@ -1,9 +1,10 @@
 """Where a command goes: to an agent's socket, or to a datastore file."""
 
+from __future__ import annotations
+
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
 from tortie.apps.answers import (
     ConfigAnswer,
     ConfigQuery,
@@ -15,12 +16,13 @@ from tortie.apps.answers import (
 )
 from tortie.apps.ctl import wire
 from tortie.apps.defaults import DATASTORE, SOCKET
-from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
 from tortie.apps.requests import GetQuery, Verb, WriteOptions
-from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 if TYPE_CHECKING:
+    from tortie.apps.agent.answers import CountersAnswer, StatusAnswer
     from tortie.apps.explain.answers import ExplainAnswer, ExplainQuery
+    from tortie.apps.policyassert.answers import AssertionsAnswer, AssertQuery
+    from tortie.apps.trace.answers import TraceAnswer, TraceQuery
 
 
 class Target(Protocol):
@@ -53,7 +55,7 @@ class Target(Protocol):
     def trace(self, query: TraceQuery) -> TraceAnswer:
         """A packet's verdict."""
 
-    def explain(self, query: "ExplainQuery") -> "ExplainAnswer":
+    def explain(self, query: ExplainQuery) -> ExplainAnswer:
         """Who can reach what, and why."""
 
     def prove(self, query: AssertQuery) -> AssertionsAnswer:
