@@ -131,8 +131,7 @@ class FlowTables:
 
     def _pin(self, name: str, fd: int) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / name).unlink(missing_ok=True)
-        bpf.pin(fd, self._folder / name)
+        bpf.pin_over(fd, self._folder / name)
 
     def repair(self) -> tuple[str, ...]:
         """Pin again what others unpinned, put back the host addresses that they changed; what that was."""

@@ -11,6 +11,7 @@ import mmap
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers
@@ -202,8 +203,11 @@ def _tracking_fields(tracking: TrackingPlan) -> dict[str, int | bytes]:
     }
 
 
+@lru_cache(maxsize=2)
 def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
     """fs_ports and fs_nets (maps.h): a byte for each (list, protocol, port), and the nets of the lists.
+
+    Kept, because all generations of a host have the same ones, and each asks where they are, how many, and what.
 
     An entry for everyone makes the nets of the same port superfluous.
     """

@@ -62,13 +62,17 @@ class InterfacePlane:
         finally:
             for running in made.values():
                 running.close()
-        has_renewed = [self._install(hooks, direction) for direction in plans]
+        has_renewed = [
+            self._install(hooks, direction, lane.running.pages.size)
+            for direction, lane in self.lanes.items()
+            if lane.running is not None
+        ]
         return has_moved or bool(wanted) or any(has_renewed)
 
     def _flip(self, hooks: Hooks, made: Mapping[Direction, Running]) -> None:
         """Have packets find the new pages, all at once, and no others when this returns."""
-        if Direction.EGRESS in made and not hooks.has_out:
-            hooks.lanes.setdefault(Direction.EGRESS, self._programs.new_lane())
+        for direction in made.keys() - hooks.lanes.keys():  # an older version had no hook for what leaves
+            hooks.lanes[direction] = self._programs.new_lane()
         sizes = {direction: running.pages.size for direction, running in made.items()}
         self._programs.load((hooks.door(direction), size) for direction, size in sizes.items())
         self._programs.put({hooks.lanes[direction]: running.pages for direction, running in made.items()})
@@ -76,18 +80,15 @@ class InterfacePlane:
             before = self.lanes[direction].running
             if before is not None and before.pages.size == size:
                 continue
-            program = self._programs.program(hooks.door(direction), size)
             if direction is Direction.EGRESS and not hooks.has_out:
-                hooks.attach_out(program)
+                hooks.attach_out(self._programs.program("egress", size))
             else:
-                hooks.install(direction, program)
+                self._install(hooks, direction, size)
             self._programs.keep_only(hooks.lanes[direction], made[direction].pages)
 
-    def _install(self, hooks: Hooks, direction: Direction) -> bool:
-        """Have the right program in the slot: it is another one where the connection table is another one."""
-        running = self.lanes[direction].running
-        assert running is not None
-        program = self._programs.program(hooks.door(direction), running.pages.size)
+    def _install(self, hooks: Hooks, direction: Direction, size: int) -> bool:
+        """Have the program for pages of that size in the slot; whether another one was there."""
+        program = self._programs.program(hooks.door(direction), size)
         if hooks.installed_program(direction) == bpf.program_info(program).id:
             return False
         hooks.install(direction, program)
@@ -169,9 +170,9 @@ class InterfacePlane:
             running = lane.running
             if running is None:
                 continue
-            if self._install(self.hooks, direction):
-                repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
             number, pages = self.hooks.lanes[direction], running.pages
+            if self._install(self.hooks, direction, pages.size):
+                repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
             if self._programs.pages_in(number, pages.size) != pages.id:
                 self._programs.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")

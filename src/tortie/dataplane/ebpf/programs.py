@@ -194,7 +194,7 @@ class Programs:
         elif name == "events":
             made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
         else:
-            size = _scratch_size()
+            size = scratch_size()
             made = bpf.create_map(bpf.PERCPU_ARRAY, "scratch", key_size=4, value_size=size, max_entries=1)
         if self._folder is not None:
             self._pin(self._shared_pin(name), made)
@@ -208,7 +208,7 @@ class Programs:
             return None
         fd = bpf.open_pin(path)
         info = bpf.map_info(fd)
-        if name.startswith("scratch") and info.value_size != _scratch_size():  # another version's
+        if name.startswith("scratch") and info.value_size != scratch_size():  # another version's
             os.close(fd)
             return None
         return fd
@@ -216,8 +216,7 @@ class Programs:
     def _pin(self, name: str, fd: int) -> None:
         assert self._folder is not None
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / name).unlink(missing_ok=True)
-        bpf.pin(fd, self._folder / name)
+        bpf.pin_over(fd, self._folder / name)
 
     def log_records(self) -> list[bytes]:
         """What programs wrote of packets that met Log rules, since the last call."""
@@ -334,6 +333,7 @@ class Programs:
 
 
 @cache
-def _scratch_size() -> int:
+def scratch_size() -> int:
+    """Bytes of struct scratch, which a root of one version may share with programs of another."""
     with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
         return obj.value_size("scratch")

@@ -15,7 +15,7 @@ from struct import Struct
 
 from tortie.dataplane.ebpf.flows import empty, small_tables
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits, scratch_size
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -70,8 +70,8 @@ class Rehearsal:
         Because: there is no root in front of it that would know the lane.
         """
         if self._entered.get(door) != lane:
-            offset, size = _scratch()
-            one = bytearray(-(-size // 8) * 8)
+            offset = _place_of_lane()
+            one = bytearray(-(-scratch_size() // 8) * 8)
             one[offset : offset + 4] = lane.to_bytes(4, "little")
             scratch = self._programs.shared(f"scratch_{door}")
             bpf.update(scratch, bytes(4), bytes(one) * bpf.possible_cpus())
@@ -99,7 +99,7 @@ class Rehearsal:
 
 
 @cache
-def _scratch() -> tuple[int, int]:
-    """Offset of the lane in struct scratch, and the struct's size."""
+def _place_of_lane() -> int:
+    """Offset of the lane in struct scratch."""
     with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
-        return obj.layout("scratch")["lane"][0], obj.value_size("scratch")
+        return obj.layout("scratch")["lane"][0]
