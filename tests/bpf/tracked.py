@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
-from bpf.untracked import Counts, FirstFragments
+from bpf.untracked import Counts, FirstFragments, unread
 from netns import Namespace, namespace
 from strategies import Case
 from tortie.dataplane.ebpf.flows import FlowTables
@@ -126,9 +126,13 @@ class Model:
         self._fragments = {direction: FirstFragments() for direction in Direction}
         self._counts = {direction: Counts() for direction in Direction}
 
-    def judge(self, direction: Direction, packet: Packet, *, is_forwarded: bool = False) -> Trace:
-        """The evaluator's trace; an allowed packet is noted in the table."""
+    def judge(self, direction: Direction, packet: Packet | Reason, *, is_forwarded: bool = False) -> Trace:
+        """The evaluator's trace; an allowed packet is noted in the table. A frame without a packet has its reason."""
         case = self.case
+        if isinstance(packet, Reason):
+            trace = unread(packet, passed=Verdict.ALLOW)
+            self._count(direction, trace)
+            return trace
         packet = self._fragments[direction].seen(packet)
         endpoint = case.endpoint
         if direction is Direction.INGRESS:

@@ -132,6 +132,14 @@ class FirstFragments:
         return packet if first is None else packet.completed_by(first)
 
 
-def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:
-    """The evaluator's trace, with the memory of first fragments."""
+def unread(reason: Reason, *, passed: Verdict = Verdict.CONTINUE) -> Trace:
+    """What becomes of a frame without a packet, which no policy is asked about."""
+    verdict = passed if reason in (Reason.NOT_IP, Reason.VLAN) else Verdict.DENY
+    return Trace(verdict=verdict, reason=reason, stage=Stage.UNTRACKED)
+
+
+def judge(case: Case, packet: Packet | Reason, memory: FirstFragments) -> Trace:
+    """The evaluator's trace, with the memory of first fragments; of a frame without a packet, that of its reason."""
+    if isinstance(packet, Reason):
+        return unread(packet)
     return evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)

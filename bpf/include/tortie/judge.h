@@ -65,7 +65,7 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 
 	forget();
 	if (reason != PARSED)
-		return WORD(reason, reason == REASON_MALFORMED ? VERDICT_DENY : VERDICT_CONTINUE);
+		return WORD(reason, reason == REASON_NOT_IP || reason == REASON_VLAN ? VERDICT_CONTINUE : VERDICT_DENY);
 	if (p->fragment != WHOLE) {
 		if (g.cfg->normal.used && p->fragment == FIRST)
 			parse_state(ctx, c);

@@ -115,23 +115,31 @@ __noinline int for_host(context_t *ctx)
 		 found == BPF_FIB_LKUP_RET_FRAG_NEEDED || found == BPF_FIB_LKUP_RET_UNSUPP_LWT);
 }
 
+/* Whether that many bytes behind scratch.offset are the packet's own: what follows it in the frame is not. */
+static __always_inline bool has_inside(const struct scratch *c, u32 start, u32 length)
+{
+	return (int)(c->offset - start + length) <= c->packet.payload;
+}
+
 /* Reads the packet that an ICMP error is about into scratch.inner. 0: it cannot be told which one. */
 __noinline int read_inner(context_t *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct scratch *c = scratch_get();
 	struct packet *p;
+	u32 start;
 	u8 *h;
 
 	if (!c || !c->offset)        /* a later fragment: its first bytes are not the error's */
 		return 0;
+	start = c->offset;
 	p = &c->inner;
 	if (c->packet.protocol == ICMPV6 && c->packet.dport >> 8 == 137) {
 		c->offset += 40;     /* RFC 4861 section 4.5: target, destination, then options */
 		for (int i = 0; ; i++) {
 			forget();
 			h = data + (c->offset & MAX_OFFSET);
-			if ((void *)h + 8 > end)
+			if ((void *)h + 8 > end || !has_inside(c, start, 8))
 				return 0;
 			if (h[0] == 4)
 				break;
@@ -151,7 +159,7 @@ __noinline int read_inner(context_t *ctx)
 	if (c->packet.protocol == ICMP) {
 		u32 length;
 
-		if ((void *)h + 20 > end || h[0] >> 4 != 4 || (h[0] & 15) < 5)
+		if ((void *)h + 20 > end || h[0] >> 4 != 4 || (h[0] & 15) < 5 || !has_inside(c, start, 20))
 			return 0;
 		length = (h[0] & 15) * 4;
 		p->protocol = h[9];
@@ -161,7 +169,7 @@ __noinline int read_inner(context_t *ctx)
 			p->fragment = LATER;
 		c->offset += length;
 	} else {
-		if ((void *)h + 40 > end || h[0] >> 4 != 6)
+		if ((void *)h + 40 > end || h[0] >> 4 != 6 || !has_inside(c, start, 40))
 			return 0;
 		p->protocol = h[6];
 #pragma unroll
@@ -171,7 +179,7 @@ __noinline int read_inner(context_t *ctx)
 		}
 		c->offset += 40;
 		if (p->protocol == 44) {     /* of the extension headers only that of a fragment is looked into */
-			if ((void *)h + 48 > end)
+			if ((void *)h + 48 > end || !has_inside(c, start, 8))
 				return 0;
 			p->protocol = h[40];
 			if (*(u16 *)(h + 42) & bpf_htons(0xfff8))
@@ -183,7 +191,7 @@ __noinline int read_inner(context_t *ctx)
 		return 1;
 	forget();
 	h = data + (c->offset & MAX_OFFSET);
-	if ((void *)h + 8 > end)
+	if ((void *)h + 8 > end || !has_inside(c, start, 8))
 		return 0;
 	if (has_ports(p->protocol)) {
 		p->sport = bpf_ntohs(*(u16 *)h);

@@ -32,6 +32,8 @@ class Reason(Enum):
     RELATED = "related"
     INVALID = "invalid"
     UNSTORED = "unstored"
+    SOURCE_ROUTE = "source_route"
+    IPV6_EXT = "ipv6_ext"
     POLICY = "policy"
     TIER_END = "tier_end"
     PROFILE = "profile"
