@@ -78,11 +78,14 @@ class Rehearsal:
             self._entered[door] = lane
         return self._programs.program(door, pages.size)
 
-    def run(self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int) -> bpf.TestRun:
-        """What the door's program does to a frame on that interface; at `egress`, one that this host made."""
+    def run(
+        self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int, *, is_forwarded: bool = False
+    ) -> bpf.TestRun:
+        """What the door's program does to a frame on that interface. What leaves, this host made or forwards."""
         fd = self.enter(door, lane, pages)
         if door != "xdp":
-            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if door == "egress" else ifindex, ifindex))
+            arrived = ifindex if door != "egress" or is_forwarded else 0
+            return bpf.test_run(fd, frame, ctx=_SKB.pack(arrived, ifindex))
         try:
             return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
         except KernelError as error:
