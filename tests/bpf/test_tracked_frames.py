@@ -18,6 +18,7 @@ from strategies import Case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
+from tortie.model.martian import is_martian
 from tortie.model.matches import IcmpMatch, PortMatch, PortRange, ProtocolMatch
 from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
 from tortie.model.policy import Stage
@@ -35,6 +36,16 @@ RULES = (
     Rule(Action.ALLOW, (ProtocolMatch(IGMP),)),
     Rule(Action.ALLOW, (ProtocolMatch(ICMP), IcmpMatch(8, None))),
     Rule(Action.ALLOW, (ProtocolMatch(ICMPV6), IcmpMatch(128, None))),
+)
+
+
+DENIALS = (
+    Reason.INVALID,
+    Reason.DEFAULT_DENY,
+    Reason.TIER_END,
+    Reason.MALFORMED,
+    Reason.FRAGMENT,
+    Reason.MARTIAN,
 )
 
 
@@ -63,7 +74,7 @@ class Door:
         self._before[direction] = after
         assert count == 1
         reason = what if isinstance(what, Reason) else what.reason
-        is_denied = reason in (Reason.INVALID, Reason.DEFAULT_DENY, Reason.TIER_END, Reason.MALFORMED, Reason.FRAGMENT)
+        is_denied = reason in DENIALS
         assert is_denied == (verdict is Verdict.DENY)
         return reason
 
@@ -230,7 +241,9 @@ def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Do
 def test_what_the_host_itself_takes_is_not_forwarded(forwarding_door: Door, address: int, source: int) -> None:
     """Linux delivers what goes from 0.0.0.0 to 0.0.0.0 to its own sockets, default route or not."""
     packet = Packet(version=4, protocol=17, source=source, destination=address, source_port=1, destination_port=53)
-    assert forwarding_door(frame(packet)) is Reason.TIER_END
+    is_from_nobody = is_martian(packet, HostAddresses())
+    assert is_from_nobody == (address >> 24 == 127 or (source == 0 and address not in (0xE0000001, 0xFFFFFFFF)))
+    assert forwarding_door(frame(packet)) is (Reason.MARTIAN if is_from_nobody else Reason.TIER_END)
 
 
 @pytest.mark.parametrize("address", ["10.77.0.1", "10.77.0.255", "fd77::1", "fd77::", "fe80::1", "ff02::1", "::1"])
@@ -243,7 +256,7 @@ def test_addresses_that_the_agent_has_not_heard_of_are_protected_all_the_same(
     packet = Packet(
         version=to.version, protocol=17, source=source, destination=int(to), source_port=1, destination_port=53
     )
-    assert forwarding_door(frame(packet)) is Reason.TIER_END
+    assert forwarding_door(frame(packet)) is (Reason.MARTIAN if address == "::1" else Reason.TIER_END)
 
 
 @pytest.mark.parametrize("address", [0x01000000, 0xC0A80105, 0xF0000001])

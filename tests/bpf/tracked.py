@@ -16,9 +16,12 @@ from tortie.dataplane.ebpf.programs import SharedMap, Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
+from tortie.model.essential import is_essential
 from tortie.model.evaluate import evaluate, is_for_host
+from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
+from tortie.model.stages import KNOWN
 from tortie.model.verdict import Reason, Trace, Verdict
 
 MARK = 0x00100000
@@ -145,6 +148,12 @@ class Model:
             concerns_host = not is_forwarded
         crosses = is_forwarded or direction is Direction.INGRESS
         relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
+        is_known = relation in KNOWN and not endpoint.stage(Stage.UNTRACKED, direction)
+        is_from_nobody = direction is Direction.INGRESS and is_martian(packet, case.addresses)
+        if is_from_nobody and not is_known and not is_essential(packet):
+            trace = unread(Reason.MARTIAN)
+            self._count(direction, trace)
+            return trace
         trace = evaluate(
             packet,
             direction,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from siege import CLOSED, OPEN, Siege, siege
+from siege import OPEN, Siege, siege
 
 from frames import frame
 from tortie.model.packet import UDP, Packet

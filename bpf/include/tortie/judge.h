@@ -77,6 +77,9 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 	if (g.cfg->untracked.used) {
 		u32 word;
 
+		if (!IS_EGRESS && is_martian(p))
+			return WORD(REASON_MARTIAN, VERDICT_DENY);
+		forget();
 		c->failsafe = failsafe(g, p);
 		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, stage_of(g, STAGE_UNTRACKED), ctx, c);
 

@@ -11,22 +11,11 @@
 #include "decide.h"
 #include "failsafe.h"
 #include "flows.h"
+#include "martian.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define MAX_OPTIONS 3            /* of a redirect, in front of the packet it is about */
-
-/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0. Agent writes. What is not here is
- * looked up in the kernel's routes: an address that the agent has not heard of yet is protected all the same. */
-struct local_key { u32 version, address[4]; };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct local_key);
-	__type(value, u32);
-} local SEC(".maps");
 
 /* SYN, SYN+ACK, ACK, FIN+ACK, RST, RST+ACK; URG may join SYN, ACK and FIN+ACK (semantics.md). PSH, ECE and CWR are not
  * looked at. */
@@ -56,18 +45,6 @@ static __always_inline bool can_open(const struct packet *p)
 static __always_inline bool is_invalid(const struct packet *p)
 {
 	return !can_open(p) || (p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags));
-}
-
-static __always_inline bool is_local(u32 version, const u32 *address)
-{
-	struct local_key key = { .version = version, .address = { address[0] } };
-
-	if (version == 6) {
-		key.address[1] = address[1];
-		key.address[2] = address[2];
-		key.address[3] = address[3];
-	}
-	return bpf_map_lookup_elem(&local, &key);
 }
 
 static __always_inline bool is_near(u32 first)
@@ -291,6 +268,9 @@ __noinline int unknown(context_t *ctx)
 		}
 		forget();
 	}
+	if (!IS_EGRESS && is_martian(&c->packet))
+		return WORD(REASON_MARTIAN, VERDICT_DENY);
+	forget();
 	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))

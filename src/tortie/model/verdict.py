@@ -34,6 +34,7 @@ class Reason(Enum):
     UNSTORED = "unstored"
     SOURCE_ROUTE = "source_route"
     IPV6_EXT = "ipv6_ext"
+    MARTIAN = "martian"
     POLICY = "policy"
     TIER_END = "tier_end"
     PROFILE = "profile"

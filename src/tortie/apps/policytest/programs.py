@@ -15,6 +15,7 @@ from tortie.kernel.bpf import durable_bpffs
 from tortie.model.conntrack import ConnectionTable, Flow, Relation, is_icmp_error
 from tortie.model.evaluate import is_for_host
 from tortie.model.host import Host
+from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.passage import Way
 from tortie.model.policy import Stage
@@ -108,6 +109,8 @@ def _why_not(one: Judged, host: Host, crossings: Sequence[Crossing], opener: Pac
 def _why_not_there(one: Judged, host: Host, crossings: Sequence[Crossing]) -> str:
     """Of an arriving packet: why the programs would take it for another one."""
     packet = one.probe.packet
+    if is_martian(packet, host.addresses):
+        return "nobody outside the host can have such an address: the programs drop it in front of policy"
     if not _is_forwarded(one.probe.way):
         if host.addresses.contains(packet.version, packet.destination):
             return ""

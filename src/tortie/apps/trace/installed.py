@@ -116,7 +116,10 @@ def _seen(found: Trace, packet: Packet, installed: InstalledVerdict) -> Installe
 
 
 def _why_different_packets(found: Trace, installed: InstalledVerdict) -> str:
-    """What to say where the packet is part of a known connection to one of the two alone."""
+    """What to say where the packet is part of a known connection to one of the two alone, or is dropped in front of
+    policy."""
+    if installed.reason is Reason.MARTIAN:
+        return "it drops the packet in front of policy: nobody outside this host can have such an address"
     if (found.reason in KNOWN) == (installed.reason in KNOWN):
         return ""
     if found.reason in KNOWN:
