@@ -4,12 +4,14 @@ What such a frame holds has to be read from it (`dissect`). Of one that was not 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from struct import pack
 from typing import NamedTuple
 
 from frames import AUTHENTICATION_HEADER, ETHERTYPE, FRAGMENT_HEADER, SERVICE_VLAN, VLAN, frame
 from strategies import chance, random_port
+from tortie.model.desired import HostAddresses
 from tortie.model.packet import ICMP, ICMP_ERRORS, ICMPV6, SCTP, TCP, UDP, Fragment, Packet
 from tortie.model.verdict import Reason
 
@@ -24,6 +26,10 @@ JUMBO, ORDINARY = 9000, 1400
 """Most bytes behind the headers: only the XDP door can be asked about more than a page (Linux 6.18)."""
 SHORTEST = {ETHERTYPE[4]: 34, ETHERTYPE[6]: 54}
 """What a tc program can be asked about has a whole IP header (Linux 6.18), by ethertype; the rest a byte of content."""
+
+GROUPS = {4: (0xE0000001, 0xE00000FB, 0xFFFFFFFF), 6: (0xFF02 << 112 | 1, 0xFF02 << 112 | 0xFB, 0xFF0E << 112 | 7)}
+NOBODY = {4: (0, 0x7F000001, 0x7FFFFFFF, 0xE0000001, 0xFFFFFFFF), 6: (0, 1, 0xFF02 << 112 | 1, 0xFFFF0A000001)}
+"""Addresses at the edges of what no packet comes from."""
 
 Header = tuple[int, bytes]
 
@@ -63,6 +69,19 @@ def dressed(rng: Random, packet: Packet, vlans: frozenset[int] = frozenset(), *,
     if chance(rng, 10):  # padding, whatever it looks like
         data += pack("!HH", random_port(rng), random_port(rng)) * rng.randrange(1, 12)
     return Dressed(data, known)
+
+
+def readdressed(rng: Random, packet: Packet, addresses: HostAddresses) -> Packet:
+    """The packet, at times to a group or to everyone, or from or to an address that nobody outside can have."""
+    kind = rng.randrange(40)
+    if kind > 2:
+        return packet
+    own = sorted(address for version, address in addresses.unicast if version == packet.version)
+    nobody = (*NOBODY[packet.version], *own)
+    if kind == 0:
+        groups = (*GROUPS[packet.version], *(addresses.broadcast if packet.version == 4 else ()))
+        return replace(packet, destination=rng.choice(groups), source=rng.choice((packet.source, packet.source, 0)))
+    return replace(packet, **{("source", "destination")[kind - 1]: rng.choice(nobody)})
 
 
 def told(packet: Packet) -> tuple[object, ...]:

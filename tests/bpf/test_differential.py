@@ -11,7 +11,7 @@ import pytest
 from bpf.differences import LONGEST, Share, check_known, report, scaled
 from bpf.untracked import Counts, FirstFragments, expected_counts, judge, load
 from dissect import dissect
-from dressing import dressed
+from dressing import dressed, readdressed
 from shrinking import shrink
 from strategies import Case, chance, random_case, random_packet
 from tortie.model.packet import Direction
@@ -59,10 +59,9 @@ def agree(seed: int, share: Share) -> Counter[str]:
         vlans = frozenset((5, 300, 4095))
         case = replace(case, endpoint=replace(case.endpoint, interface=replace(case.endpoint.interface, vlans=vlans)))
     vlans = case.endpoint.interface.vlans
-    made = [
-        dressed(rng, random_packet(rng, case, direction=Direction.INGRESS), vlans, longest=LONGEST[share.door])
-        for _ in range(share.packets)
-    ]
+    drawn = (random_packet(rng, case, direction=Direction.INGRESS) for _ in range(share.packets))
+    longest = LONGEST[share.door]
+    made = [dressed(rng, readdressed(rng, one, case.addresses), vlans, longest=longest) for one in drawn]
     frames = [one.data for one in made]
     check_known(made, vlans)
     settings = {"door": share.door, "backend": share.backend}

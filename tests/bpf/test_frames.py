@@ -8,7 +8,7 @@ import pytest
 from bpf.policies import case_of
 from bpf.untracked import Loaded, load
 from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, Side
+from tortie.model.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, UDPLITE, Side
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, Verdict
 
@@ -523,6 +523,35 @@ def test_t_att_6_extension_headers_behind_the_end_of_the_packet_are_not_its_own(
         kind = OPTIONS if last[1] != 0xFF else FRAGMENT
         made = ip6(OPTIONS, extension(OPTIONS, kind))
         assert door(ethernet(0x86DD, made + last + bytes(20))) == MALFORMED
+
+
+# ---- protocols by number, large frames
+
+
+@pytest.mark.parametrize("protocol", [UDPLITE, GRE, ESP, AH, 4, 41, 2, 103, 112, 0, 255])
+def test_protocols_without_ports_are_policed_by_their_number(protocol: int) -> None:
+    """UDPLite, ESP, AH, GRE, tunnels, IGMP, PIM, VRRP, and the edges; what looks like ports in them is none."""
+    rules = [Rule(Action.DENY, (ProtocolMatch(protocol),)), *RULES]
+    for name in ("xdp", "tc"):
+        loaded = load(case_of(rules), door=name)
+        body = segment(ALLOWED_PORT)
+        assert loaded.run(ethernet(0x800, ip4(protocol, body))) is Verdict.DENY
+        if protocol not in (AH, 0):  # which are extension headers there
+            assert loaded.run(ethernet(0x86DD, ip6(protocol, body))) is Verdict.DENY
+        assert loaded.run(ethernet(0x800, ip4((protocol + 3) % 256, body))) is not Verdict.DENY
+        loaded.close()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_jumbo_frame_is_judged_by_its_first_bytes(version: int) -> None:
+    """XDP finds it in several buffers; tc cannot be asked about so much (Linux 6.18), and tests/netns does."""
+    door = Door("xdp")
+    for size in (1500, 3400, 3600, 4096, 9000, 65_000):
+        for port, outcome in ((DENIED_PORT, DENY_UDP), (ALLOWED_PORT, ALLOW_UDP)):
+            body = segment(port, size)
+            frame = ethernet(0x800, ip4(UDP, body)) if version == 4 else ethernet(0x86DD, ip6(UDP, body))
+            assert (size, door(frame)) == (size, outcome)
+    door.loaded.close()
 
 
 # ---- not IP

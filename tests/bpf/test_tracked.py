@@ -16,7 +16,7 @@ from bpf.test_differential import SHARES as UNTRACKED
 from bpf.tracked import Model, Tracked, forwarding_host, set_forwarding
 from conversations import random_conversation
 from dissect import dissect
-from dressing import Dressed, dressed
+from dressing import Dressed, dressed, readdressed
 from frames import frame
 from netns import Namespace
 from shrinking import shrink
@@ -114,6 +114,7 @@ def _dressed(rng: Random, case: Case, crossings: Iterable[tuple[Direction, Packe
     """The frames of a conversation."""
     vlans = case.endpoint.interface.vlans
     for direction, packet, is_forwarded in crossings:
+        packet = readdressed(rng, packet, case.addresses)
         one = dressed(rng, packet, vlans) if chance(rng, 40) else Dressed(frame(packet), packet)
         check_known([one], vlans)
         yield direction, one.data, is_forwarded
@@ -180,6 +181,7 @@ def test_t_cor_1_programs_and_evaluator_agree_on_conversations(host: Namespace, 
             "ipv6_ext",
             "not_ip",
             "vlan",
+            "martian",
         } <= seen.keys()
 
 

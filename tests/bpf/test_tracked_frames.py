@@ -20,7 +20,7 @@ from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
 from tortie.model.martian import is_martian
 from tortie.model.matches import IcmpMatch, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
+from tortie.model.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, Direction, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, Verdict
@@ -28,11 +28,12 @@ from tortie.model.verdict import Reason, Verdict
 pytestmark = pytest.mark.root
 
 IGMP = 2
-PORT = 80
+PORT, SCTP_PORT = 80, 3868
 HOST, PEER = 0x0A000002, 0x0A000001
 HOST6, PEER6 = 0xFD << 120 | 2, 0xFD << 120 | 1
 RULES = (
     Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(PORT, PORT),)))),
+    Rule(Action.ALLOW, (ProtocolMatch(SCTP), PortMatch(Side.DESTINATION, (PortRange(SCTP_PORT, SCTP_PORT),)))),
     Rule(Action.ALLOW, (ProtocolMatch(IGMP),)),
     Rule(Action.ALLOW, (ProtocolMatch(ICMP), IcmpMatch(8, None))),
     Rule(Action.ALLOW, (ProtocolMatch(ICMPV6), IcmpMatch(128, None))),
@@ -219,6 +220,28 @@ def test_who_may_send_echo_requests_may_ask_for_nothing_else_with_their_identifi
     assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
     for kind in others:
         assert door(frame(replace(asked, icmp_type=kind))) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_sctp_opens_a_flow_with_an_init_and_with_nothing_else(door: Door, version: int) -> None:
+    """RFC 9260 section 5.1."""
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    init = Packet(
+        version=version,
+        protocol=SCTP,
+        source=source,
+        destination=destination,
+        source_port=40000,
+        destination_port=SCTP_PORT,
+    )
+    data = replace(init, is_sctp_init=False)
+    reply = replace(data, source=destination, destination=source, source_port=SCTP_PORT, destination_port=40000)
+    assert door(frame(data)) is Reason.INVALID
+    assert door(frame(reply), Direction.EGRESS) is Reason.INVALID
+    assert door(frame(init)) is Reason.POLICY
+    assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
+    assert door(frame(data)) is Reason.ESTABLISHED
+    assert door(frame(replace(init, destination_port=SCTP_PORT + 1))) is Reason.TIER_END
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -172,6 +172,31 @@ def test_t_att_10_tcp_from_the_hosts_own_address_opens_nothing(attack: Siege) ->
     assert attack.dropped() == {"martian": 1}  # the other one Linux refuses
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_broadcast_and_multicast_are_policed_as_what_is_for_the_host(attack: Siege, version: int) -> None:
+    groups = ("255.255.255.255", "224.0.0.1") if version == 4 else ("ff02::1", "ff01::1")
+    ghost = GHOST if version == 4 else GHOST6
+    made = [spoofed(ghost, group, port) for group in groups for port in (OPEN, CLOSED)]
+    assert attack.judged(*made) == made[::2]
+    assert attack.heard(OPEN)
+    assert attack.heard(CLOSED) == []
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_jumbo_frames_are_policed_as_small_ones(attack: Siege, version: int) -> None:
+    """At XDP of 9000 bytes, more than it has in one buffer; at tc as much as the other's XDP program there lets through."""
+    site = attack.site
+    (status,) = site.driver.status()
+    size = 9000 if status.acceleration.value.startswith("xdp") else 3400
+    for end in (site.host, site.peer):
+        end.run("ip", "link", "set", end.interface, "mtu", str(size))
+    content = bytes(size - 100)
+    made = [attack.udp(port, version, payload=content) for port in (OPEN, CLOSED)]
+    assert attack.judged(*made) == made[:1]
+    assert attack.heard(OPEN) == [content]
+    assert attack.heard(CLOSED) == []
+
+
 # ---- T-ATT-11
 
 
