@@ -52,8 +52,8 @@ test-fast: check  ## check and the pure tests
 test: check  ## everything that must pass; needs root
 	$(BIN)/pytest -q
 
-soak: build  ## the tests of a locked-down host at full size: kills, swaps, floods, churn (half an hour; needs root)
-	TORTIE_SOAK=1 $(BIN)/pytest -q -s tests/netns/test_lockdown_*.py
+soak: build  ## at full size: ten million packets against the evaluator, kills, swaps, floods, churn (an hour; needs root)
+	TORTIE_SOAK=1 $(BIN)/pytest -q -s tests/netns/test_lockdown_*.py tests/netns/test_attack_*.py tests/bpf/test_differential.py tests/bpf/test_tracked.py
 
 test-kernels: build  ## load the programs on emulated Linux 5.10 and 6.1 (a minute; fetches packages)
 	tests/kernels/run.sh

@@ -184,7 +184,7 @@ def test_broadcast_and_multicast_are_policed_as_what_is_for_the_host(attack: Sie
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_jumbo_frames_are_policed_as_small_ones(attack: Siege, version: int) -> None:
-    """At XDP of 9000 bytes, more than it has in one buffer; at tc as much as the other's XDP program there lets through."""
+    """At XDP more than it has in one buffer; at tc as much as the other's XDP program there lets through."""
     site = attack.site
     (status,) = site.driver.status()
     size = 9000 if status.acceleration.value.startswith("xdp") else 3400
