@@ -12,7 +12,7 @@ from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.plan import refusals
 from tortie.dataplane.ebpf.trial import Crossing, Trial, forwarding
 from tortie.kernel.bpf import durable_bpffs
-from tortie.model.conntrack import ConnectionTable, Flow, Relation, is_icmp_error
+from tortie.model.conntrack import ConnectionTable, Relation, is_icmp_error
 from tortie.model.evaluate import is_for_host
 from tortie.model.host import Host
 from tortie.model.martian import is_martian
@@ -53,14 +53,11 @@ def _trial(ran: Ran) -> Iterator[Trial]:
 
 def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Trial) -> ProgramAnswer:
     crossings = _crossings(one.probe.way, host)
-    opener = None if one.probe.named is None else all_of_them[one.probe.named].entry
-    if opener is None and one.relation is Relation.ESTABLISHED:
-        opener = opener_of(one.probe.packet)
-    flow = _flow(opener) if one.relation is Relation.ESTABLISHED else None
-    if reason := _why_not(one, host, crossings, opener if flow is not None else None):
+    table = _table(_opener(one, all_of_them) if one.relation is Relation.ESTABLISHED else None)
+    if reason := _why_not(one, host, crossings, table):
         return ProgramAnswer(None, None, None, reason)
     try:
-        found = trial.ask(crossings, one.probe.on_wire, flow=flow, first=one.probe.first)
+        found = trial.ask(crossings, one.probe.on_wire, flow=next(iter(table), None), first=one.probe.first)
     except Unsupported as error:
         return ProgramAnswer(None, None, None, str(error))
     is_allowed = found.verdict is Verdict.ALLOW
@@ -70,6 +67,12 @@ def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Tri
         rule_name(found.rule) if found.rule is not None else None,
         "",
     )
+
+
+def _opener(one: Judged, all_of_them: tuple[Judged, ...]) -> Packet:
+    """The first packet of the connection that this one is of."""
+    named = None if one.probe.named is None else all_of_them[one.probe.named].entry
+    return named if named is not None else opener_of(one.probe.packet)
 
 
 def _is_forwarded(way: Way) -> bool:
@@ -86,8 +89,8 @@ def _crossings(way: Way, host: Host) -> list[Crossing]:
     ]
 
 
-def _why_not(one: Judged, host: Host, crossings: Sequence[Crossing], opener: Packet | None) -> str:
-    """Why no program can be asked about the packet; empty where one can. `opener`: of the flow that is in the table."""
+def _why_not(one: Judged, host: Host, crossings: Sequence[Crossing], table: ConnectionTable) -> str:
+    """Why no program can be asked about the packet; empty where one can."""
     way, packet = one.probe.way, one.probe.packet
     if any(name is not None and host.is_workload(name) for name in (way.arrives, way.leaves)):
         return "interfaces of workloads are not enforced yet"
@@ -99,7 +102,7 @@ def _why_not(one: Judged, host: Host, crossings: Sequence[Crossing], opener: Pac
         return "untracked policy of leaving packets is enforced by nftables, not by a program"
     if is_icmp_error(packet):
         return "the programs are not asked about ICMP errors"
-    if one.relation is not _relation(packet, opener):
+    if one.relation is not table.relation(packet):
         return "the programs know connections by their table only, and the test forces a state"
     if way.arrives is not None and (reason := _why_not_there(one, host, crossings)):
         return reason
@@ -127,18 +130,9 @@ def _lets_go_untracked(trace: Trace) -> bool:
     return trace.stage is Stage.UNTRACKED and trace.verdict is Verdict.ALLOW
 
 
-def _relation(packet: Packet, opener: Packet | None) -> Relation:
-    """What the packet is to a table with that packet's flow."""
+def _table(opener: Packet | None) -> ConnectionTable:
+    """What the trial's table holds: the flow that the packet opens, or none."""
     table = ConnectionTable()
     if opener is not None:
         table.follow(opener, Direction.INGRESS, "", 0.0)
-    return table.relation(packet)
-
-
-def _flow(opener: Packet | None) -> Flow | None:
-    """The flow that the packet opens."""
-    if opener is None:
-        return None
-    table = ConnectionTable()
-    table.follow(opener, Direction.INGRESS, "", 0.0)
-    return next(iter(table), None)
+    return table
