@@ -64,7 +64,7 @@ def dressed(rng: Random, packet: Packet, vlans: frozenset[int] = frozenset(), *,
     data = frame(
         packet, vlans=tags, ip_options=options, extension_headers=headers, payload=_payload(rng, packet, longest)
     )
-    if chance(rng, 15):
+    if chance(rng, 50 if packet.inner else 15):
         data, known = _damaged(rng, data, 14 + 4 * len(tags)), None
     if chance(rng, 10):  # padding, whatever it looks like
         data += pack("!HH", random_port(rng), random_port(rng)) * rng.randrange(1, 12)
@@ -148,7 +148,7 @@ def _tags(rng: Random, vlans: frozenset[int]) -> tuple[int, ...]:
 def _damaged(rng: Random, data: bytes, start: int) -> bytes:
     """The frame cut, or with a byte or a field of its headers changed; long enough for every program."""
     made = bytearray(data)
-    kind = rng.randrange(6)
+    kind = rng.choice((0, 1, 2, 2, 3, 4, 5))
     if kind == 0:
         made = made[: rng.randrange(14, len(made) + 1)]
     elif kind == 1:
@@ -156,7 +156,8 @@ def _damaged(rng: Random, data: bytes, start: int) -> bytes:
     elif kind == 2:  # length of the packet
         place = start + (2 if data[start] >> 4 == 4 else 4)
         said = rng.choice((0, 1, 19, 20, 21, 24, 28, 40, 48, 60, len(data) - start + 1, 65535, rng.getrandbits(9)))
-        made[place : place + 2] = pack("!H", said)
+        real = int.from_bytes(data[place : place + 2], "big")
+        made[place : place + 2] = pack("!H", rng.randrange(real + 1) if chance(rng, 60) else said)
     elif kind == 3:  # version and length of the header
         made[start] = rng.choice((made[start] & 0xF0 | rng.getrandbits(4), rng.getrandbits(8)))
     elif kind == 4:  # flags and offset of a fragment, protocol, length of a TCP header

@@ -119,7 +119,8 @@ def as_yaml(case: Case) -> str:
             documents.append(_profile(profile))
     used = {source.set_id: source for rule in case.endpoint.rules() for source in rule.set_sources()}
     documents += [{"set": _source(used[name]), "members": _members(case.sets.get(name))} for name in used]
-    documents.append({"failsafes": {"inbound": list(map(str, case.failsafes.inbound))}})
+    failsafes = {"inbound": case.failsafes.inbound, "outbound": case.failsafes.outbound}
+    documents.append({"failsafes": {side: list(map(str, listed)) for side, listed in failsafes.items()}})
     return "---\n".join(to_yaml(one, is_sorted=False) for one in documents)
 
 

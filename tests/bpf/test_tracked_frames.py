@@ -161,6 +161,43 @@ def test_an_error_about_a_flow_is_related(door: Door, version: int) -> None:
     assert door(frame(error(replace(syn, source_port=40001)))) is Reason.INVALID
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_stands_behind_the_end_of_an_error_is_not_what_it_is_about(door: Door, version: int) -> None:
+    """The kernel cuts it off."""
+    syn = opened(door, version)
+    whole = frame(error(syn))
+    place, header, inner = (16, 20, 20 + 8) if version == 4 else (18, 0, 40 + 8)
+    for size in (4, 7, 8, 8 + inner - 9, 8 + inner - 1):
+        cut = whole[:place] + pack("!H", header + size) + whole[place + 2 :]
+        assert (size, door(cut)) == (size, Reason.INVALID)
+    enough = whole[:place] + pack("!H", header + 8 + inner) + whole[place + 2 :]
+    assert door(enough) is Reason.RELATED
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_identifier_behind_the_end_of_an_echo_is_none(door: Door, version: int) -> None:
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    protocol, kind = (ICMP, 8) if version == 4 else (ICMPV6, 128)
+    echo = Packet(
+        version=version,
+        protocol=protocol,
+        source=source,
+        destination=destination,
+        icmp_type=kind,
+        icmp_code=0,
+        icmp_id=7,
+    )
+    whole = frame(echo)
+    place, header = (16, 20) if version == 4 else (18, 0)
+    short = whole[:place] + pack("!H", header + 5) + whole[place + 2 :]
+    assert [door(one) for one in (whole, short, short, whole)] == [
+        Reason.POLICY,
+        Reason.POLICY,
+        Reason.ESTABLISHED,
+        Reason.ESTABLISHED,
+    ]
+
+
 def test_an_error_of_the_other_family_is_about_nothing(door: Door) -> None:
     """Linux has no handler for it; and of the packet inside it only the first word of an address would be read."""
     syn = opened(door, 6)

@@ -35,6 +35,15 @@ OPEN_RULES = [allow("TCP", OPEN), allow("UDP", OPEN)]
 ANSWER_RULES = [allow("TCP", OPEN, source_ports=True), allow("UDP", OPEN, source_ports=True)]
 
 
+KINDS = tuple((door, is_untracked) for door in ("xdp", "tc") for is_untracked in (False, True))
+"""The doors, and the classes of policy behind them."""
+
+
+def kind_name(kind: tuple[str, bool]) -> str:
+    """For people who read the names of tests."""
+    return f"{kind[0]} {'untracked' if kind[1] else 'tracked'}"
+
+
 @dataclass
 class Siege:
     """A host with one open port, and the attacker's end of the wire. Frames are without their Ethernet addresses."""

@@ -10,7 +10,7 @@ from itertools import pairwise, product
 from struct import pack
 
 import pytest
-from siege import CLOSED, OPEN, Siege, siege
+from siege import CLOSED, KINDS, OPEN, Siege, kind_name, siege
 
 from dissect import dissect
 from frames import checksum, frame
@@ -28,14 +28,9 @@ REMEMBERED = 16_384
 """First fragments that the programs remember (maps.h)."""
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(door, is_untracked) for door in ("xdp", "tc") for is_untracked in (False, True)],
-    ids=lambda given: f"{given[0]} {'untracked' if given[1] else 'tracked'}",
-)
+@pytest.fixture(scope="module", params=KINDS, ids=kind_name)
 def host(request: pytest.FixtureRequest) -> Iterator[Siege]:
-    door, is_untracked = request.param
-    with siege(door, is_untracked=is_untracked) as made:
+    with siege(request.param[0], is_untracked=request.param[1]) as made:
         yield made
 
 

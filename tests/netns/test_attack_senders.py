@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from struct import pack
 
 import pytest
-from siege import CLOSED, GHOST, GHOST6, OPEN, Siege, siege
+from siege import CLOSED, GHOST, GHOST6, KINDS, OPEN, Siege, kind_name, siege
 
 from frames import frame
 from lockdown import connects, endpoint, policy
@@ -22,13 +22,9 @@ IPIP, GRE, IPV6, ESP, AH, L2TP, MPLS = 4, 47, 41, 50, 51, 115, 137
 VXLAN_PORT, GENEVE_PORT = 4789, 6081
 
 
-@pytest.fixture(
-    params=[(door, is_untracked) for door in ("xdp", "tc") for is_untracked in (False, True)],
-    ids=lambda given: f"{given[0]} {'untracked' if given[1] else 'tracked'}",
-)
+@pytest.fixture(params=KINDS, ids=kind_name)
 def attack(request: pytest.FixtureRequest) -> Iterator[Siege]:
-    door, is_untracked = request.param
-    with siege(door, is_untracked=is_untracked) as made:
+    with siege(request.param[0], is_untracked=request.param[1]) as made:
         yield made
 
 

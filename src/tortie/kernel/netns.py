@@ -43,8 +43,7 @@ def entered(path: Path) -> Iterator[None]:
     Because: a namespace belongs to a thread; other threads of the process stay where they are. Sockets and links keep
     the namespace that they were made in.
     """
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with _back_again():
         try:
             target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -53,12 +52,7 @@ def entered(path: Path) -> Iterator[None]:
             _setns(target, str(path))
         finally:
             os.close(target)
-        try:
-            yield
-        finally:
-            _setns(before, "the namespace before")
-    finally:
-        os.close(before)
+        yield
 
 
 @contextmanager
@@ -67,15 +61,22 @@ def fresh() -> Iterator[None]:
 
     Raises: KernelError.
     """
+    with _back_again():
+        _checked(_libc().unshare(_CLONE_NEWNET), "make a namespace")
+        yield
+
+
+@contextmanager
+def _back_again() -> Iterator[None]:
+    """A block at whose end the calling thread is in the namespace where it began."""
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _checked(_libc().unshare(_CLONE_NEWNET), "make a namespace")
-        try:
-            yield
-        finally:
-            _setns(before, "the namespace before")
+        yield
     finally:
-        os.close(before)
+        try:
+            _setns(before, "the namespace before")
+        finally:
+            os.close(before)
 
 
 def _setns(fd: int, thing: str) -> None:
