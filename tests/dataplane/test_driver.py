@@ -32,6 +32,7 @@ from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
 from tortie.model.verdict import Verdict
+from tortie.model.xdp import XdpUse, XdpWish
 
 pytestmark = pytest.mark.root
 
@@ -62,6 +63,11 @@ def endpoint(host: Namespace, *policies: Policy) -> EndpointState:
         tiers={(Stage.UNTRACKED, direction): groups for direction in Direction},
         profiles=(OPEN,),
     )
+
+
+def placed(state: EndpointState, is_to_xdp: bool) -> EndpointState:
+    """The endpoint with its packets to be judged in XDP, or at tc."""
+    return replace(state, xdp=XdpWish(XdpUse.ALWAYS if is_to_xdp else XdpUse.NEVER))
 
 
 def refused(good: EndpointState) -> EndpointState:
@@ -198,8 +204,8 @@ def kill(driver: EbpfDriver) -> None:
     driver._flows.close()
 
 
-@pytest.mark.parametrize("may_use_xdp", [True, False])
-def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, may_use_xdp: bool) -> None:
+@pytest.mark.parametrize("is_to_xdp", [True, False])
+def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, is_to_xdp: bool) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         dead = EbpfDriver(bpffs)
         dead.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
@@ -207,12 +213,12 @@ def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpf
         kill(dead)
         (pin,) = bpffs.glob("netns-*/if*/slot")
         pin.unlink()
-        state = replace(endpoint(host, DENY), may_use_xdp=may_use_xdp)
+        state = placed(endpoint(host, DENY), is_to_xdp)
         driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
         driver.apply()
         (status,) = driver.status()
-        assert status.acceleration is (Acceleration.XDP if may_use_xdp else Acceleration.TC)
-        assert ("xdp" in host.link()) is may_use_xdp
+        assert status.acceleration is (Acceleration.XDP if is_to_xdp else Acceleration.TC)
+        assert ("xdp" in host.link()) is is_to_xdp
         assert not connects(peer, host)
         assert driver.resync().repaired == ()
 
@@ -710,7 +716,7 @@ def test_packets_go_to_tc_and_back_to_xdp_on_request_without_one_that_nobody_jud
                     sent += 1
                 with host.entered():
                     turns += 1
-                    driver.take(Delta(endpoints={host.interface: replace(denied, may_use_xdp=turns % 2 == 0)}))
+                    driver.take(Delta(endpoints={host.interface: placed(denied, turns % 2 == 0)}))
                     report = driver.apply()
                     assert (report.failed, report.changed) == ({}, (host.interface,))
                     (status,) = driver.status()
@@ -738,11 +744,11 @@ def test_an_agent_killed_in_a_move_between_hooks_leaves_one_that_judges(
                 os._exit(1)
         assert os.waitpid(agent, 0)[1] == 0
         assert not connects(peer, host)
-        state = replace(endpoint(host, DENY), may_use_xdp=is_to_xdp)
+        state = placed(endpoint(host, DENY), is_to_xdp)
         driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
         assert driver.apply().failed == {}
         assert not connects(peer, host)
-        driver.take(Delta(endpoints={host.interface: replace(endpoint(host, ALLOW_BOTH), may_use_xdp=is_to_xdp)}))
+        driver.take(Delta(endpoints={host.interface: placed(endpoint(host, ALLOW_BOTH), is_to_xdp)}))
         driver.apply()
         assert connects(peer, host)
 
@@ -750,7 +756,7 @@ def test_an_agent_killed_in_a_move_between_hooks_leaves_one_that_judges(
 def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, pins: int) -> None:
     """End this process when so many pins of the move are made."""
     name, pin = state.interface.name, bpf.pin_over
-    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=not is_to_xdp)}, failsafes=Failsafes()))
+    driver.take(Delta(endpoints={name: placed(state, not is_to_xdp)}, failsafes=Failsafes()))
     driver.apply()
     made = iter(range(pins))
 
@@ -760,7 +766,7 @@ def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, p
         pin(fd, path)
 
     vars(bpf)["pin_over"] = pin_or_die
-    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=is_to_xdp)}))
+    driver.take(Delta(endpoints={name: placed(state, is_to_xdp)}))
     driver.apply()
 
 

@@ -378,7 +378,7 @@ class Engine:
             for name in before.keys() | governors.keys()
             if before.get(name) is not governors.get(name)
             or self._states[name].interface != self._interfaces.get(name)
-            or self._states[name].may_use_xdp != self._settings.settled.may_use_xdp
+            or self._states[name].xdp != self._settings.settled.xdp_of(governors[name])
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -441,7 +441,7 @@ class Engine:
             is_wildcard=governor.interface_name == WILDCARD,
             tiers=self._arranged[governor.name],
             profiles=self._listed[governor.name],
-            may_use_xdp=self._settings.settled.may_use_xdp,
+            xdp=self._settings.settled.xdp_of(governor),
         )
 
 
@@ -450,8 +450,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     return (
         new.tiers is old.tiers
         and new.interface == old.interface
-        and (new.endpoint, new.is_wildcard, new.profiles, new.may_use_xdp)
-        == (old.endpoint, old.is_wildcard, old.profiles, old.may_use_xdp)
+        and (new.endpoint, new.is_wildcard, new.profiles, new.xdp)
+        == (old.endpoint, old.is_wildcard, old.profiles, old.xdp)
     )
 
 

@@ -83,6 +83,8 @@ class Status:
                 "refused": list(one.refused),
                 "is_enforced": one.is_enforced,
                 "backend": one.backend,
+                "xdp": one.xdp.value,
+                "unmet": one.unmet,
             }
             for one in self._pump.driver.status()
         ]
@@ -119,6 +121,7 @@ class Status:
         notes = [*self._halves(), *self._staged()]
         states = self._pump.engine.endpoints()
         warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(states)]
+        warnings += [f"{one['interface']}: {one['unmet']}" for one in enforced["interfaces"] if one["unmet"]]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:

@@ -14,21 +14,22 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf import xdplink
+from tortie.dataplane.ebpf.choice import Choice, Obstacle, obstacle
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.programs import LANES, Programs
-from tortie.kernel import bpf
+from tortie.kernel import bpf, ethtool
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
 
 TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
 """Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
 so that other programs of the same priority stay."""
-NO_XDP_WANTED = "tc, because FelixConfiguration says xdpEnabled: false"
 _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
 _LANE_PINS = {Direction.INGRESS: "lane-", Direction.EGRESS: "out_lane-"}
@@ -51,7 +52,11 @@ class Hooks:
         self.traits = programs.traits
         self.lanes: dict[Direction, int] = {}
         self.acceleration = Acceleration.NONE
-        self.reason = ""
+        self.is_generic = False
+        """Whether XDP is not the driver's, but the kernel's behind it."""
+        self.choice: Choice | None = None
+        """What was asked for last; None until somebody did."""
+        self._obstacle: Obstacle | None = None
         self._fds: dict[str, int] = {}
         self._roots_seen: dict[str, int] = {}
         """Ids of the roots that the links ran when we last looked."""
@@ -66,10 +71,9 @@ class Hooks:
         programs: Programs,
         lanes: Mapping[Direction, int],
         load: Callable[[str], int],
-        *,
-        may_use_xdp: bool = True,
+        choice: Choice,
     ) -> Hooks:
-        """Attached hooks, natively in XDP where the interface takes it, else in tc.
+        """Attached hooks: in XDP where that is the choice and the interface takes it, else in tc.
 
         `load(door)` gives the descriptor of the policy program to start with; the lanes have their pages. Raises:
         KernelError, and whatever `load` does; nothing is left attached then.
@@ -79,48 +83,30 @@ class Hooks:
         try:
             # leaving first: it is what remembers the flows whose answers arrive
             hooks.attach_out(load("egress"))
-            if may_use_xdp:
-                hooks._try_xdp(load)
-            else:
-                hooks.reason = NO_XDP_WANTED
+            hooks.choice = choice
+            if choice.wants_xdp:
+                hooks._try_xdp(load, choice)
             if hooks.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
-                hooks._free_xdp()
-            hooks._pin()
+            hooks._pin_and_free_xdp()
             hooks._replaced()
         except BaseException:
             hooks.detach()
             raise
         return hooks
 
-    def _to_xdp(self, program_fd: int) -> int:
-        """Descriptor of the link. One that an earlier agent left, its pins no longer whole, is used: no packet passes
-        between, and a second one cannot be had."""
-        path = self.folder / "xdp"
-        if not path.exists():
-            return bpf.attach_xdp(program_fd, self.index)
-        link = bpf.open_pin(path)
+    def _pin_and_free_xdp(self) -> None:
+        """Pin; then take off the XDP link that an earlier agent left, where XDP is not what we use: until ours are
+        pinned, it is what judges if this process dies."""
+        is_left = self.acceleration is not Acceleration.XDP
+        left = xdplink.opened(self.folder / "xdp", self.index) if is_left else None
         try:
-            if bpf.link_info(link).ifindex == self.index:
-                bpf.link_update(link, program_fd)
-                return link
-        except BaseException:
-            os.close(link)
-            raise
-        os.close(link)
-        return bpf.attach_xdp(program_fd, self.index)
-
-    def _free_xdp(self) -> None:
-        """Take off the XDP link that an earlier agent left, where XDP is not what we use."""
-        path = self.folder / "xdp"
-        if path.exists():
-            with suppress(KernelError):  # not of this interface any more
-                link = bpf.open_pin(path)
-                try:
-                    bpf.detach(link)
-                finally:
-                    os.close(link)
-            path.unlink()
+            self._pin()
+            if left is not None:
+                bpf.detach(left)
+        finally:
+            if left is not None:
+                os.close(left)
 
     def attach_out(self, program_fd: int) -> None:
         """Attach the root of what leaves, with the policy program to start with. Raises: KernelError."""
@@ -130,7 +116,26 @@ class Hooks:
         if self.acceleration is not Acceleration.NONE:
             self._pin()
 
-    def move(self, wanted: Acceleration, load: Callable[[str], int]) -> bool:
+    def ways(self, choice: Choice) -> Sequence[Acceleration]:
+        """Where to move, one after the other, so that arriving packets are judged where it is right."""
+        if not choice.wants_xdp:
+            return () if self.acceleration is Acceleration.TC else (Acceleration.TC,)
+        if self.acceleration is Acceleration.XDP and not self.is_generic:
+            return ()
+        known = self._obstacle
+        if known is not None and known.circumstances == choice.circumstances and not self.is_free_again:
+            return ()
+        # the kernel has an interface run either native or generic XDP, and never two programs
+        return (Acceleration.TC, Acceleration.XDP) if self.is_generic else (Acceleration.XDP,)
+
+    @property
+    def is_free_again(self) -> bool:
+        """Whether another's XDP program is why we use tc, and it is gone now."""
+        is_foreign = self._obstacle is not None and self._obstacle.is_foreign
+        is_waiting = is_foreign and self._wants_xdp and self.acceleration is not Acceleration.XDP
+        return is_waiting and not xdplink.is_occupied(self.index)
+
+    def move(self, wanted: Acceleration, load: Callable[[str], int], choice: Choice) -> bool:
         """Have arriving packets judged at the other hook, if it can be had; whether that is so now.
 
         Both hooks judge for a moment, and no packet meets none. Raises: KernelError; the hook before goes on.
@@ -139,18 +144,17 @@ class Hooks:
         for name in ("slot", "xdp", "tc"):
             if name in self._fds:
                 kept._fds[name] = self._fds.pop(name)
-        before, self.acceleration = self.acceleration, Acceleration.NONE
+        before, self.acceleration = (self.acceleration, self.is_generic), Acceleration.NONE
         try:
             if wanted is Acceleration.XDP:
-                self._try_xdp(load)
+                self._try_xdp(load, choice)
             else:
                 self._attach_tc(load)
-                self.reason = NO_XDP_WANTED
         except BaseException:
-            self._return(kept, before)
+            self._return(kept, *before)
             raise
         if self.acceleration is Acceleration.NONE:
-            self._return(kept, before)
+            self._return(kept, *before)
             return False
         try:
             self._pin()  # first: an agent that dies here leaves a hook that judges
@@ -162,35 +166,55 @@ class Hooks:
             kept.close()
         return True
 
-    def _return(self, kept: Hooks, acceleration: Acceleration) -> None:
+    def _return(self, kept: Hooks, acceleration: Acceleration, is_generic: bool) -> None:
         self._drop("slot", "xdp", "tc")
         self._fds |= kept._fds
-        self.acceleration = acceleration
+        self.acceleration, self.is_generic = acceleration, is_generic
+        if not self.traits.has_tcx:  # XDP's pins may have come early, see `_attach_xdp`
+            with suppress(KernelError):  # the next repair tries again
+                self._pin()
 
-    def _try_xdp(self, load: Callable[[str], int]) -> None:
-        """Attach natively in XDP where the interface takes it; else leave nothing behind but the reason."""
+    def _try_xdp(self, load: Callable[[str], int], choice: Choice) -> None:
+        """Attach in XDP, natively if the interface takes it; else leave nothing behind but the obstacle."""
+        self._obstacle = None
+        if not self._tried_xdp(load, choice, is_generic=False) and choice.may_be_generic:
+            self._tried_xdp(load, choice, is_generic=True)
+
+    def _tried_xdp(self, load: Callable[[str], int], choice: Choice, *, is_generic: bool) -> bool:
         try:
-            self._attach_xdp(load)
+            self._attach_xdp(load, is_generic=is_generic)
         except KernelError as error:
             self._drop("slot", "xdp", "tc")
             self.acceleration = Acceleration.NONE
             if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
                 raise
-            self.reason = f"no native XDP: {error.detail or error}"
+            if not is_generic:
+                told = ethtool.read(choice.interface.name)
+                is_occupied = xdplink.is_occupied(self.index)
+                self._obstacle = obstacle(error.code, error.detail, choice, told, is_occupied=is_occupied)
+            return False
+        return True
 
-    def _attach_xdp(self, load: Callable[[str], int]) -> None:
+    def _attach_xdp(self, load: Callable[[str], int], *, is_generic: bool) -> None:
         with self._roots("xdp_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("xdp"))
-            self._fds["xdp"] = self._to_xdp(roots.program_fd("xdp_root"))
-        self.acceleration, self.reason = Acceleration.XDP, "native XDP"
+            program_fd, pin = roots.program_fd("xdp_root"), self.folder / "xdp"
+            self._fds["xdp"] = xdplink.attach(pin, program_fd, self.index, is_generic=is_generic)
+        if not self.traits.has_tcx:
+            # A filter judges until the next line, whoever lives; after it a link that nobody has pinned would be alone.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("xdp", "slot"):
+                bpf.pin_over(self._fds[name], self.folder / name)
         with self._roots("tc_mark") as roots:
+            self.acceleration = Acceleration.XDP
             self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)
+        self.is_generic = xdplink.runs_generically(self.index)
 
     def _attach_tc(self, load: Callable[[str], int]) -> None:
         with self._roots("tc_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("tc"))
             self._to_tc(roots.program_fd("tc_root"), bpf.Hook.INGRESS)
-        self.acceleration = Acceleration.TC
+        self.acceleration, self.is_generic = Acceleration.TC, False
 
     def _to_tc(self, program_fd: int, hook: bpf.Hook) -> None:
         if self.traits.has_tcx:
@@ -260,7 +284,7 @@ class Hooks:
                     hooks._fds[name] = bpf.open_pin(folder / name)
             hooks._read_lanes()
             hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
-            hooks.reason = "native XDP" if "xdp" in hooks._fds else "tc, as the agent before found no native XDP"
+            hooks.is_generic = "xdp" in hooks._fds and xdplink.runs_generically(index)
             missing = set(hooks.missing())
             if "out" in missing or not hooks.installed_program(Direction.EGRESS):
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
@@ -271,6 +295,26 @@ class Hooks:
             pass
         hooks.close()
         return None
+
+    @property
+    def reason(self) -> str:
+        """Why arriving packets are judged where they are."""
+        why = self.choice.why if self.choice is not None else "as the agent before left it"
+        blocked = self._obstacle.words if self._obstacle is not None else ""
+        if self.acceleration is Acceleration.XDP:
+            return f"generic XDP, no native XDP: {blocked or why}" if self.is_generic else f"native XDP; {why}"
+        return f"no native XDP: {blocked}" if blocked and self._wants_xdp else f"tc; {why}"
+
+    @property
+    def unmet(self) -> str:
+        """What is wrong, where XDP was demanded and cannot be had; else nothing."""
+        if self.choice is None or not self.choice.is_demanded or self.acceleration is Acceleration.XDP:
+            return ""
+        return f"{self.choice.why}, and there is {self.reason}; its packets are judged at tc all the same"
+
+    @property
+    def _wants_xdp(self) -> bool:
+        return self.choice is not None and self.choice.wants_xdp
 
     @property
     def has_out(self) -> bool:
@@ -399,16 +443,19 @@ class Hooks:
                 bpf.link_update(self._fds[name], roots.program_fd(program))
             repaired.append(f"{program} on interface {self.index}, which ran another program")
         for name in self.missing():
-            self._drop(name)
-            self._roots_seen.pop(name, None)
             (self.folder / name).unlink(missing_ok=True)
             program = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}[name]
             with self._roots(program) as roots:
                 if name == "xdp":
-                    self._fds["xdp"] = bpf.attach_xdp(roots.program_fd(program), self.index)
+                    pin, fd = self.folder / "xdp", roots.program_fd(program)
+                    made = xdplink.attach(pin, fd, self.index, is_generic=self.is_generic)
+                    self._drop("xdp")
+                    self._fds["xdp"] = made
                 else:
+                    self._drop(name)
                     hook = bpf.Hook.EGRESS if name == "out" else bpf.Hook.INGRESS
                     self._to_tc(roots.program_fd(program), hook)
+            self._roots_seen.pop(name, None)
             repaired.append(f"{program} on interface {self.index}")
         if self._pin_gone():
             repaired.append(f"pins of interface {self.index}")

@@ -36,6 +36,8 @@ def statuses(intent: Intent, planes: Planes, failed: Mapping[str, str]) -> Seque
                 refused=intent.refused.get(name, ()),
                 is_enforced=hooks is not None,
                 backend=plane.backend if plane is not None else "",
+                xdp=state.xdp.use,
+                unmet=hooks.unmet if hooks is not None else "",
             )
         )
     return found
