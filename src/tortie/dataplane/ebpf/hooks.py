@@ -160,6 +160,7 @@ class Hooks:
             self._pin()  # first: an agent that dies here leaves a hook that judges
         finally:
             for name in ("xdp", "tc"):
+                self._roots_seen.pop(name, None)  # that was the other link's
                 if name in kept._fds:
                     with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
                         bpf.detach(kept._fds[name])
