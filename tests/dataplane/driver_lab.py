@@ -103,6 +103,21 @@ def connects(peer: Namespace, host: Namespace, port: int = PORT) -> bool:
         return True
 
 
+def arrives(peer: Namespace, host: Namespace) -> bool:
+    """Whether a first packet gets as far as the host's input. A connection says less: the answer may be dropped."""
+    host.run(
+        "nft",
+        "add table inet arrivals; add counter inet arrivals seen; "
+        "add chain inet arrivals input { type filter hook input priority 0; }; "
+        f"add rule inet arrivals input tcp dport {PORT} counter name seen",
+    )
+    try:
+        connects(peer, host)
+        return "packets 0 " not in host.run("nft", "list", "counter", "inet", "arrivals", "seen")
+    finally:
+        host.run("nft", "delete", "table", "inet", "arrivals")
+
+
 def tracked(host: Namespace) -> int:
     return len([line for line in host.run("conntrack", "-L").splitlines() if f"dport={PORT}" in line])
 

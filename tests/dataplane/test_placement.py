@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from driver_lab import ALLOW_BOTH, DENY, PORT, connects, driven, endpoint, listening
+from driver_lab import ALLOW_BOTH, DENY, PORT, arrives, connects, driven, endpoint, listening
 
 from netns import Namespace, veth_pair
 from tortie.apps.agent.interfaces import KernelInterfaces
@@ -69,7 +69,7 @@ def test_untracked_policy_brings_xdp_where_that_is_asked_for_and_takes_it_away(b
                 status = enforce(driver, real(host, state, use))
                 assert status.acceleration is expected, status.reason
                 assert ("xdp" in host.link()) is (expected is XDP)
-                assert not connects(peer, host)
+                assert not arrives(peer, host)
                 assert status.unmet == ""
 
 
@@ -143,7 +143,7 @@ def test_xdp_that_is_demanded_and_cannot_be_had_is_told_and_tc_judges(bpffs: Pat
         status = enforce(driver, real(host, endpoint(host, DENY), XdpUse.ALWAYS))
         assert (status.acceleration, status.reason) == (TC, "no native XDP: bridge has none")
         assert status.unmet.startswith("the endpoint says tortie.io/xdp: always, and there is no native XDP")
-        assert not connects(peer, host)
+        assert not arrives(peer, host)
         status = enforce(driver, real(host, endpoint(host, DENY), XdpUse.AUTO))
         assert (status.acceleration, status.unmet) == (TC, "")
 
@@ -155,7 +155,7 @@ def test_generic_xdp_is_taken_where_settings_permit_it_and_left_again(bpffs: Pat
             assert status.acceleration is (XDP if is_generic else TC), status.reason
             assert status.reason.startswith("generic XDP, no native XDP" if is_generic else "no native XDP"), status
             assert (bpf.xdp_query(host.ifindex)[1] is bpf.XdpMode.GENERIC) is is_generic
-            assert not connects(peer, host)
+            assert not arrives(peer, host)
             assert status.unmet == ""
         status = enforce(driver, real(host, endpoint(host, ALLOW_BOTH), XdpUse.ALWAYS))  # not permitted any more
         assert status.acceleration is TC
@@ -171,7 +171,7 @@ def test_an_agent_that_starts_finds_generic_xdp_and_tries_for_better_once(bpffs:
         later = EbpfDriver(bpffs)
         status = enforce(later, state)
         assert (status.acceleration, status.reason.split(",")[0]) == (XDP, "generic XDP")
-        assert not connects(peer, host)
+        assert not arrives(peer, host)
         later.take(Delta(endpoints={host.interface: state}))
         assert later.apply().changed == ()
 
@@ -192,12 +192,12 @@ def test_t_rel_17_xdp_that_others_took_from_us_leaves_the_interface_judged_at_tc
                 (status,) = driver.status()
                 assert status.acceleration is TC
                 assert f"XDP program 'xdp_root' (id {foreign}) is there" in status.reason
-                assert not connects(peer, host)
+                assert not arrives(peer, host)
                 assert bpf.xdp_query(host.ifindex)[0] == foreign
                 assert driver.resync().repaired == ()
         assert driver.resync().repaired == (f"{host.interface}: XDP is free again",)
         assert driver.status()[0].acceleration is XDP
-        assert not connects(peer, host)
+        assert not arrives(peer, host)
 
 
 def test_t_rel_17_a_foreign_generic_program_is_left_alone_too(bpffs: Path) -> None:
@@ -207,7 +207,7 @@ def test_t_rel_17_a_foreign_generic_program_is_left_alone_too(bpffs: Path) -> No
             status = enforce(driver, state)
             assert (status.acceleration, bool(status.unmet)) == (TC, True)
             assert bpf.xdp_query(host.ifindex) == (foreign, bpf.XdpMode.GENERIC)
-            assert not connects(peer, host)
+            assert not arrives(peer, host)
         driver.resync()
         assert driver.status()[0].acceleration is XDP
         assert bpf.xdp_query(host.ifindex)[1] is bpf.XdpMode.NATIVE
@@ -252,11 +252,11 @@ def test_a_kernel_without_several_buffers_judges_jumbo_frames_at_tc_until_the_mt
         assert status.acceleration is TC
         assert "MTU of 9000" in status.reason
         assert "xdp.frags" in status.reason
-        assert not connects(peer, host)
+        assert not arrives(peer, host)
         jumbo(host, peer, 1500)
         status = enforce(driver, real(host, state))
         assert status.acceleration is XDP, status.reason
-        assert not connects(peer, host)
+        assert not arrives(peer, host)
 
 
 def test_what_a_driver_tells_is_read_of_interfaces_of_this_namespace() -> None:
