@@ -10,6 +10,7 @@ from driver_lab import ALLOW_BOTH, DENY, arrives, connects, driven, endpoint, li
 
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.hooks import TC_HANDLE
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
@@ -51,6 +52,9 @@ table netdev guard {
 }
 """
 """Like what a container engine, ufw, firewalld and somebody's own script leave there."""
+
+
+MATCH = ("u32", "match", "ip", "dst", "203.0.113.1", "flowid", "1:1")
 
 
 def found(host: Namespace) -> dict[str, str]:
@@ -99,8 +103,7 @@ def test_t_rel_17_what_others_have_is_the_same_before_beside_and_after(
                 bpf.attach_filter(bpf.Filter(ifindex=host.ifindex, hook=hook, priority=1), fd)
                 if has_tcx:
                     links.append(foreign.enter_context(bpf.borrowed(bpf.attach_tcx(fd, host.ifindex, hook))))
-        match = ("u32", "match", "ip", "dst", "203.0.113.1", "flowid", "1:1")
-        host.run("tc", "filter", "add", "dev", host.interface, "ingress", "prio", "9", "protocol", "ip", *match)
+        host.run("tc", "filter", "add", "dev", host.interface, "ingress", "prio", "9", "protocol", "ip", *MATCH)
         if xdp is not None:
             with program("xdp_root") as fd:
                 links.append(foreign.enter_context(bpf.borrowed(bpf.attach_xdp(fd, host.ifindex, xdp))))
@@ -128,3 +131,53 @@ def test_t_rel_17_what_others_have_is_the_same_before_beside_and_after(
         assert bpf.xdp_query(host.ifindex)[0] == (told[-1].program_id if xdp is not None else 0)
         assert "tortie" not in host.run("nft", "list", "ruleset")
         assert [bpf.link_info(link) for link in links] == told
+
+
+def qdiscs(host: Namespace) -> str:
+    return host.run("tc", "qdisc", "show", "dev", host.interface)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_t_rel_17_a_clsact_of_ours_goes_with_us_unless_others_use_it(bpffs: Path, is_shared: bool) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver._programs.traits = replace(driver._programs.traits, has_tcx=False)
+        before = qdiscs(host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        assert driver.apply().failed == {}
+        assert "clsact" in qdiscs(host)
+        if is_shared:
+            host.run("tc", "filter", "add", "dev", host.interface, "egress", "pref", "9", "protocol", "ip", *MATCH)
+        later = EbpfDriver(bpffs)  # which did not make it
+        later._programs.traits = driver._programs.traits
+        later._folder._traits = driver._programs.traits
+        assert later.cleanup()
+        filters = host.run("tc", "filter", "show", "dev", host.interface, "egress")
+        assert (qdiscs(host) == before, "pref 9" in filters) == (not is_shared, is_shared)
+        assert "tortie" not in filters
+        assert f"{TC_HANDLE:#x}" not in filters
+
+
+def test_t_rel_17_an_ingress_qdisc_of_others_stays_and_nothing_pretends_to_be_enforced(bpffs: Path) -> None:
+    """The kernel would take the filter of leaving packets, and put it in the place of that of arriving ones."""
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver._programs.traits = replace(driver._programs.traits, has_tcx=False)
+        host.run("tc", "qdisc", "add", "dev", host.interface, "ingress")
+        before = qdiscs(host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        assert "use clsact in its place" in driver.apply().failed[host.interface]
+        assert driver.status()[0].is_enforced is False
+        assert qdiscs(host) == before
+        host.run("tc", "qdisc", "del", "dev", host.interface, "ingress")
+        assert driver.apply().failed == {}
+        assert driver.status()[0].is_enforced
+
+
+def test_t_rel_17_a_filter_of_another_kind_in_our_place_stays_and_is_told(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver._programs.traits = replace(driver._programs.traits, has_tcx=False)
+        host.run("tc", "qdisc", "add", "dev", host.interface, "clsact")
+        host.run("tc", "filter", "add", "dev", host.interface, "ingress", "pref", "1", "protocol", "ip", *MATCH)
+        before = found(host)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        assert "give it a later one (tc filter ... pref 2)" in driver.apply().failed[host.interface]
+        assert found(host) == before

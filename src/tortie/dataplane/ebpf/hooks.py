@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf import xdplink
-from tortie.dataplane.ebpf.choice import Choice, Obstacle, obstacle
+from tortie.dataplane.ebpf.choice import Choice, obstacle
 from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.placement import Placement
 from tortie.dataplane.ebpf.programs import LANES, Programs
-from tortie.kernel import bpf, ethtool
+from tortie.kernel import bpf, ethtool, tc
 from tortie.kernel.errors import KernelError
+from tortie.kernel.netlink import interface_name
 from tortie.model.packet import Direction
 
 TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
@@ -37,6 +39,8 @@ _ROOT_DOORS = {"xdp_root": "xdp", "tc_root": "tc", "tc_out": "egress"}
 """Roots that enter a lane -> the door behind them."""
 _PIN_ORDER = ("xdp", "slot", "tc", "out_slot", "out")
 """The pins of the lanes come last: until then they keep what is in the slots of before (see `_pin`)."""
+_CLSACT = "clsact"
+"""Pinned, whatever it holds, where the clsact qdisc is ours: we take it away again if nobody else uses it."""
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 
 
@@ -51,12 +55,8 @@ class Hooks:
         self.folder, self.index, self._programs = folder, index, programs
         self.traits = programs.traits
         self.lanes: dict[Direction, int] = {}
-        self.acceleration = Acceleration.NONE
-        self.is_generic = False
-        """Whether XDP is not the driver's, but the kernel's behind it."""
-        self.choice: Choice | None = None
-        """What was asked for last; None until somebody did."""
-        self._obstacle: Obstacle | None = None
+        self.placement = Placement(index)
+        self._made_clsact = (folder / _CLSACT).exists()
         self._fds: dict[str, int] = {}
         self._roots_seen: dict[str, int] = {}
         """Ids of the roots that the links ran when we last looked."""
@@ -83,10 +83,10 @@ class Hooks:
         try:
             # leaving first: it is what remembers the flows whose answers arrive
             hooks.attach_out(load("egress"))
-            hooks.choice = choice
+            hooks.placement.choice = choice
             if choice.wants_xdp:
                 hooks._try_xdp(load, choice)
-            if hooks.acceleration is Acceleration.NONE:
+            if hooks.placement.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
             hooks._pin_and_free_xdp()
             hooks._replaced()
@@ -98,7 +98,7 @@ class Hooks:
     def _pin_and_free_xdp(self) -> None:
         """Pin; then take off the XDP link that an earlier agent left, where XDP is not what we use: until ours are
         pinned, it is what judges if this process dies."""
-        is_left = self.acceleration is not Acceleration.XDP
+        is_left = self.placement.acceleration is not Acceleration.XDP
         left = xdplink.opened(self.folder / "xdp", self.index) if is_left else None
         try:
             self._pin()
@@ -113,27 +113,8 @@ class Hooks:
         with self._roots("tc_out") as roots:
             self._fill_slot(roots, Direction.EGRESS, program_fd)
             self._to_tc(roots.program_fd("tc_out"), bpf.Hook.EGRESS)
-        if self.acceleration is not Acceleration.NONE:
+        if self.placement.acceleration is not Acceleration.NONE:
             self._pin()
-
-    def ways(self, choice: Choice) -> Sequence[Acceleration]:
-        """Where to move, one after the other, so that arriving packets are judged where it is right."""
-        if not choice.wants_xdp:
-            return () if self.acceleration is Acceleration.TC else (Acceleration.TC,)
-        if self.acceleration is Acceleration.XDP and not self.is_generic:
-            return ()
-        known = self._obstacle
-        if known is not None and known.circumstances == choice.circumstances and not self.is_free_again:
-            return ()
-        # the kernel has an interface run either native or generic XDP, and never two programs
-        return (Acceleration.TC, Acceleration.XDP) if self.is_generic else (Acceleration.XDP,)
-
-    @property
-    def is_free_again(self) -> bool:
-        """Whether another's XDP program is why we use tc, and it is gone now."""
-        is_foreign = self._obstacle is not None and self._obstacle.is_foreign
-        is_waiting = is_foreign and self._wants_xdp and self.acceleration is not Acceleration.XDP
-        return is_waiting and not xdplink.is_occupied(self.index)
 
     def move(self, wanted: Acceleration, load: Callable[[str], int], choice: Choice) -> bool:
         """Have arriving packets judged at the other hook, if it can be had; whether that is so now.
@@ -144,7 +125,10 @@ class Hooks:
         for name in ("slot", "xdp", "tc"):
             if name in self._fds:
                 kept._fds[name] = self._fds.pop(name)
-        before, self.acceleration = (self.acceleration, self.is_generic), Acceleration.NONE
+        before, self.placement.acceleration = (
+            (self.placement.acceleration, self.placement.is_generic),
+            Acceleration.NONE,
+        )
         try:
             if wanted is Acceleration.XDP:
                 self._try_xdp(load, choice)
@@ -153,7 +137,7 @@ class Hooks:
         except BaseException:
             self._return(kept, *before)
             raise
-        if self.acceleration is Acceleration.NONE:
+        if self.placement.acceleration is Acceleration.NONE:
             self._return(kept, *before)
             return False
         try:
@@ -170,14 +154,14 @@ class Hooks:
     def _return(self, kept: Hooks, acceleration: Acceleration, is_generic: bool) -> None:
         self._drop("slot", "xdp", "tc")
         self._fds |= kept._fds
-        self.acceleration, self.is_generic = acceleration, is_generic
+        self.placement.acceleration, self.placement.is_generic = acceleration, is_generic
         if not self.traits.has_tcx:  # XDP's pins may have come early, see `_attach_xdp`
             with suppress(KernelError):  # the next repair tries again
                 self._pin()
 
     def _try_xdp(self, load: Callable[[str], int], choice: Choice) -> None:
         """Attach in XDP, natively if the interface takes it; else leave nothing behind but the obstacle."""
-        self._obstacle = None
+        self.placement.obstacle = None
         if not self._tried_xdp(load, choice, is_generic=False) and choice.may_be_generic:
             self._tried_xdp(load, choice, is_generic=True)
 
@@ -186,13 +170,13 @@ class Hooks:
             self._attach_xdp(load, is_generic=is_generic)
         except KernelError as error:
             self._drop("slot", "xdp", "tc")
-            self.acceleration = Acceleration.NONE
+            self.placement.acceleration = Acceleration.NONE
             if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
                 raise
             if not is_generic:
                 told = ethtool.read(choice.interface.name)
                 is_occupied = xdplink.is_occupied(self.index)
-                self._obstacle = obstacle(error.code, error.detail, choice, told, is_occupied=is_occupied)
+                self.placement.obstacle = obstacle(error.code, error.detail, choice, told, is_occupied=is_occupied)
             return False
         return True
 
@@ -207,21 +191,21 @@ class Hooks:
             for name in ("xdp", "slot"):
                 bpf.pin_over(self._fds[name], self.folder / name)
         with self._roots("tc_mark") as roots:
-            self.acceleration = Acceleration.XDP
+            self.placement.acceleration = Acceleration.XDP
             self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)
-        self.is_generic = xdplink.runs_generically(self.index)
+        self.placement.is_generic = xdplink.runs_generically(self.index)
 
     def _attach_tc(self, load: Callable[[str], int]) -> None:
         with self._roots("tc_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("tc"))
             self._to_tc(roots.program_fd("tc_root"), bpf.Hook.INGRESS)
-        self.acceleration, self.is_generic = Acceleration.TC, False
+        self.placement.acceleration, self.placement.is_generic = Acceleration.TC, False
 
     def _to_tc(self, program_fd: int, hook: bpf.Hook) -> None:
         if self.traits.has_tcx:
             self._fds[_LINKS[hook]] = bpf.attach_tcx(program_fd, self.index, hook)
         else:
-            bpf.create_clsact(self.index)
+            self._made_clsact |= bpf.create_clsact(self.index)
             bpf.attach_filter(self._filter(hook), program_fd, replace=True)
 
     def _filter(self, hook: bpf.Hook) -> bpf.Filter:
@@ -271,6 +255,8 @@ class Hooks:
         """Names and descriptors; see the module."""
         numbers = {f"{_LANE_PINS[to]}{lane}": self._fds.get(SLOTS[to], -1) for to, lane in self.lanes.items()}
         own = {name: self._fds[name] for name in _PIN_ORDER if name in self._fds}
+        if self._made_clsact:
+            numbers[_CLSACT] = self._fds.get("slot", -1)
         return {**own, **{name: fd for name, fd in numbers.items() if fd >= 0}}
 
     # ---- taken over
@@ -284,8 +270,8 @@ class Hooks:
                 if (folder / name).exists():
                     hooks._fds[name] = bpf.open_pin(folder / name)
             hooks._read_lanes()
-            hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
-            hooks.is_generic = "xdp" in hooks._fds and xdplink.runs_generically(index)
+            hooks.placement.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
+            hooks.placement.is_generic = "xdp" in hooks._fds and xdplink.runs_generically(index)
             missing = set(hooks.missing())
             if "out" in missing or not hooks.installed_program(Direction.EGRESS):
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
@@ -296,26 +282,6 @@ class Hooks:
             pass
         hooks.close()
         return None
-
-    @property
-    def reason(self) -> str:
-        """Why arriving packets are judged where they are."""
-        why = self.choice.why if self.choice is not None else "as the agent before left it"
-        blocked = self._obstacle.words if self._obstacle is not None else ""
-        if self.acceleration is Acceleration.XDP:
-            return f"generic XDP, no native XDP: {blocked or why}" if self.is_generic else f"native XDP; {why}"
-        return f"no native XDP: {blocked}" if blocked and self._wants_xdp else f"tc; {why}"
-
-    @property
-    def unmet(self) -> str:
-        """What is wrong, where XDP was demanded and cannot be had; else nothing."""
-        if self.choice is None or not self.choice.is_demanded or self.acceleration is Acceleration.XDP:
-            return ""
-        return f"{self.choice.why}, and there is {self.reason}; its packets are judged at tc all the same"
-
-    @property
-    def _wants_xdp(self) -> bool:
-        return self.choice is not None and self.choice.wants_xdp
 
     @property
     def has_out(self) -> bool:
@@ -389,13 +355,13 @@ class Hooks:
 
     @property
     def _tc_program(self) -> str:
-        return "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"
+        return "tc_mark" if self.placement.acceleration is Acceleration.XDP else "tc_root"
 
     # ---- used
 
     def door(self, direction: Direction) -> str:
         """Which policy program belongs there."""
-        return "egress" if direction is Direction.EGRESS else DOORS[self.acceleration]
+        return "egress" if direction is Direction.EGRESS else DOORS[self.placement.acceleration]
 
     def install(self, direction: Direction, program_fd: int) -> None:
         """Let every packet from now on meet this policy program."""
@@ -449,7 +415,7 @@ class Hooks:
             with self._roots(program) as roots:
                 if name == "xdp":
                     pin, fd = self.folder / "xdp", roots.program_fd(program)
-                    made = xdplink.attach(pin, fd, self.index, is_generic=self.is_generic)
+                    made = xdplink.attach(pin, fd, self.index, is_generic=self.placement.is_generic)
                     self._drop("xdp")
                     self._fds["xdp"] = made
                 else:
@@ -481,6 +447,10 @@ class Hooks:
             if name not in self._fds:
                 with suppress(KernelError):
                     bpf.detach_filter(self._filter(hook))
+        if self._made_clsact and (interface := interface_name(self.index)):
+            with suppress(KernelError):  # an empty one is in nobody's way
+                if not tc.has_filters(interface):
+                    bpf.delete_clsact(self.index)
         remove_folder(self.folder)
         self.close()
 

@@ -97,8 +97,9 @@ class InterfacePlane:
 
     def _move(self, hooks: Hooks, made: Mapping[Direction, Running], choice: Choice) -> bool:
         """Go to the hook that is right; whether it is another one than before."""
-        before, hooks.choice = (hooks.acceleration, hooks.is_generic), choice
-        ways = hooks.ways(choice)
+        placement = hooks.placement
+        before, placement.choice = (placement.acceleration, placement.is_generic), choice
+        ways = placement.ways()
         if not ways:
             return False
         running = self.lanes[Direction.INGRESS].running or made[Direction.INGRESS]
@@ -106,7 +107,7 @@ class InterfacePlane:
             self._programs.put({hooks.lanes[Direction.INGRESS]: running.pages})
         for wanted in ways:
             hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size), choice)
-        return before != (hooks.acceleration, hooks.is_generic)
+        return before != (placement.acceleration, placement.is_generic)
 
     def place(self, index: int, folder: Path) -> None:
         """Be on the interface of that index, with pins in that folder; one that came again has another index."""
@@ -183,14 +184,14 @@ class InterfacePlane:
         try:
             return hooks.repair()
         except KernelError as error:
-            running, choice = self.lanes[Direction.INGRESS].running, hooks.choice
+            running, choice = self.lanes[Direction.INGRESS].running, hooks.placement.choice
             if "xdp" not in hooks.missing() or running is None or choice is None:
                 raise
             for wanted in (Acceleration.TC, Acceleration.XDP):  # the second one is refused, and says why
                 hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size), choice)
-            if hooks.acceleration is Acceleration.NONE:
+            if hooks.placement.acceleration is Acceleration.NONE:
                 raise error from None
-        return (f"interface {hooks.index}, whose XDP program others removed: {hooks.reason}",)
+        return (f"interface {hooks.index}, whose XDP program others removed: {hooks.placement.reason}",)
 
     @property
     def is_tampered(self) -> bool:
@@ -199,7 +200,7 @@ class InterfacePlane:
 
     def could_have_xdp(self) -> bool:
         """Whether another's XDP program made us use tc, and is gone now."""
-        return self.hooks is not None and self.hooks.is_free_again
+        return self.hooks is not None and self.hooks.placement.is_free_again
 
     def counts(self, direction: Direction) -> Counts:
         """Exact totals of one direction."""
