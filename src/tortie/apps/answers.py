@@ -236,6 +236,7 @@ class SettingAnswer(TypedDict):
 
     name: str
     field: str
+    annotation: str
     value: str
     source: str
     place: str

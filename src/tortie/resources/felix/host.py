@@ -58,7 +58,8 @@ XDP_MODE = Parameter(
     "XDPMode",
     word(*(use.value for use in XdpUse)),
     "",
-    "When that is: where it is worth it, while untracked policy applies, always or never; stronger than XDPEnabled.",
+    "When arriving packets are judged in XDP: where it is worth it, while untracked policy applies, always or never. "
+    "Stronger than XDPEnabled.",
     has_field=False,
     annotation=ANNOTATION,
     may_be_none=False,
