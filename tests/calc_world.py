@@ -342,6 +342,7 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
         assert isinstance(interface, Interface)
         endpoints[name] = _state(world, endpoint, interface)
     workloads = _local_workloads(world)
+    endpoints |= _beside_workloads(world, governed)
     met: list[HostEndpoint | WorkloadEndpoint] = [*governed.values(), *workloads]
     if workloads and (wildcard := _wildcard(world)) is not None:
         met.append(wildcard)  # its policy holds on their interfaces
@@ -376,7 +377,7 @@ def expected_host(world: Mapping[Slot, Value]) -> Host:
     assert isinstance(to_host, ToHost)
     assert isinstance(prefixes, tuple)
     return Host(
-        endpoints=desired.endpoints,
+        endpoints={name: one for name, one in desired.endpoints.items() if not one.is_beside_workload},
         workloads=ends,
         wildcard=_state(world, wildcard, Interface(name="*", index=0)) if workloads and wildcard else None,
         workload_prefixes=prefixes,
@@ -423,6 +424,24 @@ def _state(
         profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
         xdp=_xdp(world, endpoint),
     )
+
+
+def _beside_workloads(world: Mapping[Slot, Value], governed: Mapping[str, HostEndpoint]) -> dict[str, EndpointState]:
+    """The early part of the wildcard, on each interface that a workload is behind."""
+    workloads, wildcard = _local_workloads(world), _wildcard(world)
+    prefixes = _setting(world, "interface_prefixes", ("cali",))
+    assert isinstance(prefixes, tuple)
+    found = {}
+    for name, interface in _of(world, "interface"):
+        assert isinstance(name, str)
+        assert isinstance(interface, Interface)
+        is_workload = name in {one.interface_name for one in workloads} or name.startswith(prefixes)
+        if wildcard and workloads and is_workload and name not in governed and not interface.is_loopback:
+            whole = _state(world, wildcard, interface)
+            part = {place: tiers for place, tiers in whole.tiers.items() if place[0] in (Stage.PRE_DNAT, Stage.FORWARD)}
+            if part:
+                found[name] = replace(whole, tiers=part, profiles=(), is_beside_workload=True)
+    return dict(found)
 
 
 def _workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:

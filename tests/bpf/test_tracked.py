@@ -5,7 +5,7 @@ Verdicts, every counter, and what the connection table holds at the end.
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -46,11 +46,19 @@ def folder() -> Iterator[Path]:
 
 
 def agree(
-    host: Namespace, folder: Path, seed: int, size: int, packets: int, *, door: str, backend: str
+    host: Namespace,
+    folder: Path,
+    seed: int,
+    size: int,
+    packets: int,
+    *,
+    door: str,
+    backend: str,
+    turned: Callable[[Case], Case] = lambda case: case,
 ) -> Counter[str]:
     """What was compared, by reason; the test fails with the whole story where the two differ."""
     rng = Random(seed)
-    case = random_normal_case(rng, size)
+    case = turned(random_normal_case(rng, size))
     set_forwarding(host, case.endpoint.interface.forwards)
     seen = Counter[str]()
     model = Model(case)
@@ -157,3 +165,23 @@ def test_programs_and_evaluator_agree_on_conversations(
             "forward allow",
             "forward deny",
         } <= seen.keys()
+
+
+@pytest.mark.parametrize(("door", "backend", "cases"), [("xdp", "auto", 60), ("tc", "bits", 30)])
+def test_programs_and_evaluator_agree_on_the_wildcards_part_beside_a_workload(
+    host: Namespace, folder: Path, door: str, backend: str, cases: int
+) -> None:
+    seen = Counter[str]()
+    for seed in range(int(cases * SCALE)):
+        seen += agree(host, folder, seed, 8, 800, door=door, backend=backend, turned=beside_workload)
+    print(f"{door} {backend}: {seen.total()} packets, 0 mismatches; {dict(seen.most_common())}")
+    wanted = {"preDNAT allow", "preDNAT deny", "forward allow", "forward deny", "established", "no_match"}
+    if SCALE >= 1:
+        assert wanted <= seen.keys()
+    assert not {"default_deny", "profile", "failsafe"} & seen.keys()
+
+
+def beside_workload(case: Case) -> Case:
+    """The case with the part of its endpoint that a wildcard has on an interface of a workload."""
+    early = {key: tiers for key, tiers in case.endpoint.tiers.items() if key[0] in (Stage.PRE_DNAT, Stage.FORWARD)}
+    return replace(case, endpoint=replace(case.endpoint, is_beside_workload=True, tiers=early, profiles=()))
