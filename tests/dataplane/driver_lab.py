@@ -91,16 +91,20 @@ def listening(host: Namespace) -> Iterator[None]:
         yield
 
 
-def connects(peer: Namespace, host: Namespace, port: int = PORT) -> bool:
+def connects(peer: Namespace, host: Namespace, port: int = PORT, *, patience_s: float = 3.0) -> bool:
     with peer.entered():
         client = socket.socket()
     with client:
-        client.settimeout(0.4)
+        client.settimeout(patience_s)
         try:
             client.connect((host.address, port))
         except OSError:
             return False
         return True
+
+
+def is_silent(peer: Namespace, host: Namespace) -> bool:
+    return not connects(peer, host, patience_s=0.4)
 
 
 def arrives(peer: Namespace, host: Namespace) -> bool:
@@ -112,7 +116,7 @@ def arrives(peer: Namespace, host: Namespace) -> bool:
         f"add rule inet arrivals input tcp dport {PORT} counter name seen",
     )
     try:
-        connects(peer, host)
+        connects(peer, host, patience_s=0.4)
         return "packets 0 " not in host.run("nft", "list", "counter", "inet", "arrivals", "seen")
     finally:
         host.run("nft", "delete", "table", "inet", "arrivals")
