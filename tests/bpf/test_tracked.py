@@ -4,7 +4,7 @@ evaluator. Verdicts, every counter, and what the connection table holds at the e
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -84,10 +84,12 @@ def difference(
         programs.close()
 
 
-def agree(host: Namespace, folder: Path, seed: int, share: Share) -> Counter[str]:
+def agree(
+    host: Namespace, folder: Path, seed: int, share: Share, turned: Callable[[Case], Case] = lambda case: case
+) -> Counter[str]:
     """What was compared, by reason; a difference fails the test."""
     rng = Random(seed)
-    case = random_normal_case(rng, share.size)
+    case = turned(random_normal_case(rng, share.size))
     if chance(rng, 20):
         interface = replace(case.endpoint.interface, vlans=frozenset((5, 300, 4095)))
         case = replace(case, endpoint=replace(case.endpoint, interface=interface))
@@ -191,3 +193,26 @@ def test_t_cor_1_a_run_compares_a_million_pairs_at_every_door() -> None:
     assert {(share.door, share.backend) for share in shares} >= {
         (door, backend) for door in ("xdp", "tc") for backend in ("auto", "bits")
     }
+
+
+BESIDE_WORKLOADS = (Share("xdp", "auto", cases=60, size=8, packets=800), Share("tc", "bits", 30, 8, 800))
+
+
+@pytest.mark.parametrize("share", BESIDE_WORKLOADS, ids=str)
+def test_programs_and_evaluator_agree_on_the_wildcards_part_beside_a_workload(
+    host: Namespace, folder: Path, share: Share
+) -> None:
+    seen = Counter[str]()
+    for seed in range(scaled(share.cases)):
+        seen += agree(host, folder, seed, share, beside_workload)
+    print(f"{share}: {seen.total()} packets, 0 mismatches; {dict(seen.most_common())}")
+    wanted = {"preDNAT allow", "preDNAT deny", "forward allow", "forward deny", "established", "no_match"}
+    if SCALE >= 1:
+        assert wanted <= seen.keys()
+    assert not {"default_deny", "profile", "failsafe"} & seen.keys()
+
+
+def beside_workload(case: Case) -> Case:
+    """The case with the part of its endpoint that a wildcard has on an interface of a workload."""
+    early = {key: tiers for key, tiers in case.endpoint.tiers.items() if key[0] in (Stage.PRE_DNAT, Stage.FORWARD)}
+    return replace(case, endpoint=replace(case.endpoint, is_beside_workload=True, tiers=early, profiles=()))

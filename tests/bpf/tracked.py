@@ -142,9 +142,7 @@ class Model:
             concerns_host = is_for_host(packet, endpoint.interface, case.addresses)
         else:
             tiers = {key: value for key, value in endpoint.tiers.items() if key[0] is not Stage.UNTRACKED}
-            endpoint = type(endpoint)(
-                interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
-            )
+            endpoint = replace(endpoint, tiers=tiers)
             concerns_host = not is_forwarded
         crosses = is_forwarded or direction is Direction.INGRESS
         relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)

@@ -7,20 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from driver_lab import ALLOW_BOTH, DENY, PORT, connects, driven, endpoint, is_silent, listening, policy, rule
 
-from dataplane.test_driver import (
-    ALLOW_BOTH,
-    DENY,
-    PORT,
-    bpffs,
-    connects,
-    driven,
-    endpoint,
-    is_silent,
-    listening,
-    policy,
-    rule,
-)
 from netns import veth_pair
 from tortie.dataplane.ebpf import programs
 from tortie.dataplane.ebpf.driver import EbpfDriver
@@ -37,7 +25,6 @@ from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Verdict
 
 pytestmark = pytest.mark.root
-__all__ = ["bpffs"]
 
 
 @pytest.fixture

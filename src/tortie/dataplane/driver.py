@@ -13,6 +13,7 @@ from typing import Protocol
 from tortie.model.desired import Delta
 from tortie.model.packet import Direction, Packet
 from tortie.model.verdict import Reason, RuleRef, Verdict
+from tortie.model.xdp import XdpUse
 
 
 class Unsupported(Exception):
@@ -38,7 +39,10 @@ class Established(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceStatus:
-    """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays."""
+    """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays.
+
+    `xdp`: what was asked for; `unmet`: what is wrong where that cannot be had, although the policy is enforced.
+    """
 
     interface: str
     endpoint: str
@@ -49,6 +53,8 @@ class InterfaceStatus:
     refused: tuple[str, ...] = ()
     is_enforced: bool = False
     backend: str = ""
+    xdp: XdpUse = XdpUse.AUTO
+    unmet: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,8 +84,10 @@ class PinFolder:
 
     def _remove(self, folder: Path) -> None:
         index = folder.name.removeprefix(_PREFIX)
-        hooks = Hooks.adopt(folder, int(index), Programs(self._traits)) if index.isdigit() else None
-        if hooks is not None:
-            hooks.detach()
-        else:
+        if not index.isdigit():
             remove_folder(folder)
+            return
+        programs = Programs(self._traits)
+        hooks = Hooks.adopt(folder, int(index), programs)
+        # of what is not whole, links go with their pins, and filters by their handle
+        (hooks or Hooks(folder, int(index), programs)).detach()
