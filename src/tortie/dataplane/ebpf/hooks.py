@@ -19,8 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.programs import LANES, Programs
+from tortie.dataplane.ebpf.programs import Programs
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction

@@ -14,8 +14,9 @@ from functools import cache
 from struct import Struct
 
 from tortie.dataplane.ebpf.flows import empty, small_tables
+from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits, scratch_size
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits, scratch_size
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
