@@ -230,7 +230,7 @@ def test_many_questions_about_a_log_rule_have_one_answer(bpffs: Path, monkeypatc
 
 
 def test_what_the_lanes_have_is_what_was_put_there() -> None:
-    made = programs.Programs(programs.Traits(has_tcx=True, has_frags=True, mark_bit=1))
+    made = programs.Programs(programs.Traits(has_tcx=False, has_frags=False, mark_bit=1))
     pages = {lane: Pages.create(1) for lane in (0, 1, 63, 64, LANES - 1)}
     try:
         for each in pages.values():
@@ -252,7 +252,7 @@ def test_what_the_lanes_have_is_what_was_put_there() -> None:
 def test_lanes_are_not_looked_up_one_by_one_because_that_waits_for_the_kernel(
     bpffs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before Linux 6.8 each such system call takes a grace period: 4,096 of them kept an agent from its work for 40 s."""
+    """Before Linux 6.8 each such call takes a grace period: 4,096 of them kept an agent from its work for 40 s."""
     seen: list[str] = []
     lookup = bpf.lookup
 

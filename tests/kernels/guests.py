@@ -1,6 +1,6 @@
 """Emulated guests: this machine's files under another kernel, one of Debian's, without KVM and without an image.
 
-    kernel and modules (apt) ─▶ initramfs (busybox, just enough modules) ─▶ virtiofs of / ─▶ overlay ─▶ chroot, a command
+    kernel and modules (apt) ─▶ initramfs (busybox, a few modules) ─▶ virtiofs of / ─▶ overlay ─▶ chroot, a command
 
 The guest sees the host's files read-only under an overlay in its own memory: host's Python, this checkout, other
 kernel. What it says goes to the serial console, the last line is its exit code. Nothing here knows what runs in it.
@@ -197,14 +197,25 @@ class Guest:
         self._folder = Path(tempfile.mkdtemp(prefix=f"tortie-guest-{kernel.version}-"))
         self._started: list[subprocess.Popen[bytes]] = []
         self._begun = time.monotonic()
-        variables = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", "NO_COLOR": "1", **(environment or {})}
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            "NO_COLOR": "1",
+            **(environment or {}),
+        }
         exported = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
         socket, self._console = self._folder / "fs", self._folder / "console"
         try:
             whole = _WHOLE.format(command=f"cd {shlex.quote(str(CHECKOUT))} && export {exported} && {command}")
             archive = _initramfs(kernel, self._folder, whole)
             self._run(
-                [str(VIRTIOFSD), f"--socket-path={socket}", "-o", "source=/,sandbox=chroot,cache=always,no_posix_lock,xattr"],
+                [
+                    str(VIRTIOFSD),
+                    f"--socket-path={socket}",
+                    "-o",
+                    "source=/,sandbox=chroot,cache=always,no_posix_lock,xattr",
+                ],
                 "virtiofsd",
             )
             self._wait_for(socket)
@@ -250,8 +261,8 @@ class Guest:
 def _qemu(kernel: Kernel, archive: Path, socket: Path, console: Path) -> list[str]:
     return [
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        # Emulated wherever it runs, so that results are those of CI; `max` has what the host's Python was built for. One
-        # CPU: two take more than twice as long, and 6.1 waits for RCU with one, too.
+        # Emulated wherever it runs, so that results are those of CI; `max` has what the host's Python was built for.
+        # One CPU: two take more than twice as long, and 6.1 waits for RCU with one, too.
         *("-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(_BOOT_MB)),
         *("-object", f"memory-backend-memfd,id=memory,size={_BOOT_MB}M,share=on", "-numa", "node,memdev=memory"),
         *("-chardev", f"socket,id=fs,path={socket}", "-device", "vhost-user-fs-pci,chardev=fs,tag=host"),

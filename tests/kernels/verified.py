@@ -1,4 +1,4 @@
-"""T-COR-2: what the verifier says of every program, by loader.c, which runs on this kernel and in emulated guests alike.
+"""T-COR-2: what the verifier says of every program, by loader.c, which runs here and in emulated guests.
 
 The budget is half of what Linux verifies for one program, and seven eighths of its stack. Every program knows every
 policy, so that the largest configuration is the largest generation: each size has programs of its own.

@@ -34,6 +34,8 @@ class Rehearsal:
         self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
         self._next_lane = 0
+        self._tells_metadata = True
+        """Whether the kernel says what programs write in front of a packet in XDP."""
 
     def put(self, pages: Pages) -> int:
         """The lane that the pages are in from now on.
@@ -82,14 +84,23 @@ class Rehearsal:
     def run(self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int) -> bpf.TestRun:
         """What the door's program does to a frame on that interface; at `egress`, one that this host made."""
         fd = self.enter(door, lane, pages)
-        if door != "xdp":
-            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if door == "egress" else ifindex, ifindex))
+        if door == "egress":
+            return bpf.test_run(fd, frame, ctx=_SKB.pack(0, ifindex))
+        # Before Linux 5.14 nobody can say where it arrives, and is told of XDP's metadata; at tc one can say where it is.
+        arrives = _XDP.pack(0, len(frame), 0, ifindex, 0, 0) if door == "xdp" else _SKB.pack(ifindex, ifindex)
         try:
-            return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
+            return bpf.test_run(fd, frame, ctx=arrives)
         except KernelError as error:
-            if error.code != errno.EINVAL:  # before Linux 5.14 it always arrives at the loopback device
+            if error.code != errno.EINVAL:
                 raise
+            if door != "xdp":
+                return bpf.test_run(fd, frame, ctx=_SKB.pack(0, ifindex))
+            self._tells_metadata = False
             return bpf.test_run(fd, frame)
+
+    def has_metadata(self, ran: bpf.TestRun, frame: bytes, *, otherwise: bool) -> bool:
+        """Whether the run in XDP left metadata in front of the frame; `otherwise` where the kernel does not tell."""
+        return len(ran.data_out) > len(frame) if self._tells_metadata else otherwise
 
     def close(self) -> None:
         """Let go of programs and lanes."""
