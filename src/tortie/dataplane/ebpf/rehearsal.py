@@ -86,7 +86,7 @@ class Rehearsal:
         fd = self.enter(door, lane, pages)
         if door == "egress":
             return bpf.test_run(fd, frame, ctx=_SKB.pack(0, ifindex))
-        # Before Linux 5.14 nobody can say where it arrives, and is told of XDP's metadata; at tc one can say where it is.
+        # Before Linux 5.14 nobody can say where it arrives, or hears of metadata; at tc one can say where it is.
         arrives = _XDP.pack(0, len(frame), 0, ifindex, 0, 0) if door == "xdp" else _SKB.pack(ifindex, ifindex)
         try:
             return bpf.test_run(fd, frame, ctx=arrives)
