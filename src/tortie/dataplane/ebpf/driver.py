@@ -311,7 +311,9 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(name, with_kernels_own=True)
-        changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
+        # drivers (and veth) hand tags over beside the packet: XDP would take what is a VLAN interface's for this one's
+        may_use_xdp = state.may_use_xdp and not state.interface.vlans
+        changed = plane.enforce(index, plans, may_use_xdp=may_use_xdp)
         if is_first:  # and what has begun meanwhile
             self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
