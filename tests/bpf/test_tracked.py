@@ -6,7 +6,7 @@ Verdicts, every counter, and what the connection table holds at the end.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 
@@ -18,6 +18,7 @@ from frames import frame
 from netns import Namespace
 from strategies import Case, random_normal_case
 from tortie.kernel.bpf import durable_bpffs
+from tortie.model.conntrack import Timeouts
 from tortie.model.evaluate import is_for_host
 from tortie.model.packet import ACK, PORTED, SYN, TCP, Direction, Packet
 from tortie.model.policy import Stage
@@ -45,12 +46,18 @@ def folder() -> Iterator[Path]:
         path.rmdir()
 
 
+def patient(case: Case) -> Case:
+    """The case with a hundred times as long timeouts: the model's clock stands still, and machines may be slow."""
+    timeouts = Timeouts(**{name: 100 * seconds for name, seconds in asdict(case.tracking.timeouts).items()})
+    return replace(case, tracking=replace(case.tracking, timeouts=timeouts))
+
+
 def agree(
     host: Namespace, folder: Path, seed: int, size: int, packets: int, *, door: str, backend: str
 ) -> Counter[str]:
     """What was compared, by reason; the test fails with the whole story where the two differ."""
     rng = Random(seed)
-    case = random_normal_case(rng, size)
+    case = patient(random_normal_case(rng, size))
     set_forwarding(host, case.endpoint.interface.forwards)
     seen = Counter[str]()
     model = Model(case)
