@@ -164,7 +164,10 @@ class Driver(Protocol):
         """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""
 
     def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here; asked before the first `apply`."""
+        """What an earlier agent of this network namespace enforces here; asked before the first `apply`.
+
+        Raises: KernelError, where it is of a version whose state this one cannot read; nothing was changed.
+        """
 
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours; names of what was removed."""

@@ -410,7 +410,8 @@ class EbpfDriver:
         return found
 
     def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here."""
+        """What an earlier agent of this network namespace enforces here. Raises: KernelError, see the protocol."""
+        self._flows.require_known()
         found = [f"interface index {index}" for index in self._folder.left()]
         return [*found, TABLE] if self._table.is_from_before() else found
 

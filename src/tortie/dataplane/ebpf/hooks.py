@@ -21,9 +21,10 @@ from pathlib import Path
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf import xdplink
 from tortie.dataplane.ebpf.choice import Choice, obstacle
+from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.placement import Placement
-from tortie.dataplane.ebpf.programs import LANES, Programs
+from tortie.dataplane.ebpf.programs import Programs
 from tortie.kernel import bpf, ethtool, tc
 from tortie.kernel.errors import KernelError
 from tortie.kernel.netlink import interface_name

@@ -172,7 +172,7 @@ class InterfacePlane:
             number, pages = self.hooks.lanes[direction], running.pages
             if self._install(self.hooks, direction, pages.size):
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
-            if self._programs.pages_in(number, pages.size) != pages.id:
+            if self._programs.seen_in(number, pages.size) != pages.id:
                 self._programs.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.check():
