@@ -4,7 +4,7 @@
     conntrack      a stateful rule set of nft, as hosts have it
     xdp_pass       a native XDP program that only passes: what the veth driver takes for having one
     untracked      tortie's agent with the untracked policy of the article
-    tracked        tortie's agent with normal policy that allows redis, and XDP asked for
+    tracked        tortie's agent with normal policy that allows redis
     untracked.tc, tracked.tc    the same with xdpEnabled: false
 
 Each host has its own namespaces, wire, redis-server and, where it is tortie's, its own agent. They take turns, round
@@ -82,7 +82,7 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
         CONNTRACK: lambda host: _run_nft(host, STATEFUL),
         PASS: lambda host: _attach_pass(host, opened),
         UNTRACKED: lambda host: host.enforce(article(host.host.address)),
-        TRACKED: lambda host: host.enforce([ALWAYS_XDP, *_normal_policy(host.host.address)]),
+        TRACKED: lambda host: host.enforce(_normal_policy(host.host.address)),
         UNTRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *article(host.host.address)]),
         TRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *_normal_policy(host.host.address)]),
     }
@@ -114,7 +114,6 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
 
 
 NO_XDP = document("FelixConfiguration", "default", {"xdpEnabled": False})
-ALWAYS_XDP = {**NO_XDP, "metadata": {"name": "default", "annotations": {"tortie.io/xdp": "always"}}, "spec": {}}
 
 
 def _attach_pass(host: Host, opened: ExitStack) -> None:

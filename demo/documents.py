@@ -9,7 +9,6 @@ kind: HostEndpoint
 metadata:
   name: node2-ens4
   labels: {{hep: redis-host}}
-  annotations: {{tortie.io/xdp: always}}  # on a veth, tc would be chosen where no untracked policy applies
 spec:
   interfaceName: ens4
   node: node2

@@ -69,9 +69,7 @@ def endpoint(interface: str = "ens4", *, profiles: Sequence[str] = (), name: str
     """The host endpoint of an interface."""
     labels = {"role": "host", "interface": interface}
     more = {"profiles": list(profiles)} if profiles else {}
-    made = document("HostEndpoint", name or f"host-{interface}", labels, interfaceName=interface, node=NODE, **more)
-    # in the driver, as on a network card: on a veth tc would be chosen where no untracked policy applies
-    return {**made, "metadata": {**made["metadata"], "annotations": {"tortie.io/xdp": "always"}}}
+    return document("HostEndpoint", name or f"host-{interface}", labels, interfaceName=interface, node=NODE, **more)
 
 
 def policy(
