@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from tortie.dataplane.nft_egress.failsafes import failsafe_matches
-from tortie.dataplane.nft_egress.matches import match_lines
-from tortie.dataplane.nft_egress.sets import SetTable
 from tortie.dataplane.nft_egress.shortcut import shortcuts
+from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
+from tortie.dataplane.nft_text.matches import match_lines
+from tortie.dataplane.nft_text.sets import SetTable
 from tortie.model.desired import TierPolicies
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
@@ -127,7 +127,7 @@ def add_endpoint(
     ports = parts.chain(
         f"{prefix}_ports",
         (
-            *(f"{match} accept" for match in failsafe_matches(failsafes)),
+            *(f"{match} accept" for match in failsafe_matches(untracked_legs(failsafes))),
             f"@th,0,32 & 0 == 0 goto {policy}",
             malformed,
         ),
@@ -161,6 +161,11 @@ def add_endpoint(
             malformed,  # IPv6 whose extension headers lead to no protocol
         ),
     )
+
+
+def untracked_legs(failsafes: Failsafes) -> tuple[Leg, Leg]:
+    """What skips untracked egress policy: packets to an outbound failsafe port, and answers from an inbound one."""
+    return opening_leg(failsafes, Direction.EGRESS), reply_leg(failsafes, Direction.EGRESS)
 
 
 def _count_rules(group: TierPolicies, interface: str, parts: Parts) -> list[_Counted]:
