@@ -1,0 +1,172 @@
+"""Drivers in netfilter's hooks against the evaluator: random policies on many interfaces, packets in bursts, and for
+each packet the verdict, whether it is tracked, and every counter."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+from contract import DRIVERS, InNamespace, MakeDriver, delta_of, running
+from sieve import MOST, NEVER_TRACKED, Path, Sieve, is_offered, numbered, sieve
+
+from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
+from tortie.model.conntrack import ConnectionTable, Relation, TrackingSettings
+from tortie.model.endpoint import Interface
+from tortie.model.host import Host
+from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP, URG, Direction, Fragment, Packet
+from tortie.model.passage import Passage, Way, pass_through
+from tortie.model.verdict import Reason, RuleRef, Verdict
+
+pytestmark = pytest.mark.root
+
+INTERFACES = 24
+PACKETS = int(os.environ.get("TORTIE_SIEVE_PACKETS", "67000"))
+"""Of each path and IP version."""
+BURST = 16_000
+FLAGS = (SYN,) * 12 + (ACK, ACK, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN, SYN | FIN, SYN | RST, 0, 0xFF)
+Counts = Counter[tuple[str, Direction, RuleRef | Reason]]
+FAMILY = {ICMP: 4, ICMPV6: 6}
+NO_NEXT_HEADER = 59
+
+
+@dataclass
+class Burst:
+    """One host with its policy, and packets about it: the interface's number, and the packet."""
+
+    host: Host
+    cases: list[Case]
+    packets: list[tuple[int, Packet]]
+
+
+def make_burst(rng: Random, made: Sieve, version: int, count: int) -> Burst:
+    """Policy of all interfaces and packets aimed at it."""
+    pool = Sets(rng, members=12)
+    failsafes = random_failsafes(rng)
+    tracking = TrackingSettings(drops_invalid=not chance(rng, 20))
+    cases = []
+    for name in made.interfaces:
+        case = random_normal_case(rng, 10, pool=pool)
+        interface = Interface(name=name, index=2, forwards=frozenset({4, 6}), has_ethernet=False)
+        cases.append(replace(case, endpoint=replace(case.endpoint, interface=interface), failsafes=failsafes))
+    endpoints = {case.endpoint.interface.name: case.endpoint for case in cases}
+    host = Host(endpoints=endpoints, sets=pool.sets, failsafes=failsafes, tracking=tracking)
+    direction = Direction.EGRESS if made.path is Path.FROM_HOST else Direction.INGRESS
+    packets: list[tuple[int, Packet]] = []
+    while len(packets) < count:
+        number = rng.randrange(len(cases))
+        if made.path is Path.THROUGH and chance(rng, 50):
+            aimed, way = cases[(number + 1) % len(cases)], Direction.EGRESS
+        else:
+            aimed, way = cases[number], direction
+        packet = random_packet(rng, aimed, version=version, direction=way)
+        if packet.fragment is Fragment.WHOLE and is_offered(packet, made.path):
+            extra = {"tcp_flags": rng.choice(FLAGS)} if packet.protocol == TCP else {}
+            packet = replace(packet, fragment_id=len(packets) + 1, is_sctp_init=chance(rng, 80), **extra)
+            packets.append((number, packet))
+    return Burst(host, cases, packets)
+
+
+def relation(packet: Packet) -> Relation:
+    """What a first packet is to the kernel, which differs for two sorts of packets (docs/differences.md): ICMP of the
+    other IP version, and IPv6 without a next header."""
+    if FAMILY.get(packet.protocol, packet.version) != packet.version:
+        return Relation.INVALID
+    if (packet.version, packet.protocol) == (6, NO_NEXT_HEADER):
+        return Relation.INVALID
+    return ConnectionTable().relation(packet)
+
+
+def way_of(made: Sieve, number: int) -> Way:
+    name = made.interfaces[number]
+    match made.path:
+        case Path.TO_HOST:
+            return Way(name, None)
+        case Path.THROUGH:
+            return Way(name, made.after(name))
+        case Path.FROM_HOST:
+            return Way(None, name)
+
+
+def count(counts: Counts, passage: Passage, way: Way) -> None:
+    """What the driver should count: every rule that was met, and the reason where none decided."""
+    for visit in passage.visits:
+        for step in visit.trace.steps:
+            counts[visit.interface, visit.direction, step.rule] += 1
+        if visit.trace.rule is None and visit.trace.verdict is not Verdict.CONTINUE:
+            counts[visit.interface, visit.direction, visit.trace.reason] += 1
+    if passage.reason is Reason.ESSENTIAL_ICMPV6:
+        for name, direction in ((way.arrives, Direction.INGRESS), (way.leaves, Direction.EGRESS)):
+            if name is not None:
+                counts[name, direction, Reason.ESSENTIAL_ICMPV6] += 1
+
+
+def read_counts(driver: InNamespace) -> Counts:
+    rules, reasons = driver.counters()
+    found: Counts = Counter()
+    for one in rules:
+        found[one.interface, one.direction, one.rule] += one.packets
+    for one in reasons:
+        found[one.interface, one.direction, one.reason] += one.packets
+    return found
+
+
+def mismatches(made: Sieve, driver: InNamespace, burst: Burst) -> tuple[list[str], Counter[str]]:
+    """What differs from the evaluator, as text; and what was met."""
+    driver.enforce(delta_of(burst.host.endpoints, burst.host.sets, **_settings(burst.host)))
+    before = read_counts(driver)
+    expected: Counts = Counter()
+    passages: list[Passage] = []
+    met: Counter[str] = Counter()
+    for index, (number, packet) in enumerate(burst.packets, 1):
+        made.send(index, number, packet, numbered(packet, index))
+        way = way_of(made, number)
+        passage = pass_through(packet, way, burst.host, relation(packet))
+        count(expected, passage, way)
+        passages.append(passage)
+        met[passage.verdict.value] += 1
+        met[passage.reason.value] += 1
+        met["untracked"] += passage.verdict is Verdict.ALLOW and not passage.is_tracked
+    caught = made.caught()
+    wrong = []
+    for index, ((number, packet), passage) in enumerate(zip(burst.packets, passages, strict=True), 1):
+        tracked = caught.get((packet.version, index))
+        if (passage.verdict is Verdict.ALLOW) != (tracked is not None):
+            wrong.append(f"{made.interfaces[number]}: {packet}: {passage.verdict} {[v.trace for v in passage.visits]}")
+        elif tracked not in (None, passage.is_tracked) and not _is_never_tracked(packet):
+            wrong.append(f"{made.interfaces[number]}: {packet}: tracked {tracked}, {[v.trace for v in passage.visits]}")
+    counted = read_counts(driver)
+    counted.subtract(before)
+    off = (key for key in expected.keys() | counted.keys() if expected[key] != counted[key])
+    wrong += [f"counter {key}: {counted[key]} instead of {expected[key]}" for key in off]
+    return wrong, met
+
+
+def _is_never_tracked(packet: Packet) -> bool:
+    """Whether nobody can tell afterwards who left the packet untracked."""
+    return (packet.version, packet.protocol) == (6, ICMPV6) and packet.icmp_type in NEVER_TRACKED
+
+
+def _settings(host: Host) -> dict[str, object]:
+    return {"failsafes": host.failsafes, "tracking": host.tracking}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("path", list(Path), ids=lambda path: path.name.lower())
+@pytest.mark.parametrize("make", DRIVERS)
+def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
+    make: MakeDriver, path: Path, version: int
+) -> None:
+    rng = Random(f"{path.name} {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
+    met: Counter[str] = Counter()
+    assert BURST <= MOST
+    with sieve(path, INTERFACES) as made:
+        left = PACKETS
+        while left > 0:
+            burst = make_burst(rng, made, version, min(left, BURST))
+            with running(made.host, make) as driver:
+                wrong, found = mismatches(made, driver, burst)
+                assert not wrong, f"{len(wrong)} of {len(burst.packets)}\n" + "\n".join(wrong[:5])
+            met += found
+            left -= len(burst.packets)
+    assert met["allow"] > PACKETS / 10 and met["deny"] > PACKETS / 10, met
