@@ -23,7 +23,7 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.endpoint import Surroundings
-from tortie.dataplane.nftables.installed import InstalledTable
+from tortie.dataplane.nftables.installed import InstalledTable, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
 from tortie.dataplane.nftables.telling import connection_status, counts, statuses
@@ -77,9 +77,10 @@ class NftablesDriver:
         """Check the table, repair, then apply."""
         repaired: tuple[str, ...] = ()
         try:
-            if not self._table.check():
+            found = self._table.check()
+            if found is not State.INTACT:
                 self._table.distrust()
-                self._intent.touch_all()
+            if found is State.CHANGED:
                 repaired = (TABLE,)
         except KernelError as error:
             return self._report((), (), {TABLE: str(error)})
