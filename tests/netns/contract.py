@@ -45,7 +45,8 @@ class InNamespace:
 
     def _call(self, name: str, *arguments: object) -> Any:
         with self._namespace.entered():
-            return getattr(self._driver, name)(*arguments)
+            answer = getattr(self._driver, name)(*arguments)
+            return list(answer) if isinstance(answer, Iterator) else answer
 
     def enforce(self, delta: Delta) -> ApplyReport:
         """Take the change and apply it; nothing may fail or be refused."""

@@ -25,16 +25,20 @@ from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.endpoint import Surroundings
 from tortie.dataplane.nftables.installed import InstalledTable, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
+from tortie.dataplane.nftables.reconsider import forgotten
 from tortie.dataplane.nftables.render import Renderer
 from tortie.dataplane.nftables.telling import connection_status, counts, statuses
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
-from tortie.kernel.ctnetlink import read_entries
+from tortie.kernel.ctforget import forget
+from tortie.kernel.ctnetlink import ConntrackEntry, read_entries
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
 from tortie.model.packet import Direction, Packet
 
 TABLE = "table inet tortie"
+_BATCH = 500
+"""Flows of one step of `reconsider`: some 25 ms of evaluation."""
 
 
 class NftablesDriver:
@@ -46,6 +50,7 @@ class NftablesDriver:
         self._sets = Sets()
         self._intent = Intent(refusals)
         self._around = Surroundings()
+        self._addresses = HostAddresses()
         self._renderer = Renderer()
         self._table = InstalledTable()
         self._failed: dict[str, str] = {}
@@ -59,6 +64,7 @@ class NftablesDriver:
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
         self._intent.take(delta.endpoints)
+        self._addresses = delta.addresses if delta.addresses is not None else self._addresses
         around = Surroundings(
             delta.failsafes if delta.failsafes is not None else self._around.failsafes,
             delta.tracking.drops_invalid if delta.tracking is not None else self._around.drops_invalid,
@@ -143,7 +149,22 @@ class NftablesDriver:
 
     def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
         """Apply newly enforced policy to flows that exist."""
-        raise NotImplementedError
+        if choice is Established.KEEP:
+            return
+        desired = DesiredState(
+            endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+            sets=self._sets,
+            failsafes=self._around.failsafes,
+            addresses=self._addresses,
+        )
+        batch: list[ConntrackEntry] = []
+        for number, entry in enumerate(forgotten(read_entries(), choice, desired), 1):
+            if entry is not None:
+                batch.append(entry)
+            if number % _BATCH == 0:
+                yield forget(batch)
+                batch.clear()
+        yield forget(batch)
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """None: nftables offers no test run."""
