@@ -20,6 +20,7 @@ from tortie.dataplane.driver import (
     LogEvent,
     ReasonCount,
     RuleCount,
+    Unsupported,
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.endpoint import Surroundings
@@ -167,8 +168,8 @@ class NftablesDriver:
         yield forget(batch)
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """None: nftables offers no test run."""
-        return None
+        """Raises: Unsupported."""
+        raise Unsupported("nftables offers no test run")
 
     def log_events(self) -> Sequence[LogEvent]:
         """None: packets that met Log rules are in the kernel's log."""
