@@ -157,7 +157,9 @@ class InstalledTable:
 
     def counts(self) -> Counter[CountKey]:
         """Exact totals. Raises: KernelError."""
-        return self._totals + (self._counted(self._table.counters.keys()) if self._table else Counter())
+        found = self._counted(self._table.counters.keys() if self._table is not None else ())
+        found.update(self._totals)  # an addition would leave out what counted nothing
+        return found
 
     def _counted(self, names: Collection[str]) -> Counter[CountKey]:
         """What those counters of the installed table show."""
