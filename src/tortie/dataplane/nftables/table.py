@@ -18,6 +18,8 @@ from tortie.model.packet import Direction
 from tortie.model.verdict import Reason, RuleRef
 
 _DIGEST_CHARACTERS = 24
+ENTRY_CHAIN = "filter-input"
+"""A chain that every table of this driver has."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""
