@@ -24,7 +24,7 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.endpoint import Surroundings
-from tortie.dataplane.nftables.installed import InstalledTable, State
+from tortie.dataplane.nftables.installed import InstalledTable, Made, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.reconsider import forgotten
 from tortie.dataplane.nftables.render import Renderer
@@ -104,7 +104,7 @@ class NftablesDriver:
             known, elements = self._table.members_after(self._sets.changes, self._sets)
             before = self._renderer.pieces()
             table = self._renderer.render(wanted.values(), self._sets, self._around, known)
-            is_changed = self._table.make(table, elements, self._sets)
+            made = self._table.make(table, elements, self._sets)
         except KernelError as error:
             return self._report((), repaired, {TABLE: str(error)})
         after = self._renderer.pieces()
@@ -115,7 +115,9 @@ class NftablesDriver:
         intent.dirty.clear()
         self._sets.forget_dropped(kept=intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
-        return self._report(tuple(sorted(touched)) if is_changed else (), repaired, {})
+        if made is Made.REPAIRED:
+            repaired = (TABLE,)
+        return self._report(tuple(sorted(touched)) if made is not Made.NOTHING else (), repaired, {})
 
     def _report(self, changed: tuple[str, ...], repaired: tuple[str, ...], failed: dict[str, str]) -> ApplyReport:
         self._failed = failed
