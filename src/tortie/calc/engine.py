@@ -375,6 +375,7 @@ class Engine:
             or (state := self._states.get(name)) is None
             or state.interface != self._interfaces.get(name)
             or state.xdp != settings.xdp_of(governors[name].endpoint)
+            or state.rejects != settings.rejects
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -439,6 +440,7 @@ class Engine:
             tiers=self._beside.part(tiers) if is_beside else tiers,
             profiles=() if is_beside else self._listed[endpoint.name],
             xdp=self._settings.settled.xdp_of(endpoint),
+            rejects=self._settings.settled.rejects,
         )
 
 
@@ -453,8 +455,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     return (
         new.tiers is old.tiers
         and new.interface == old.interface
-        and (new.endpoint, new.is_wildcard, new.is_beside_workload, new.profiles, new.xdp)
-        == (old.endpoint, old.is_wildcard, old.is_beside_workload, old.profiles, old.xdp)
+        and (new.endpoint, new.is_wildcard, new.is_beside_workload, new.profiles, new.xdp, new.rejects)
+        == (old.endpoint, old.is_wildcard, old.is_beside_workload, old.profiles, old.xdp, old.rejects)
     )
 
 

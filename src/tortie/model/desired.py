@@ -65,7 +65,8 @@ class EndpointState:
 
     `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order. `profiles`
     follow after the last tier of the normal class; behind them everything is denied. `xdp`: which hook a driver
-    that has the choice should use for what arrives. `is_workload`: the endpoint is a workload's, by namespace/name,
+    that has the choice should use for what arrives. `rejects`: senders are told of denials of the forward and normal
+    classes. `is_workload`: the endpoint is a workload's, by namespace/name,
     whose direction is the workload's own: what the host receives from it is its egress; it has the normal class only.
     `is_beside_workload`: it is the part that the wildcard has on an interface of a workload, pre-DNAT and forward
     policy, in the host's direction; what is for this host or from it has no normal class to pass there.
@@ -79,6 +80,7 @@ class EndpointState:
     tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
     profiles: tuple[Profile | MissingProfile, ...] = ()
     xdp: XdpWish = field(default_factory=XdpWish)
+    rejects: bool = False
 
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, ReasonCount, RuleCount
 from tortie.dataplane.ebpf.hooks import Hooks
-from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.table import EgressTable
+from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import ReasonKey, RuleKey
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction
