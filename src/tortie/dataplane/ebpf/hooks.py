@@ -30,8 +30,8 @@ TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
 """Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
 so that other programs of the same priority stay."""
 NO_XDP_WANTED = (
-    "tc, because FelixConfiguration says xdpEnabled: false, or because VLAN interfaces stand on it: drivers take tags off "
-    "before XDP could see whose a packet is"
+    "tc, because FelixConfiguration says xdpEnabled: false, or because VLAN interfaces stand on it: drivers take tags "
+    "off before XDP could see whose a packet is"
 )
 _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
