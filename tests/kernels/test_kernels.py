@@ -19,6 +19,7 @@ import pytest
 
 from kernels.guests import CHECKOUT, KERNELS, Guest, Kernel, NoGuest, Said, fetch, require_tools
 from kernels.verified import CASES, LOADER, prepare, read, table
+from tortie.dataplane.ebpf.pages import SIZES
 
 pytestmark = pytest.mark.root
 
@@ -47,7 +48,7 @@ print('lacks:', ', '.join(one.name for one in probe().features if not one.is_pre
 @pytest.fixture(scope="module")
 def guests() -> Iterator[dict[str, Guest | NoGuest]]:
     """All of them, started, or why not."""
-    prepare()
+    prepare(SIZES if IS_ALL else (SIZES[0], SIZES[-1]))  # each load takes a second there
     # what pytest compiles of them is written beside them, and need not be done under emulation
     words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *(ALL if IS_ALL else CORE)]
     collected = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ policy, so that the largest configuration is the largest generation: each size h
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,23 +39,23 @@ class Verified:
         return "; ".join(what for what, is_over in found.items() if is_over)
 
 
-def cases() -> Iterator[str]:
-    """Lines for the loader: object, program, pages, whether packets may be in several buffers."""
+def cases(wanted: Sequence[int]) -> Iterator[str]:
+    """Lines for the loader: object, program, pages, whether packets may be in several buffers; of those sizes."""
     for path in sorted(OBJECTS.glob("*.bpf.o")):
         with bpf.ObjectFile(path) as obj:
-            sizes = SIZES if "lanes" in obj.map_names else (1,)
+            sizes = wanted if "lanes" in obj.map_names else (1,)
             for program in obj.program_names:
                 flags = ("-", "frags") if program in ("xdp_root", "xdp_policy") else ("-",)
                 yield from (f"{path} {program} {size} {flag}" for size in sizes for flag in flags)
 
 
-def prepare() -> None:
+def prepare(sizes: Sequence[int] = SIZES) -> None:
     """Compile the loader, and write what it loads."""
     WORK.mkdir(parents=True, exist_ok=True)
     words = ["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", str(LOADER), str(_HERE / "loader.c")]
     done = subprocess.run([*words, "-lbpf", "-lelf", "-lz"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    CASES.write_text("\n".join(cases()) + "\n")
+    CASES.write_text("\n".join(cases(sizes)) + "\n")
 
 
 def read(said: str) -> list[Verified]:
