@@ -55,8 +55,9 @@ class NftablesDriver:
         self._renderer = Renderer()
         self._table = InstalledTable()
         self._failed: dict[str, str] = {}
-        self._keeps_table = False
-        """The table of an earlier agent has to stay: it holds policy of an interface whose newest one is refused."""
+        self._held: list[str] = []
+        """Interfaces whose newest policy is refused, and whose last good one only the table of an earlier agent holds:
+        it has to stay as it is."""
 
     # ---- desired state
 
@@ -97,8 +98,9 @@ class NftablesDriver:
         intent = self._intent
         intent.judge()
         try:
-            self._keeps_table = any(map(intent.is_unknown, intent.newest)) and self._table.is_from_before()
-            if self._keeps_table:
+            unknown = [name for name in intent.newest if intent.is_unknown(name)]
+            self._held = sorted(self._table.interfaces_from_before().intersection(unknown)) if unknown else []
+            if self._held:
                 return self._report((), (), {})
             wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
             known, elements = self._table.members_after(self._sets.changes, self._sets)
@@ -126,9 +128,8 @@ class NftablesDriver:
     def _refused(self) -> dict[str, tuple[str, ...]]:
         """What is refused; where an earlier agent's table stays, everybody waits and is told for whom."""
         refused = dict(self._intent.refused)
-        if self._keeps_table:
-            others = ", ".join(sorted(refused))
-            waits = f"the earlier agent's table stays until the policy of {others} can be enforced"
+        if self._held:
+            waits = f"the earlier agent's table stays until the policy of {', '.join(self._held)} can be enforced"
             refused |= dict.fromkeys(self._intent.newest.keys() - refused.keys(), (waits,))
         return refused
 
