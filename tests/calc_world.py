@@ -372,7 +372,9 @@ def expected_host(world: Mapping[Slot, Value]) -> Host:
         assert isinstance(interface, Interface)
         state = _state(world, one, interface)
         normal = {place: part for place, part in state.tiers.items() if place[0] is Stage.NORMAL}
-        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, xdp=XdpWish()))
+        ends.setdefault(
+            one.interface_name, replace(state, tiers=normal, is_workload=True, xdp=XdpWish(), rejects=False)
+        )
     to_host, prefixes = _setting(world, "to_host", ToHost.DROP), _setting(world, "interface_prefixes", ("cali",))
     assert isinstance(to_host, ToHost)
     assert isinstance(prefixes, tuple)
@@ -423,6 +425,7 @@ def _state(
         tiers=_tiers(_chosen(world, endpoint), world),
         profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
         xdp=_xdp(world, endpoint),
+        rejects=_setting(world, "nftables_rejects", False) is True,
     )
 
 
