@@ -48,7 +48,7 @@ def test_each_use_means_what_decision_16_says(
 def test_a_choice_says_who_made_it() -> None:
     assert choose(state(XdpUse.NEVER)).why == "the endpoint says tortie.io/xdp: never"
     assert choose(state(XdpUse.NEVER, is_own=False)).why == (
-        "FelixConfiguration says tortie.io/xdp: never or xdpEnabled: false"
+        "the settings say tortie.io/xdp: never or xdpEnabled: false"
     )
     assert (
         choose(state(XdpUse.UNTRACKED)).why

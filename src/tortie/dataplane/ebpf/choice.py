@@ -81,7 +81,7 @@ def said(wish: XdpWish) -> str:
     if wish.is_own:
         return f"the endpoint says {ANNOTATION}: {wish.use.value}"
     also = " or xdpEnabled: false" if wish.use is XdpUse.NEVER else ""
-    return f"FelixConfiguration says {ANNOTATION}: {wish.use.value}{also}"
+    return f"the settings say {ANNOTATION}: {wish.use.value}{also}"
 
 
 def obstacle(code: int, detail: str, choice: Choice, told: DriverFacts, *, is_occupied: bool) -> Obstacle:

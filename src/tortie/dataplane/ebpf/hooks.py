@@ -104,7 +104,8 @@ class Hooks:
         try:
             self._pin()
             if left is not None:
-                bpf.detach(left)
+                with suppress(KernelError):  # dead with its interface
+                    bpf.detach(left)
         finally:
             if left is not None:
                 os.close(left)
