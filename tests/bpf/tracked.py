@@ -17,7 +17,7 @@ from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
 from tortie.model.essential import is_essential
-from tortie.model.evaluate import evaluate, is_for_host
+from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
 from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -148,12 +148,13 @@ class Model:
             concerns_host = not is_forwarded
         crosses = is_forwarded or direction is Direction.INGRESS
         relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
-        is_known = relation in KNOWN and not endpoint.stage(Stage.UNTRACKED, direction)
-        is_from_nobody = direction is Direction.INGRESS and is_martian(packet, case.addresses)
-        if is_from_nobody and not is_known and not is_essential(packet):
-            trace = unread(Reason.MARTIAN)
-            self._count(direction, trace)
-            return trace
+        if direction is Direction.INGRESS and is_martian(packet, case.addresses) and not is_essential(packet):
+            early = evaluate_untracked(packet, direction, endpoint, case.sets, case.failsafes)
+            is_let_in = early.verdict is Verdict.ALLOW
+            if is_let_in or (early.verdict is Verdict.CONTINUE and relation not in KNOWN):
+                trace = replace(unread(Reason.MARTIAN), steps=() if is_let_in else early.steps)
+                self._count(direction, trace)
+                return trace
         trace = evaluate(
             packet,
             direction,
