@@ -1,19 +1,22 @@
 """Loads a case's ingress policy as the driver does, and tells what the program did to a packet, counters included."""
 
+import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from struct import unpack_from
+from struct import pack, unpack_from
 
 from strategies import Case
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import Generation, Plan
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
-from tortie.kernel import bpf
+from tortie.kernel import bpf, features
+from tortie.kernel.errors import KernelError
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
 from tortie.model.martian import is_martian
@@ -30,7 +33,29 @@ Counts = Counter[RuleRef | Reason]
 @cache
 def rehearsal() -> Rehearsal:
     """Programs that all tests of this process ask; they are loaded once."""
-    return Rehearsal(Traits(has_tcx=True, has_frags=True, mark_bit=MARK))
+    return Rehearsal(traits())
+
+
+@cache
+def traits() -> Traits:
+    """What this kernel has, with the mark bit of the tests."""
+    found = features.probe()
+    return Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=MARK)
+
+
+@cache
+def tells_metadata() -> bool:
+    """Whether a test run in XDP says what metadata it left; Linux 5.14 brought that together with the context."""
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        for name in obj.program_names:
+            obj.set_autoload(name, name == "xdp_empty")
+        obj.load()
+        try:
+            bpf.test_run(obj.program_fd("xdp_empty"), bytes(64), ctx=pack("=6I", 0, 64, 0, 0, 0, 0))
+        except KernelError as error:
+            assert error.code == errno.EINVAL
+            return False
+    return True
 
 
 @dataclass
@@ -42,6 +67,8 @@ class Loaded:
     generation: Generation
     lane: int
     refs: list[RuleRef]
+    before: Counts = field(default_factory=Counter)
+    """Where the kernel does not tell metadata: what was counted until the last packet."""
 
     def run(self, frame: bytes) -> Verdict:
         """The program's verdict on one frame."""
@@ -49,8 +76,13 @@ class Loaded:
         if self.door == "xdp":
             ran = bpf.test_run(program, frame)
             if ran.retval == XDP_DROP:
+                self.before = self.counts() if not tells_metadata() else self.before
                 return Verdict.DENY
             assert ran.retval == XDP_PASS
+            if not tells_metadata():  # untracked policy alone ends either with a rule or with a reason
+                now, before = self.counts(), self.before
+                self.before = now
+                return Verdict.CONTINUE if any(isinstance(what, Reason) for what in now - before) else Verdict.ALLOW
             return Verdict.ALLOW if len(ran.data_out) == len(frame) + 4 else Verdict.CONTINUE
         ran = bpf.test_run(program, frame, ctx=bytes(192))
         if ran.retval == TC_SHOT:

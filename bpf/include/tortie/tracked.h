@@ -238,6 +238,8 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
 	if (IS_EGRESS && has_inner && !is_local(c->packet.version, c->inner.destination))
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
+	if (g.cfg->passes_own)
+		return WORD(REASON_NO_MATCH, VERDICT_ALLOW);
 	if (!g.cfg->untracked.used && !g.cfg->pre_dnat.used)        /* else they have looked it up */
 		c->failsafe = failsafe(g, &c->packet);
 	forget();

@@ -145,10 +145,10 @@ class Trial:
         generation, index, lane = self._load(crossing.state, crossing.direction)
         before = generation.read_counters()
         ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX, is_forwarded=crossing.is_forwarded)
-        # what untracked policy says of leaving packets is not the program's to decide
-        is_untracked = door == "xdp" and len(ran.data_out) > len(data)
         counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
         rule, _ = index.decided(generation.classifiers.meaning(counted, index))
+        # what untracked policy says of leaving packets is not the program's to decide
+        is_untracked = door == "xdp" and self._rehearsal.has_metadata(ran, data, otherwise=index.is_untracked(rule))
         is_dropped = ran.retval == _DROPPED[door]
         return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)
 
