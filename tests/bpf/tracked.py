@@ -21,7 +21,7 @@ from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
 from tortie.model.essential import is_essential
-from tortie.model.evaluate import evaluate, evaluate_untracked, is_for_host
+from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -171,13 +171,12 @@ class Model:
             concerns_host = not is_forwarded
         crosses = is_forwarded or direction is Direction.INGRESS
         relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
-        if direction is Direction.INGRESS and is_martian(packet, case.addresses) and not is_essential(packet):
-            early = evaluate_untracked(packet, direction, endpoint, case.sets, case.failsafes)
-            is_let_in = early.verdict is Verdict.ALLOW
-            if is_let_in or (early.verdict is Verdict.CONTINUE and relation not in KNOWN):
-                trace = replace(unread(Reason.MARTIAN), steps=() if is_let_in else early.steps)
-                self._count(direction, trace)
-                return trace
+        is_known = relation in KNOWN and not endpoint.stage(Stage.UNTRACKED, direction)
+        is_from_nobody = direction is Direction.INGRESS and is_martian(packet, case.addresses)
+        if is_from_nobody and not is_known and not is_essential(packet):
+            trace = unread(Reason.MARTIAN)
+            self._count(direction, trace)
+            return trace
         trace = evaluate(
             packet,
             direction,

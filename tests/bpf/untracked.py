@@ -17,6 +17,7 @@ from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf, features
 from tortie.kernel.errors import KernelError
+from tortie.model.essential import is_essential
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
 from tortie.model.martian import is_martian
@@ -175,6 +176,7 @@ def judge(case: Case, packet: Packet | Reason, memory: FirstFragments) -> Trace:
     """The evaluator's trace, with the memory of first fragments; of a frame without a packet, that of its reason."""
     if isinstance(packet, Reason):
         return unread(packet)
-    trace = evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
-    is_let_in = trace.verdict is Verdict.ALLOW
-    return unread(Reason.MARTIAN) if is_let_in and is_martian(packet, case.addresses) else trace
+    if not is_essential(packet) and is_martian(packet, case.addresses):
+        memory.seen(packet)
+        return unread(Reason.MARTIAN)
+    return evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)

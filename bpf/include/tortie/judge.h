@@ -77,12 +77,12 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 	if (g.cfg->untracked.used) {
 		u32 word;
 
+		if (!IS_EGRESS && is_martian(p))
+			return WORD(REASON_MARTIAN, VERDICT_DENY);
+		forget();
 		c->failsafe = failsafe(g, p);
 		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, stage_of(g, STAGE_UNTRACKED), ctx, c);
 
-		/* of what is let in only: a flood that is denied does not pay */
-		if (!IS_EGRESS && (word & 3) == VERDICT_ALLOW && is_martian(p))
-			return WORD(REASON_MARTIAN, VERDICT_DENY);
 		if (word & 3 || !g.cfg->normal.used || is_overtaken(c))
 			return word;
 		record_met(ctx, c, g, word);

@@ -1,7 +1,7 @@
 """Addresses that no packet from outside can have: who sends them wants to be taken for a part of this host.
 
-Drivers drop such packets where they arrive, whatever policy says of them (decision 18): no rule can mean them, so the
-evaluator knows none. What policy denies is denied anyway, and a known connection never has such addresses.
+Drivers drop such packets where they arrive, in front of policy and as they drop what they cannot read (decision 18): no
+rule can mean them, so the evaluator is not asked. A known connection never has them.
 """
 
 from tortie.model.address import Net
