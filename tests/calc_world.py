@@ -368,7 +368,7 @@ def expected_host(world: Mapping[Slot, Value]) -> Host:
         assert isinstance(interface, Interface)
         state = _state(world, one, interface)
         normal = {place: part for place, part in state.tiers.items() if place[0] is Stage.NORMAL}
-        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True))
+        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True, rejects=False))
     to_host, prefixes = _setting(world, "to_host", ToHost.DROP), _setting(world, "interface_prefixes", ("cali",))
     assert isinstance(to_host, ToHost)
     assert isinstance(prefixes, tuple)
@@ -419,6 +419,7 @@ def _state(
         tiers=_tiers(_chosen(world, endpoint), world),
         profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
         may_use_xdp=_may_use_xdp(world),
+        rejects=_setting(world, "nftables_rejects", False) is True,
     )
 
 

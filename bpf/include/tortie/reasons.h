@@ -19,7 +19,12 @@ enum reason {
 	REASON_ESTABLISHED,      /* belongs to a flow: passes */
 	REASON_RELATED,          /* an ICMP error about a flow: passes */
 	REASON_UNSTORED,         /* a flow did not fit among the assured ones; the packet counts elsewhere too */
-	REASON_BASE = 16,        /* results of policy from here on */
+	REASON_ANSWER,           /* what tells somebody of a denial here: passes */
+	/* of each denial that is to be answered one of these, besides what it counts as */
+	REASON_ANSWERED,         /* the sender was told */
+	REASON_UNANSWERED,       /* nobody may be told of such a packet, or nobody could be */
+	REASON_ANSWER_LIMIT,     /* more would have been told than the limits of ICMP errors allow */
+	REASON_BASE = 32,        /* results of policy from here on */
 };
 
 #endif

@@ -11,21 +11,23 @@
 #include "decide.h"
 #include "failsafe.h"
 #include "flows.h"
+#include "told.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define MAX_OPTIONS 3            /* of a redirect, in front of the packet it is about */
 
-/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0. Agent writes. What is not here is
+/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0: enum local_kind. Agent writes. What is not here is
  * looked up in the kernel's routes: an address that the agent has not heard of yet is protected all the same. */
 struct local_key { u32 version, address[4]; };
+enum local_kind { LOCAL_UNICAST = 1, LOCAL_BROADCAST };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct local_key);
-	__type(value, u32);
+	__type(value, enum local_kind);
 } local SEC(".maps");
 
 /* SYN, SYN+ACK, ACK, FIN+ACK, RST, RST+ACK; URG may join SYN, ACK and FIN+ACK (semantics.md). PSH, ECE and CWR are not
@@ -58,7 +60,7 @@ static __always_inline bool is_invalid(const struct packet *p)
 	return !can_open(p) || (p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags));
 }
 
-static __always_inline bool is_local(u32 version, const u32 *address)
+static __always_inline enum local_kind *local_of(u32 version, const u32 *address)
 {
 	struct local_key key = { .version = version, .address = { address[0] } };
 
@@ -68,6 +70,19 @@ static __always_inline bool is_local(u32 version, const u32 *address)
 		key.address[3] = address[3];
 	}
 	return bpf_map_lookup_elem(&local, &key);
+}
+
+static __always_inline bool is_local(u32 version, const u32 *address)
+{
+	return local_of(version, address);
+}
+
+/* Of an IPv4 network of this host. */
+static __always_inline bool is_broadcast(const u32 *address)
+{
+	enum local_kind *kind = local_of(4, address);
+
+	return kind && *kind == LOCAL_BROADCAST;
 }
 
 static __always_inline bool is_near(u32 first)
@@ -214,6 +229,12 @@ __noinline int pre_dnat(context_t *ctx)
 	return decide(g, stage_of(g, STAGE_PRE_DNAT), ctx, c);
 }
 
+/* A denial of the forward or normal class is answered where that is wanted (semantics.md). */
+static __always_inline u32 rejected(const struct config *cfg, u32 word)
+{
+	return cfg->rejects && (word & 3) == VERDICT_DENY ? word | VERDICT_REJECT : word;
+}
+
 /* Forward policy on a packet that nobody here has judged -> decision word; what it does not deny is allowed. Global:
  * verified once. */
 __noinline int forward(context_t *ctx)
@@ -225,12 +246,12 @@ __noinline int forward(context_t *ctx)
 	if (!c || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
-		return WORD(REASON_INVALID, VERDICT_DENY);
+		return rejected(g.cfg, WORD(REASON_INVALID, VERDICT_DENY));
 	forget();
 	if (g.cfg->forward.used) {
 		word = decide(g, stage_of(g, STAGE_FORWARD), ctx, c);
 		if (word & 3)
-			return word;
+			return rejected(g.cfg, word);
 		record_met(ctx, c, g, word);
 	}
 	return WORD(REASON_FORWARDED, VERDICT_ALLOW);
@@ -259,8 +280,8 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	if (c->failsafe == FAILSAFE_OPEN)
 		return WORD(REASON_FAILSAFE, VERDICT_ALLOW);
 	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
-		return WORD(REASON_INVALID, VERDICT_DENY);
-	return decide(g, stage_of(g, STAGE_NORMAL), ctx, c);
+		return rejected(g.cfg, WORD(REASON_INVALID, VERDICT_DENY));
+	return rejected(g.cfg, decide(g, stage_of(g, STAGE_NORMAL), ctx, c));
 }
 
 /* A packet of no known flow -> decision word. */
@@ -283,6 +304,9 @@ __noinline int unknown(context_t *ctx)
 		}
 		forget();
 	}
+	if (g.cfg->rejects && (has_inner || (c->packet.protocol == TCP && c->packet.tcp_flags & TCP_RST)) && is_told(has_inner))
+		return WORD(REASON_ANSWER, VERDICT_CONTINUE);
+	forget();
 	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))
@@ -312,7 +336,7 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 
 				if (is_overtaken(c))
 					return word;
-				if ((word & 3) == VERDICT_DENY) {
+				if ((word & 3) >= VERDICT_DENY) {
 					flow_forget(c->is_opening);
 					return word;
 				}

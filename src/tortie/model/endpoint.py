@@ -79,6 +79,7 @@ class Interface:
     `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's.
     `broadcasts`: the IPv4 broadcast addresses of its networks, in host order.
     `forwards`: the IP versions (4, 6) of which the host passes on what came in here and is not its own.
+    `kind`: the kernel's word for what it is (veth, bridge ...), empty for hardware.
     """
 
     name: str
@@ -90,3 +91,4 @@ class Interface:
     broadcasts: frozenset[int] = frozenset()
     forwards: frozenset[int] = frozenset()
     has_ethernet: bool = True
+    kind: str = ""

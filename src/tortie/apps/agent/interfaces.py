@@ -71,6 +71,7 @@ def to_model(links: Iterable[LinkState]) -> list[Interface]:
             broadcasts=link.broadcasts,
             forwards=link.forwards,
             has_ethernet=link.has_ethernet,
+            kind=link.kind,
         )
         for link in links
     ]

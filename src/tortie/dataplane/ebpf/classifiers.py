@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
+counters   0 ── reasons ── 32 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tortie.model.verdict import Reason, RuleRef
 
 REASON_BASE: int = lib.REASON_BASE
 """Counters from here on are results."""
+OF_REJECTS = frozenset({Reason.ANSWERED, Reason.UNANSWERED, Reason.ANSWER_LIMIT})
+"""Of each denial that is to be answered one of these is counted."""
 _NEVER_COUNTED = (
     *(Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY),
     *(Reason.NO_ENDPOINT, Reason.TO_HOST, Reason.UNKNOWN_WORKLOAD),
@@ -28,6 +30,8 @@ REASONS: Mapping[Reason, int] = {
     reason: getattr(lib, f"REASON_{reason.name}") for reason in Reason if reason not in _NEVER_COUNTED
 }
 """The counters of reasons; the others follow from the rule that decided."""
+BESIDE = frozenset({Reason.NO_METADATA, Reason.UNSTORED, Reason.LOG_LOST, *OF_REJECTS})
+"""Reasons that count on top of what decided."""
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
 SPARE_COUNTERS = 64
 """For results that members added in place bring."""
@@ -62,7 +66,7 @@ class RuleIndex:
 
     def decided(self, meaning: Counts) -> tuple[RuleRef | None, Reason]:
         """What decided the one packet that these counts are of: a rule and its reason, or a reason alone."""
-        reason = next((one for one in meaning if isinstance(one, Reason)), None)
+        reason = next((one for one in meaning if isinstance(one, Reason) and one not in BESIDE), None)
         met = [rule for refs in self.refs.values() for rule in refs if rule in meaning]
         if reason is not None or not met:
             return None, reason or Reason.POLICY
