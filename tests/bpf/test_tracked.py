@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from bpf.answers import told, wanted
 from bpf.tracked import Model, Tracked, forwarding_host, set_forwarding
 from conversations import random_conversation
 from frames import frame
@@ -20,6 +21,7 @@ from strategies import Case, random_normal_case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.evaluate import is_for_host
 from tortie.model.packet import ACK, PORTED, SYN, TCP, Direction, Packet
+from tortie.model.passage import ANSWERED
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Trace, Verdict
 
@@ -51,6 +53,9 @@ def agree(
     """What was compared, by reason; the test fails with the whole story where the two differ."""
     rng = Random(seed)
     case = random_normal_case(rng, size)
+    kind = "veth" if seed % 4 == 0 else ""
+    interface = replace(case.endpoint.interface, kind=kind)
+    case = replace(case, endpoint=replace(case.endpoint, interface=interface, rejects=seed % 2 == 0))
     set_forwarding(host, case.endpoint.interface.forwards)
     seen = Counter[str]()
     model = Model(case)
@@ -62,12 +67,23 @@ def agree(
             while seen.total() < packets:
                 for direction, packet, is_forwarded in _crossings(rng, case):
                     trace = model.judge(direction, packet, is_forwarded=is_forwarded)
-                    got = programs.run(direction, frame(packet), is_forwarded=is_forwarded)
-                    wanted = (trace.verdict, trace.is_tracked and trace.verdict is Verdict.ALLOW)
+                    data = frame(packet)
+                    got = programs.run(direction, data, is_forwarded=is_forwarded)
+                    right = (trace.verdict, trace.is_tracked and trace.verdict is Verdict.ALLOW)
                     history.append(
                         f"{direction.value:8}{'fwd ' if is_forwarded else ''}{packet} -> {trace.reason.value} {got}"
                     )
-                    assert wanted == got, story(case, packet, trace, history, f"seed {seed} {door} {backend}")
+                    where = f"seed {seed} {door} {backend}"
+                    assert right == got, story(case, packet, trace, history, where)
+                    answer = None
+                    if case.endpoint.rejects and trace.verdict is Verdict.DENY and trace.stage in ANSWERED:
+                        answer = wanted(data, arrives=direction is Direction.INGRESS, addresses=case.addresses)
+                        model.note(direction, is_answered=answer is not None)
+                        seen[f"{door} answered" if answer is not None else "unanswered"] += 1
+                    found = told(programs.answer, data) if programs.answer is not None else None
+                    assert answer == found, story(case, packet, trace, history, f"{where} {answer} {found}")
+                    if found is not None:
+                        programs.forget_answers()
                     seen[_label(trace)] += 1
         for direction in Direction:
             assert model.counts(direction) == programs.counts(direction), f"seed {seed}: {direction} counters"
@@ -156,4 +172,6 @@ def test_programs_and_evaluator_agree_on_conversations(
             "preDNAT deny",
             "forward allow",
             "forward deny",
+            f"{door} answered",
+            "unanswered",
         } <= seen.keys()

@@ -247,6 +247,14 @@ class Programs:
         with bpf.RingBuffer(events) as ring:
             return ring.consume()
 
+    def forget_answers(self) -> None:
+        """Forget which answers are on their way, and how many there were."""
+        bpf.update(self.shared("host_limit"), bytes(4), bytes(8))
+        for name in ("told", "remote_limits"):
+            fd = self.shared(name)
+            for key in list(bpf.keys(fd)):
+                bpf.delete(fd, key)
+
     def move(self, folder: Path) -> None:
         """Have the pins in another folder from the next repair on."""
         self._folder = folder
