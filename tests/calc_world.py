@@ -368,7 +368,9 @@ def expected_host(world: Mapping[Slot, Value]) -> Host:
         assert isinstance(interface, Interface)
         state = _state(world, one, interface)
         normal = {place: part for place, part in state.tiers.items() if place[0] is Stage.NORMAL}
-        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True, rejects=False))
+        ends.setdefault(
+            one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True, rejects=False)
+        )
     to_host, prefixes = _setting(world, "to_host", ToHost.DROP), _setting(world, "interface_prefixes", ("cali",))
     assert isinstance(to_host, ToHost)
     assert isinstance(prefixes, tuple)

@@ -18,7 +18,7 @@ LEAST_FRAME = 60
 class Datagram:
     """An Ethernet frame with an IP datagram: hardware addresses (to, from), tags, addresses, and what is in it.
 
-    `whole`: the datagram, without what follows it in the frame. `body`: behind its headers. `place` 0: it is not a later
+    `whole`: the datagram, without what follows it in the frame. `body`: behind its headers. `place` 0: it is no later
     fragment.
     """
 
@@ -60,9 +60,7 @@ def read(data: bytes) -> Datagram | None:
             protocol, body = body[0], body[size:]
     else:
         return None
-    source, destination = (
-        int.from_bytes(network[s : s + width], "big") for s in (start, start + width)
-    )
+    source, destination = (int.from_bytes(network[s : s + width], "big") for s in (start, start + width))
     version = 4 if width == 4 else 6
     macs = data[:6], data[6:12]
     return Datagram(*macs, data[12:at], version, source, destination, protocol, place, body, whole, intact, hops)
@@ -104,9 +102,9 @@ def wanted(data: bytes, *, arrives: bool, addresses: HostAddresses) -> Reset | U
         return None
     if asked.protocol == TCP:
         return _reset(asked.body)
-    if asked.protocol in (ICMP, ICMPV6):
-        if asked.body[0] not in ASKS_OR_ANSWERS.get((asked.version, asked.protocol), ()):
-            return None
+    is_icmp = asked.protocol in (ICMP, ICMPV6)
+    if is_icmp and asked.body[0] not in ASKS_OR_ANSWERS.get((asked.version, asked.protocol), ()):
+        return None
     headers = 28 if asked.version == 4 else 48
     kind, code = (3, 3) if asked.version == 4 else (1, 4)
     return Unreachable(kind, code, asked.whole[: MOST[asked.version] - headers])

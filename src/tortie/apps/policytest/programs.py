@@ -61,7 +61,7 @@ def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Tri
         return ProgramAnswer(None, None, None, str(error))
     is_allowed = found.verdict is Verdict.ALLOW
     return ProgramAnswer(
-        found.verdict.value,
+        "reject" if found.is_rejected else found.verdict.value,
         found.is_tracked if is_allowed else None,
         rule_name(found.rule) if found.rule is not None else None,
         "",
@@ -85,7 +85,7 @@ def _why_not(one: Judged, host: Host, state: EndpointState | None, opener: Packe
         return "the programs know connections by their table only, and the test forces a state"
     if way.arrives is not None and not host.addresses.contains(packet.version, packet.destination):
         return "the kernel's own routes tell whether the packet is for the host, and not those of the test"
-    return "Reject is not enforced yet" if one.passage.is_rejected else ""
+    return ""
 
 
 def _flow(opener: Packet | None) -> Flow | None:

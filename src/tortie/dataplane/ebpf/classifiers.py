@@ -16,7 +16,7 @@ from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage
-from tortie.model.verdict import Reason, RuleRef
+from tortie.model.verdict import Reason, RuleRef, Verdict
 
 REASON_BASE: int = lib.REASON_BASE
 """Counters from here on are results."""
@@ -33,6 +33,7 @@ REASONS: Mapping[Reason, int] = {
 BESIDE = frozenset({Reason.NO_METADATA, Reason.UNSTORED, Reason.LOG_LOST, *OF_REJECTS})
 """Reasons that count on top of what decided."""
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
+_VERDICTS = {lib.ACTION_ALLOW: Verdict.ALLOW, lib.ACTION_DENY: Verdict.DENY}
 SPARE_COUNTERS = 64
 """For results that members added in place bring."""
 STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
@@ -71,6 +72,11 @@ class RuleIndex:
         if reason is not None or not met:
             return None, reason or Reason.POLICY
         return met[-1], met[-1].reason
+
+
+def is_rejected(meaning: Counts) -> bool:
+    """Whether the one packet that these counts are of was denied and is to be answered, be it that nobody may be."""
+    return not OF_REJECTS.isdisjoint(meaning)
 
 
 class Classifiers:
@@ -147,16 +153,25 @@ class Classifiers:
         """Add one address to a set, or remove it, in the installed tables; False: a new generation is needed."""
         return all(part.classifier.change_host(net, atom, is_member=is_member) for part in self.parts)
 
-    def rules_met(self, counter: int, index: RuleIndex) -> Sequence[RuleRef]:
-        """The rules that a packet under this counter met, in order."""
+    def told(self, counter: int, index: RuleIndex) -> tuple[Sequence[RuleRef], Stage | None, Verdict | None]:
+        """The rules that a packet under this counter met, in order, in which class, and what it got of the last one.
+
+        Because: bit vectors have a counter for each rule, whatever else the packet met.
+        """
         for part, end in zip(self.parts, self._ends(), strict=True):
             if part.first <= counter < end:
                 refs = index.refs[part.stage]
                 if part.classifier.counts_rules:
-                    return (refs[counter - part.first],)
+                    return (refs[counter - part.first],), part.stage, None
                 outcome = part.classifier.outcome(counter - part.first)
-                return tuple(refs[rule] for rule in outcome.rules) if outcome else ()
-        return ()
+                if outcome is None:
+                    break
+                return tuple(refs[rule] for rule in outcome.rules), part.stage, _VERDICTS.get(outcome.verdict)
+        return (), None, None
+
+    def rules_met(self, counter: int, index: RuleIndex) -> Sequence[RuleRef]:
+        """The rules that a packet under this counter met, in order."""
+        return self.told(counter, index)[0]
 
     def meaning(self, counters: Iterable[int], index: RuleIndex) -> Counts:
         """Packets by rule met and by reason.

@@ -38,7 +38,8 @@ NET_BYTES = 64
 
 class Rejects(IntEnum):
     """What becomes of denials of the forward and normal classes: nothing; the sender is told, where XDP denies by the
-    interface's driver; or by way of tc, because the driver cannot be counted upon. Source: `enum rejects` in config.h."""
+    interface's driver; or by way of tc, because the driver cannot be counted upon. Source: config.h; a test compares.
+    """
 
     NOT = 0
     YES = 1

@@ -146,7 +146,9 @@ class Programs:
 
     def _pin_name(self, door: str, size: int) -> str:
         ids = [self._maps[name].id for name in sorted(self._maps)]
-        shared = [bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events", *LIMIT_MAPS)]
+        shared = [
+            bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events", *LIMIT_MAPS)
+        ]
         parts = [object_digest(), repr((ids, shared, self.traits)).encode()]
         return f"{door}_{size}_{digest(parts).hex()[:16]}"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tortie.dataplane.ebpf.classifiers import RuleIndex
+from tortie.dataplane.ebpf.classifiers import RuleIndex, is_rejected
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     verdict: Verdict
     is_tracked: bool
     rule: RuleRef | None
+    is_rejected: bool
 
 
 class _Loaded(NamedTuple):
@@ -115,9 +116,12 @@ class Trial:
         # what untracked policy says of leaving packets is not the program's to decide
         is_untracked = door == "xdp" and len(ran.data_out) > len(data)
         counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
-        rule, _ = index.decided(generation.classifiers.meaning(counted, index))
-        is_dropped = ran.retval == _DROPPED[door]
-        return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)
+        meaning = generation.classifiers.meaning(counted, index)
+        rule, _ = index.decided(meaning)
+        rejects = is_rejected(meaning)
+        is_denied = rejects or ran.retval == _DROPPED[door]
+        verdict = Verdict.DENY if is_denied else Verdict.ALLOW
+        return Answer(verdict, not is_denied and not is_untracked, rule, rejects)
 
     def close(self) -> None:
         """Take away everything that was loaded and pinned."""
