@@ -16,12 +16,12 @@ static __always_inline bool sums_later(struct __sk_buff *skb)
 	return skb->gso_size;
 }
 
-/* Cuts to so many bytes, or to a few more: the kernel leaves as much as the transport header had. */
+/* Cuts to so many bytes; of TCP behind IP options or extension headers to a few more, because the kernel does not cut where
+ * it knows a header and its checksum. */
 static __always_inline bool trim(struct __sk_buff *skb, const struct scratch *c, u32 bytes)
 {
-	u32 least = c->offset + (c->packet.protocol == TCP ? 20 : 8);
-
-	bytes = bytes < least ? least : bytes;
+	if (c->packet.protocol == TCP && bytes < c->offset + 20)
+		bytes = c->offset + 20;
 	return bytes >= skb->len || !bpf_skb_change_tail(skb, bytes, 0);
 }
 
