@@ -51,6 +51,11 @@ static __always_inline u32 linear_bytes(struct xdp_md *ctx)
 	return ctx->data_end - ctx->data;
 }
 
+static __always_inline u32 whole_bytes(struct xdp_md *ctx)
+{
+	return has_frags ? bpf_xdp_get_buff_len(ctx) : linear_bytes(ctx);
+}
+
 /* What of the frame can be quoted. */
 static __always_inline u32 frame_bytes(struct xdp_md *ctx)
 {
@@ -64,7 +69,7 @@ static __always_inline bool sums_later(struct xdp_md *ctx)
 
 static __always_inline bool trim(struct xdp_md *ctx, const struct scratch *c, u32 bytes)
 {
-	u32 whole = has_frags ? bpf_xdp_get_buff_len(ctx) : linear_bytes(ctx);
+	u32 whole = whole_bytes(ctx);
 	u64 *padding;
 
 	if (c->packet.protocol == TCP && bytes < LEAST_FRAME && whole >= LEAST_FRAME) {
@@ -94,8 +99,8 @@ static __always_inline bool put(struct xdp_md *ctx, u32 at, const void *from, u3
 
 #include "tortie/answer.h"
 
-/* The driver sends the frame back where it came from. A veth does that only while its peer's end polls (NAPI), which nobody
- * here knows: there the frame, which is nobody's on this host any more, goes up to tc_mark, which sends it. */
+/* The driver sends the frame back where it came from. A veth does that only while its other end has an XDP program, which
+ * nobody here knows: there the frame, which is nobody's on this host any more, goes up to tc_mark, which sends it. */
 SEC("xdp")
 int xdp_answer(struct xdp_md *ctx)
 {

@@ -283,12 +283,13 @@ NORMAL_ACTIONS = (TierAction.PASS, TierAction.PASS, TierAction.DENY)
 """Most tiers let go of what nothing in them decided: else hardly a packet would meet the second one."""
 
 
-def random_normal_case(rng: Random, size: int = 8) -> Case:
+def random_normal_case(rng: Random, size: int = 8, *, pool: Sets | None = None) -> Case:
     """An endpoint with tracked policy of about `size` rules a direction: tiers, profiles, a host around it.
 
-    A third of them have untracked policy too, a third pre-DNAT policy, and some policies have a forward half.
+    A third of them have untracked policy too, a third pre-DNAT policy, and some policies have a forward half. Endpoints
+    of one host share their `pool` of sets.
     """
-    sets = Sets(rng, members=12)
+    sets = pool or Sets(rng, members=12)
     has_early = chance(rng, 35)
     groups: list[tuple[Tier, list[Policy]]] = []
     left, number = rng.randrange(2 * size), 0

@@ -11,8 +11,8 @@ import pytest
 
 from bpf.answers import Reset, Unreachable, told, wanted
 from bpf.policies import case_of
-from bpf.test_differential import dressed
 from bpf.tracked import Tracked, forwarding_host
+from dressing import dressed
 from frames import frame
 from netns import Namespace
 from strategies import Case, random_packet
@@ -104,7 +104,11 @@ def test_packets_in_every_dress_are_answered_as_the_rfcs_say(asked: Asked) -> No
         if packet.protocol == TCP and packet.fragment is not Fragment.LATER:
             numbers = {"sequence": rng.getrandbits(32), "acknowledgement": rng.getrandbits(32)}
             packet = replace(packet, tcp_flags=rng.choice((SYN, SYN | ACK, ACK, rng.getrandbits(8))), **numbers)
-        data = dressed(rng, packet) if rng.random() < 0.5 else frame(packet, payload=rng.randbytes(rng.randrange(1400)))
+        data = (
+            dressed(rng, packet).data
+            if rng.random() < 0.5
+            else frame(packet, payload=rng.randbytes(rng.randrange(1400)))
+        )
         data += bytes(rng.choice((0, 0, 6, 18)))
         before = asked.counted()
         asked.programs.forget_answers()

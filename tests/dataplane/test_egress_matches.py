@@ -2,8 +2,8 @@
 
 import pytest
 
-from tortie.dataplane.nft_egress.matches import Kind, Line, match_lines
-from tortie.dataplane.nft_egress.sets import SetTable
+from tortie.dataplane.nft_text.matches import Kind, Line, match_lines
+from tortie.dataplane.nft_text.sets import SetTable
 from tortie.model.address import parse_net
 from tortie.model.ipset import (
     AddressSet,

@@ -18,7 +18,7 @@ from tortie.dataplane.nft_egress import (
     render_seal,
     render_set_change,
 )
-from tortie.dataplane.nft_egress.sets import outermost
+from tortie.dataplane.nft_text.sets import outermost
 from tortie.model.address import Net, parse_net
 from tortie.model.desired import EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
@@ -70,11 +70,11 @@ table inet tortie {
 	}
 	counter e0_malformed {
 	}
-	set fs_dport {
+	set failsafe_outbound {
 		type inet_proto . inet_service;
 		elements = { 17 . 53 }
 	}
-	set fs_sport_6_v4 {
+	set failsafe_inbound_6_v4 {
 		type inet_service . ipv4_addr; flags interval;
 		elements = { 22 . 10.0.0.0/8 }
 	}
@@ -99,8 +99,8 @@ table inet tortie {
 		accept
 	}
 	chain e0_ports {
-		meta l4proto . th dport @fs_dport accept
-		meta l4proto 6 th sport . ip daddr @fs_sport_6_v4 accept
+		meta l4proto . th dport @failsafe_outbound accept
+		meta l4proto 6 th sport . ip daddr @failsafe_inbound_6_v4 accept
 		@th,0,32 & 0 == 0 goto e0_policy
 		counter name e0_malformed drop
 	}

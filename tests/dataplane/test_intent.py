@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tortie.dataplane.ebpf.intent import Intent
+from tortie.dataplane.ebpf.plan import refusals
+from tortie.dataplane.intent import Intent
 from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.packet import Direction
@@ -18,7 +19,7 @@ GOOD = EndpointState(
 
 
 def test_the_last_good_state_of_a_renamed_interface_has_its_new_name() -> None:
-    intent = Intent()
+    intent = Intent(refusals)
     intent.take({"eth0": GOOD})
     intent.judge()
     intent.done("eth0", GOOD)
@@ -31,7 +32,7 @@ def test_the_last_good_state_of_a_renamed_interface_has_its_new_name() -> None:
 
 
 def test_interfaces_that_exchange_names_exchange_their_last_good_states() -> None:
-    intent = Intent()
+    intent = Intent(refusals)
     other = replace(GOOD, interface=Interface(name="eth1", index=3), tiers={})
     intent.take({"eth0": other, "eth1": GOOD})
     intent.done("eth0", GOOD)

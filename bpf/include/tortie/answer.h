@@ -9,7 +9,8 @@
  * RFC 4443 section 2.4 (errors). An error quotes the packet, so it is larger by two headers: hence the limits. A reset
  * never is larger than what it answers.
  *
- * Who includes this gives, for its kind of frame: frame_bytes, sums_later, trim, grow, put. */
+ * Who includes this gives, for its kind of frame: whole_bytes and frame_bytes (what of it can be
+ * quoted), sums_later, trim, grow, put. */
 #ifndef TORTIE_ANSWER_H
 #define TORTIE_ANSWER_H
 
@@ -164,7 +165,8 @@ __noinline int may_be_answered(context_t *ctx)
 		field = bpf_ntohs(*(u16 *)(h + 4));
 		c->datagram = field + 40;
 	}
-	if (!field)                  /* a jumbogram, or a large segment on its way to be cut: nobody says how long it is */
+	/* a jumbogram, or a large segment on its way to be cut: nobody says how long it is; or not all of it is there */
+	if (!field || c->network + c->datagram > whole_bytes(ctx))
 		return 0;
 	if (is_icmp(p->protocol))    /* only about what asks or answers: never about errors, nor what routers say */
 		return (p->protocol == ICMP) == (p->version == 4) &&

@@ -5,6 +5,11 @@
 
 #include "tracked.h"
 
+static __always_inline u32 whole_bytes(struct __sk_buff *skb)
+{
+	return skb->len;
+}
+
 static __always_inline u32 frame_bytes(struct __sk_buff *skb)
 {
 	return skb->len;

@@ -19,6 +19,9 @@ enum reason {
 	REASON_ESTABLISHED,      /* belongs to a flow: passes */
 	REASON_RELATED,          /* an ICMP error about a flow: passes */
 	REASON_UNSTORED,         /* a flow did not fit among the assured ones; the packet counts elsewhere too */
+	REASON_SOURCE_ROUTE,     /* the sender chose the way, and the last address is not the one that policy reads: dropped */
+	REASON_IPV6_EXT,         /* more extension headers than are walked: dropped */
+	REASON_MARTIAN,          /* arriving from an address that no packet on a wire has, or to one: dropped */
 	REASON_ANSWER,           /* what tells somebody of a denial here: passes */
 	/* of each denial that is to be answered one of these, besides what it counts as */
 	REASON_ANSWERED,         /* the sender was told */

@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 16
 _HEADER = struct.Struct("=IHHII")
 _CODE = struct.Struct("=i")
 _SEQUENCE = 1
-_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 _NLMSG_ERROR, _NLMSG_DONE, _NLMSG_OVERRUN = 2, 3, 4
 
 
@@ -32,7 +32,7 @@ _NLMSG_ERROR, _NLMSG_DONE, _NLMSG_OVERRUN = 2, 3, 4
 class Request:
     """What to list. `family`: of netlink; `kind`, `answer`: the types of the request's and the answers' messages.
 
-    `door` and `thing` are for messages about what failed.
+    `door` and `thing` are for messages about what failed. `is_single`: there is one answer, and no list of them.
     """
 
     door: str
@@ -41,6 +41,7 @@ class Request:
     kind: int
     answer: int
     body: bytes
+    is_single: bool = False
 
 
 class Interrupted(Exception):
@@ -111,7 +112,8 @@ def _chunks(request: Request) -> Iterator[memoryview]:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, request.family) as asked:
             asked.bind((0, 0))
             size = _HEADER.size + len(request.body)
-            flags = _NLM_F_REQUEST | _NLM_F_DUMP
+            # A list has an end of its own; behind a single answer stands the acknowledgement.
+            flags = _NLM_F_REQUEST | (_NLM_F_ACK if request.is_single else _NLM_F_DUMP)
             asked.sendto(_HEADER.pack(size, request.kind, flags, _SEQUENCE, 0) + request.body, (0, 0))
             while (left_s := deadline - time.monotonic()) > 0:
                 asked.settimeout(left_s)

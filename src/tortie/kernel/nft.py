@@ -7,15 +7,23 @@ import errno
 import json
 import os
 import re
+import struct
 import subprocess
 import threading
 from contextlib import suppress
 from typing import Any
 
+from tortie.kernel import dump
 from tortie.kernel.errors import KernelError
 
 DOOR = "nft"
 _TIMEOUT_S = 60
+# Source: linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h: NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN and GETGEN,
+# NFTA_GEN_ID.
+_NETLINK_NETFILTER = 12
+_SUBSYSTEM, _NEW_GENERATION, _GET_GENERATION = 10 << 8, 15, 16
+_GENERATION_ID = 1
+_NFGENMSG_BYTES = 4
 _MISSING = "nft is not installed: install the package nftables"
 # nft tells errno only by its text.
 _CODES = {
@@ -90,6 +98,40 @@ def counters(family: str, table: str) -> dict[str, tuple[int, int]]:
         return {}
     named = (entry["counter"] for entry in found["nftables"] if "counter" in entry)
     return {counter["name"]: (counter["packets"], counter["bytes"]) for counter in named}
+
+
+def generation() -> int:
+    """How often the rule sets of the calling thread's network namespace were changed, by whomever; every transaction
+    counts once, and packets that meet `update` rules do not.
+
+    Raises: KernelError.
+    """
+    request = dump.Request(
+        door=DOOR,
+        thing="ask for the generation",
+        family=_NETLINK_NETFILTER,
+        kind=_SUBSYSTEM | _GET_GENERATION,
+        answer=_SUBSYSTEM | _NEW_GENERATION,
+        body=bytes(_NFGENMSG_BYTES),
+        is_single=True,
+    )
+    (found,) = dump.read(request, _read_generation) or (None,)
+    if found is None:
+        raise KernelError(DOOR, request.thing, errno.EBADMSG, "the kernel's answer does not tell it")
+    return found
+
+
+def _read_generation(body: memoryview) -> int | None:
+    offset = _NFGENMSG_BYTES
+    while offset < len(body):
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if length < 4:
+            raise ValueError(f"an attribute of {length} bytes")
+        if kind == _GENERATION_ID:
+            (value,) = struct.unpack_from(">I", body, offset + 4)
+            return int(value)
+        offset += length + 3 & ~3
+    return None
 
 
 def _words(check_only: bool) -> list[str]:

@@ -47,7 +47,8 @@ def mode(interfaces: Sequence[InterfaceStatus]) -> ModeAnswer:
         "state": state,
         "xdp": where[Acceleration.XDP],
         "tc": where[Acceleration.TC],
-        "none": len(interfaces) - where[Acceleration.XDP] - where[Acceleration.TC],
+        "netfilter": where[Acceleration.NETFILTER],
+        "none": len(interfaces) - enforced + where[Acceleration.NONE],
     }
 
 
@@ -163,7 +164,8 @@ def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:
         else:
             for index in range(len(profile.rules(direction))):
                 yield RuleRef("", _profile_key(profile.name), index)
-    yield default_deny(state.endpoint)
+    if not state.is_beside_workload:
+        yield default_deny(state.endpoint)
 
 
 # ---- drops

@@ -73,6 +73,10 @@ class RuleIndex:
             return None, reason or Reason.POLICY
         return met[-1], met[-1].reason
 
+    def is_untracked(self, rule: RuleRef | None) -> bool:
+        """Whether the rule is one of untracked policy."""
+        return rule in self.refs.get(Stage.UNTRACKED, ())
+
 
 def is_rejected(meaning: Counts) -> bool:
     """Whether the one packet that these counts are of was denied and is to be answered, be it that nobody may be."""

@@ -26,21 +26,22 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.intent import Intent
 from tortie.dataplane.ebpf.interface import InterfacePlane
-from tortie.dataplane.ebpf.plan import Planner
+from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
 from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
-from tortie.dataplane.ebpf.sets import Sets
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
 from tortie.dataplane.ebpf.telling import counts, statuses
+from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
+from tortie.dataplane.sets import Sets
 from tortie.kernel import features
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
@@ -74,7 +75,7 @@ class EbpfDriver:
         self._addresses = HostAddresses()
         self._sets = Sets()
         self._failsafes = Failsafes()
-        self._intent = Intent()
+        self._intent = Intent(refusals)
         self._planes = Planes(self._folder, self._programs)
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
@@ -311,7 +312,7 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(name, with_kernels_own=True)
-        changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
+        changed = plane.enforce(index, plans, choose(state))
         if is_first:  # and what has begun meanwhile
             self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
@@ -409,7 +410,8 @@ class EbpfDriver:
         return found
 
     def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here."""
+        """What an earlier agent of this network namespace enforces here. Raises: KernelError, see the protocol."""
+        self._flows.require_known()
         found = [f"interface index {index}" for index in self._folder.left()]
         return [*found, TABLE] if self._table.is_from_before() else found
 

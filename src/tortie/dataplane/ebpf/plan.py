@@ -11,6 +11,7 @@ from tortie.dataplane.ebpf.compile import Block, compile_rules
 from tortie.dataplane.ebpf.generation import Plan, Rejects, TrackingPlan
 from tortie.dataplane.ebpf.members import Members, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
+from tortie.dataplane.refusals import refused_policies
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, ServiceSet
@@ -27,15 +28,7 @@ _BY_PROGRAM = frozenset({Direction.INGRESS})
 
 def refusals(state: EndpointState) -> tuple[str, ...]:
     """What of the endpoint's policy this driver cannot enforce yet; empty if nothing."""
-    found: dict[str, None] = {}
-    for (stage, _), tiers in state.tiers.items():
-        for tier in tiers:
-            for policy in tier.policies:
-                if policy.reason_refused:
-                    found[f"{policy.key} ({stage.value}): {policy.reason_refused}"] = None
-    for profile in state.profiles:
-        if isinstance(profile, Profile) and profile.reason_refused:
-            found[f"Profile({profile.name}): {profile.reason_refused}"] = None
+    found = dict.fromkeys(refused_policies(state))
     if not state.interface.has_ethernet:
         found[
             f"{state.interface.name} carries no Ethernet frames (a tunnel, or a modem), and its packets cannot be read "
@@ -106,6 +99,7 @@ class Planner:
             state.interface.vlans,
             tracking,
             trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
+            passes_own=state.is_beside_workload,
             rejects=_rejects(state),
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})

@@ -6,8 +6,11 @@ and marks out. The driver runs nft.
 """
 
 from tortie.dataplane.nft_egress.endpoint import ReasonKey, RuleKey
-from tortie.dataplane.nft_egress.listing import (
+from tortie.dataplane.nft_egress.render import DEFAULT_MARK_BIT, Rendered, render
+from tortie.dataplane.nft_egress.update import SetUpdate, render_set_change
+from tortie.dataplane.nft_text.listing import (
     ABSENT,
+    TABLE,
     Installed,
     Listing,
     UnreadableListing,
@@ -15,8 +18,6 @@ from tortie.dataplane.nft_egress.listing import (
     read_installed,
     render_seal,
 )
-from tortie.dataplane.nft_egress.render import DEFAULT_MARK_BIT, TABLE, Rendered, render
-from tortie.dataplane.nft_egress.update import SetUpdate, render_set_change
 
 __all__ = [
     "ABSENT",

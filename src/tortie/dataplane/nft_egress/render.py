@@ -15,20 +15,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.nft_egress.endpoint import Parts, ReasonKey, RuleKey, add_endpoint
-from tortie.dataplane.nft_egress.failsafes import failsafe_sets
-from tortie.dataplane.nft_egress.sets import NamedSet, SetTable, elements_of, members_of, set_text
+from tortie.dataplane.nft_egress.endpoint import Parts, ReasonKey, RuleKey, add_endpoint, untracked_legs
+from tortie.dataplane.nft_text.failsafes import failsafe_sets
+from tortie.dataplane.nft_text.listing import DIGEST_PREFIX, TABLE
+from tortie.dataplane.nft_text.sets import NamedSet, SetTable, elements_of, members_of, set_text
 from tortie.model.desired import EndpointState
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 from tortie.model.policy import Stage
 
-TABLE = "tortie"
 _FEW = 4
 """Interfaces up to which comparing names is quicker than looking one up."""
 DEFAULT_MARK_BIT = 0x00100000
-DIGEST_PREFIX = "d_"
 _DIGEST_CHARACTERS = 24
 # nft has no escapes inside quotes, and a trailing asterisk would stand for every interface with that prefix.
 _INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.@+=~#%^,-]{1,15}")
@@ -102,7 +101,8 @@ def render(
         ),
     )
     fixed = [f"\tcounter {name} {{\n\t}}" for name in (*parts.rules, *parts.reasons)]
-    fixed += failsafe_sets(failsafes) if dispatch else []
+    if dispatch:
+        fixed += [set_text(*one) for one in failsafe_sets(untracked_legs(failsafes))]
     named = parts.sets.named
     types = [f"{name} {one.type_text}" for name, one in named.items()]
     structure = _hash("\n".join((*fixed, *types, *parts.chains)))

@@ -5,8 +5,8 @@ named ports of one match share one nft set (their union), so that a policy rule 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tortie.model.address import WIDTH, Net, format_address
 from tortie.model.ipset import AddressSet, IPSet, Member, PortMember, PortSet
@@ -39,11 +39,25 @@ class NamedSet:
         return not self.has_ports and member.version == self.version
 
 
+Naming = Callable[[int, tuple[str, ...], int, bool], str]
+"""The name of an nft set: how many there are already, the IP sets it stands for, IP version, whether it has ports."""
+
+
+def name_by_number(number: int, set_ids: tuple[str, ...], version: int, has_ports: bool) -> str:
+    """Short names, for a table that is always replaced as a whole."""
+    return f"s{number}_v{version}"
+
+
 @dataclass(slots=True)
 class SetTable:
-    """The nft sets that the rules rendered so far ask for, and the IP sets they asked for in vain."""
+    """The nft sets that the rules rendered so far ask for, and the IP sets they asked for in vain.
+
+    `sums`: whether each named set gets its fingerprint at once.
+    """
 
     sets: Mapping[str, IPSet]
+    naming: Naming = name_by_number
+    sums: bool = True
     named: dict[str, NamedSet] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     _names: dict[tuple[tuple[str, ...], int], str] = field(default_factory=dict)
@@ -64,11 +78,15 @@ class SetTable:
         key = (tuple(sorted(set(set_ids))), version)
         if key not in self._names:
             has_ports = isinstance(self.sets[set_ids[0]], PortSet)
+            self._names[key] = name = self.naming(len(self._names), key[0], version, has_ports)
             empty = NamedSet(key[0], version, has_ports, 0)
-            fingerprint = sum_members(members_of(empty, self.sets))
-            self._names[key] = name = f"s{len(self._names)}_v{version}"
-            self.named[name] = NamedSet(key[0], version, has_ports, fingerprint)
+            self.named[name] = summed(empty, self.sets) if self.sums else empty
         return self._names[key]
+
+
+def summed(named: NamedSet, sets: Mapping[str, IPSet]) -> NamedSet:
+    """The named set with the fingerprint of the members that it has now."""
+    return replace(named, fingerprint=sum_members(members_of(named, sets)))
 
 
 def members_of(named: NamedSet, sets: Mapping[str, IPSet]) -> set[Member]:

@@ -1,18 +1,21 @@
 """Which state each interface should enforce: the newest one, or the last good one where the newest is refused. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tortie.dataplane.ebpf.plan import refusals
 from tortie.model.desired import EndpointState
 from tortie.model.packet import Direction
 from tortie.model.policy import PolicyKey, Stage
 
 
 class Intent:
-    """States by interface name. `dirty`: those that have to be worked off; what fails stays dirty."""
+    """States by interface name. `dirty`: those that have to be worked off; what fails stays dirty.
 
-    def __init__(self) -> None:
+    `refusals`: what of a state the driver cannot enforce.
+    """
+
+    def __init__(self, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:
+        self._refusals = refusals
         self.newest: dict[str, EndpointState] = {}
         self.enforced: dict[str, EndpointState] = {}
         self.dirty: set[str] = set()
@@ -32,10 +35,10 @@ class Intent:
         self.dirty |= self.newest.keys()
 
     def judge(self) -> None:
-        """Refuse what no program can enforce, and lift what was refused and is gone."""
+        """Refuse what the driver cannot enforce, and lift what was refused and is gone."""
         for name in self.dirty:
             state = self.newest.get(name)
-            found = refusals(state) if state is not None else ()
+            found = self._refusals(state) if state is not None else ()
             if found:
                 self.refused[name] = found
             else:

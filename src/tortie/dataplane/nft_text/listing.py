@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tortie.dataplane.nft_egress.render import DIGEST_PREFIX, TABLE
-
+TABLE = "tortie"
+DIGEST_PREFIX = "d_"
 SEAL_PREFIX = "s_"
 _VOLATILE = ("handle", "index", "packets", "bytes")
 _CHARACTERS = 24

@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import product
 from typing import assert_never
 
-from tortie.dataplane.nft_egress.sets import SetTable, outermost
+from tortie.dataplane.nft_text.sets import SetTable, outermost
 from tortie.model.address import format_address
 from tortie.model.ipset import AddressSet, NamedPortSet, PortSet
 from tortie.model.matches import (

@@ -1,0 +1,52 @@
+"""Which elements of a named nft set go and come when members of the IP sets behind it change.
+
+The cost is that of the change where only single addresses and ports change, and that of the set where nets do.
+"""
+
+from collections.abc import Mapping
+
+from tortie.dataplane.nft_text.sets import NamedSet, is_covered, outermost
+from tortie.model.address import Net
+from tortie.model.desired import SetChange
+from tortie.model.ipset import AddressSet, IPSet, Member
+
+
+def union_change(
+    named: NamedSet, changes: Mapping[str, SetChange], after: Mapping[str, IPSet]
+) -> tuple[set[Member], set[Member]]:
+    """Members that came to and went from the union of an nft set's IP sets."""
+
+    def was_in(set_id: str, member: Member) -> bool:
+        change = changes.get(set_id)
+        if change is not None and (member in change.added or member in change.removed):
+            return member in change.removed
+        return member in after[set_id].members
+
+    own = [changes[set_id] for set_id in named.set_ids if set_id in changes]
+    come = {m for change in own for m in change.added if named.holds(m)}
+    gone = {m for change in own for m in change.removed if named.holds(m)}
+    added = {m for m in come if not any(was_in(set_id, m) for set_id in named.set_ids)}
+    removed = {m for m in gone if not any(m in after[set_id].members for set_id in named.set_ids)}
+    return added, removed
+
+
+def element_change(
+    named: NamedSet, added: set[Member], removed: set[Member], after: Mapping[str, IPSet]
+) -> tuple[list[Member], list[Member]]:
+    """Elements that go and come: members, less the nets inside wider ones."""
+    if named.has_ports:
+        return sorted(removed), sorted(added)
+    (set_id,) = named.set_ids  # only ports are ever joined
+    now = after[set_id]
+    assert isinstance(now, AddressSet)
+    come = {member for member in added if isinstance(member, Net)}
+    gone = {member for member in removed if isinstance(member, Net)}
+    if all(net.is_host for net in (*come, *gone)):
+        # The wider nets are the same before and after.
+        return (
+            sorted(net for net in gone if not is_covered(net, now.members)),
+            sorted(net for net in come if not is_covered(net, now.members)),
+        )
+    nets_now = {net for net in now.members if net.version == named.version}
+    old, new = set(outermost(nets_now - come | gone)), set(outermost(nets_now))
+    return sorted(old - new), sorted(new - old)

@@ -1,0 +1,276 @@
+"""The chains of one interface: one for each stage and direction that it has, and one for each tier and profile in it.
+
+    normal-in/eth0: established? related? essential? failsafe? invalid?
+        ─▶ jump normal-in/eth0/tier.a ─▶ jump normal-in/eth0/tier.b ─▶ jump normal-in/eth0/profile.p ─▶ drop
+
+Allow accepts, which ends the base chain and no other; Deny drops; Pass returns from the tier's chain, and so does
+whatever no rule of a tier decided, unless the tier ends with Deny. Every chain is referred to once, so that the kernel,
+which follows all ways through a table before it takes it, has no more ways than chains.
+
+What the kernel's connection tracking makes of packets is close to the model's meaning (`model.conntrack`), and where it
+is not, docs/differences.md says so.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from tortie.dataplane.nft_text.actions import statement
+from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
+from tortie.dataplane.nft_text.matches import match_lines
+from tortie.dataplane.nft_text.sets import NamedSet, SetTable
+from tortie.dataplane.nftables import marks
+from tortie.dataplane.nftables.names import comment, counter_name, path
+from tortie.dataplane.nftables.table import Chain, CountKey
+from tortie.model.desired import EndpointState, MissingProfile
+from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
+from tortie.model.failsafe import Failsafes
+from tortie.model.ipset import AddressSet, PortSet
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
+from tortie.model.passage import ANSWERED
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
+from tortie.model.rule import Action, Rule
+from tortie.model.verdict import Reason, RuleRef, default_deny, missing_profile, tier_end
+
+REJECT = "answer-denied"
+"""The chain that answers what is denied, which hooks behind routing cannot."""
+ANSWERING = Chain(("meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"))
+_NEIGHBOURS = f"icmpv6 type {NEIGHBOUR_DISCOVERY[0]}-{NEIGHBOUR_DISCOVERY[-1]}"
+_LISTENERS = f"icmpv6 type {{ {', '.join(map(str, LISTENER_DISCOVERY))} }}"
+_UNASKED = "icmpv6 type { 130-136, 138, 141-255 }"
+"""Types that neither ask nor answer, and are no errors."""
+_PORTED = f"{{ {', '.join(map(str, PORTED))} }}"
+_TYPED = f"{{ {ICMP}, {ICMPV6} }}"
+_DISPATCHED = f"{{ {', '.join(map(str, (*PORTED, ICMP, ICMPV6)))} }}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stage and direction, and what its chains begin with; its dispatch map has that name too.
+
+    `allow`: what an Allow does. `hop_limit`: that of genuine neighbour discovery where the kernel asks this stage.
+    """
+
+    stage: Stage
+    direction: Direction
+    name: str
+    allow: str = "accept"
+    hop_limit: int = NEIGHBOUR_HOP_LIMIT
+    rejects: bool = False
+
+
+_UNTRACKED_ALLOW = f"{marks.put(marks.UNTRACKED)} notrack accept"
+UNTRACKED_IN = Place(Stage.UNTRACKED, Direction.INGRESS, "untracked-in", _UNTRACKED_ALLOW)
+UNTRACKED_OUT = Place(Stage.UNTRACKED, Direction.EGRESS, "untracked-out", _UNTRACKED_ALLOW)
+PRE_DNAT = Place(Stage.PRE_DNAT, Direction.INGRESS, "pre-dnat", f"{marks.put(marks.DECIDED)} accept")
+# The kernel counts the hop before it asks. Source: linux/net/ipv6/ip6_output.c, ip6_forward.
+FORWARD_IN = Place(Stage.FORWARD, Direction.INGRESS, "forward-in", hop_limit=NEIGHBOUR_HOP_LIMIT - 1)
+FORWARD_OUT = Place(Stage.FORWARD, Direction.EGRESS, "forward-out", hop_limit=NEIGHBOUR_HOP_LIMIT - 1)
+NORMAL_IN = Place(Stage.NORMAL, Direction.INGRESS, "normal-in")
+NORMAL_OUT = Place(Stage.NORMAL, Direction.EGRESS, "normal-out")
+NORMAL_LATE = Place(Stage.NORMAL, Direction.EGRESS, "normal-late")
+"""Normal egress of local packets to translated addresses, in POSTROUTING; with chains of its own only where denials are
+answered."""
+PLACES = (UNTRACKED_IN, UNTRACKED_OUT, PRE_DNAT, FORWARD_IN, FORWARD_OUT, NORMAL_IN, NORMAL_OUT)
+_ALWAYS = (Stage.FORWARD, Stage.NORMAL)
+"""Stages that every endpoint has: they deny what is invalid even where there is no policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What holds for all interfaces."""
+
+    failsafes: Failsafes = field(default_factory=Failsafes)
+    drops_invalid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one interface puts into the table. `dispatch`: the chain that its packets go to, by the map's name.
+
+    `named`: sets without the fingerprints of their members. `kinds`: what the IP sets that its rules name were when it
+    was made, None: they did not exist.
+    """
+
+    chains: Mapping[str, Chain]
+    counters: Mapping[str, CountKey]
+    dispatch: Mapping[str, str]
+    named: Mapping[str, NamedSet]
+    kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
+
+
+def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable) -> Piece:
+    """The chains of the endpoint's interface."""
+    making = _Making(endpoint, around, sets)
+    for place in PLACES:
+        if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
+            making.add_stage(replace(place, rejects=endpoint.rejects and place.stage in ANSWERED))
+    if endpoint.rejects:
+        making.add_stage(NORMAL_LATE)
+    else:
+        making.dispatch[NORMAL_LATE.name] = making.dispatch[NORMAL_OUT.name]
+    ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
+    kinds = {set_id: sets.kind(set_id) for set_id in sorted(ids)}
+    return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds)
+
+
+@dataclass(slots=True)
+class _Making:
+    """A piece on its way."""
+
+    endpoint: EndpointState
+    around: Surroundings
+    sets: SetTable
+    chains: dict[str, Chain] = field(default_factory=dict)
+    counters: dict[str, CountKey] = field(default_factory=dict)
+    dispatch: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interface(self) -> str:
+        return self.endpoint.interface.name
+
+    def add_stage(self, place: Place) -> None:
+        """Add the chain of a stage and those of its tiers and profiles."""
+        name = path(place.name, self.interface)
+        self.dispatch[place.name] = name
+        match place.stage:
+            case Stage.UNTRACKED:
+                lines = self._untracked(place)
+            case Stage.PRE_DNAT:
+                lines = self._pre_dnat(place)
+            case Stage.FORWARD:
+                lines = self._forward(place)
+            case Stage.NORMAL:
+                lines = self._normal(place)
+            case _:
+                assert_never(place.stage)
+        self.chains[name] = Chain(tuple(lines))
+
+    def _untracked(self, place: Place) -> Iterator[str]:
+        """Accept without notrack means: go on to connection tracking."""
+        yield from self._essential(place, "accept")
+        yield f"jump {self._readable(place)}"
+        legs = (opening_leg(self.around.failsafes, place.direction), reply_leg(self.around.failsafes, place.direction))
+        yield from (f"{match} accept" for match in failsafe_matches(legs))
+        yield from self._tiers(place)
+
+    def _pre_dnat(self, place: Place) -> Iterator[str]:
+        yield "ct state established,related accept"
+        yield from self._essential(place, "accept")
+        yield from (f"{match} accept" for match in failsafe_matches((self._opening(place),)))
+        yield from self._invalid(place)
+        yield from self._tiers(place)
+
+    def _forward(self, place: Place) -> Iterator[str]:
+        yield from self._known(place)
+        yield from self._essential(place, self._count(place, Reason.ESSENTIAL_ICMPV6, "accept"))
+        yield from self._invalid(place)
+        yield from self._tiers(place)
+        yield self._count(place, Reason.FORWARDED, "accept")
+
+    def _normal(self, place: Place) -> Iterator[str]:
+        yield from self._known(place)
+        yield from self._essential(place, self._count(place, Reason.ESSENTIAL_ICMPV6, "accept"))
+        if self.endpoint.is_beside_workload:  # whether a workload and its host may talk is not the wildcard's to say
+            yield self._count(place, Reason.NO_MATCH, "accept")
+            return
+        accept = self._count(place, Reason.FAILSAFE, "accept")
+        yield from (f"{match} {accept}" for match in failsafe_matches((self._opening(place),)))
+        yield from self._invalid(place)
+        yield from self._tiers(place)
+        for profile in self.endpoint.profiles:
+            if isinstance(profile, MissingProfile):
+                yield self._deny(place, missing_profile(profile.name))
+                continue
+            key = PolicyKey("Profile", "", profile.name)
+            name = path(place.name, self.interface, f"profile.{profile.name}")
+            lines = self._policy(place, "", key, profile)
+            yield from self._jump(name, lines)
+        yield self._deny(place, default_deny(self.endpoint.endpoint))
+
+    def _tiers(self, place: Place) -> Iterator[str]:
+        for group in self.endpoint.stage(place.stage, place.direction):
+            lines: list[str] = []
+            for policy in group.policies:
+                lines += self._policy(place, group.tier.name, policy.key, policy)
+            if place.stage in _ALWAYS and group.tier.default_action is TierAction.DENY:
+                lines.append(self._deny(place, tier_end(group.tier.name)))
+            yield from self._jump(path(place.name, self.interface, f"tier.{group.tier.name}"), lines)
+
+    def _jump(self, name: str, lines: Iterable[str]) -> Iterator[str]:
+        rules = tuple(lines)
+        if rules:
+            self.chains[name] = Chain(rules)
+            yield f"jump {name}"
+
+    def _policy(self, place: Place, tier: str, key: PolicyKey, policy: Policy | Profile) -> Iterator[str]:
+        for index, rule in enumerate(policy.rules(place.direction)):
+            yield from self._rule(place, RuleRef(tier, key, index), rule)
+
+    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Iterator[str]:
+        """The nft rules of one policy rule; no packet meets two of them, so that its counter counts packets."""
+        counter = self._counter(place, ref)
+        for line in match_lines(rule, is_later=False, table=self.sets):
+            text = f"{line.text} counter name {counter} {_statement(place, rule.action)}"
+            yield f"{text.lstrip()} {comment(ref)}"
+
+    def _deny(self, place: Place, ref: RuleRef) -> str:
+        return f"counter name {self._counter(place, ref)} {_statement(place, Action.DENY)} {comment(ref)}"
+
+    def _known(self, place: Place) -> Iterator[str]:
+        """Packets of connections that were allowed; most packets are."""
+        yield f"ct state established {self._count(place, Reason.ESTABLISHED, 'accept')}"
+        yield f"ct state related {self._count(place, Reason.RELATED, 'accept')}"
+
+    def _essential(self, place: Place, accept: str) -> Iterator[str]:
+        yield f"{_NEIGHBOURS} ip6 hoplimit {place.hop_limit} {accept}"
+        yield f"{_LISTENERS} {accept}"
+
+    def _invalid(self, place: Place) -> Iterator[str]:
+        if not self.around.drops_invalid:
+            yield f"jump {self._readable(place)}"  # else what is too short to be read is invalid anyway
+            return
+        # Silent even where denials are answered: the answer would belong to no connection either.
+        drop = self._count(place, Reason.INVALID, "drop")
+        yield f"ct state invalid {drop}"
+        # Connection tracking leaves neighbour discovery alone, and newer kernels leave more; what comes here is not
+        # genuine, and opens nothing. A packet that untracked policy allowed is never invalid.
+        # Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
+        yield f"ct state untracked meta mark & {marks.UNTRACKED:#010x} == 0 {_UNASKED} {drop}"
+
+    def _readable(self, place: Place) -> str:
+        """The chain that drops what shows no ports or type though its protocol has them, and fragments; its name.
+
+        Because: nft ends a rule whose field lies outside the packet, so that a Deny by port would not hold, and an
+        Allow behind it would. "& 0 == 0" asks whether the field can be read. Connection tracking has joined fragments
+        before, but for those of local sockets that asked it not to (IP_NODEFRAG).
+        """
+        name = path("readable", place.direction.value, self.interface)
+        if name not in self.chains:
+            fragment = self._count(place, Reason.FRAGMENT, "drop")
+            self.chains[name] = Chain(
+                (
+                    f"ip frag-off & 0x1fff != 0 {fragment}",
+                    f"frag frag-off != 0 {fragment}",
+                    f"meta l4proto {_PORTED} @th,0,32 & 0 == 0 return",
+                    f"meta l4proto {_TYPED} @th,0,16 & 0 == 0 return",
+                    f"meta l4proto != {_DISPATCHED} return",
+                    self._count(place, Reason.MALFORMED, "drop"),
+                )
+            )
+        return name
+
+    def _opening(self, place: Place) -> Leg:
+        return opening_leg(self.around.failsafes, place.direction)
+
+    def _count(self, place: Place, reason: Reason, statement: str) -> str:
+        return f"counter name {self._counter(place, reason)} {statement}"
+
+    def _counter(self, place: Place, what: RuleRef | Reason) -> str:
+        name = counter_name(path(place.name, self.interface), what)
+        self.counters[name] = CountKey(self.interface, place.direction, what)
+        return name
+
+
+def _statement(place: Place, action: Action) -> str:
+    return statement(action, allow=place.allow, deny=f"goto {REJECT}" if place.rejects else "drop")

@@ -1,0 +1,27 @@
+"""Bits of the packet's mark that tell later hooks what earlier ones decided.
+
+They are cleared where a packet enters (raw PREROUTING, raw OUTPUT), so that nobody outside can set them, and where it
+leaves (mangle POSTROUTING). The other bits are others'.
+"""
+
+UNTRACKED = 0x00100000
+"""Untracked policy allowed the packet: tracked policy of that side is not asked, and it is not tracked."""
+DECIDED = 0x00200000
+"""Pre-DNAT policy allowed it: no later ingress stage is asked."""
+DEFERRED = 0x00400000
+"""A local packet to a translated address: it is judged in POSTROUTING, because OUTPUT still shows the interface that
+the address before translation led to."""
+ALL = UNTRACKED | DECIDED | DEFERRED
+
+
+def has(bits: int) -> str:
+    """nft's test for any of the bits."""
+    return f"meta mark & {bits:#010x} != 0"
+
+
+def put(bits: int) -> str:
+    """nft's statement that sets the bits."""
+    return f"meta mark set meta mark | {bits:#010x}"
+
+
+CLEAR = f"meta mark set meta mark & {~ALL & 0xFFFFFFFF:#010x}"

@@ -1,0 +1,156 @@
+"""The table of a host: base chains, dispatch by interface, and the pieces of all interfaces. Pure.
+
+    raw PREROUTING     clear marks ─▶ untracked-in                      (before connection tracking)
+    mangle PREROUTING  ─▶ pre-dnat                                      (behind it, before translation)
+    INPUT              ─▶ normal-in
+    FORWARD            ─▶ forward-in, then in a base chain of its own ─▶ forward-out
+    raw OUTPUT         clear marks ─▶ untracked-out
+    OUTPUT             ─▶ normal-out, unless the address was translated:
+    mangle POSTROUTING ─▶ normal-late of those; clear marks
+
+Accept ends a base chain only, so that an Allow where a forwarded packet arrives leaves it to be asked where it leaves.
+
+A guard stands behind each dispatch of what every endpoint has: while a table is replaced, packets that are on their way
+meet old chains whose verdict maps are already empty (Linux 6.18), and somebody may remove an element. Packets of
+interfaces with an endpoint are dropped then. Plain sets still hold while a table goes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tortie.dataplane.nft_text.failsafes import FixedSet, failsafe_sets, opening_leg, reply_leg
+from tortie.dataplane.nft_text.sets import NamedSet, SetTable, summed
+from tortie.dataplane.nftables import marks
+from tortie.dataplane.nftables.endpoint import (
+    ANSWERING,
+    FORWARD_IN,
+    FORWARD_OUT,
+    NORMAL_IN,
+    NORMAL_LATE,
+    NORMAL_OUT,
+    PLACES,
+    PRE_DNAT,
+    REJECT,
+    UNTRACKED_IN,
+    UNTRACKED_OUT,
+    Piece,
+    Place,
+    Surroundings,
+    make_piece,
+)
+from tortie.dataplane.nftables.names import set_name
+from tortie.dataplane.nftables.table import ENTRY_CHAIN, POLICED, Chain, CountKey, Table
+from tortie.model.desired import EndpointState
+from tortie.model.ipset import IPSet
+from tortie.model.packet import Direction
+
+_DEFERRED = "deferred"
+
+
+class Renderer:
+    """Endpoint states -> table. The piece of an interface is kept for as long as everything it depends on is."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[str, tuple[EndpointState, Surroundings, Piece]] = {}
+
+    def render(
+        self,
+        endpoints: Iterable[EndpointState],
+        sets: Mapping[str, IPSet],
+        around: Surroundings,
+        known: Mapping[str, NamedSet],
+    ) -> Table:
+        """The table for those endpoints, in whatever order they come; loopback is never policed.
+
+        `known`: named sets as they are after the newest changes of members, which need not be summed again.
+        """
+        active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
+        pieces = {state.interface.name: self._piece(state, sets, around) for state in active}
+        self._pieces = {name: found for name, found in self._pieces.items() if name in pieces}
+        return _joined(pieces, around, sets, known) if pieces else Table()
+
+    def pieces(self) -> Mapping[str, Piece]:
+        """The pieces of the newest table, by interface."""
+        return {name: piece for name, (_, _, piece) in self._pieces.items()}
+
+    def _piece(
+        self,
+        state: EndpointState,
+        sets: Mapping[str, IPSet],
+        around: Surroundings,
+    ) -> Piece:
+        name = state.interface.name
+        found = self._pieces.get(name)
+        if found is not None and found[0] is state and found[1] == around and _still_holds(found[2], sets):
+            return found[2]
+        piece = make_piece(state, around, SetTable(sets, naming=set_name, sums=False))
+        self._pieces[name] = (state, around, piece)
+        return piece
+
+
+def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
+    """Whether the sets that its rules name are still there, and those that were not still are not."""
+    table = SetTable(sets)
+    return all(table.kind(set_id) is kind for set_id, kind in piece.kinds.items())
+
+
+def _joined(
+    pieces: Mapping[str, Piece], around: Surroundings, sets: Mapping[str, IPSet], known: Mapping[str, NamedSet]
+) -> Table:
+    chains: dict[str, Chain] = {}
+    counters: dict[str, CountKey] = {}
+    named: dict[str, NamedSet] = {}
+    dispatch: dict[str, dict[str, str]] = {place.name: {} for place in (*PLACES, NORMAL_LATE)}
+    for interface, piece in pieces.items():
+        chains |= piece.chains
+        counters |= piece.counters
+        named |= piece.named
+        for place, chain in piece.dispatch.items():
+            dispatch[place][interface] = f"goto {chain}"
+    named = {name: known.get(name) or summed(one, sets) for name, one in named.items()}
+    legs = [leg(around.failsafes, direction) for leg in (opening_leg, reply_leg) for direction in Direction]
+    fixed = {one.name: one for one in failsafe_sets(legs)}
+    fixed[POLICED] = FixedSet(POLICED, "type ifname;", tuple(f'"{name}"' for name in pieces))
+    chains[REJECT] = ANSWERING
+    return Table(chains | _base_chains(), counters, dispatch, fixed, named)
+
+
+def _base_chains() -> dict[str, Chain]:
+    """What packets meet first; last in the table, because they refer to everything else."""
+    clear = f"{marks.has(marks.ALL)} {marks.CLEAR}"
+    known = f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept"
+    return {
+        _DEFERRED: Chain((marks.CLEAR, *_dispatch("oifname", NORMAL_LATE), _guard("oifname"))),
+        "raw-prerouting": _base("prerouting", "raw", (clear, *_dispatch("iifname", UNTRACKED_IN))),
+        "raw-output": _base("output", "raw", (clear, *_dispatch("oifname", UNTRACKED_OUT))),
+        "mangle-prerouting": _base(
+            "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
+        ),
+        ENTRY_CHAIN: _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
+        "filter-forward-in": _base(
+            "forward", "filter - 1", (known, *_dispatch("iifname", FORWARD_IN), _guard("iifname"))
+        ),
+        "filter-forward-out": _base("forward", "filter", (*_dispatch("oifname", FORWARD_OUT), _guard("oifname"))),
+        "filter-output": _base(
+            "output",
+            "filter",
+            (
+                f"{marks.has(marks.UNTRACKED)} accept",
+                f"ct status dnat ct direction original {marks.put(marks.DEFERRED)} accept",
+                *_dispatch("oifname", NORMAL_OUT),
+                _guard("oifname"),
+            ),
+        ),
+        "mangle-postrouting": _base("postrouting", "mangle", (f"{marks.has(marks.DEFERRED)} goto {_DEFERRED}", clear)),
+    }
+
+
+def _base(hook: str, priority: str, rules: Sequence[str]) -> Chain:
+    return Chain(tuple(rules), f"type filter hook {hook} priority {priority}; policy accept;")
+
+
+def _dispatch(key: str, place: Place) -> tuple[str]:
+    return (f"{key} vmap @{place.name}",)
+
+
+def _guard(key: str) -> str:
+    return f'{key} @{POLICED} drop comment "its chains are missing: tortie will put them back"'
