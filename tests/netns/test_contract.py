@@ -75,7 +75,9 @@ SABOTAGE = {
             f'add element inet tortie-policy normal-in {{ "{IFACE}" : goto mine }}\n'
         ),
         "members removed": f"flush set inet tortie-policy {set_name(0, [MEMBERS.set_id], 4, False)}",
-        "a member added": f"add element inet tortie-policy {set_name(0, [MEMBERS.set_id], 4, False)} {{ 10.99.0.0/24 }}",
+        "a member added": (
+            f"add element inet tortie-policy {set_name(0, [MEMBERS.set_id], 4, False)} {{ 10.99.0.0/24 }}"
+        ),
     }
 }
 """What others do to a driver's rules, by the driver's name: scripts for nft."""

@@ -12,10 +12,14 @@ touched.
 from __future__ import annotations
 
 import errno
+import logging
+import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
+    Acceleration,
     ApplyReport,
     ConnectionStatus,
     Established,
@@ -28,8 +32,10 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
-from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.interface import InterfacePlane
+from tortie.dataplane.ebpf.folder import PinFolder, left_in
+from tortie.dataplane.ebpf.generation import TrackingPlan
+from tortie.dataplane.ebpf.handover import TRACK, TRACKING, noticing, tracked_keys, untold
+from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
@@ -41,20 +47,32 @@ from tortie.dataplane.ebpf.telling import counts, statuses
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.sets import Sets
-from tortie.kernel import features
+from tortie.kernel import features, nft
 from tortie.kernel.ctnetlink import read_entries
+from tortie.kernel.ctremember import remember
 from tortie.kernel.errors import KernelError
 from tortie.kernel.sockets import read_connections
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import Delta, DesiredState, HostAddresses
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
+from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
+
+log = logging.getLogger("tortie.dataplane")
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
 FLOWS = "connection table"
 TAKE_OVER = "connections that existed before"
+_PASSAGE_S = 0.05
+"""Longer than a packet is on its way from the first hook to the last one."""
+
+
+def leftovers(bpffs: Path = BPFFS) -> Sequence[str]:
+    """What an earlier agent of this network namespace left, whether it enforces or not; asking changes nothing."""
+    found = [f"interface index {index}" for index in left_in(bpffs)]
+    return [*found, *(f"table {name}" for name in ("inet tortie", TRACKING) if nft.has_table(*name.split()))]
 
 
 class EbpfDriver:
@@ -86,6 +104,10 @@ class EbpfDriver:
         self._table = EgressTable(mark_bit, has_shortcuts=found.has("nft-fragments"))
         self._table_is_dirty = True
         self._addresses_are_dirty = True
+        self._joins = False
+        """Another driver enforces too, and the kernel tracks what it allowed."""
+        self._is_leaving = False
+        """Another driver enforces too, and this one is to go without a packet that notices."""
 
     # ---- desired state
 
@@ -172,6 +194,9 @@ class EbpfDriver:
         self._keep_left()
         dirty = sorted(self._intent.dirty)
         has_table_work = self._begin_table()
+        if has_table_work and self._joins:  # what the programs ask for of its mark is there before they are
+            self._finish_table()
+            has_table_work = False
         try:
             refused_late = self._enforce_dirty(dirty, changed) if self._tell_addresses() else False
         finally:
@@ -309,6 +334,12 @@ class EbpfDriver:
         }
         plane, index = self._plane(name), state.interface.index
         is_first = not plane.adopt(index)
+        if self._joins:
+            if is_first:
+                plane.enforce(index, self._noticing(state, tracking), may_use_xdp=state.may_use_xdp)
+                is_first = False
+            tracked = read_entries()
+            self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
         if is_first:
             self._take_over(name, with_kernels_own=True)
         changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
@@ -316,6 +347,14 @@ class EbpfDriver:
             self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
         return changed
+
+    def _noticing(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
+        """What the programs enforce while another driver decides."""
+        tracking = replace(tracking, drops_invalid=False)
+        return {
+            direction: self._planner.plan(noticing(state), direction, self._sets, self._failsafes, tracking)
+            for direction in Direction
+        }
 
     def _take_over(self, name: str, *, with_kernels_own: bool) -> None:
         """Let connections that exist go on: store them before they meet policy as if they were new."""
@@ -359,6 +398,55 @@ class EbpfDriver:
         except KernelError as error:
             self._failed[TABLE] = str(error)
             self._table.forget()
+
+    # ---- in another driver's place, and another in ours
+
+    def hand_over(self) -> None:
+        """Have the kernel track, then tell it of the flows that it does not know from both ends."""
+        self._is_leaving = True
+        if not nft.has_table(*TRACKING.split()):
+            nft.run(TRACK)
+        self._flows.adopt()
+        answered = set(tracked_keys(entry for entry in read_entries() if entry.is_answered))
+        flows = (one.flow for one in self._flows.flows())
+        remember(list(untold(flows, answered, self._tracking.timeouts)))
+
+    def _only_notice(self) -> None:
+        """Have no interface drop anything: else those whose hooks go first would miss what the others ask them about.
+
+        What cannot be made so is taken off as it is.
+        """
+        self._flows.adopt()
+        tracking = self._flows.plan()
+        known = {plane.hooks.index: plane for plane in self._planes.values() if plane.hooks is not None}
+        for index in map(int, self._folder.left()):
+            plane = known.get(index) or InterfacePlane(self._folder.of(index), self._programs)
+            try:
+                if tracking is not None:
+                    self._programs.use(tracking.maps)
+                    if plane.adopt(index) and plane.hooks is not None:
+                        nothing = EndpointState(interface=Interface(name="", index=index), endpoint="")
+                        stays_in_xdp = plane.hooks.acceleration is Acceleration.XDP
+                        plane.enforce(index, self._noticing(nothing, tracking), may_use_xdp=stays_in_xdp)
+            except (KernelError, Unsupported) as error:
+                log.warning("interface %d: %s; connections may lose a packet", index, error)
+            if index not in known:
+                plane.close()
+
+    def join(self) -> None:
+        """Notice connections before deciding about them."""
+        self._joins = True
+
+    def settle(self) -> None:
+        """Forget the flows that the driver before did not allow: the kernel tracks what it did.
+
+        Because: the kernel knows a connection only once its first packet has passed all hooks.
+        """
+        noticed = list(self._flows.flows())
+        time.sleep(_PASSAGE_S)
+        allowed = set(tracked_keys(read_entries()))
+        self._flows.forget(one for one in noticed if one.flow.key not in allowed)
+        self._joins = False
 
     # ---- telling
 
@@ -416,11 +504,17 @@ class EbpfDriver:
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours in this network namespace; names of what was removed."""
         removed = []
+        if self._is_leaving:
+            self._only_notice()
+        self._folder.fall_silent()
         for name in tuple(self._planes):
             self._planes.release(name)
             removed.append(f"programs of {name}")
         if self._table.remove():
             removed.append(TABLE)
+        if nft.has_table(*TRACKING.split()):
+            nft.run(f"delete table {TRACKING}\n")
+            removed.append(f"table {TRACKING}")
         self._remove_shared()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed

@@ -96,6 +96,25 @@ class FlowTables:
                     os.close(known.fd)
         return TrackingPlan(dict(self._maps), settings.timeouts, settings.drops_invalid)
 
+    def adopt(self) -> None:
+        """Have the maps of an earlier agent as they are, if there are any and this version can read them."""
+        for name in SHARED_MAPS:
+            path, shape = self._folder / name, _shapes()[name]
+            if name in self._maps or not path.exists():
+                continue
+            fd = bpf.open_pin(path)
+            info = bpf.map_info(fd)
+            if (info.key_size, info.value_size) == (shape.key_size, shape.value_size):
+                self._maps[name] = SharedMap(fd, info.id)
+            else:
+                os.close(fd)
+
+    def plan(self) -> TrackingPlan | None:
+        """How generations use the maps as they are now; None where there are not all of them."""
+        if not self._maps.keys() >= set(SHARED_MAPS):
+            return None
+        return TrackingPlan(dict(self._maps), self._settings.timeouts, self._settings.drops_invalid)
+
     def _sizes(self, settings: TrackingSettings) -> dict[str, int]:
         opening = max(1024, settings.size // OPENING_SHARE)
         sizes = {name: opening if name.startswith("opening") else settings.size for name in _VERSIONS}

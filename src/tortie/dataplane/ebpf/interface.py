@@ -208,6 +208,14 @@ class InterfacePlane:
         running = self.lanes[Direction.INGRESS].running
         return running.classifiers.backend if running is not None else ""
 
+    def close(self) -> None:
+        """Let go of the descriptors; what is attached stays."""
+        if self.hooks is not None:
+            self.hooks.close()
+            self.hooks = None
+        for lane in self.lanes.values():
+            lane.close()
+
     def release(self) -> None:
         """Take everything of ours off the interface."""
         if self.hooks is not None:

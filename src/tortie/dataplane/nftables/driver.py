@@ -17,6 +17,7 @@ from tortie.dataplane.driver import (
     Established,
     InstalledVerdict,
     InterfaceStatus,
+    KernelTracked,
     LogEvent,
     ReasonCount,
     RuleCount,
@@ -43,7 +44,7 @@ _BATCH = 500
 """Flows of one step of `reconsider`: some 25 ms of evaluation."""
 
 
-class NftablesDriver:
+class NftablesDriver(KernelTracked):
     """See the module, and the protocol `Driver`."""
 
     name = "nftables"

@@ -1,8 +1,8 @@
 """Bits of the packet's mark that tell later hooks what earlier ones decided.
 
 They are cleared where a packet enters (raw PREROUTING, raw OUTPUT), so that nobody outside can set them, and where it
-leaves (mangle POSTROUTING). The other bits are others'; the eBPF driver's (`nft_egress`) is not among these, because both
-drivers enforce for a moment where one takes the other's place.
+leaves (mangle POSTROUTING). The other bits are others'; the eBPF driver's (`nft_egress`) is not among these, because
+both drivers enforce for a moment where one takes the other's place.
 """
 
 UNTRACKED = 0x00200000

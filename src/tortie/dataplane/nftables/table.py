@@ -19,7 +19,7 @@ from tortie.model.verdict import Reason, RuleRef
 
 _DIGEST_CHARACTERS = 24
 TABLE = "tortie-policy"
-"""Not the name of the table beside the eBPF driver's programs: where one driver takes the other's place, both are there."""
+"""The eBPF driver's table has another name: both are there where one driver takes the other's place."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""

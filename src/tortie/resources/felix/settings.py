@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings
-from tortie.resources.felix.ebpf import CONNECTION_TIMEOUTS
+from tortie.resources.felix.ebpf import BPF_ENABLED, CONNECTION_TIMEOUTS
 from tortie.resources.felix.host import (
     DISABLE_INVALID_CHECK,
     FAILSAFE_INBOUND,
@@ -17,7 +17,7 @@ from tortie.resources.felix.host import (
 from tortie.resources.felix.levels import Level, read
 from tortie.resources.felix.maps import CONNTRACK_SIZE
 from tortie.resources.felix.parameter import Parameter
-from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY
+from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY, NFTABLES_MODE
 from tortie.resources.lowering import Meaningless
 
 V = TypeVar("V")
@@ -55,6 +55,8 @@ def settings_of(level: Level) -> FelixSettings:
         to_host=ToHost(to_host) if to_host else None,
         iptables_rejects=_rejects(say(IPTABLES_DENY)),
         nftables_rejects=_rejects(say(NFTABLES_DENY)),
+        uses_ebpf=say(BPF_ENABLED),
+        nftables_mode=say(NFTABLES_MODE),
         problems=tuple(problems),
     )
 
