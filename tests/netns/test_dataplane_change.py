@@ -1,5 +1,6 @@
 """One dataplane takes another's place under traffic: on a running agent, by a restart, and after a crash in between."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ ASKED_HERE, ASKED_THERE, LONG = 7011, 7012, 7013
 STREAMS = (OPEN_IN, SHUT_IN, OPEN_OUT, SHUT_OUT, FREE_IN, BARRED_IN, FREE_OUT)
 PASSING = (OPEN_IN, OPEN_OUT, FREE_IN, FREE_OUT)
 EBPF, NFTABLES = settings(bpfEnabled=True), settings(nftablesMode="Enabled")
+CRASHES_S = (0.01, 0.03, 0.06, 0.1, 0.15, 0.25)
+"""After a change was committed: within it, and behind it."""
 NAMES = {"ebpf": EBPF, "nftables": NFTABLES}
 POLICIES = (
     endpoint(),
@@ -121,4 +124,44 @@ def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHo
             assert status["mode"]["state"] == "enforcing"
             assert not left_of(site, other(name))
             running.streams.go_on(200)
+        print(running.check(first))
+
+
+def test_a_restart_with_another_setting_does_the_same(site: AgentHost) -> None:
+    site.commit(*POLICIES, NFTABLES)
+    site.start()
+    changed_to(site, "nftables")
+    with traffic(site.host, site.peer) as running:
+        first = running.streams.settled()
+        for name in ("ebpf", "nftables"):
+            site.stop()
+            site.commit(NAMES[name])
+            site.start()
+            changed_to(site, name)
+            assert not left_of(site, other(name))
+            running.streams.go_on(100)
+        print(running.check(first))
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str) -> None:
+    site.commit(*POLICIES, NAMES[name])
+    site.start()
+    changed_to(site, name)
+    with traffic(site.host, site.peer) as running:
+        first = running.streams.settled()
+        for delay_s in CRASHES_S:
+            site.commit(NAMES[other(name)])
+            time.sleep(delay_s)
+            site.kill()
+            if delay_s in CRASHES_S[::2]:  # the next agent goes on, or back
+                site.commit(NAMES[name])
+                site.start()
+                changed_to(site, name)
+            else:
+                site.start()
+                changed_to(site, other(name))
+                site.commit(NAMES[name])
+                changed_to(site, name)
+            assert not left_of(site, other(name))
         print(running.check(first))

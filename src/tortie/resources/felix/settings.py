@@ -38,6 +38,11 @@ def settings_of(level: Level) -> FelixSettings:
             problems.append(f"{level.source}: {parameter.name}: {reading.problem}")
         return reading.value
 
+    def wish(parameter: Parameter[V]) -> V | None:
+        """Because: a value that nobody can read must not change the dataplane."""
+        found = say(parameter)
+        return None if read(parameter, level).problem else found
+
     scope = level.scope
     is_disabled, to_host = say(DISABLE_INVALID_CHECK), say(TO_HOST)
     return FelixSettings(
@@ -55,8 +60,8 @@ def settings_of(level: Level) -> FelixSettings:
         to_host=ToHost(to_host) if to_host else None,
         iptables_rejects=_rejects(say(IPTABLES_DENY)),
         nftables_rejects=_rejects(say(NFTABLES_DENY)),
-        uses_ebpf=say(BPF_ENABLED),
-        nftables_mode=say(NFTABLES_MODE),
+        uses_ebpf=wish(BPF_ENABLED),
+        nftables_mode=wish(NFTABLES_MODE),
         problems=tuple(problems),
     )
 
