@@ -25,7 +25,7 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.endpoint import Surroundings
-from tortie.dataplane.nftables.installed import InstalledTable, State
+from tortie.dataplane.nftables.installed import InstalledTable, Made, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.reconsider import forgotten
 from tortie.dataplane.nftables.render import Renderer
@@ -57,8 +57,9 @@ class NftablesDriver(KernelTracked):
         self._renderer = Renderer()
         self._table = InstalledTable()
         self._failed: dict[str, str] = {}
-        self._keeps_table = False
-        """The table of an earlier agent has to stay: it holds policy of an interface whose newest one is refused."""
+        self._held: list[str] = []
+        """Interfaces whose newest policy is refused, and whose last good one only the table of an earlier agent holds:
+        it has to stay as it is."""
 
     # ---- desired state
 
@@ -99,14 +100,15 @@ class NftablesDriver(KernelTracked):
         intent = self._intent
         intent.judge()
         try:
-            self._keeps_table = any(map(intent.is_unknown, intent.newest)) and self._table.is_from_before()
-            if self._keeps_table:
+            unknown = [name for name in intent.newest if intent.is_unknown(name)]
+            self._held = sorted(self._table.interfaces_from_before().intersection(unknown)) if unknown else []
+            if self._held:
                 return self._report((), (), {})
             wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
             known, elements = self._table.members_after(self._sets.changes, self._sets)
             before = self._renderer.pieces()
             table = self._renderer.render(wanted.values(), self._sets, self._around, known)
-            is_changed = self._table.make(table, elements, self._sets)
+            made = self._table.make(table, elements, self._sets)
         except KernelError as error:
             return self._report((), repaired, {TABLE: str(error)})
         after = self._renderer.pieces()
@@ -117,7 +119,9 @@ class NftablesDriver(KernelTracked):
         intent.dirty.clear()
         self._sets.forget_dropped(kept=intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
-        return self._report(tuple(sorted(touched)) if is_changed else (), repaired, {})
+        if made is Made.REPAIRED:
+            repaired = (TABLE,)
+        return self._report(tuple(sorted(touched)) if made is not Made.NOTHING else (), repaired, {})
 
     def _report(self, changed: tuple[str, ...], repaired: tuple[str, ...], failed: dict[str, str]) -> ApplyReport:
         self._failed = failed
@@ -126,9 +130,8 @@ class NftablesDriver(KernelTracked):
     def _refused(self) -> dict[str, tuple[str, ...]]:
         """What is refused; where an earlier agent's table stays, everybody waits and is told for whom."""
         refused = dict(self._intent.refused)
-        if self._keeps_table:
-            others = ", ".join(sorted(refused))
-            waits = f"the earlier agent's table stays until the policy of {others} can be enforced"
+        if self._held:
+            waits = f"the earlier agent's table stays until the policy of {', '.join(self._held)} can be enforced"
             refused |= dict.fromkeys(self._intent.newest.keys() - refused.keys(), (waits,))
         return refused
 

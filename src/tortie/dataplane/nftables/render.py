@@ -38,13 +38,11 @@ from tortie.dataplane.nftables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import Chain, CountKey, Table
+from tortie.dataplane.nftables.table import POLICED, Chain, CountKey, Table
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-POLICED = "policed"
-"""The set of interfaces with an endpoint."""
 _DEFERRED = "deferred"
 
 

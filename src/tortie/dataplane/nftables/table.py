@@ -8,6 +8,7 @@ name of an empty chain, by which an agent that starts knows it.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from tortie.dataplane.nft_text.failsafes import FixedSet
@@ -20,6 +21,8 @@ from tortie.model.verdict import Reason, RuleRef
 _DIGEST_CHARACTERS = 24
 TABLE = "tortie-policy"
 """The eBPF driver's table has another name: both are there where one driver takes the other's place."""
+POLICED = "policed"
+"""The set of interfaces with an endpoint."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""
@@ -54,7 +57,7 @@ class ElementChange(NamedTuple):
     is_refill: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """Everything in it, by name. `dispatch`: verdict maps from interface to verdict. No chains: there is no table."""
 
@@ -69,7 +72,7 @@ class Table:
         """How many rules the kernel lists."""
         return sum(len(chain.rules) for chain in self.chains.values())
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the state, members of sets included; empty where there is no table."""
         if not self.chains:
