@@ -94,6 +94,7 @@ def changed_to(site: AgentHost, name: str) -> dict[str, Any]:
         return bool(found) and (found["dataplane"]["name"], found["dataplane"]["leaving"]) == (name, [])
 
     until(is_alone, 20)
+    assert "table inet tortie-tracking" not in tables(site.host)
     return found
 
 

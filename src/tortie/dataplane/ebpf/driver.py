@@ -12,14 +12,11 @@ touched.
 from __future__ import annotations
 
 import errno
-import logging
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
-    Acceleration,
     ApplyReport,
     ConnectionStatus,
     Established,
@@ -30,11 +27,12 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf import replacing
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
-from tortie.dataplane.ebpf.handover import TRACK, TRACKING, noticing, tracked_keys, untold
+from tortie.dataplane.ebpf.handover import TRACKING, noticing
 from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
@@ -49,24 +47,18 @@ from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.sets import Sets
 from tortie.kernel import features, nft
 from tortie.kernel.ctnetlink import read_entries
-from tortie.kernel.ctremember import remember
 from tortie.kernel.errors import KernelError
 from tortie.kernel.sockets import read_connections
 from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
-from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
-
-log = logging.getLogger("tortie.dataplane")
 
 BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
 FLOWS = "connection table"
 TAKE_OVER = "connections that existed before"
-_PASSAGE_S = 0.05
-"""Longer than a packet is on its way from the first hook to the last one."""
 
 
 def leftovers(bpffs: Path = BPFFS) -> Sequence[str]:
@@ -210,6 +202,8 @@ class EbpfDriver:
         self._sets.changes.clear()
         if self._is_first:
             self._programs.sweep()
+        if (self._is_first or replacing.TRACKING_TABLE in self._failed) and not (self._joins or self._is_leaving):
+            self._stop_tracking()
         self._is_first = False
         if not self._planes:  # nobody is left who would use it
             self._remove_shared()
@@ -219,6 +213,15 @@ class EbpfDriver:
         return ApplyReport(
             changed=tuple(changed), repaired=repaired, refused=dict(self._intent.refused), failed=dict(self._failed)
         )
+
+    def _stop_tracking(self) -> None:
+        """Have the kernel not track for a change that an earlier agent began, and that nobody wants any more."""
+        try:
+            replacing.stop_tracking()
+        except KernelError as error:
+            self._failed[replacing.TRACKING_TABLE] = str(error)
+        else:
+            self._failed.pop(replacing.TRACKING_TABLE, None)
 
     def _remove_shared(self) -> None:
         """Let go of what all interfaces share, and of its pins."""
@@ -402,51 +405,19 @@ class EbpfDriver:
     # ---- in another driver's place, and another in ours
 
     def hand_over(self) -> None:
-        """Have the kernel track, then tell it of the flows that it does not know from both ends."""
+        """See ReplaceableDriver."""
         self._is_leaving = True
-        if not nft.has_table(*TRACKING.split()):
-            nft.run(TRACK)
-        self._flows.adopt()
-        answered = set(tracked_keys(entry for entry in read_entries() if entry.is_answered))
-        flows = (one.flow for one in self._flows.flows())
-        remember(list(untold(flows, answered, self._tracking.timeouts)))
-
-    def _only_notice(self) -> None:
-        """Have no interface drop anything: else those whose hooks go first would miss what the others ask them about.
-
-        What cannot be made so is taken off as it is.
-        """
-        self._flows.adopt()
-        tracking = self._flows.plan()
-        known = {plane.hooks.index: plane for plane in self._planes.values() if plane.hooks is not None}
-        for index in map(int, self._folder.left()):
-            plane = known.get(index) or InterfacePlane(self._folder.of(index), self._programs)
-            try:
-                if tracking is not None:
-                    self._programs.use(tracking.maps)
-                    if plane.adopt(index) and plane.hooks is not None:
-                        nothing = EndpointState(interface=Interface(name="", index=index), endpoint="")
-                        stays_in_xdp = plane.hooks.acceleration is Acceleration.XDP
-                        plane.enforce(index, self._noticing(nothing, tracking), may_use_xdp=stays_in_xdp)
-            except (KernelError, Unsupported) as error:
-                log.warning("interface %d: %s; connections may lose a packet", index, error)
-            if index not in known:
-                plane.close()
+        replacing.hand_over(self._flows, self._tracking.timeouts)
 
     def join(self) -> None:
         """Notice connections before deciding about them."""
         self._joins = True
 
     def settle(self) -> None:
-        """Forget the flows that the driver before did not allow: the kernel tracks what it did.
-
-        Because: the kernel knows a connection only once its first packet has passed all hooks.
-        """
-        noticed = list(self._flows.flows())
-        time.sleep(_PASSAGE_S)
-        allowed = set(tracked_keys(read_entries()))
-        self._flows.forget(one for one in noticed if one.flow.key not in allowed)
-        self._joins = False
+        """Forget connections that were noticed and that the driver before did not allow."""
+        replacing.settle(self._flows)
+        replacing.stop_tracking()  # where a change to the other one was taken back
+        self._joins = self._is_leaving = False
 
     # ---- telling
 
@@ -505,16 +476,15 @@ class EbpfDriver:
         """Remove exactly what is ours in this network namespace; names of what was removed."""
         removed = []
         if self._is_leaving:
-            self._only_notice()
+            replacing.only_notice(self._folder, self._programs, self._planes, self._flows, self._noticing)
         self._folder.fall_silent()
         for name in tuple(self._planes):
             self._planes.release(name)
             removed.append(f"programs of {name}")
         if self._table.remove():
             removed.append(TABLE)
-        if nft.has_table(*TRACKING.split()):
-            nft.run(f"delete table {TRACKING}\n")
-            removed.append(f"table {TRACKING}")
+        if replacing.stop_tracking():
+            removed.append(replacing.TRACKING_TABLE)
         self._remove_shared()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed
