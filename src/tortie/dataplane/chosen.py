@@ -184,9 +184,10 @@ class ChosenDriver:
         else:
             leaving |= {other: self._offers[other].open() for other in self._left_by_others(name)}
         is_known = name in live
-        after = leaving.pop(name, None) or self._offers[name].open()
+        known = leaving.pop(name, None)
         for driver in leaving.values():
             driver.hand_over()
+        after = known or self._offers[name].open()
         if leaving:
             after.join()
         if not is_known:
