@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from netns import Namespace
 
 _ASKED, _LOST = 0, 8
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 LONG_LIVED = 16
 """Flows that go on for as long as the block, beside those that are new with each question."""
 _PATIENCE_S = 2.0
@@ -44,16 +45,17 @@ class Exchange:
 
 
 @contextmanager
-def exchanging(asker: Namespace, answerer: Namespace, port: int) -> Iterator[Exchange]:
+def exchanging(asker: Namespace, answerer: Namespace, port: int, *, version: int = 4) -> Iterator[Exchange]:
     """Questions from one namespace to that port in the other, one after another, every second one of a new flow."""
     memory = mmap.mmap(-1, 16)
     with answerer.entered():
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind((answerer.address, port))
+        server = socket.socket(_FAMILIES[version], socket.SOCK_DGRAM)
+    address = answerer.address if version == 4 else answerer.address6
+    server.bind((address, port))
     kind = multiprocessing.get_context("fork").Process
     started: list[BaseProcess] = [kind(target=_answer, args=(server,), daemon=True)]
     with asker.entered():
-        started.append(kind(target=_ask, args=(memory, answerer.address, port), daemon=True))
+        started.append(kind(target=_ask, args=(memory, address, port), daemon=True))
         for process in started:
             process.start()
     server.close()
@@ -78,10 +80,11 @@ def _answer(server: socket.socket) -> None:
 
 def _ask(memory: mmap.mmap, address: str, port: int) -> None:
     parent = os.getppid()
-    old = [_asker() for _ in range(LONG_LIVED)]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    old = [_asker(family) for _ in range(LONG_LIVED)]
     asked = lost = 0
     while os.getppid() == parent:
-        one = old[asked // 2 % LONG_LIVED] if asked % 2 else _asker()
+        one = old[asked // 2 % LONG_LIVED] if asked % 2 else _asker(family)
         question = struct.pack("<Q", asked)
         try:
             one.sendto(question, (address, port))
@@ -93,10 +96,10 @@ def _ask(memory: mmap.mmap, address: str, port: int) -> None:
             one.close()
         asked += 1
         struct.pack_into("<QQ", memory, 0, asked, lost)
-        time.sleep(0.0005)
+        time.sleep(0.001)
 
 
-def _asker() -> socket.socket:
-    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _asker(family: socket.AddressFamily) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_DGRAM)
     one.settimeout(_PATIENCE_S)
     return one

@@ -1,8 +1,8 @@
 """One dataplane takes another's place under traffic: on a running agent, by a restart, and after a crash in between."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Traffic:
     """Everything that goes on, and what has to come of it."""
 
     streams: Streams
-    exchanges: tuple[Exchange, Exchange]
+    exchanges: Sequence[Exchange]
     conversations: Conversations
 
     def check(self, first: int) -> str:
@@ -62,20 +62,22 @@ class Traffic:
         dropped = {stream.port: arrived[stream.port].count(0) for stream in PASSING}
         passed = {stream.port: arrived[stream.port].count(1) for stream in STREAMS if stream not in PASSING}
         assert (sum(dropped.values()), sum(passed.values())) == (0, 0), (dropped, passed)
-        assert ([one.lost for one in self.exchanges], self.conversations.failures) == ([0, 0], 0)
+        assert ([one.lost for one in self.exchanges], self.conversations.failures) == ([0] * 4, 0)
         asked = sum(one.asked for one in self.exchanges)
         return f"{last - first} packets on each of {len(STREAMS)} streams, {asked} questions: 0 wrong"
 
 
 @contextmanager
 def traffic(host: Namespace, peer: Namespace) -> Iterator[Traffic]:
-    with (
-        conversing(host, peer, inward=8, outward=8, port=LONG) as conversations,
-        exchanging(peer, host, ASKED_HERE) as here,
-        exchanging(host, peer, ASKED_THERE) as there,
-        streaming(host, peer, STREAMS, pause_s=0.0005) as streams,
-    ):
-        yield Traffic(streams, (here, there), conversations)
+    with ExitStack() as stack:
+        conversations = stack.enter_context(conversing(host, peer, inward=8, outward=8, port=LONG))
+        exchanges = [
+            stack.enter_context(exchanging(asker, answerer, port, version=version))
+            for asker, answerer, port in ((peer, host, ASKED_HERE), (host, peer, ASKED_THERE))
+            for version in (4, 6)
+        ]
+        streams = stack.enter_context(streaming(host, peer, STREAMS, pause_s=0.0005))
+        yield Traffic(streams, exchanges, conversations)
 
 
 @pytest.fixture
