@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from tortie.dataplane.driver import Acceleration, Unsupported
+from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
 from tortie.dataplane.ebpf.generation import TrackingPlan
@@ -72,10 +72,9 @@ def only_notice(
         try:
             if tracking is not None:
                 programs.use(tracking.maps)
-                if plane.adopt(index) and plane.hooks is not None:
+                if plane.adopt(index):
                     nothing = EndpointState(interface=Interface(name="", index=index), endpoint="")
-                    stays_in_xdp = plane.hooks.acceleration is Acceleration.XDP
-                    plane.enforce(index, noticing(nothing, tracking), may_use_xdp=stays_in_xdp)
+                    plane.enforce(index, noticing(nothing, tracking), None)
         except (KernelError, Unsupported) as error:
             log.warning("interface %d: %s; connections may lose a packet", index, error)
         if index not in known:
