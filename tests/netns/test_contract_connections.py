@@ -275,7 +275,7 @@ def test_counts_go_on_through_changes_and_repairs(pair: Pair, driver: InNamespac
     steps: list[Callable[[], object]] = [
         lambda: None,
         lambda: driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[*rules, udp(9)]))})),
-        lambda: (host.run("nft", "insert", "rule", "inet", "tortie", "filter-input", "accept"), driver.resync()),
+        lambda: (host.run("nft", "insert", "rule", "inet", "tortie-policy", "filter-input", "accept"), driver.resync()),
         lambda: driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))})),
     ]
     for step in steps:

@@ -256,7 +256,8 @@ def test_tortie_acts_on_what_is_said_to_be_used_and_on_nothing_else(row: Row) ->
 
 
 def test_the_defaults_of_the_table_are_those_of_the_calculation() -> None:
-    used = [row for row in ROWS if parameter(row).is_used]
+    # BPFEnabled is not said by default: then the host has what it can have.
+    used = [row for row in ROWS if parameter(row).is_used and row.name != "BPFEnabled"]
     level = Level("x", {row.name: [Saying(row.default, "x")] for row in used})
     kernel = {"nf_conntrack_tcp_timeout_time_wait": 77.0}
     assert merge([settings_of(level)], kernel) == merge([], kernel)

@@ -140,7 +140,9 @@ class LogEvent:
 class Driver(Protocol):
     """A dataplane. All calls come from one task; none of them blocks for longer than a kernel call."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it."""
 
     def take(self, delta: Delta) -> None:
         """Note a change of the desired state."""
@@ -182,4 +184,36 @@ class Driver(Protocol):
         """
 
     def cleanup(self) -> Sequence[str]:
-        """Remove exactly what is ours; names of what was removed."""
+        """Remove exactly what is ours; names of what was removed. No packet is judged by a half of it meanwhile."""
+
+
+class ReplaceableDriver(Driver, Protocol):
+    """A driver that can take the place of another one, and give its own up, while packets pass.
+
+        before.hand_over() ─▶ after.join() ─▶ after.apply(): both enforce ─▶ after.settle() ─▶ before.cleanup()
+
+    The kernel's connection tracking is what drivers hand connections over in. Raises everywhere: KernelError; the step
+    may then be taken again.
+    """
+
+    def hand_over(self) -> None:
+        """Have the kernel's connection tracking know all connections that this driver allowed, and follow new ones."""
+
+    def join(self) -> None:
+        """Others enforce here; connections that the kernel tracks were allowed, from now until `settle`."""
+
+    def settle(self) -> None:
+        """Forget what was only noted for want of knowing better; the others may go when this returns."""
+
+
+class KernelTracked:
+    """The part of a ReplaceableDriver that leaves connections to the kernel's tracking: there is nothing to do."""
+
+    def hand_over(self) -> None:
+        """See ReplaceableDriver."""
+
+    def join(self) -> None:
+        """See ReplaceableDriver."""
+
+    def settle(self) -> None:
+        """See ReplaceableDriver."""

@@ -21,7 +21,7 @@ from tortie.dataplane.driver import ConnectionStatus, TableFill
 from tortie.dataplane.ebpf import layout
 from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, TrackingPlan, clock_units
 from tortie.dataplane.ebpf.layout import Shape, fits, shapes
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, SharedMap
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, SHARED_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings
@@ -84,6 +84,26 @@ class FlowTables:
     def require_known(self) -> None:
         """Raises: KernelError, where another version left a table that this one cannot read; nothing is changed."""
         layout.require_known(self._folder)
+
+    def adopt(self) -> None:
+        """Have the maps of an earlier agent as they are, if there are any. Raises: KernelError as `require_known`."""
+        self.require_known()
+        for name in SHARED_MAPS:
+            path = self._folder / name
+            if name in self._maps or not path.exists():
+                continue
+            fd = bpf.open_pin(path)
+            info = bpf.map_info(fd)
+            if fits(info, shapes()[name]):
+                self._maps[name] = SharedMap(fd, info.id)
+            else:
+                os.close(fd)
+
+    def plan(self) -> TrackingPlan | None:
+        """How generations use the maps as they are now; None where there are not all of them."""
+        if not self._maps.keys() >= set(SHARED_MAPS):
+            return None
+        return TrackingPlan(dict(self._maps), self._settings.timeouts, self._settings.drops_invalid)
 
     def _sizes(self, settings: TrackingSettings) -> dict[str, int]:
         opening = max(1024, settings.size // OPENING_SHARE)

@@ -1,4 +1,4 @@
-"""The nftables driver: all four classes in one table, `inet tortie`, and the kernel's connection tracking.
+"""The nftables driver: all four classes in one table, `inet tortie-policy`, and the kernel's connection tracking.
 
     take(delta) ─▶ sets, intent ─▶ apply ─▶ refusals: the last good state stays
                                     └─▶ render ─▶ one transaction with what differs (`installed`)
@@ -17,6 +17,7 @@ from tortie.dataplane.driver import (
     Established,
     InstalledVerdict,
     InterfaceStatus,
+    KernelTracked,
     LogEvent,
     ReasonCount,
     RuleCount,
@@ -28,6 +29,7 @@ from tortie.dataplane.nftables.installed import InstalledTable, Made, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.reconsider import forgotten
 from tortie.dataplane.nftables.render import Renderer
+from tortie.dataplane.nftables.table import IN_TABLE
 from tortie.dataplane.nftables.telling import connection_status, counts, statuses
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
@@ -37,12 +39,12 @@ from tortie.kernel.errors import KernelError
 from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
 from tortie.model.packet import Direction, Packet
 
-TABLE = "table inet tortie"
+TABLE = f"table {IN_TABLE}"
 _BATCH = 500
 """Flows of one step of `reconsider`: some 25 ms of evaluation."""
 
 
-class NftablesDriver:
+class NftablesDriver(KernelTracked):
     """See the module, and the protocol `Driver`."""
 
     name = "nftables"

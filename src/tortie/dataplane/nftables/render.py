@@ -38,7 +38,7 @@ from tortie.dataplane.nftables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import ENTRY_CHAIN, POLICED, Chain, CountKey, Table
+from tortie.dataplane.nftables.table import POLICED, Chain, CountKey, Table
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
@@ -125,7 +125,7 @@ def _base_chains() -> dict[str, Chain]:
         "mangle-prerouting": _base(
             "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
         ),
-        ENTRY_CHAIN: _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
+        "filter-input": _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
         "filter-forward-in": _base(
             "forward", "filter - 1", (known, *_dispatch("iifname", FORWARD_IN), _guard("iifname"))
         ),
