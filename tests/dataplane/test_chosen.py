@@ -38,8 +38,8 @@ class Recorded(ReferenceDriver):
         self._note("apply")
         return replace(super().apply(), failed=self._host.failing.get(self.name, {}))
 
-    def hand_over(self) -> None:
-        self._note("hand_over")
+    def hand_over(self, *, to_newcomer: bool) -> None:
+        self._note("hand_over" if to_newcomer else "hand_over to one that is there")
 
     def join(self) -> None:
         self._note("join")
@@ -186,7 +186,13 @@ def test_a_change_that_is_taken_back_ends_with_the_driver_of_before() -> None:
     host.since()
     driver.take(Delta(dataplane=DataplaneWish()))
     assert not driver.apply().failed
-    assert host.since()[2:] == ["nftables hand_over", "ebpf join", "ebpf apply", "ebpf settle", "nftables cleanup"]
+    assert host.since()[2:] == [
+        "nftables hand_over to one that is there",
+        "ebpf join",
+        "ebpf apply",
+        "ebpf settle",
+        "nftables cleanup",
+    ]
     assert driver.name == "ebpf"
 
 
@@ -230,3 +236,10 @@ def test_where_nothing_can_be_had_what_an_earlier_agent_left_goes_on() -> None:
 def test_everything_is_removed_whatever_dataplane_left_it() -> None:
     host = Host(lacks=["iptables"], left=["nftables", "iptables"])
     assert host.driver().cleanup() == ["a thing of ebpf", "a thing of nftables", "a thing of iptables"]
+
+
+def test_after_a_crash_within_a_change_the_one_that_enforces_already_is_told_of_no_connections() -> None:
+    host = Host(left=["ebpf", "nftables"])
+    driver = host.driver(wish_of(None, "Enabled"))
+    driver.apply()
+    assert host.since()[0] == "ebpf hand_over to one that is there"

@@ -34,7 +34,7 @@ def flow(key: FlowKey, *, opener: int = 0, state: FlowState = FlowState.ESTABLIS
     [(protocol, opener) for protocol in PLACES for opener in (0, 1) if protocol not in (ICMP, ICMPV6) or not opener],
 )
 def test_what_the_kernel_is_told_of_is_the_flow_that_it_tells_back(protocol: int, opener: int) -> None:
-    (entry,) = untold([flow(PLACES[protocol], opener=opener)], set(), Timeouts())
+    (entry,) = untold([flow(PLACES[protocol], opener=opener)], (), Timeouts())
     assert set(tracked_keys([entry])) == {PLACES[protocol]}
     assert entry.original.source == (PLACES[protocol][2], PLACES[protocol][4])[opener]
     assert (entry.reply.source, entry.reply.destination) == (entry.original.destination, entry.original.source)
@@ -43,21 +43,27 @@ def test_what_the_kernel_is_told_of_is_the_flow_that_it_tells_back(protocol: int
 
 
 def test_a_flow_that_nobody_answered_is_told_as_such_and_for_as_long_as_it_would_be_kept() -> None:
-    (entry,) = untold([flow(PLACES[TCP], state=FlowState.OPENING, is_answered=False)], set(), Timeouts())
+    (entry,) = untold([flow(PLACES[TCP], state=FlowState.OPENING, is_answered=False)], (), Timeouts())
     assert (entry.status, entry.timeout_s) == (0, 20)
 
 
-@pytest.mark.parametrize(
-    "one",
-    [
-        flow(PLACES[TCP], state=FlowState.CLOSED),
-        flow(PLACES[TCP], state=FlowState.RESET),
-        flow((4, SCTP, LOW, 1000, HIGH, 2000)),
-        flow(PLACES[UDP]),
-    ],
-)
-def test_what_is_over_what_cannot_be_told_and_what_is_known_from_both_ends_is_not_told(one: Flow) -> None:
-    assert list(untold([one], {PLACES[UDP]}, Timeouts())) == []
+@pytest.mark.parametrize("state", [FlowState.CLOSED, FlowState.RESET])
+def test_what_is_over_is_not_told(state: FlowState) -> None:
+    assert list(untold([flow(PLACES[TCP], state=state)], (), Timeouts())) == []
+
+
+def test_what_the_kernel_cannot_be_told_is_not_told() -> None:
+    assert list(untold([flow((4, SCTP, LOW, 1000, HIGH, 2000))], (), Timeouts())) == []
+
+
+@pytest.mark.parametrize("is_known_answered", [False, True])
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_what_the_kernel_knows_is_told_only_where_it_does_not_know_of_the_answer(
+    is_known_answered: bool, is_answered: bool
+) -> None:
+    known = list(untold([flow(PLACES[UDP], is_answered=is_known_answered)], (), Timeouts()))
+    told = list(untold([flow(PLACES[UDP], is_answered=is_answered)], known, Timeouts()))
+    assert bool(told) == (is_answered and not is_known_answered)
 
 
 def test_an_interface_that_only_notices_denies_nothing_but_what_untracked_policy_does() -> None:

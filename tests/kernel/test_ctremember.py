@@ -54,6 +54,7 @@ def test_one_that_is_there_becomes_answered_whichever_way_round_it_is_told() -> 
     assert remember([there]) == 1
     turned = entry(there.reply, there.original, SEEN_REPLY | ASSURED)
     assert remember([turned]) == 1
+    assert remember([there]) == 0  # it was answered meanwhile, and stays so
     (found,) = ctnetlink.read_entries()
     assert (found.original, found.is_answered) == (there.original, True)
 

@@ -185,8 +185,9 @@ class ChosenDriver:
             leaving |= {other: self._offers[other].open() for other in self._left_by_others(name)}
         is_known = name in live
         known = leaving.pop(name, None)
+        to_newcomer = known is None and not self._offers[name].left()
         for driver in leaving.values():
-            driver.hand_over()
+            driver.hand_over(to_newcomer=to_newcomer)
         after = known or self._offers[name].open()
         if leaving:
             after.join()

@@ -196,8 +196,12 @@ class ReplaceableDriver(Driver, Protocol):
     may then be taken again.
     """
 
-    def hand_over(self) -> None:
-        """Have the kernel's connection tracking know all connections that this driver allowed, and follow new ones."""
+    def hand_over(self, *, to_newcomer: bool) -> None:
+        """Have the kernel's connection tracking know all connections that this driver allowed, and follow new ones.
+
+        `to_newcomer` False: the other driver enforces already, and the kernel knows what it allowed; this one may have
+        noticed connections that the other one denied.
+        """
 
     def join(self) -> None:
         """Others enforce here; connections that the kernel tracks were allowed, from now until `settle`."""
@@ -209,7 +213,7 @@ class ReplaceableDriver(Driver, Protocol):
 class KernelTracked:
     """The part of a ReplaceableDriver that leaves connections to the kernel's tracking: there is nothing to do."""
 
-    def hand_over(self) -> None:
+    def hand_over(self, *, to_newcomer: bool) -> None:
         """See ReplaceableDriver."""
 
     def join(self) -> None:

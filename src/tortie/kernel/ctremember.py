@@ -17,6 +17,8 @@ _LIBERAL = bytes((0x08, 0x08))
 """Flags and their mask: sequence numbers are not looked at. Nobody tells the kernel the windows of before."""
 _UNKNOWN = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 """What the kernel says of protocols whose connections it cannot be told."""
+_KNOWN_BETTER = (errno.EBUSY,)
+"""What it says where the entry was answered meanwhile, and is told that it was not."""
 
 
 def remember(entries: Sequence[ConntrackEntry]) -> int:
@@ -28,7 +30,7 @@ def remember(entries: Sequence[ConntrackEntry]) -> int:
     messages = [
         message(_CT_NEW, entry, _body(entry), number, flags=_NLM_F_CREATE) for number, entry in enumerate(entries)
     ]
-    return exchange("store connections", messages, tolerated=_UNKNOWN)
+    return exchange("store connections", messages, tolerated=(*_UNKNOWN, *_KNOWN_BETTER))
 
 
 def _body(entry: ConntrackEntry) -> bytes:

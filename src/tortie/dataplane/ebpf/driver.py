@@ -405,10 +405,11 @@ class EbpfDriver:
 
     # ---- in another driver's place, and another in ours
 
-    def hand_over(self) -> None:
+    def hand_over(self, *, to_newcomer: bool) -> None:
         """See ReplaceableDriver."""
         self._is_leaving = True
-        replacing.hand_over(self._flows, self._tracking.timeouts)
+        if to_newcomer:
+            replacing.hand_over(self._flows, self._tracking.timeouts)
 
     def join(self) -> None:
         """Notice connections before deciding about them."""

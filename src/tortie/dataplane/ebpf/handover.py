@@ -4,7 +4,7 @@ place. Pure.
 The kernel cannot be told of SCTP and DCCP: it wants tags that the driver's table does not have.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tortie.dataplane.ebpf.takeover import packet_of
@@ -39,13 +39,12 @@ def tracked_keys(entries: Iterable[ConntrackEntry]) -> Iterator[FlowKey]:
                 yield where[0]
 
 
-def untold(flows: Iterable[Flow], answered: Collection[FlowKey], timeouts: Timeouts) -> Iterator[ConntrackEntry]:
-    """An entry for each flow that goes on and that the kernel does not know, or knows from one direction only.
-
-    `answered`: the flows that it knows from both.
-    """
+def untold(flows: Iterable[Flow], tracked: Sequence[ConntrackEntry], timeouts: Timeouts) -> Iterator[ConntrackEntry]:
+    """An entry for each flow that goes on and that the kernel does not know, or not that it was answered."""
+    known = set(tracked_keys(tracked))
+    answered = set(tracked_keys(entry for entry in tracked if entry.is_answered))
     for flow in flows:
-        if flow.is_closed or flow.key in answered:
+        if flow.is_closed or flow.key in (answered if flow.is_answered else known):
             continue
         tuples = _tuples(flow)
         if tuples is None:

@@ -49,8 +49,8 @@ def hand_over(flows: FlowTables, timeouts: Timeouts) -> None:
     if not is_tracking():
         nft.run(TRACK)
     flows.adopt()
-    answered = set(tracked_keys(entry for entry in read_entries() if entry.is_answered))
-    remember(list(untold((one.flow for one in flows.flows()), answered, timeouts)))
+    tracked = read_entries()
+    remember(list(untold((one.flow for one in flows.flows()), tracked, timeouts)))
 
 
 def only_notice(
