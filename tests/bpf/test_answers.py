@@ -160,9 +160,8 @@ def test_what_must_not_be_answered_is_not(asked: Asked, version: int) -> None:
     silent |= {f"ICMP {kind}": one(protocol, icmp_type=kind, icmp_code=0) for kind in kinds}
     for why, data in silent.items():
         assert asked(data) is None and asked.right(data) is None, why
-    counted = asked.counted()  # martians do not come as far as to be denied
+    counted = asked.counted()  # martians are dropped in front of policy
     assert counted[Reason.UNANSWERED] + counted[Reason.MARTIAN] == len(silent)
-    assert counted[Reason.UNANSWERED] >= len(kinds)
 
 
 @pytest.mark.parametrize("tags", [(), (5,), (6, 5)])
