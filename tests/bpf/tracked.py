@@ -1,6 +1,7 @@
 """A case with tracked policy in loaded programs, one for each direction, on one connection table; and its model."""
 
 import errno
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,7 +57,11 @@ def set_forwarding(host: Namespace, versions: frozenset[int]) -> None:
 
 
 class _Loaded:
-    """The programs of the newest connection table, so that cases which share a table share them."""
+    """The programs of the newest connection table, so that cases which share a table share them.
+
+    They are loaded as they are needed, which may be after the case that brought the table has closed it: so the table's
+    descriptors are duplicated.
+    """
 
     def __init__(self) -> None:
         self._maps: dict[str, SharedMap] = {}
@@ -68,8 +73,10 @@ class _Loaded:
         if self._rehearsal is None or ids != {name: shared.id for name, shared in self._maps.items()}:
             if self._rehearsal is not None:
                 self._rehearsal.close()
-            self._rehearsal = Rehearsal(traits(), maps)
-            self._maps = dict(maps)
+            for shared in self._maps.values():
+                os.close(shared.fd)
+            self._maps = {name: replace(shared, fd=os.dup(shared.fd)) for name, shared in maps.items()}
+            self._rehearsal = Rehearsal(traits(), self._maps)
         return self._rehearsal
 
 
