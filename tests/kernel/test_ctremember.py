@@ -60,5 +60,5 @@ def test_one_that_is_there_becomes_answered_whichever_way_round_it_is_told() -> 
 
 
 def test_what_the_kernel_cannot_be_told_is_passed_over() -> None:
-    tcp, other = ported(4, 6, 0, TcpState.ESTABLISHED), ported(4, 132, 0, TcpState.ESTABLISHED)
-    assert remember([other, tcp]) == 1
+    portless = entry(ConntrackTuple(4, 6, 1, 2), ConntrackTuple(4, 6, 2, 1), 0, TcpState.ESTABLISHED)
+    assert remember([portless, ported(4, 6, 0, TcpState.ESTABLISHED)]) == 1

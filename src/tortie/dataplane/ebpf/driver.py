@@ -339,7 +339,8 @@ class EbpfDriver:
         plane, index = self._plane(name), state.interface.index
         is_first = not plane.adopt(index)
         if self._joins:
-            if is_first:
+            # also where an agent died between two hooks: what leaves must be seen before what arrives is asked about
+            if is_first or plane.hooks is None or not plane.hooks.has_out:
                 plane.enforce(index, self._noticing(state, tracking), choose(state))
                 is_first = False
             tracked = read_entries()
