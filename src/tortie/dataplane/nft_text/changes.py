@@ -5,7 +5,8 @@ The cost is that of the change where only single addresses and ports change, and
 
 from collections.abc import Mapping
 
-from tortie.dataplane.nft_text.sets import NamedSet, is_covered, outermost
+from tortie.dataplane.alternatives import outermost
+from tortie.dataplane.nft_text.sets import NamedSet, is_covered
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.ipset import AddressSet, IPSet, Member

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tortie.dataplane.alternatives import outermost
 from tortie.model.address import WIDTH, Net, format_address
 from tortie.model.ipset import AddressSet, IPSet, Member, PortMember, PortSet
 from tortie.model.packet import PORTED
@@ -94,19 +95,11 @@ def members_of(named: NamedSet, sets: Mapping[str, IPSet]) -> set[Member]:
     return {member for set_id in named.set_ids for member in sets[set_id].members if named.holds(member)}
 
 
-def outermost(nets: Iterable[Net]) -> list[Net]:
-    """The nets that no other one covers, sorted: an interval set of nft refuses overlapping elements."""
-    kept: list[Net] = []
-    for net in sorted(nets):
-        if not (kept and kept[-1].length <= net.length and kept[-1].contains(net.version, net.address)):
-            kept.append(net)
-    return kept
-
-
 def elements_of(named: NamedSet, members: Iterable[Member]) -> list[str]:
     """Elements in nft's text for those members, sorted."""
     if named.has_ports:
         return [format_element(member) for member in sorted(members)]
+    # An interval set of nft refuses overlapping elements.
     return [format_element(net) for net in outermost(m for m in members if isinstance(m, Net))]
 
 
