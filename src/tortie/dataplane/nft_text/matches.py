@@ -17,7 +17,7 @@ from tortie.dataplane.alternatives import (
     alternatives,
     numbers,
 )
-from tortie.dataplane.nft_text.sets import SetTable
+from tortie.dataplane.named_sets import SetTable
 from tortie.model.packet import Side
 from tortie.model.rule import Rule
 

@@ -26,9 +26,9 @@ from tortie.dataplane.nftables.endpoint import Surroundings
 from tortie.dataplane.nftables.installed import InstalledTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
-from tortie.dataplane.nftables.telling import connection_status, counts, statuses
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
+from tortie.dataplane.telling import connection_status, counts, statuses
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
 from tortie.model.desired import Delta, EndpointState
@@ -126,7 +126,7 @@ class NftablesDriver:
 
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
-        return statuses(self._intent, self._table.interfaces(), self._refused(), self._failed)
+        return statuses(self._intent, self._table.interfaces(), self._refused(), self._failed, backend=self.name)
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         """Exact totals of interfaces that have an endpoint."""

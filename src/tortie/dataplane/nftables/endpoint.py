@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from tortie.dataplane.named_sets import NamedSet, SetTable
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
-from tortie.dataplane.nft_text.sets import NamedSet, SetTable
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.names import comment, counter_name, path
-from tortie.dataplane.nftables.table import Chain, CountKey
+from tortie.dataplane.nftables.table import Chain
+from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
 from tortie.model.failsafe import Failsafes

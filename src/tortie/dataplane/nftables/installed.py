@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tortie.dataplane.nft_text.changes import element_change, union_change
+from tortie.dataplane.named_sets import NamedSet, shift_fingerprint, union_change
+from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nft_text.listing import TABLE, read_installed, render_seal
-from tortie.dataplane.nft_text.sets import NamedSet, shift_fingerprint
-from tortie.dataplane.nftables.table import REMOVE, CountKey, ElementChange, Table, change_script, whole_script
+from tortie.dataplane.nftables.table import REMOVE, ElementChange, Table, change_script, whole_script
+from tortie.dataplane.telling import CountKey
 from tortie.kernel import nft
 from tortie.kernel.errors import KernelError
 from tortie.model.desired import SetChange
