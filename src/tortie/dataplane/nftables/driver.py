@@ -22,12 +22,12 @@ from tortie.dataplane.driver import (
     RuleCount,
 )
 from tortie.dataplane.intent import Intent
-from tortie.dataplane.nftables.endpoint import Surroundings
 from tortie.dataplane.nftables.installed import InstalledTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
+from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import connection_status, counts, statuses
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
@@ -59,10 +59,7 @@ class NftablesDriver:
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
         self._intent.take(delta.endpoints)
-        around = Surroundings(
-            delta.failsafes if delta.failsafes is not None else self._around.failsafes,
-            delta.tracking.drops_invalid if delta.tracking is not None else self._around.drops_invalid,
-        )
+        around = self._around.after(delta)
         if around != self._around:
             self._around = around
             self._intent.touch_all()

@@ -21,10 +21,10 @@ from tortie.dataplane.nft_text.matches import match_lines
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.names import comment, counter_name, path
 from tortie.dataplane.nftables.table import Chain
+from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
-from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, PortSet
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
@@ -67,14 +67,6 @@ NORMAL_OUT = Place(Stage.NORMAL, Direction.EGRESS, "normal-out")
 PLACES = (UNTRACKED_IN, UNTRACKED_OUT, PRE_DNAT, FORWARD_IN, FORWARD_OUT, NORMAL_IN, NORMAL_OUT)
 _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What holds for all interfaces."""
-
-    failsafes: Failsafes = field(default_factory=Failsafes)
-    drops_invalid: bool = True
 
 
 @dataclass(frozen=True, slots=True)

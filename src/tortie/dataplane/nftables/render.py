@@ -31,11 +31,11 @@ from tortie.dataplane.nftables.endpoint import (
     UNTRACKED_OUT,
     Piece,
     Place,
-    Surroundings,
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
 from tortie.dataplane.nftables.table import Chain, Table
+from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
