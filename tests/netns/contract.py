@@ -3,8 +3,10 @@
 A driver is made in the namespace of the host under test, and every call of it runs there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,12 +14,24 @@ import pytest
 
 from netns import Namespace
 from tortie.dataplane.driver import ApplyReport, Driver
+from tortie.dataplane.iptables.backend import Backend
+from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
-from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
+from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, IPSet, PortSet
+from tortie.model.matches import PortMatch, PortRange, ProtocolMatch
+from tortie.model.packet import UDP, Direction, Side
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL
 
-DRIVERS = [pytest.param(NftablesDriver, id="nftables")]
+DRIVERS = [
+    pytest.param(NftablesDriver, id="nftables"),
+    pytest.param(partial(IptablesDriver, Backend.NFT), id="iptables-nft"),
+    pytest.param(partial(IptablesDriver, Backend.LEGACY), id="iptables-legacy"),
+]
 """Drivers that use netfilter's hooks and its connection tracking."""
 MakeDriver = Callable[[], Driver]
 NO_FAILSAFES = Failsafes((), ())
@@ -30,13 +44,15 @@ class InNamespace:
         self._namespace = namespace
         with namespace.entered():
             self._driver = make()
+        self.name = self._driver.name
 
     def __getattr__(self, name: str) -> Any:
         return partial(self._call, name)
 
     def _call(self, name: str, *arguments: object) -> Any:
         with self._namespace.entered():
-            return getattr(self._driver, name)(*arguments)
+            answer = getattr(self._driver, name)(*arguments)
+            return list(answer) if isinstance(answer, Iterator) else answer
 
     def enforce(self, delta: Delta) -> ApplyReport:
         """Take the change and apply it; nothing may fail or be refused."""
@@ -68,3 +84,107 @@ def all_new(members: IPSet) -> SetChange:
     """The change that brings a set."""
     assert isinstance(members, AddressSet | PortSet)
     return SetChange(frozenset(members.members), frozenset(), is_new=True, has_ports=isinstance(members, PortSet))
+
+
+ACCEPT_ALL = Profile("open", {}, (Rule(Action.ALLOW),), (Rule(Action.ALLOW),))
+
+
+def udp(first: int, last: int | None = None, *, side: Side = Side.DESTINATION, action: Action = Action.ALLOW) -> Rule:
+    """A rule about UDP ports."""
+    return ported(UDP, first, last, side=side, action=action)
+
+
+def ported(
+    protocol: int, first: int, last: int | None = None, *, side: Side = Side.DESTINATION, action: Action = Action.ALLOW
+) -> Rule:
+    """A rule about ports of one side."""
+    return Rule(action, (ProtocolMatch(protocol), PortMatch(side, (PortRange(first, last or first),))))
+
+
+def tier(
+    stage: Stage, *, ingress: Sequence[Rule] | None = None, egress: Sequence[Rule] | None = None, name: str = "default"
+) -> Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]]:
+    """One policy in a tier of that class, which governs the directions that have rules; the tier ends with Deny."""
+    governs = frozenset(
+        direction
+        for direction, rules in ((Direction.INGRESS, ingress), (Direction.EGRESS, egress))
+        if rules is not None
+    )
+    policy = Policy(
+        key=PolicyKey("GlobalNetworkPolicy", "", f"{stage.value.lower()}-policy"),
+        tier=name,
+        order=1.0,
+        selector=ALL,
+        ingress=tuple(ingress or ()),
+        egress=tuple(egress or ()),
+        governs=governs,
+        do_not_track=stage is Stage.UNTRACKED,
+        pre_dnat=stage is Stage.PRE_DNAT,
+        apply_on_forward=stage is not Stage.NORMAL,
+    )
+    return {(stage, direction): (TierPolicies(Tier(name), (policy,)),) for direction in governs}
+
+
+def endpoint(
+    interface: str,
+    *tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]],
+    profiles: tuple[Profile, ...] = (ACCEPT_ALL,),
+) -> EndpointState:
+    """An endpoint with those tiers; what they do not decide, its profiles allow."""
+    joined = {key: value for part in tiers for key, value in part.items()}
+    made = Interface(name=interface, index=2, forwards=frozenset({4, 6}))
+    return EndpointState(interface=made, endpoint=f"hep-{interface}", tiers=joined, profiles=profiles)
+
+
+def ruleset(host: Namespace) -> list[str]:
+    """Everything in all tables of the host as nft shows it, in a fixed order; without what is counted, and without the
+    names by which a driver remembers how its table looked."""
+    listed = host.run("nft", "-s", "list", "ruleset")
+    found = []
+    for table in re.findall(r"^table .*?^\}", listed, re.M | re.S):
+        name, *blocks = re.split(r"\n(?=\t\S)", table)
+        found += [f"{name} {block.rstrip()}" for block in blocks if not block.startswith(("\t}", "\tchain s_"))]
+    return sorted(found)
+
+
+class Ports:
+    """UDP ports of a receiver, and a sender in another namespace."""
+
+    def __init__(self, receiver: Namespace, sender: Namespace, *ports: int) -> None:
+        self._address = receiver.address
+        with receiver.entered():
+            self._bound = {port: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for port in ports}
+            for port, one in self._bound.items():
+                one.bind((self._address, port))
+        self._sender_namespace = sender
+
+    def reached(self, *ports: int, first: int) -> set[int]:
+        """Which of those ports a datagram reaches; `first` is one that is open, and which hears the last datagram.
+
+        Because: datagrams of one sender arrive in order, so that nobody has to wait for what does not come.
+        """
+        for port in ports:
+            self._send(port)
+        self._send(first)
+        self._bound[first].settimeout(10)
+        self._bound[first].recv(100)
+        found = set()
+        for port in ports:
+            self._bound[port].setblocking(False)
+            with suppress(BlockingIOError):
+                self._bound[port].recv(100)
+                found.add(port)
+        return found
+
+    def _send(self, port: int) -> None:
+        # A socket of its own for each: another source port, another connection. EPERM tells of a drop in OUTPUT.
+        with (
+            self._sender_namespace.entered(),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+            suppress(PermissionError),
+        ):
+            sender.sendto(b"probe", (self._address, port))
+
+    def close(self) -> None:
+        for one in self._bound.values():
+            one.close()

@@ -33,7 +33,7 @@ _IPV6_HDRINCL = 36  # Source: linux/in6.h; Python does not name it
 _HEADER_BYTES = len(ETHERNET) + 2
 _SETS = {(4, True): "tracked4", (4, False): "untracked4", (6, True): "tracked6", (6, False): "untracked6"}
 _NUMBER = {4: "ip id", 6: "ip6 flowlabel"}
-NEVER_TRACKED = (*range(130, 137), 143)
+NEVER_TRACKED = (*range(130, 137), 143, *range(151, 154))
 """ICMPv6 types that connection tracking leaves alone. Source: net/netfilter/nf_conntrack_proto_icmpv6.c."""
 _NOTES = "\n".join(
     (

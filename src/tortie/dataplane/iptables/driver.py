@@ -31,6 +31,7 @@ from tortie.dataplane.iptables.members import InstalledSets
 from tortie.dataplane.iptables.names import INTERFACE_NAME
 from tortie.dataplane.iptables.render import Renderer
 from tortie.dataplane.iptables.sets import KernelSet
+from tortie.dataplane.reconsider import reconsidered
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
 from tortie.dataplane.surroundings import Surroundings
@@ -38,7 +39,7 @@ from tortie.dataplane.telling import connection_status, counts, statuses
 from tortie.kernel import iptables
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
 from tortie.model.packet import Direction, Packet
 
 _TABLES = "iptables"
@@ -78,6 +79,7 @@ class IptablesDriver:
         self._sets = Sets()
         self._intent = Intent(refusals)
         self._around = Surroundings()
+        self._addresses = HostAddresses()
         self._renderer = Renderer(marks_of(mark_mask), appends=appends)
         self._tables = InstalledTables(self._chosen.variant, self._versions, is_first=not appends)
         self._members = InstalledSets()
@@ -94,6 +96,7 @@ class IptablesDriver:
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
         self._intent.take(delta.endpoints)
+        self._addresses = delta.addresses if delta.addresses is not None else self._addresses
         around = self._around.after(delta)
         if around != self._around:
             self._around = around
@@ -182,7 +185,15 @@ class IptablesDriver:
 
     def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
         """Apply newly enforced policy to flows that exist."""
-        raise NotImplementedError
+        return reconsidered(
+            choice,
+            DesiredState(
+                endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+                sets=self._sets,
+                failsafes=self._around.failsafes,
+                addresses=self._addresses,
+            ),
+        )
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """None: iptables offers no test run."""

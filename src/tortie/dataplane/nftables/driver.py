@@ -22,16 +22,17 @@ from tortie.dataplane.driver import (
     RuleCount,
 )
 from tortie.dataplane.intent import Intent
-from tortie.dataplane.nftables.installed import InstalledTable
+from tortie.dataplane.nftables.installed import InstalledTable, State
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
+from tortie.dataplane.reconsider import reconsidered
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.sets import Sets
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import connection_status, counts, statuses
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, EndpointState
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
 from tortie.model.packet import Direction, Packet
 
 TABLE = "table inet tortie"
@@ -46,6 +47,7 @@ class NftablesDriver:
         self._sets = Sets()
         self._intent = Intent(refusals)
         self._around = Surroundings()
+        self._addresses = HostAddresses()
         self._renderer = Renderer()
         self._table = InstalledTable()
         self._failed: dict[str, str] = {}
@@ -59,6 +61,7 @@ class NftablesDriver:
         for set_id, change in delta.sets.items():
             self._sets.change(set_id, change)
         self._intent.take(delta.endpoints)
+        self._addresses = delta.addresses if delta.addresses is not None else self._addresses
         around = self._around.after(delta)
         if around != self._around:
             self._around = around
@@ -74,9 +77,10 @@ class NftablesDriver:
         """Check the table, repair, then apply."""
         repaired: tuple[str, ...] = ()
         try:
-            if not self._table.check():
+            found = self._table.check()
+            if found is not State.INTACT:
                 self._table.distrust()
-                self._intent.touch_all()
+            if found is State.CHANGED:
                 repaired = (TABLE,)
         except KernelError as error:
             return self._report((), (), {TABLE: str(error)})
@@ -139,7 +143,15 @@ class NftablesDriver:
 
     def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
         """Apply newly enforced policy to flows that exist."""
-        raise NotImplementedError
+        return reconsidered(
+            choice,
+            DesiredState(
+                endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+                sets=self._sets,
+                failsafes=self._around.failsafes,
+                addresses=self._addresses,
+            ),
+        )
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
         """None: nftables offers no test run."""

@@ -33,8 +33,10 @@ from tortie.model.verdict import Reason, RuleRef, default_deny, missing_profile,
 
 REJECT = "reject"
 """The chain that answers what is denied."""
-NEIGHBOURS = f"icmpv6 type {NEIGHBOUR_DISCOVERY[0]}-{NEIGHBOUR_DISCOVERY[-1]}"
+_NEIGHBOURS = f"icmpv6 type {NEIGHBOUR_DISCOVERY[0]}-{NEIGHBOUR_DISCOVERY[-1]}"
 _LISTENERS = f"icmpv6 type {{ {', '.join(map(str, LISTENER_DISCOVERY))} }}"
+_UNASKED = "icmpv6 type { 130-136, 138, 141-255 }"
+"""Types that neither ask nor answer, and are no errors."""
 _PORTED = f"{{ {', '.join(map(str, PORTED))} }}"
 _TYPED = f"{{ {ICMP}, {ICMPV6} }}"
 _DISPATCHED = f"{{ {', '.join(map(str, (*PORTED, ICMP, ICMPV6)))} }}"
@@ -201,7 +203,7 @@ class _Making:
         yield f"ct state related {self._count(place, Reason.RELATED, 'accept')}"
 
     def _essential(self, place: Place, accept: str) -> Iterator[str]:
-        yield f"{NEIGHBOURS} ip6 hoplimit {place.hop_limit} {accept}"
+        yield f"{_NEIGHBOURS} ip6 hoplimit {place.hop_limit} {accept}"
         yield f"{_LISTENERS} {accept}"
 
     def _invalid(self, place: Place) -> Iterator[str]:
@@ -210,9 +212,10 @@ class _Making:
             return
         drop = self._count(place, Reason.INVALID, _statement(place, Action.DENY))
         yield f"ct state invalid {drop}"
-        # Connection tracking leaves neighbour discovery alone; what comes here is not genuine. A packet that untracked
-        # policy allowed is never invalid. Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
-        yield f"ct state untracked meta mark & {marks.UNTRACKED:#010x} == 0 {NEIGHBOURS} {drop}"
+        # Connection tracking leaves neighbour discovery alone, and newer kernels leave more; what comes here is not
+        # genuine, and opens nothing. A packet that untracked policy allowed is never invalid.
+        # Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
+        yield f"ct state untracked meta mark & {marks.UNTRACKED:#010x} == 0 {_UNASKED} {drop}"
 
     def _readable(self, place: Place) -> str:
         """The chain that drops what shows no ports or type though its protocol has them, and fragments; its name.

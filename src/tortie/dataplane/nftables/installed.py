@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from enum import Enum
 
 from tortie.dataplane.named_sets import NamedSet, shift_fingerprint, union_change
 from tortie.dataplane.nft_text.changes import element_change
@@ -23,6 +24,15 @@ from tortie.model.desired import SetChange
 from tortie.model.ipset import IPSet
 
 FAMILY = "inet"
+
+
+class State(Enum):
+    """What a check says of the table. Unknown: somebody changed rules of this namespace, perhaps not ours, before the
+    table was looked at for the first time."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
 
 
 class InstalledTable:
@@ -104,29 +114,30 @@ class InstalledTable:
         self._generation = after if after == before + 1 else None
         self._fingerprint = None
 
-    def check(self) -> bool:
-        """Whether the table is as it was made.
+    def check(self) -> State:
+        """Whether the table is as it was made. Raises: KernelError.
 
-        What others did between our transaction and the first check, and only that, is known by the number of rules and
-        the name of the state: nft shows rules in other words than they were given in. Raises: KernelError.
+        Because: nft shows rules in other words than they were given in, so that a listing can be compared only with one
+        that is known to be of the intact table.
         """
         if self._table is None:
-            return True
+            return State.INTACT
         now = nft.generation()
         if now == self._generation and self._fingerprint is not None:
-            return True
+            return State.INTACT
         found = read_installed(nft.list_table(FAMILY, TABLE, terse=False))
+        if found.digest != self._table.digest or found.rule_count != self._table.rule_count:
+            return State.CHANGED
+        if now != self._generation and self._fingerprint is None:
+            return State.UNKNOWN
+        if self._fingerprint not in (None, found.fingerprint):
+            return State.CHANGED
         if nft.generation() != now:
-            return found.digest == self._table.digest  # somebody is at it: look again next time
-        if now != self._generation:
-            if found.digest != self._table.digest or found.rule_count != self._table.rule_count:
-                return False
-            if self._fingerprint not in (None, found.fingerprint):
-                return False
+            return State.INTACT  # somebody was at it while we looked; the next check looks again
         self._fingerprint, self._generation = found.fingerprint, now
         if found.digest and not found.is_intact:
             self._seal(render_seal(found))
-        return True
+        return State.INTACT
 
     def _seal(self, script: str) -> None:
         fingerprint = self._fingerprint

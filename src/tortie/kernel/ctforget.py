@@ -1,0 +1,92 @@
+"""Takes connections out of nf_conntrack, so that their next packets are first ones again."""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+
+from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple
+from tortie.kernel.errors import KernelError
+
+DOOR = "ctnetlink"
+_TIMEOUT_S = 10
+# Source: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h.
+_HEADER = struct.Struct("=IHHII")
+_NETLINK_NETFILTER, _SUBSYSTEM, _CT_DELETE = 12, 1 << 8, 2
+_NLM_F_REQUEST, _NLM_F_ACK, _NLMSG_ERROR = 0x1, 0x4, 2
+_NESTED = 0x8000
+_TUPLE_ORIGINAL, _TUPLE_IP, _TUPLE_PROTO, _ZONE = 1, 1, 2, 18
+_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_ADDRESSES = {4: (1, 2, 4), 6: (3, 4, 16)}
+"""Attributes of source and destination, and their bytes."""
+_ICMP = {4: (4, 5, 6), 6: (7, 8, 9)}
+"""Attributes of identifier, type and code."""
+_BATCH = 100
+"""Answers of one batch fit into a socket's buffer."""
+
+
+def forget(entries: Sequence[ConntrackEntry]) -> int:
+    """Take the entries out; how many were still there. Of the calling thread's network namespace.
+
+    Raises: KernelError; some may be gone then.
+    """
+    gone = 0
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asked:
+            asked.bind((0, 0))
+            asked.settimeout(_TIMEOUT_S)
+            for start in range(0, len(entries), _BATCH):
+                batch = entries[start : start + _BATCH]
+                asked.sendto(b"".join(_message(entry, number) for number, entry in enumerate(batch)), (0, 0))
+                left = len(batch)
+                while left:
+                    for code in _codes(asked.recv(1 << 16)):
+                        left -= 1
+                        gone += not code
+                        if code not in (0, errno.ENOENT):
+                            raise KernelError(DOOR, "delete connections", code)
+    except TimeoutError as error:
+        raise KernelError(DOOR, "delete connections", errno.ETIMEDOUT) from error
+    except OSError as error:
+        raise KernelError(DOOR, "delete connections", error.errno or 0) from error
+    return gone
+
+
+def _codes(answer: bytes) -> Iterator[int]:
+    """The error number of each acknowledgement; 0 for success."""
+    offset = 0
+    while offset < len(answer):
+        length, kind, _, _, _ = _HEADER.unpack_from(answer, offset)
+        if length < _HEADER.size + 4:
+            raise KernelError(DOOR, "delete connections", errno.EBADMSG, f"a message of {length} bytes")
+        if kind == _NLMSG_ERROR:
+            yield -struct.unpack_from("=i", answer, offset + _HEADER.size)[0]
+        offset += length + 3 & ~3
+
+
+def _message(entry: ConntrackEntry, number: int) -> bytes:
+    body = bytes((_FAMILIES[entry.original.version], 0, 0, 0)) + _tuple(entry.original)
+    if entry.zone:
+        body += _attribute(_ZONE, struct.pack(">H", entry.zone))
+    flags = _NLM_F_REQUEST | _NLM_F_ACK
+    return _HEADER.pack(_HEADER.size + len(body), _SUBSYSTEM | _CT_DELETE, flags, number, 0) + body
+
+
+def _tuple(one: ConntrackTuple) -> bytes:
+    source, destination, width = _ADDRESSES[one.version]
+    ip = _attribute(source, one.source.to_bytes(width)) + _attribute(destination, one.destination.to_bytes(width))
+    protocol = _attribute(_NUMBER, bytes((one.protocol,)))
+    if one.source_port is not None and one.destination_port is not None:
+        protocol += _attribute(_SOURCE_PORT, struct.pack(">H", one.source_port))
+        protocol += _attribute(_DESTINATION_PORT, struct.pack(">H", one.destination_port))
+    if one.icmp_id is not None and one.icmp_type is not None and one.icmp_code is not None:
+        identity, kind, code = _ICMP[one.version]
+        protocol += _attribute(identity, struct.pack(">H", one.icmp_id))
+        protocol += _attribute(kind, bytes((one.icmp_type,))) + _attribute(code, bytes((one.icmp_code,)))
+    parts = _attribute(_TUPLE_IP | _NESTED, ip) + _attribute(_TUPLE_PROTO | _NESTED, protocol)
+    return _attribute(_TUPLE_ORIGINAL | _NESTED, parts)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

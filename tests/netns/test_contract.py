@@ -1,0 +1,350 @@
+"""The contract of drivers behind netfilter's hooks: applied twice is applied once, others' rules stay, what somebody
+removed comes back, and a change has no moment in between."""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from contract import (
+    DRIVERS,
+    NO_FAILSAFES,
+    InNamespace,
+    MakeDriver,
+    Ports,
+    delta_of,
+    endpoint,
+    ruleset,
+    running,
+    tier,
+    udp,
+)
+
+from frames import frame
+from netns import Namespace, veth_pair
+from tortie.dataplane.nftables.names import set_name
+from tortie.kernel import nft
+from tortie.model.address import Net
+from tortie.model.desired import Delta, SetChange
+from tortie.model.ipset import AddressSet, SelectorSet
+from tortie.model.matches import SetMatch
+from tortie.model.packet import UDP, Packet, Side
+from tortie.model.policy import Stage
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import parse_selector
+
+pytestmark = pytest.mark.root
+
+SO_RCVBUFFORCE = 33  # Source: asm-generic/socket.h; Python does not name it
+IS_SOAK = bool(os.environ.get("TORTIE_SOAK"))
+IFACE, PEER, WIDE = "ens4", Net(4, 0x0A630002, 32), Net(4, 0x0A000000, 8)
+CLOSED, OPEN, OTHER = 7000, 7001, 7002
+MEMBERS = SelectorSet(parse_selector("role == 'bad'"))
+POLICY = endpoint(
+    IFACE,
+    tier(Stage.NORMAL, ingress=[udp(OPEN), Rule(Action.DENY, (SetMatch(Side.SOURCE, MEMBERS),)), udp(OTHER)]),
+    tier(Stage.UNTRACKED, ingress=[udp(9, action=Action.DENY)], egress=[udp(9, action=Action.DENY)]),
+)
+FIRST = delta_of({IFACE: POLICY}, {MEMBERS.set_id: AddressSet([Net(4, 0xC0000200, 24)])}, failsafes=NO_FAILSAFES)
+FOREIGN = """
+table inet foreign {
+    set blocked { type ipv4_addr; elements = { 192.0.2.9 } }
+    chain input { type filter hook input priority 0; policy accept; ip saddr @blocked drop; }
+}
+"""
+Pair = tuple[Namespace, Namespace]
+SABOTAGE = {
+    "nftables": {
+        "the table flushed": "flush table inet tortie",
+        "the table deleted": "delete table inet tortie",
+        "everything flushed": "flush ruleset",
+        "a chain emptied": f"flush chain inet tortie normal-in/{IFACE}/tier.default",
+        "a base chain emptied": "flush chain inet tortie filter-input",
+        "a rule in front": f"insert rule inet tortie normal-in/{IFACE} accept",
+        "an interface taken out": f'delete element inet tortie normal-in {{ "{IFACE}" }}',
+        "another chain for an interface": (
+            "add chain inet tortie mine\nadd rule inet tortie mine accept\n"
+            f'delete element inet tortie normal-in {{ "{IFACE}" }}\n'
+            f'add element inet tortie normal-in {{ "{IFACE}" : goto mine }}\n'
+        ),
+        "members removed": f"flush set inet tortie {set_name(0, [MEMBERS.set_id], 4, False)}",
+        "a member added": f"add element inet tortie {set_name(0, [MEMBERS.set_id], 4, False)} {{ 10.99.0.0/24 }}",
+    }
+}
+"""What others do to a driver's rules, by the driver's name: scripts for nft."""
+CASES = [
+    pytest.param(make.values[0], what, id=f"{make.id}-{what}") for make in DRIVERS for what in SABOTAGE[str(make.id)]
+]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with veth_pair(host_interface=IFACE) as made:
+        yield made
+
+
+@pytest.fixture
+def ports(pair: Pair) -> Iterator[Ports]:
+    made = Ports(*pair, CLOSED, OPEN, OTHER)
+    yield made
+    made.close()
+
+
+def member_change(*, added: set[Net] | None = None, removed: set[Net] | None = None) -> Delta:
+    return Delta(sets={MEMBERS.set_id: SetChange(frozenset(added or ()), frozenset(removed or ()))})
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_applying_again_changes_nothing(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    with running(host, make) as driver:
+        assert driver.enforce(FIRST).changed == (IFACE,)
+        after = ruleset(host)
+        assert driver.apply().changed == ()
+        driver.take(Delta(endpoints={IFACE: replace(POLICY)}))
+        assert not driver.apply().failed
+        assert not driver.resync().repaired
+        assert ruleset(host) == after
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_t_rel_17_cleanup_leaves_the_kernel_as_it_was(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    host.run("nft", "-f", "-", input=FOREIGN)
+    before = ruleset(host)
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        assert ruleset(host) != before
+        assert set(before) < set(ruleset(host))
+        assert driver.cleanup()
+        assert ruleset(host) == before
+        assert not driver.cleanup()
+    with running(host, make) as another:  # one that made nothing
+        assert not another.leftovers()
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_the_last_endpoint_takes_everything_with_it(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    before = ruleset(host)
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        driver.enforce(Delta(endpoints={IFACE: None}, sets={MEMBERS.set_id: None}))
+        assert (ruleset(host), driver.status()) == (before, [])
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_a_member_that_comes_and_goes_is_enforced_at_once(pair: Pair, ports: Ports, make: MakeDriver) -> None:
+    with running(pair[0], make) as driver:
+        driver.enforce(FIRST)
+        assert ports.reached(CLOSED, OTHER, first=OPEN) == {OTHER}
+        for change, is_open in (
+            (member_change(added={PEER}), False),
+            (member_change(added={WIDE}), False),  # overlaps
+            (member_change(removed={PEER}), False),
+            (member_change(added={PEER}, removed={WIDE}), False),
+            (member_change(removed={PEER}), True),
+        ):
+            assert driver.enforce(change).changed == (IFACE,)
+            assert ports.reached(OTHER, first=OPEN) == ({OTHER} if is_open else set())
+
+
+@pytest.mark.parametrize(("make", "what"), CASES)
+def test_t_rel_6_what_others_changed_is_put_back(pair: Pair, ports: Ports, make: MakeDriver, what: str) -> None:
+    host, _ = pair
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        assert not driver.resync().repaired
+        after = ruleset(host)
+        host.run("nft", "-f", "-", input=SABOTAGE[driver.name][what])
+        host.run("nft", "-f", "-", input=FOREIGN)
+        foreign = host.run("nft", "-s", "list", "table", "inet", "foreign")
+        report = driver.resync()
+        assert report.repaired and not report.failed, report
+        assert host.run("nft", "-s", "list", "table", "inet", "foreign") == foreign
+        host.run("nft", "delete", "table", "inet", "foreign")
+        assert not driver.resync().repaired
+        assert ruleset(host) == after
+        assert ports.reached(CLOSED, OTHER, first=OPEN) == {OTHER}
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_others_rules_are_no_reason_to_repair(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        driver.resync()
+        for script in (FOREIGN, "delete table inet foreign\n", FOREIGN):
+            host.run("nft", "-f", "-", input=script)
+            assert not driver.resync().repaired
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_a_change_goes_through_a_table_that_somebody_broke(pair: Pair, ports: Ports, make: MakeDriver) -> None:
+    host, _ = pair
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        host.run("nft", "flush", "ruleset")
+        driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(OPEN)]))}))
+        assert ports.reached(CLOSED, OTHER, first=OPEN) == set()
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_another_agent_takes_over_what_is_wanted_and_replaces_what_is_not(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    with running(host, make) as driver:
+        driver.enforce(FIRST)
+        driver.resync()
+        after, generation = ruleset(host), generation_of(host)
+        second = InNamespace(host, make)
+        assert second.leftovers()
+        assert second.enforce(FIRST).changed == ()
+        assert generation_of(host) == generation
+        host.run("nft", "-f", "-", input=SABOTAGE[driver.name]["a rule in front"])
+        third = InNamespace(host, make)
+        assert third.enforce(FIRST).changed == (IFACE,)
+        assert third.enforce(Delta()).changed == ()
+        third.resync()
+        assert ruleset(host) == after
+
+
+def generation_of(host: Namespace) -> int:
+    with host.entered():
+        return nft.generation()
+
+
+# No moment in between
+
+
+FORBIDDEN, ALLOWED = 40_000, 50_000
+"""Source ports from here on: both policies deny the ones, by different rules, and allow the others."""
+
+
+def swapped() -> tuple[Delta, Delta]:
+    near = udp(FORBIDDEN, FORBIDDEN + 9_999, side=Side.SOURCE, action=Action.DENY)
+    one = tier(Stage.NORMAL, ingress=[near, udp(OPEN)])
+    other = tier(Stage.NORMAL, ingress=[udp(ALLOWED, 65_535, side=Side.SOURCE)], name="other")
+    return Delta(endpoints={IFACE: endpoint(IFACE, one)}), Delta(endpoints={IFACE: endpoint(IFACE, other)})
+
+
+class Traffic:
+    """Datagrams from the peer as fast as it can, each one the first of its connection: by turns such as both policies
+    deny, and such as both allow."""
+
+    def __init__(self, pair: Pair) -> None:
+        host, peer = pair
+        host.run("ip", "route", "add", "10.100.0.0/14", "dev", host.interface)
+        with host.entered():
+            self._heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._heard.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
+        self._heard.bind(("0.0.0.0", OPEN))
+        self._heard.settimeout(0.5)
+        with peer.entered():
+            self._sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self._sender.bind((peer.interface, 0))
+        self._head = bytes.fromhex(host.mac.replace(":", "") + peer.mac.replace(":", ""))
+        self._destination = int.from_bytes(socket.inet_aton(host.address))
+        self.sent, self.forbidden, self.allowed = 0, 0, 0
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=one) for one in (self._send, self._hear)]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+        self._heard.close()
+        self._sender.close()
+
+    def _send(self) -> None:
+        source = 0x0A640000
+        while not self._is_over.is_set():
+            source += 1
+            for number in range(200):
+                for first in (FORBIDDEN, ALLOWED):
+                    packet = Packet(
+                        version=4,
+                        protocol=UDP,
+                        source=source,
+                        destination=self._destination,
+                        source_port=first + number,
+                        destination_port=OPEN,
+                    )
+                    self._sender.send(self._head + frame(packet)[12:])
+                self.sent += 1
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                _, (_, port) = self._heard.recvfrom(100)
+            except TimeoutError:
+                if self._is_over.is_set():
+                    return
+                continue
+            if port >= ALLOWED:
+                self.allowed += 1
+            else:
+                self.forbidden += 1
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_t_rel_3_a_swap_of_policy_lets_nothing_through_and_loses_nothing(pair: Pair, make: MakeDriver) -> None:
+    host, _ = pair
+    deltas = swapped()
+    with running(host, make) as driver:
+        driver.enforce(replace(deltas[0], failsafes=NO_FAILSAFES))
+        with Traffic(pair) as traffic:
+            for number in range(10_000 if IS_SOAK else 150):
+                driver.enforce(deltas[(number + 1) % 2])
+    assert traffic.forbidden == 0
+    assert traffic.allowed == traffic.sent > 1000
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_t_rel_4_an_agent_killed_within_an_apply_leaves_the_old_policy_or_the_new_one(
+    pair: Pair, make: MakeDriver
+) -> None:
+    host, _ = pair
+    deltas = [replace(delta, failsafes=NO_FAILSAFES) for delta in swapped()]
+    rng = random.Random(4)
+    with running(host, make) as driver:
+        whole = []
+        for delta in deltas:
+            driver.enforce(delta)
+            whole.append(ruleset(host))
+        assert whole[0] != whole[1]
+        found = [1]
+        for number in range(1000 if IS_SOAK else 60):
+            kill_within_apply(host, make, deltas[number % 2], rng.uniform(0, 0.06))
+            found.append(whole.index(ruleset(host)))
+        kept = sum(a == b for a, b in pairwise(found))
+    assert 0 < kept < len(found) - 1, "none was killed before, or none behind, the change"
+
+
+def kill_within_apply(host: Namespace, make: MakeDriver, delta: Delta, after_s: float) -> None:
+    """A process that applies the change, and is killed with its children."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            with host.entered():
+                driver = make()
+                driver.take(delta)
+                driver.apply()
+        finally:
+            os._exit(0)
+    time.sleep(after_s)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
