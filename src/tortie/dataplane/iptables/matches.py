@@ -5,7 +5,7 @@ become several rules, no two of which a packet meets. A choice of protocols beco
 all are meant, a bit of the mark that is set and taken away again from those that are not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import assert_never
@@ -51,7 +51,10 @@ def match_texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Ite
     """The match parts for one policy rule; no packet meets two of them. `scratch`: a bit of the mark."""
     for one in alternatives(rule, version, asked.table.kind):
         for guard in _guards(one, scratch):
-            options = (_options(condition, version, guard.protocol, asked) for condition in one.conditions)
+            options = [
+                _options(condition, version, guard.protocol, asked, is_named=is_named)
+                for condition, is_named in _named(one.conditions)
+            ]
             for chosen in product(*options):
                 text = " ".join(filter(None, (guard.text, *chosen)))
                 yield MatchText(text, guard.before)
@@ -88,11 +91,24 @@ def _names_ports(one: Alternative) -> bool:
     return any(isinstance(c, InSet) and c.has_ports and not c.negated for c in one.conditions)
 
 
-def _options(condition: Condition, version: int, protocol: int | None, asked: AskedSets) -> list[str]:
+def _named(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, bool]]:
+    """The conditions, and whether each may be said by the rule's own source or destination, of which there is one."""
+    taken: set[Side] = set()
+    for condition in conditions:
+        is_named = False
+        if isinstance(condition, AmongNets) and len(condition.nets) == 1 and condition.side not in taken:
+            is_named = True
+            taken.add(condition.side)
+        yield condition, is_named
+
+
+def _options(
+    condition: Condition, version: int, protocol: int | None, asked: AskedSets, *, is_named: bool
+) -> list[str]:
     """The condition as matches that exclude each other; none at all: it never holds."""
     match condition:
         case AmongNets():
-            return _nets(condition, asked)
+            return _nets(condition, asked, is_named=is_named)
         case InSet():
             name = asked.table.name(condition.set_ids, condition.version)
             return [in_set(name, ",".join([_FLAG[condition.side]] * (1 + condition.has_ports)), condition.negated)]
@@ -105,12 +121,12 @@ def _options(condition: Condition, version: int, protocol: int | None, asked: As
             assert_never(condition)
 
 
-def _nets(condition: AmongNets, asked: AskedSets) -> list[str]:
-    if len(condition.nets) > 1:
-        return [in_set(asked.nets(condition.version, condition.nets), _FLAG[condition.side], condition.negated)]
-    (net,) = condition.nets
+def _nets(condition: AmongNets, asked: AskedSets, *, is_named: bool) -> list[str]:
+    net = condition.nets[0]
     if net.length == 0:
         return [] if condition.negated else [""]
+    if not is_named:
+        return [in_set(asked.nets(condition.version, condition.nets), _FLAG[condition.side], condition.negated)]
     return [f"{_not(condition.negated)}{_ADDRESS[condition.side]} {net}"]
 
 
