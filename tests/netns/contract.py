@@ -137,14 +137,31 @@ def endpoint(
 
 
 def ruleset(host: Namespace) -> list[str]:
-    """Everything in all tables of the host as nft shows it, in a fixed order; without what is counted, and without the
-    names by which a driver remembers how its table looked."""
+    """Everything in all tables and sets of the host, in a fixed order; without what is counted, and without the names
+    by which a driver remembers how its table looked."""
+    return sorted(item for items in rulesets(host).values() for item in items)
+
+
+def rulesets(host: Namespace) -> dict[str, list[str]]:
+    """The ruleset by table, each of which changes as a whole; IP sets are one besides."""
+    found: dict[str, list[str]] = {}
     listed = host.run("nft", "-s", "list", "ruleset")
-    found = []
     for table in re.findall(r"^table .*?^\}", listed, re.M | re.S):
         name, *blocks = re.split(r"\n(?=\t\S)", table)
-        found += [f"{name} {block.rstrip()}" for block in blocks if not block.startswith(("\t}", "\tchain s_"))]
-    return sorted(found)
+        blocks = [block for block in blocks if not block.startswith(("\t}", "\tchain s_", "\tchain tortie-s."))]
+        found[name] = sorted(f"{name} {block.rstrip()}" for block in blocks)
+    for command, names in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
+        # To list a legacy table makes it, and nobody can take it away again: an empty one counts as none.
+        if host.run("cat", f"/proc/self/net/{names}"):
+            table = ""
+            for line in host.run(f"{command}-legacy-save").splitlines():
+                table = f"legacy {command} {line}" if line.startswith("*") else table
+                if line.startswith((":tortie-s.", "#", "*")) or line == "COMMIT" or " ACCEPT [" in line:
+                    continue
+                found.setdefault(table, []).append(f"{table} {line}")
+    if sets := host.run("ipset", "save").splitlines():
+        found["sets"] = sorted(re.sub(r" initval \S+", "", line) for line in sets)
+    return {name: items for name, items in found.items() if items}
 
 
 class Ports:

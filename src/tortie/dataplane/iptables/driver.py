@@ -69,12 +69,11 @@ class IptablesDriver:
     Raises: KernelError where no variant can be used, ValueError for a mask with too few bits.
     """
 
-    name = "iptables"
-
     def __init__(
         self, backend: Backend = Backend.AUTO, *, mark_mask: int = DEFAULT_MASK, appends: bool = False
     ) -> None:
         self._chosen = _choose(backend)
+        self.name = self._chosen.variant
         self._versions = iptables.versions()
         self._sets = Sets()
         self._intent = Intent(refusals)

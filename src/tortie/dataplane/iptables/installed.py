@@ -13,6 +13,7 @@ from tortie.dataplane.iptables.listing import FoundTable, are_in_place, read_tab
 from tortie.dataplane.iptables.table import TABLES, Key, Script, Table, change_script, seal_script, whole_script
 from tortie.dataplane.telling import CountKey
 from tortie.kernel import iptables, nft
+from tortie.kernel.errors import KernelError
 
 _FAMILY = {4: "ip", 6: "ip6"}
 _TABLE_ITSELF = "TABLE"
@@ -38,24 +39,33 @@ class InstalledTables:
         is_changed = False
         for version in self._versions:
             mine = {key: wanted.get(key, Table()) for key in _keys(version)}
-            # What else came with our rules is written in the tables themselves.
-            doubtful = {key for key, table in mine.items() if key in self._doubtful or not table.chains}
-            if all(key not in self._doubtful and not self._known(key).chains for key in doubtful):
-                doubtful = set()
-            found = self._read(version) if doubtful else {}
-            scripts: dict[Key, Script] = {}
-            for key, table in mine.items():
-                if key not in doubtful:
-                    scripts[key] = change_script(self._known(key), table)
-                elif not self._adopts(key, found[key], table):
-                    scripts[key] = whole_script(found[key], table, self._note_made(key, found[key], table))
-            scripts = {key: script for key, script in scripts.items() if script.lines}
-            if scripts:
-                self._run(version, scripts, mine)
-                is_changed = True
+            is_sure = not self._doubtful & mine.keys()
+            try:
+                is_changed |= self._make(version, mine)
+            except KernelError:
+                if not is_sure:
+                    raise
+                # Somebody took away what the script refers to; whole tables need nothing to be there.
+                self._doubtful |= mine.keys()
+                is_changed |= self._make(version, mine)
             self._tables |= mine
             self._doubtful -= mine.keys()
         return is_changed
+
+    def _make(self, version: int, wanted: Mapping[Key, Table]) -> bool:
+        # What else came with our rules is written in the tables themselves: they are read before ours goes.
+        leaving = {key for key, table in wanted.items() if self._known(key).chains and not table.chains}
+        found = self._read(version) if leaving or self._doubtful & wanted.keys() else {}
+        scripts: dict[Key, Script] = {}
+        for key, table in wanted.items():
+            if key not in self._doubtful and key not in leaving:
+                scripts[key] = change_script(self._known(key), table)
+            elif not self._adopts(key, found[key], table):
+                scripts[key] = whole_script(found[key], table, self._note_made(key, found[key], table))
+        scripts = {key: script for key, script in scripts.items() if script.lines}
+        if scripts:
+            self._run(version, scripts, wanted)
+        return bool(scripts)
 
     def _known(self, key: Key) -> Table:
         return self._tables.get(key, Table())
@@ -131,7 +141,6 @@ class InstalledTables:
             for key, found in self._read(version).items():
                 if key in self._tables and key not in self._doubtful and not self._is_well(key, found):
                     self._doubtful.add(key)
-                    self._tables.pop(key)
                     tampered.append(f"IPv{version} {key.table}")
         return tampered
 

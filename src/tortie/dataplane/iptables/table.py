@@ -95,12 +95,14 @@ def texts(rules: Iterable[ChainRule] | None) -> list[str] | None:
 
 
 def _lines(new: Table, changed: Collection[str], gone: Collection[str], jumps: Iterable[str]) -> list[str]:
-    declared = [*changed, *gone, *([DIGEST_PREFIX + new.digest] if new.digest else [])]
+    """Only what is there can be flushed and deleted: the script fails where others took it away."""
+    going = [name for name in gone if name != DIGEST_PREFIX + new.digest]
     return [
-        *(f":{name} - [0:0]" for name in dict.fromkeys(declared)),
+        *(f":{name} - [0:0]" for name in (*changed, *([DIGEST_PREFIX + new.digest] if new.digest else []))),
+        *(f"-F {name}" for name in going),
         *(f"-A {name} {rule.text}" for name in changed for rule in new.chains[name]),
         *jumps,
-        *(f"-X {name}" for name in gone),
+        *(f"-X {name}" for name in going),
     ]
 
 
