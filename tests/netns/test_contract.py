@@ -86,7 +86,9 @@ def iptables_sabotage(word: str, flavour: str) -> dict[str, str]:
         ),
         "members removed": f"ipset flush {name}",
         "a member added": f"ipset add {name} 10.99.0.0/24",
-        "another set in place of one": f"ipset create other hash:net hashsize 64 maxelem 1048576; ipset swap other {name}",
+        "another set in place of one": (
+            f"ipset create other hash:net hashsize 64 maxelem 1048576; ipset swap other {name}"
+        ),
     }
 
 
