@@ -306,3 +306,21 @@ def test_an_endpoint_that_is_refused_keeps_its_last_good_policy(pair: Pair, driv
     driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(SERVICE), udp(OTHER)]))}))
     assert ports.reached(OTHER, first=SERVICE) == {OTHER}
     ports.close()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_denial_is_answered_where_that_is_configured(pair: Pair, driver: InNamespace, version: int) -> None:
+    host, peer = pair
+    state = endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(SERVICE)], egress=[udp(SERVICE)]))
+    driver.enforce(first(replace(state, rejects=True)))
+    for sender, receiver in ((peer, host), (host, peer)):
+        address = receiver.address if version == 4 else receiver.address6
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with sender.entered(), socket.socket(family, kind) as asking:
+                asking.settimeout(10)
+                with pytest.raises(ConnectionRefusedError):
+                    asking.connect((address, OTHER))
+                    with suppress(PermissionError):  # how the kernel tells of a drop in the output hook, besides
+                        asking.send(b"x")
+                    asking.recv(100)

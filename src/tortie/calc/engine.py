@@ -379,6 +379,7 @@ class Engine:
             if before.get(name) is not governors.get(name)
             or self._states[name].interface != self._interfaces.get(name)
             or self._states[name].may_use_xdp != self._settings.settled.may_use_xdp
+            or self._states[name].rejects != self._settings.settled.rejects
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -442,6 +443,7 @@ class Engine:
             tiers=self._arranged[governor.name],
             profiles=self._listed[governor.name],
             may_use_xdp=self._settings.settled.may_use_xdp,
+            rejects=self._settings.settled.rejects,
         )
 
 
@@ -450,8 +452,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     return (
         new.tiers is old.tiers
         and new.interface == old.interface
-        and (new.endpoint, new.is_wildcard, new.profiles, new.may_use_xdp)
-        == (old.endpoint, old.is_wildcard, old.profiles, old.may_use_xdp)
+        and (new.endpoint, new.is_wildcard, new.profiles, new.may_use_xdp, new.rejects)
+        == (old.endpoint, old.is_wildcard, old.profiles, old.may_use_xdp, old.rejects)
     )
 
 

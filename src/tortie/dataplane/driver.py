@@ -24,6 +24,7 @@ class Acceleration(Enum):
 
     XDP = "xdp"
     TC = "tc"
+    NETFILTER = "netfilter"
     NONE = "none"
 
 
@@ -152,7 +153,10 @@ class Driver(Protocol):
         """Apply newly enforced policy to flows that exist, a batch for each step; how many were forgotten."""
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """The installed program's own verdict on the first packet of a flow; None where none is installed."""
+        """The installed program's own verdict on the first packet of a flow; None where none is installed.
+
+        Raises: Unsupported where nothing that is installed can be asked.
+        """
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""

@@ -43,7 +43,7 @@ def statuses(
         InterfaceStatus(
             interface=name,
             endpoint=state.endpoint,
-            acceleration=Acceleration.NONE,
+            acceleration=Acceleration.NETFILTER if name in policed else Acceleration.NONE,
             reason=where if name in policed else problem,
             refused=refused.get(name, ()),
             is_enforced=name in policed,

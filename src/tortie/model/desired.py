@@ -64,8 +64,9 @@ class EndpointState:
 
     `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order. `profiles`
     follow after the last tier of the normal class; behind them everything is denied. `may_use_xdp`: where the driver
-    has a choice of hooks, XDP is one of them. `is_workload`: the endpoint is a workload's, by namespace/name, whose
-    direction is the workload's own: what the host receives from it is its egress; it has the normal class only.
+    has a choice of hooks, XDP is one of them. `rejects`: senders are told of denials of the forward and normal classes.
+    `is_workload`: the endpoint is a workload's, by namespace/name, whose direction is the workload's own: what the host
+    receives from it is its egress; it has the normal class only.
     """
 
     interface: Interface
@@ -75,6 +76,7 @@ class EndpointState:
     tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
     profiles: tuple[Profile | MissingProfile, ...] = ()
     may_use_xdp: bool = True
+    rejects: bool = False
 
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:
         """The tiers of that stage and direction."""

@@ -50,7 +50,7 @@ def test_without_anything_the_node_is_the_host() -> None:
         ("node: ''", "node: expected text"),
         ("[]", "expected a mapping"),
         ("node: [", "not YAML"),
-        ("dataplane: iptables", "use ebpf"),
+        ("dataplane: iptables", "use ebpf or nftables"),
         ("!!python/object/apply:os.system [id]", "not YAML"),
         ("{[a]: b}", "not YAML|unknown key"),
     ],

@@ -143,7 +143,7 @@ def test_status_is_complete(tmp_path: Path) -> None:
         assert status["datastore_revision"] == status["enforced"]["revision"]
         assert status["notes"] == []
         assert [(one["rule"], one["packets"]) for one in status["counters"]["rules"]] == [(0, 7), (None, 2)]
-        assert status["mode"] == {"state": "enforcing", "xdp": 1, "tc": 0, "none": 0}
+        assert status["mode"] == {"state": "enforcing", "xdp": 1, "tc": 0, "netfilter": 0, "none": 0}
         change = status["last_change"]
         assert change is not None
         assert (change["revision"], change["interfaces"], change["is_complete"]) == (1, ["eth0"], True)

@@ -158,9 +158,9 @@ def test_the_mode_says_whether_all_interfaces_are_enforced_and_where() -> None:
         status(Acceleration.TC),
         status(Acceleration.NONE, is_enforced=False),
     )
-    assert mode([xdp, tc, tc]) == {"state": "enforcing", "xdp": 1, "tc": 2, "none": 0}
-    assert mode([xdp, none]) == {"state": "partly", "xdp": 1, "tc": 0, "none": 1}
-    assert mode([none]) == {"state": "open", "xdp": 0, "tc": 0, "none": 1}
+    assert mode([xdp, tc, tc]) == {"state": "enforcing", "xdp": 1, "tc": 2, "netfilter": 0, "none": 0}
+    assert mode([xdp, none]) == {"state": "partly", "xdp": 1, "tc": 0, "netfilter": 0, "none": 1}
+    assert mode([none]) == {"state": "open", "xdp": 0, "tc": 0, "netfilter": 0, "none": 1}
     assert mode([])["state"] == "open"
 
 

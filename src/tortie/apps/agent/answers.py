@@ -51,6 +51,7 @@ class ModeAnswer(TypedDict):
     state: str
     xdp: int
     tc: int
+    netfilter: int
     none: int
 
 

@@ -46,7 +46,8 @@ def mode(interfaces: Sequence[InterfaceStatus]) -> ModeAnswer:
         "state": state,
         "xdp": where[Acceleration.XDP],
         "tc": where[Acceleration.TC],
-        "none": len(interfaces) - where[Acceleration.XDP] - where[Acceleration.TC],
+        "netfilter": where[Acceleration.NETFILTER],
+        "none": len(interfaces) - enforced + where[Acceleration.NONE],
     }
 
 

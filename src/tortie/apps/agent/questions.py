@@ -23,6 +23,7 @@ from tortie.apps.trace.hostview import Documents, HostView, Scene, gather, imagi
 from tortie.apps.trace.installed import compare, place_asked, why_not_asked
 from tortie.apps.trace.origins import DECIDING, Origins
 from tortie.apps.trace.tracing import answer_of, question, trace, trace_documents
+from tortie.dataplane.driver import Unsupported
 from tortie.store.protocol import Key, Store
 
 
@@ -62,7 +63,11 @@ class Questions:
             return {**answer, "installed_note": note}
         interface, direction = place_asked(traced)
         refused = [reason for one in self._pump.driver.status() if one.interface == interface for reason in one.refused]
-        return compare(answer, traced, self._pump.driver.probe(interface, direction, asked.packet), refused)
+        try:
+            installed = self._pump.driver.probe(interface, direction, asked.packet)
+        except Unsupported as error:
+            return {**answer, "installed_note": str(error)}
+        return compare(answer, traced, installed, refused)
 
     def _view(self, revisions: Mapping[Key, int]) -> HostView:
         """This host as it is."""

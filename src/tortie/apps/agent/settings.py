@@ -12,7 +12,7 @@ from pathlib import Path
 from tortie.apps.defaults import CONFIG_FILE, DATASTORE, FELIX_CONFIG, SOCKET
 from tortie.apps.failure import Code, Failure
 
-DATAPLANES = ("ebpf",)
+DATAPLANES = ("ebpf", "nftables")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from tortie.dataplane.driver import (
     LogEvent,
     ReasonCount,
     RuleCount,
+    Unsupported,
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.iptables.backend import Backend, Chosen, Evidence, choose
@@ -195,8 +196,8 @@ class IptablesDriver:
         )
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """None: iptables offers no test run."""
-        return None
+        """Raises: Unsupported."""
+        raise Unsupported("iptables offers no test run")
 
     def log_events(self) -> Sequence[LogEvent]:
         """None: packets that met Log rules are in the kernel's log."""

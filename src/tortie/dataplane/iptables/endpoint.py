@@ -28,6 +28,7 @@ from tortie.model.desired import EndpointState
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
 from tortie.model.ipset import AddressSet, IPSet, PortSet
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
+from tortie.model.passage import ANSWERED
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.stages import stage_groups
@@ -182,11 +183,13 @@ class _Making:
             yield ChainRule(joined(one.text, comment(ref), target), self._counted(place, ref))
 
     def _target(self, place: Place, action: Action) -> str:
+        # What hooks behind routing deny cannot be answered, and only the filter table has the target.
+        is_answered = self.endpoint.rejects and place.stage in ANSWERED and place.table == "filter"
         match action:
             case Action.ALLOW:
                 return _ALLOW[place.stage]
             case Action.DENY:
-                return "-j DROP"
+                return f"-g {REJECT}" if is_answered else "-j DROP"
             case Action.PASS:
                 return "-j RETURN"
             case Action.LOG:
@@ -205,9 +208,8 @@ class _Making:
             yield ChainRule(f"-m conntrack --ctstate {state} {accept}", self._counted(place, reason))
 
     def _essential(self, place: Place, accept: str) -> Iterator[ChainRule]:
-        """A chain for ICMPv6. Connection tracking leaves neighbour discovery alone; what is not genuine is invalid.
-
-        A packet that untracked policy allowed is never invalid.
+        """A chain for ICMPv6. Connection tracking leaves neighbour discovery alone, and newer kernels leave more; what
+        is not genuine, and opens nothing, is invalid. A packet that untracked policy allowed is never invalid.
         Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
         """
         if self.version != 6:
@@ -219,13 +221,10 @@ class _Making:
         ]
         rules += [ChainRule(f"{_of_type(kind)} {accept}", counted) for kind in LISTENER_DISCOVERY]
         if self.around.drops_invalid and place.stage is not Stage.UNTRACKED:
-            drop = joined(
-                "-m conntrack --ctstate UNTRACKED",
-                marks.lacks(self.bits.untracked),
-                self._target(place, Action.DENY),
-            )
+            unasked = f"-m conntrack --ctstate UNTRACKED {marks.lacks(self.bits.untracked)} -j DROP"
             invalid = self._counted(place, Reason.INVALID)
-            rules += [ChainRule(f"{_of_type(kind)} {drop}", invalid) for kind in NEIGHBOUR_DISCOVERY]
+            rules += [ChainRule(f"{_of_type(kind)} {unasked}", invalid) for kind in NEIGHBOUR_DISCOVERY]
+            rules.append(ChainRule(f"-p {ICMPV6} {_UNASKED} {unasked}", invalid))
         name = chain("es", place.code, self.interface)
         self.chains[place.table, name] = tuple(rules)
         yield ChainRule(f"-p {ICMPV6} -j {name}")
@@ -247,8 +246,8 @@ class _Making:
         if not self.around.drops_invalid:
             yield from self._readable(place)  # else what is too short to be read is invalid anyway
             return
-        drop = self._target(place, Action.DENY)
-        yield ChainRule(f"-m conntrack --ctstate INVALID {drop}", self._counted(place, Reason.INVALID))
+        # Silent even where denials are answered: the answer would belong to no connection either.
+        yield ChainRule("-m conntrack --ctstate INVALID -j DROP", self._counted(place, Reason.INVALID))
 
     def _readable(self, place: Place) -> Iterator[ChainRule]:
         """A chain that drops what shows no ports or type though its protocol has them, and fragments.
@@ -280,6 +279,7 @@ class _Making:
 
 
 _EVERY_TYPE = {4: ("-m icmp --icmp-type any",), 6: ("-m icmp6 --icmpv6-type 1", "-m icmp6 ! --icmpv6-type 1")}
+_UNASKED = f'-m u32 --u32 "3&0xFF={ICMPV6}&&{TYPE_OFFSET[6]}>>24=130:132,138,141:255"'
 _SORT = {"Tier": "t", "Profile": "p", "HostEndpoint": "h", "WorkloadEndpoint": "h"}
 _ALLOW = {
     Stage.UNTRACKED: f"-g {UNTRACKED}",

@@ -169,11 +169,12 @@ class InstalledTables:
 
     def counts(self) -> Counter[CountKey]:
         """Exact totals. Raises: KernelError."""
-        total = Counter(self._totals)
+        total: Counter[CountKey] = Counter()
+        total.update(self._totals)
         for version in self._versions:
             known = {key: frozenset(self._known(key).chains) for key in _keys(version) if self._known(key).chains}
             if known:
-                total += self._counted(version, known)
+                total.update(self._counted(version, known))  # an addition would leave out what counted nothing
         return total
 
     def _counted(self, version: int, chains: Mapping[Key, frozenset[str]]) -> Counter[CountKey]:

@@ -20,6 +20,7 @@ from tortie.dataplane.driver import (
     LogEvent,
     ReasonCount,
     RuleCount,
+    Unsupported,
 )
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nftables.installed import InstalledTable, State
@@ -154,8 +155,8 @@ class NftablesDriver:
         )
 
     def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """None: nftables offers no test run."""
-        return None
+        """Raises: Unsupported."""
+        raise Unsupported("nftables offers no test run")
 
     def log_events(self) -> Sequence[LogEvent]:
         """None: packets that met Log rules are in the kernel's log."""

@@ -12,7 +12,7 @@ is not, docs/differences.md says so.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from tortie.dataplane.named_sets import NamedSet, SetTable
@@ -27,12 +27,14 @@ from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
 from tortie.model.ipset import AddressSet, PortSet
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
+from tortie.model.passage import ANSWERED
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, default_deny, missing_profile, tier_end
 
-REJECT = "reject"
-"""The chain that answers what is denied."""
+REJECT = "answer-denied"
+"""The chain that answers what is denied, which hooks behind routing cannot."""
+ANSWERING = Chain(("meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"))
 _NEIGHBOURS = f"icmpv6 type {NEIGHBOUR_DISCOVERY[0]}-{NEIGHBOUR_DISCOVERY[-1]}"
 _LISTENERS = f"icmpv6 type {{ {', '.join(map(str, LISTENER_DISCOVERY))} }}"
 _UNASKED = "icmpv6 type { 130-136, 138, 141-255 }"
@@ -66,6 +68,9 @@ FORWARD_IN = Place(Stage.FORWARD, Direction.INGRESS, "forward-in", hop_limit=NEI
 FORWARD_OUT = Place(Stage.FORWARD, Direction.EGRESS, "forward-out", hop_limit=NEIGHBOUR_HOP_LIMIT - 1)
 NORMAL_IN = Place(Stage.NORMAL, Direction.INGRESS, "normal-in")
 NORMAL_OUT = Place(Stage.NORMAL, Direction.EGRESS, "normal-out")
+NORMAL_LATE = Place(Stage.NORMAL, Direction.EGRESS, "normal-late")
+"""Normal egress of local packets to translated addresses, in POSTROUTING; with chains of its own only where denials are
+answered."""
 PLACES = (UNTRACKED_IN, UNTRACKED_OUT, PRE_DNAT, FORWARD_IN, FORWARD_OUT, NORMAL_IN, NORMAL_OUT)
 _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
@@ -91,7 +96,11 @@ def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable) ->
     making = _Making(endpoint, around, sets)
     for place in PLACES:
         if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
-            making.add_stage(place)
+            making.add_stage(replace(place, rejects=endpoint.rejects and place.stage in ANSWERED))
+    if endpoint.rejects:
+        making.add_stage(NORMAL_LATE)
+    else:
+        making.dispatch[NORMAL_LATE.name] = making.dispatch[NORMAL_OUT.name]
     ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
     kinds = {set_id: sets.kind(set_id) for set_id in sorted(ids)}
     return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds)
@@ -210,7 +219,8 @@ class _Making:
         if not self.around.drops_invalid:
             yield f"jump {self._readable(place)}"  # else what is too short to be read is invalid anyway
             return
-        drop = self._count(place, Reason.INVALID, _statement(place, Action.DENY))
+        # Silent even where denials are answered: the answer would belong to no connection either.
+        drop = self._count(place, Reason.INVALID, "drop")
         yield f"ct state invalid {drop}"
         # Connection tracking leaves neighbour discovery alone, and newer kernels leave more; what comes here is not
         # genuine, and opens nothing. A packet that untracked policy allowed is never invalid.

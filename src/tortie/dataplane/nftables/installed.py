@@ -16,7 +16,14 @@ from enum import Enum
 from tortie.dataplane.named_sets import NamedSet, shift_fingerprint, union_change
 from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nft_text.listing import TABLE, read_installed, render_seal
-from tortie.dataplane.nftables.table import REMOVE, ElementChange, Table, change_script, whole_script
+from tortie.dataplane.nftables.table import (
+    ENTRY_CHAIN,
+    REMOVE,
+    ElementChange,
+    Table,
+    change_script,
+    whole_script,
+)
 from tortie.dataplane.telling import CountKey
 from tortie.kernel import nft
 from tortie.kernel.errors import KernelError
@@ -150,7 +157,7 @@ class InstalledTable:
 
     def is_from_before(self) -> bool:
         """Whether the table is there and an earlier agent made it."""
-        return self._table is None and nft.list_table(FAMILY, TABLE) is not None
+        return self._table is None and _is_there()
 
     def interfaces(self) -> frozenset[str]:
         """Interfaces that the installed table polices, as far as we made it."""
@@ -158,7 +165,9 @@ class InstalledTable:
 
     def counts(self) -> Counter[CountKey]:
         """Exact totals. Raises: KernelError."""
-        return self._totals + (self._counted(self._table.counters.keys()) if self._table else Counter())
+        found = self._counted(self._table.counters.keys() if self._table is not None else ())
+        found.update(self._totals)  # an addition would leave out what counted nothing
+        return found
 
     def _counted(self, names: Collection[str]) -> Counter[CountKey]:
         """What those counters of the installed table show."""
@@ -171,8 +180,15 @@ class InstalledTable:
 
     def remove(self) -> bool:
         """Remove the table; whether there was one. Raises: KernelError."""
-        was_there = nft.list_table(FAMILY, TABLE) is not None
+        was_there = _is_there()
         if was_there:
             nft.run(REMOVE)
         self._table = None
         return was_there
+
+
+def _is_there() -> bool:
+    """Whether there is a table of this driver: another one has a table of that name too, for other purposes."""
+    listing = nft.list_table(FAMILY, TABLE)
+    entries = listing["nftables"] if listing is not None else ()
+    return any(entry.get("chain", {}).get("name") == ENTRY_CHAIN for entry in entries)

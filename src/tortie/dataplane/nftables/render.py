@@ -6,7 +6,7 @@
     FORWARD            ─▶ forward-in, then in a base chain of its own ─▶ forward-out
     raw OUTPUT         clear marks ─▶ untracked-out
     OUTPUT             ─▶ normal-out, unless the address was translated:
-    mangle POSTROUTING ─▶ normal-out of those; clear marks
+    mangle POSTROUTING ─▶ normal-late of those; clear marks
 
 Accept ends a base chain only, so that an Allow where a forwarded packet arrives leaves it to be asked where it leaves.
 
@@ -21,12 +21,15 @@ from tortie.dataplane.named_sets import NamedSet, SetTable, summed
 from tortie.dataplane.nft_text.failsafes import FixedSet, failsafe_sets, opening_leg, reply_leg
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.endpoint import (
+    ANSWERING,
     FORWARD_IN,
     FORWARD_OUT,
     NORMAL_IN,
+    NORMAL_LATE,
     NORMAL_OUT,
     PLACES,
     PRE_DNAT,
+    REJECT,
     UNTRACKED_IN,
     UNTRACKED_OUT,
     Piece,
@@ -34,7 +37,7 @@ from tortie.dataplane.nftables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import Chain, Table
+from tortie.dataplane.nftables.table import ENTRY_CHAIN, Chain, Table
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -99,7 +102,7 @@ def _joined(
     chains: dict[str, Chain] = {}
     counters: dict[str, CountKey] = {}
     named: dict[str, NamedSet] = {}
-    dispatch: dict[str, dict[str, str]] = {place.name: {} for place in PLACES}
+    dispatch: dict[str, dict[str, str]] = {place.name: {} for place in (*PLACES, NORMAL_LATE)}
     for interface, piece in pieces.items():
         chains |= piece.chains
         counters |= piece.counters
@@ -110,6 +113,7 @@ def _joined(
     legs = [leg(around.failsafes, direction) for leg in (opening_leg, reply_leg) for direction in Direction]
     fixed = {one.name: one for one in failsafe_sets(legs)}
     fixed[POLICED] = FixedSet(POLICED, "type ifname;", tuple(f'"{name}"' for name in pieces))
+    chains[REJECT] = ANSWERING
     return Table(chains | _base_chains(), counters, dispatch, fixed, named)
 
 
@@ -118,13 +122,13 @@ def _base_chains() -> dict[str, Chain]:
     clear = f"{marks.has(marks.ALL)} {marks.CLEAR}"
     known = f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept"
     return {
-        _DEFERRED: Chain((marks.CLEAR, *_dispatch("oifname", NORMAL_OUT), _guard("oifname"))),
+        _DEFERRED: Chain((marks.CLEAR, *_dispatch("oifname", NORMAL_LATE), _guard("oifname"))),
         "raw-prerouting": _base("prerouting", "raw", (clear, *_dispatch("iifname", UNTRACKED_IN))),
         "raw-output": _base("output", "raw", (clear, *_dispatch("oifname", UNTRACKED_OUT))),
         "mangle-prerouting": _base(
             "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
         ),
-        "filter-input": _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
+        ENTRY_CHAIN: _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
         "filter-forward-in": _base(
             "forward", "filter - 1", (known, *_dispatch("iifname", FORWARD_IN), _guard("iifname"))
         ),

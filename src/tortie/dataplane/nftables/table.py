@@ -18,6 +18,8 @@ from tortie.dataplane.telling import CountKey
 from tortie.model.ipset import IPSet, Member
 
 _DIGEST_CHARACTERS = 24
+ENTRY_CHAIN = "filter-input"
+"""A chain that every table of this driver has."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""

@@ -23,7 +23,12 @@ def command() -> None:
 
 @command.command()
 @with_target
-@click.option("--dataplane", metavar="NAME", help="The driver that enforces (default: ebpf).")
+@click.option(
+    "--dataplane",
+    envvar="TORTIE_DATAPLANE",
+    metavar="NAME",
+    help="The driver that enforces, ebpf or nftables (default: ebpf).",
+)
 @click.option(
     "--config", type=PATH, metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one)."
 )
@@ -45,7 +50,7 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
       tortie agent run --node web1 --datastore /tmp/web1.db --socket /tmp/web1.sock
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_driver, open_interfaces, open_timeouts
+    from tortie.apps.agent.doors import open_enforcing_driver, open_interfaces, open_timeouts
     from tortie.apps.agent.settings import load_settings
     from tortie.apps.privileges import require_privileges
     from tortie.apps.told import settings_told, told
@@ -57,7 +62,7 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
     settings_told(levels)  # before anything else: nobody starts with a value that must not be passed over
     require_privileges()
     collect_as_usual()
-    main.run(settings, levels, lambda: open_driver(settings.dataplane), open_interfaces(), open_timeouts())
+    main.run(settings, levels, lambda: open_enforcing_driver(settings.dataplane), open_interfaces(), open_timeouts())
 
 
 @command.command()

@@ -94,8 +94,8 @@ def _head(answer: StatusAnswer) -> list[str]:
 
 def _mode(answer: StatusAnswer) -> str:
     mode = answer["mode"]
-    places = ((mode["xdp"], "in XDP"), (mode["tc"], "in tc"), (mode["none"], "nowhere"))
-    where = [f"{count} {place}" for count, place in places if count]
+    places = ((mode["xdp"], "in XDP"), (mode["tc"], "in tc"), (mode["netfilter"], "in netfilter"))
+    where = [f"{count} {place}" for count, place in (*places, (mode["none"], "nowhere")) if count]
     state = STATES.get(mode["state"], mode["state"])
     return f"{answer['agent']['dataplane']}, {state}" + (f" ({', '.join(where)})" if where else "")
 

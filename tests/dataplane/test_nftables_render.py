@@ -1,0 +1,223 @@
+"""The table of the nftables driver: one policy of every class as a golden listing, and what a change of it writes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from strategies import Sets, random_failsafes, random_normal_case
+from tortie.dataplane.nft_text.changes import element_change, union_change
+from tortie.dataplane.nft_text.sets import shift_fingerprint, summed
+from tortie.dataplane.nftables.driver import refusals
+from tortie.dataplane.nftables.endpoint import REJECT, Surroundings
+from tortie.dataplane.nftables.names import LONGEST, LONGEST_COMMENT, comment, counter_name, path, set_name
+from tortie.dataplane.nftables.render import Renderer
+from tortie.dataplane.nftables.table import ElementChange, Table, change_script, whole_script
+from tortie.model.address import Net
+from tortie.model.desired import EndpointState, MissingProfile, SetChange, TierPolicies
+from tortie.model.endpoint import Interface
+from tortie.model.failsafe import FailsafePort, Failsafes
+from tortie.model.ipset import AddressSet, IPSet, NamedPortSet, PortMember, PortSet, SelectorSet
+from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch, VersionMatch
+from tortie.model.packet import ICMP, TCP, UDP, Direction, Side
+from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAction
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL, parse_selector
+from tortie.model.verdict import Reason, RuleRef
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "nftables" / "host.nft"
+BAD = SelectorSet(parse_selector("role == 'bad'"))
+HTTP = NamedPortSet(parse_selector("role == 'web'"), None, "http")
+FAILSAFES = Failsafes((FailsafePort(TCP, 22), FailsafePort(TCP, 179, Net(4, 0xC0000200, 24))), (FailsafePort(UDP, 53),))
+MEMBERS: Mapping[str, IPSet] = {
+    BAD.set_id: AddressSet([Net(4, 0x0A000000, 8), Net(4, 0x0A010000, 16), Net(6, 0xFD << 120, 8)]),
+    HTTP.set_id: PortSet([PortMember(4, 0xC0000201, TCP, 8080)]),
+}
+
+
+def ported(protocol: int, first: int, last: int | None = None, side: Side = Side.DESTINATION) -> tuple[object, ...]:
+    return ProtocolMatch(protocol), PortMatch(side, (PortRange(first, last or first),))
+
+
+def policy(name: str, stage: Stage, ingress: tuple[Rule, ...], egress: tuple[Rule, ...] = ()) -> Policy:
+    return Policy(
+        key=PolicyKey("GlobalNetworkPolicy", "", name),
+        tier="default",
+        order=1.0,
+        selector=ALL,
+        ingress=ingress,
+        egress=egress,
+        do_not_track=stage is Stage.UNTRACKED,
+        pre_dnat=stage is Stage.PRE_DNAT,
+        apply_on_forward=True,
+    )
+
+
+def host() -> EndpointState:
+    redis = policy(
+        "redis",
+        Stage.UNTRACKED,
+        (Rule(Action.ALLOW, ported(TCP, 6379)),),  # type: ignore[arg-type]
+        (Rule(Action.ALLOW, ported(TCP, 6379, side=Side.SOURCE)),),  # type: ignore[arg-type]
+    )
+    early = policy("early", Stage.PRE_DNAT, (Rule(Action.DENY, (SetMatch(Side.SOURCE, BAD),)),))
+    web = policy(
+        "web",
+        Stage.NORMAL,
+        (
+            Rule(Action.LOG, (SetMatch(Side.SOURCE, BAD),)),
+            Rule(Action.DENY, (SetMatch(Side.SOURCE, BAD), NetMatch(Side.SOURCE, (Net(4, 0x0A000001, 32),), True))),
+            Rule(Action.PASS, (VersionMatch(4), ProtocolMatch(ICMP), IcmpMatch(8))),
+            Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(80, 80),), (HTTP,)))),
+        ),
+    )
+    groups = {
+        (Stage.UNTRACKED, Direction.INGRESS): redis,
+        (Stage.UNTRACKED, Direction.EGRESS): redis,
+        (Stage.PRE_DNAT, Direction.INGRESS): early,
+        (Stage.NORMAL, Direction.INGRESS): web,
+        (Stage.FORWARD, Direction.INGRESS): web,
+    }
+    return EndpointState(
+        interface=Interface(name="eth0", index=2),
+        endpoint="web1-eth0",
+        tiers={key: (TierPolicies(Tier("default"), (one,)),) for key, one in groups.items()},
+        profiles=(
+            Profile("open", {}, (Rule(Action.ALLOW, (ProtocolMatch(ICMP),)),), (Rule(Action.ALLOW),)),
+            MissingProfile("gone"),
+        ),
+    )
+
+
+def render(*states: EndpointState, sets: Mapping[str, IPSet] = MEMBERS, around: Surroundings | None = None) -> Table:
+    return Renderer().render(states, sets, around or Surroundings(FAILSAFES), {})
+
+
+def test_one_host_with_policy_of_every_class_is_the_golden_table() -> None:
+    assert GOLDEN.read_text() == whole_script(render(host()), MEMBERS)
+
+
+def test_the_same_state_is_the_same_table_whatever_the_order_of_endpoints() -> None:
+    other = replace(host(), interface=Interface(name="eth1", index=3))
+    assert whole_script(render(host(), other), MEMBERS) == whole_script(render(other, host()), MEMBERS)
+
+
+def test_nothing_that_changed_is_nothing_to_do() -> None:
+    assert change_script(render(host()), render(host()), {}, MEMBERS) == ""
+    assert change_script(Table(), Table(), {}, MEMBERS) == ""
+
+
+def test_a_change_of_one_rule_writes_one_chain_and_keeps_all_counters() -> None:
+    state = host()
+    (group,) = state.tiers[Stage.PRE_DNAT, Direction.INGRESS]
+    (early,) = group.policies
+    changed = replace(early, ingress=(replace(early.ingress[0], action=Action.PASS),))
+    tiers = {**state.tiers, (Stage.PRE_DNAT, Direction.INGRESS): (replace(group, policies=(changed,)),)}
+    script = change_script(render(state), render(replace(state, tiers=tiers)), {}, MEMBERS)
+    chains = {line.split()[4] for line in script.splitlines() if " rule " in line or line.startswith("flush")}
+    assert chains == {"pre-dnat/eth0/tier.default"}
+    assert "counter inet" not in script and " element " not in script
+
+
+def test_an_interface_that_comes_touches_no_chain_of_others() -> None:
+    other = replace(host(), interface=Interface(name="eth1", index=3))
+    for script in (
+        change_script(render(host()), render(host(), other), {}, MEMBERS),
+        change_script(render(host(), other), render(host()), {}, MEMBERS),
+    ):
+        assert "eth1" in script and "/eth0" not in script and "flush chain inet tortie filter" not in script
+
+
+def test_members_that_come_and_go_are_the_only_ones_written() -> None:
+    renderer = Renderer()
+    before = renderer.render([host()], MEMBERS, Surroundings(FAILSAFES), {})
+    change = SetChange(frozenset({Net(4, 0xC0000207, 32)}), frozenset({Net(4, 0x0A000000, 8)}))
+    members = MEMBERS[BAD.set_id].members
+    after: Mapping[str, IPSet] = {**MEMBERS, BAD.set_id: AddressSet((members - change.removed) | change.added)}  # type: ignore[arg-type, operator]
+    known, elements = {}, {}
+    for name, one in before.named.items():
+        if BAD.set_id in one.set_ids:
+            added, removed = union_change(one, {BAD.set_id: change}, after)
+            gone, come = element_change(one, added, removed, after)
+            elements[name] = ElementChange(tuple(gone), tuple(come))
+            one = replace(one, fingerprint=shift_fingerprint(one.fingerprint, added, removed))
+        known[name] = one
+    table = renderer.render([host()], after, Surroundings(FAILSAFES), known)
+    assert table.named == {name: summed(one, after) for name, one in table.named.items()}
+    script = change_script(before, table, elements, after)
+    name = set_name(0, [BAD.set_id], 4, False)
+    assert script.splitlines() == [
+        f"delete element inet tortie {name} {{ 10.0.0.0/8 }}",
+        f"add element inet tortie {name} {{ 10.1.0.0/16, 192.0.2.7 }}",  # what the wider net covered, too
+        f"delete chain inet tortie d_{before.digest}",
+        f"add chain inet tortie d_{table.digest}",
+    ]
+
+
+def test_a_refused_name_and_one_that_only_looks_odd() -> None:
+    assert refusals(replace(host(), interface=Interface(name='a"b', index=2)))
+    assert not refusals(replace(host(), interface=Interface(name="eth0.100@x", index=2)))
+    assert "normal-in/eth0.100_x" in whole_script(
+        render(replace(host(), interface=Interface(name="eth0.100@x", index=2))), MEMBERS
+    )
+
+
+def test_names_are_nfts_and_differ_where_what_they_name_does() -> None:
+    longest = "a" * 253
+    one, other = (RuleRef("default", PolicyKey("NetworkPolicy", "ns", f"{longest}{end}"), 0) for end in "xy")
+    assert counter_name("normal-in/eth0", one) != counter_name("normal-in/eth0", other)
+    assert len(counter_name("normal-in/eth0", one)) <= LONGEST
+    assert path("a", "b@c") != path("a", "b_c")
+    assert counter_name("c", Reason.INVALID) == "c/invalid"
+    assert comment(RuleRef('t"', PolicyKey("NetworkPolicy", "ns", "p"), 3)).count('"') == 2
+    assert len(comment(one)) <= LONGEST_COMMENT + len('comment ""')
+
+
+def test_loopback_has_no_chains() -> None:
+    assert not render(replace(host(), interface=Interface(name="lo", index=1, is_loopback=True))).chains
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_chain_is_entered_from_one_place(seed: int) -> None:
+    rng = Random(seed)
+    pool = Sets(rng, members=5)
+    states = []
+    for number in range(4):
+        state = random_normal_case(rng, pool=pool).endpoint
+        states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
+    table = render(*states, sets=pool.sets, around=Surroundings(random_failsafes(rng)))
+    verdicts = [verdict for name, one in table.dispatch.items() if name != "normal-late" for verdict in one.values()]
+    words = [rule.split(" comment ")[0].split() for chain in table.chains.values() for rule in chain.rules]
+    entered = [verdict.split()[1] for verdict in verdicts] + behind(words, "jump", "goto")
+    shared = {name for name in entered if entered.count(name) > 1}
+    # an endpoint may list a profile twice
+    assert all(name == REJECT or name.startswith("readable/") or "/profile." in name for name in shared), shared
+    base = {name for name, chain in table.chains.items() if chain.hook}
+    late = {verdict.split()[1] for verdict in table.dispatch["normal-late"].values()}
+    assert set(entered) | late | base | {REJECT} == set(table.chains)
+    assert set(behind(words, "name")) <= set(table.counters)
+    looked_up = {word[1:] for rule in words for word in rule if word.startswith("@") and not word.startswith("@th,")}
+    assert looked_up == {*table.named, *table.fixed, *table.dispatch} - unused(table, looked_up)
+
+
+def behind(rules: list[list[str]], *words: str) -> list[str]:
+    """What stands behind those words."""
+    return [after for rule in rules for word, after in pairwise(rule) if word in words]
+
+
+def unused(table: Table, looked_up: set[str]) -> set[str]:
+    """Sets of the settings that no stage here asks."""
+    return {name for name in table.fixed if name not in looked_up}
+
+
+def test_tiers_that_pass_have_no_end() -> None:
+    state = host()
+    tiers = {
+        key: tuple(replace(group, tier=replace(group.tier, default_action=TierAction.PASS)) for group in groups)
+        for key, groups in state.tiers.items()
+    }
+    assert "end of tier" in whole_script(render(state), MEMBERS)
+    assert "end of tier" not in whole_script(render(replace(state, tiers=tiers)), MEMBERS)
