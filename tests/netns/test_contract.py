@@ -118,7 +118,9 @@ SABOTAGE = {
 }
 """What others do to a driver's rules, by the driver's name: scripts for nft, or for a shell."""
 CASES = [
-    pytest.param(make.values[0], what, id=f"{make.id}-{what}") for make in DRIVERS for what in SABOTAGE[str(make.id)]
+    pytest.param(make.values[0], what, id=f"{make.id}-{what}", marks=make.marks)
+    for make in DRIVERS
+    for what in SABOTAGE[str(make.id)]
 ]
 
 

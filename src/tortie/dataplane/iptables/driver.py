@@ -82,6 +82,12 @@ class IptablesDriver:
         self._addresses = HostAddresses()
         self._renderer = Renderer(marks_of(mark_mask), appends=appends)
         self._tables = InstalledTables(self._chosen.variant, self._versions, is_first=not appends)
+        self._others = [
+            InstalledTables(variant, self._versions, is_first=True)
+            for variant in iptables.VARIANTS
+            if variant != self.name and not iptables.missing(variant)
+        ]
+        """Tables of the variant that is not used, where an agent that used it may have left something."""
         self._members = InstalledSets()
         self._wanted_sets: Mapping[str, KernelSet] = {}
         self._interfaces: frozenset[str] = frozenset()
@@ -132,6 +138,9 @@ class IptablesDriver:
             self._wanted_sets = rendering.sets
             is_changed = self._tables.make(rendering.tables) or bool(touched_sets)
             self._interfaces = rendering.interfaces
+            while self._others:  # now that the rules are here
+                self._others[-1].make({})
+                self._others.pop()
             self._members.keep(rendering.sets)
         except KernelError as error:
             return self._report((), repaired, {_TABLES: str(error)})
@@ -205,12 +214,15 @@ class IptablesDriver:
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here."""
-        return self._tables.found() if self._tables.is_from_before() else []
+        found = self._tables.found() if self._tables.is_from_before() else []
+        return [*found, *(name for other in self._others for name in other.found())]
 
     def cleanup(self) -> Sequence[str]:
         """Remove what is ours in this network namespace; names of what was removed."""
-        removed = self._tables.found()
-        self._tables.make({})
+        removed: list[str] = []
+        for tables in (self._tables, *self._others):
+            removed += tables.found()
+            tables.make({})
         self._interfaces = frozenset()
         return [*removed, *self._members.remove()]
 

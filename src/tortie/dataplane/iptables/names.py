@@ -22,7 +22,7 @@ LONGEST_SET = 31
 """Source: linux/netfilter/ipset/ip_set.h, IPSET_MAXNAMELEN with its zero."""
 LONGEST_COMMENT = 255
 """Source: linux/netfilter/xt_comment.h, XT_MAX_COMMENT_LEN with its zero."""
-INTERFACE_NAME = re.compile(r"(?!-)[A-Za-z0-9_.@=~#%^,:+-]{0,14}[A-Za-z0-9_.@=~#%^,:-]")
+INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.@=~#%^,:+-]{0,14}[A-Za-z0-9_.@=~#%^,:-]")
 """Names that iptables can spell: a plus sign at the end would stand for a prefix."""
 _FOREIGN = re.compile(r"[^A-Za-z0-9/_.-]")
 _IN_COMMENT = re.compile(r"[^ !#-\[\]-~]")

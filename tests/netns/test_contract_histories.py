@@ -1,15 +1,15 @@
-"""The nftables driver's table in a kernel: what changes make of it is what one rendering makes, and names hold."""
+"""The rules of drivers behind netfilter's hooks: what changes make of them is what one rendering makes, and names
+hold."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
 import pytest
-from contract import NO_FAILSAFES, InNamespace, all_new, delta_of, ruleset, running
+from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, all_new, delta_of, ruleset, running
 
 from netns import Namespace, namespace
 from strategies import Sets, chance, random_failsafes, random_net, random_normal_case
-from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.model.conntrack import TrackingSettings
 from tortie.model.desired import Delta, EndpointState, SetChange
 from tortie.model.endpoint import Interface
@@ -82,23 +82,27 @@ class History:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_history_of_changes_leaves_the_table_that_its_end_alone_makes(host: Namespace, seed: int) -> None:
+@pytest.mark.parametrize("make", DRIVERS)
+def test_a_history_of_changes_leaves_the_rules_that_its_end_alone_makes(
+    host: Namespace, make: MakeDriver, seed: int
+) -> None:
     rng = Random(seed)
     history = History(rng)
     changed = 0
-    with running(host, NftablesDriver) as driver:
+    with running(host, make) as driver:
         for _ in range(12):
             changed += bool(driver.enforce(history.step()).changed)
             assert not driver.resync().repaired
             found = ruleset(host)
             with namespace("fresh") as other:
-                InNamespace(other, NftablesDriver).enforce(history.whole())
+                InNamespace(other, make).enforce(history.whole())
                 assert found == ruleset(other)
-        assert InNamespace(host, NftablesDriver).enforce(history.whole()).changed == ()
+        assert InNamespace(host, make).enforce(history.whole()).changed == ()
     assert changed > 5
 
 
-def test_odd_and_long_names_are_taken_by_nft(host: Namespace) -> None:
+@pytest.mark.parametrize("make", DRIVERS)
+def test_odd_and_long_names_are_taken_by_the_kernel(host: Namespace, make: MakeDriver) -> None:
     rng = Random(1)
     state = random_normal_case(rng, 8).endpoint
     while not state.tiers:
@@ -121,7 +125,7 @@ def test_odd_and_long_names_are_taken_by_nft(host: Namespace) -> None:
         }
         odd[name] = replace(state, interface=Interface(name=name, index=2), tiers=renamed)
     sets = random_sets(odd)
-    with running(host, NftablesDriver) as driver:
+    with running(host, make) as driver:
         driver.enforce(delta_of(odd, sets))
         rules, _ = driver.counters()
         assert {one.interface for one in rules} == set(odd)
