@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -136,7 +137,17 @@ def veth_pair(
                 _ip("-n", end.name, "address", "add", str(address), "dev", end.interface, *detection)
         for end in (host, peer):
             _ip("-n", end.name, "link", "set", end.interface, "up")
+        for end in (host, peer):
+            _wait_until_it_carries(end)
         yield host, peer
+
+
+def _wait_until_it_carries(end: Namespace) -> None:
+    """The kernel notices carriers at most once a second (net/core/link_watch.c): until then packets are thrown away."""
+    deadline = time.monotonic() + 10
+    while end.link()["operstate"] != "UP":
+        assert time.monotonic() < deadline, f"{end.interface} in {end.name} has no carrier after 10 s"
+        time.sleep(0.02)
 
 
 def _ip(*words: str) -> None:

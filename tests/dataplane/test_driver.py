@@ -111,16 +111,20 @@ def listening(host: Namespace) -> Iterator[None]:
         yield
 
 
-def connects(peer: Namespace, host: Namespace, port: int = PORT) -> bool:
+def connects(peer: Namespace, host: Namespace, port: int = PORT, *, patience_s: float = 3.0) -> bool:
     with peer.entered():
         client = socket.socket()
     with client:
-        client.settimeout(0.4)
+        client.settimeout(patience_s)
         try:
             client.connect((host.address, port))
         except OSError:
             return False
         return True
+
+
+def is_silent(peer: Namespace, host: Namespace) -> bool:
+    return not connects(peer, host, patience_s=0.4)
 
 
 def tracked(host: Namespace) -> int:
@@ -152,7 +156,7 @@ def test_allowed_packets_are_untracked_and_denied_ones_dropped_in_native_xdp(bpf
 
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
         driver.apply()
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         rules, _ = driver.counters()
         denied = [
             count for count in rules if count.rule.policy.name == "redis" and count.direction is Direction.INGRESS
@@ -172,7 +176,7 @@ def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Pat
         new = SetChange(frozenset({other}), frozenset(), is_new=True)
         driver.take(Delta(endpoints={host.interface: endpoint(host, FRIENDS_ONLY)}, sets={FRIENDS.set_id: new}))
         driver.apply()
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         before = driver._planes[host.interface].hooks
         assert before is not None
         program = before.installed_program(Direction.INGRESS)
@@ -184,7 +188,7 @@ def test_a_member_is_added_and_removed_in_place_without_a_new_program(bpffs: Pat
 
         driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset(), frozenset({friend}))}))
         driver.apply()
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         assert before.installed_program(Direction.INGRESS) == program
 
 
@@ -213,7 +217,7 @@ def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpf
         (status,) = driver.status()
         assert status.acceleration is (Acceleration.XDP if may_use_xdp else Acceleration.TC)
         assert ("xdp" in host.link()) is may_use_xdp
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         assert driver.resync().repaired == ()
 
 
@@ -227,14 +231,14 @@ def test_a_driver_that_died_leaves_enforcement_and_the_next_one_takes_it_over(bp
             assert hooks is not None
             program = hooks.installed_program(Direction.INGRESS)
             kill(dead)
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         with driven(host, bpffs) as driver:
             driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
             assert driver.apply().changed == ()
             taken = driver._planes[host.interface].hooks
             assert taken is not None
             assert taken.installed_program(Direction.INGRESS) == program
-            assert not connects(peer, host)
+            assert is_silent(peer, host)
             rules, _ = driver.counters()
             assert sum(count.packets for count in rules) >= 2
             driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
@@ -259,14 +263,14 @@ def test_a_foreign_xdp_program_is_left_alone_and_tc_decides(bpffs: Path) -> None
             assert tracked(host) == 0
             driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}))
             driver.apply()
-            assert not connects(peer, host)
+            assert is_silent(peer, host)
             assert host.link()["xdp"]["prog"]["id"] == bpf.link_info(link).program_id
             os.close(link)
         driver.resync()
         driver.apply()
         (status,) = driver.status()
         assert status.acceleration is Acceleration.XDP
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
 
 
 @pytest.mark.parametrize("has_xdp", [True, False])
@@ -336,7 +340,7 @@ def test_a_policy_that_cannot_be_enforced_is_refused_and_the_last_good_state_sta
         report = driver.apply()
         (why,) = report.refused[host.interface]
         assert "GlobalNetworkPolicy(early) (preDNAT): it matches HTTP" in why
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert driver.apply().refused == {}
         assert connects(peer, host)
@@ -355,10 +359,10 @@ def test_the_last_good_state_keeps_sets_that_the_refused_policy_no_longer_names(
             )
         )
         driver.apply()
-        assert not connects(host, peer)
+        assert is_silent(host, peer)
         driver.take(Delta(endpoints={host.interface: refused(good)}, sets={FRIENDS.set_id: None}))
         assert driver.apply().refused
-        assert not connects(host, peer)
+        assert is_silent(host, peer)
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert not driver.apply().refused
         assert FRIENDS.set_id not in driver._sets
@@ -377,7 +381,7 @@ def test_nets_that_join_a_set_reach_the_last_good_state(bpffs: Path) -> None:
         net = parse_net(str(peer.addresses[0].network), strict=True)
         driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({net}), frozenset())}))
         assert driver.apply().refused
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
 
 
 def test_an_interface_that_is_replaced_while_policy_is_refused_gets_the_last_good_state(bpffs: Path) -> None:
@@ -398,7 +402,7 @@ def test_an_interface_that_is_replaced_while_policy_is_refused_gets_the_last_goo
         moved = replace(bad, interface=replace(bad.interface, index=host.ifindex))
         driver.take(Delta(endpoints={host.interface: moved}))
         assert driver.apply().refused
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
 
 
 def test_what_an_unforeseen_failure_left_undone_is_done_by_the_next_apply(
@@ -414,7 +418,7 @@ def test_what_an_unforeseen_failure_left_undone_is_done_by_the_next_apply(
             with pytest.raises(OSError, match="no room"):
                 driver.apply()
         assert driver.apply().changed == (host.interface,)
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
 
 
 def test_a_table_that_could_not_be_checked_once_is_no_failure_for_ever(
@@ -462,7 +466,7 @@ def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were
             assert host.interface in driver.apply().refused
             assert driver.resync().repaired == ()
             assert before == host.run("nft", "list", "table", "inet", "tortie")
-            assert not connects(peer, host)
+            assert is_silent(peer, host)
             (status,) = driver.status()
             assert (status.is_enforced, status.acceleration) == (True, Acceleration.XDP)
             driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
@@ -474,7 +478,7 @@ def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
         driver.apply()
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         program = host.link()["xdp"]["prog"]["id"]
         host.run("ip", "link", "set", host.interface, "down")
         host.run("ip", "link", "set", host.interface, "name", "aaa0")
@@ -483,7 +487,7 @@ def test_a_renamed_interface_keeps_its_programs_and_counts(bpffs: Path) -> None:
         driver.take(Delta(endpoints={old: None, "aaa0": endpoint(host, DENY)}))
         driver.apply()
         assert program == host.link()["xdp"]["prog"]["id"]
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         rules, _ = driver.counters()
         assert {"aaa0"} == {count.interface for count in rules if count.direction is Direction.INGRESS}
 
@@ -522,7 +526,7 @@ def test_an_interface_that_gets_the_name_of_another_one_keeps_its_programs(bpffs
         driver.apply()
         assert before == bpf.xdp_query(one.interface.index)
         assert bpf.xdp_query(other.interface.index)[0] == 0
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         assert driver.resync().repaired == ()
 
 
@@ -545,12 +549,12 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
         driver.apply()
         subprocess.run(["umount", "--lazy", bpffs], check=True)
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         assert driver.resync().repaired
         assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == [
             *("lane-0", "out", "out_lane-1", "out_slot", "slot", "tc", "xdp")
         ]
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         assert driver.resync().repaired == ()
 
 
@@ -650,7 +654,7 @@ def test_log_rules_tell_of_the_packets_they_met(bpffs: Path) -> None:
         logged = policy((rule(Action.LOG), rule(Action.DENY)))
         driver.take(Delta(endpoints={host.interface: endpoint(host, logged)}, failsafes=Failsafes()))
         driver.apply()
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         time.sleep(0.05)
         events = driver.log_events()
         assert events
@@ -737,11 +741,11 @@ def test_an_agent_killed_in_a_move_between_hooks_leaves_one_that_judges(
             finally:
                 os._exit(1)
         assert os.waitpid(agent, 0)[1] == 0
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         state = replace(endpoint(host, DENY), may_use_xdp=is_to_xdp)
         driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
         assert driver.apply().failed == {}
-        assert not connects(peer, host)
+        assert is_silent(peer, host)
         driver.take(Delta(endpoints={host.interface: replace(endpoint(host, ALLOW_BOTH), may_use_xdp=is_to_xdp)}))
         driver.apply()
         assert connects(peer, host)

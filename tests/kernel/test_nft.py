@@ -121,3 +121,16 @@ def test_without_nft_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_message_without_the_expected_form_is_passed_on() -> None:
     assert "strange words" in str(nft._failed("run script", "strange\nwords"))
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("inside")
+def test_each_transaction_counts_once_and_what_fails_or_is_only_checked_does_not() -> None:
+    before = nft.generation()
+    nft.run(TABLE)
+    assert nft.generation() == before + 1
+    nft.run(TABLE, check_only=True)
+    with pytest.raises(KernelError):
+        nft.run("delete table inet nobody\n")
+    nft.list_table("inet", "tortie_test")
+    assert nft.generation() == before + 1

@@ -62,10 +62,10 @@ class InNamespace:
             return list(answer) if isinstance(answer, Iterator) else answer
 
     def enforce(self, delta: Delta) -> ApplyReport:
-        """Take the change and apply it; nothing may fail or be refused."""
+        """Take the change and apply it; nothing may fail, be refused, or turn out to be broken."""
         self._call("take", delta)
         report: ApplyReport = self._call("apply")
-        assert not report.failed and not report.refused, report
+        assert not report.failed and not report.refused and not report.repaired, report
         return report
 
 

@@ -46,7 +46,7 @@ TORTIE = Path(sys.executable).with_name("tortie")
 BPFFS = Path("/run/tortie/bpf")
 OPEN = (DEFAULT_ALLOW,)
 """Profiles of an endpoint that allows what no policy decides."""
-PATIENCE_S = 0.4
+PATIENCE_S = 3.0  # outlives a lost SYN, which is sent again after a second: a busy machine loses some
 Document = Mapping[str, Any]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
 

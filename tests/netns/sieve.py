@@ -8,7 +8,7 @@
 Packets are written to tun devices, or sent by raw sockets that are bound to one. What gets through all hooks meets a
 catcher behind them, which notes the number that the packet carries in its header (IPv4's identification, IPv6's flow
 label), in one of two sets: tracked or not. The catcher drops it, so that no connection is ever confirmed, no process
-answers, and every packet is a first one.
+answers, and every packet is a first one; or it lets them go on, out of a tun device that nobody reads.
 """
 
 import errno
@@ -55,6 +55,8 @@ _CATCHER = (
 )
 
 
+PAYLOAD_BYTES = 24
+"""What every packet carries behind its header, but for ICMP errors."""
 # Connection tracking reads these protocols' headers, and calls a packet with a malformed one invalid: UDP-Lite with a
 # coverage of all and a checksum, GRE of version 0.
 _PAYLOADS = {UDPLITE: pack("!HHHH16x", 1, 2, 0, 1), 47: bytes(24)}
@@ -71,14 +73,14 @@ class Path(Enum):
 class Sieve:
     """A host with tun devices `tun0` and so on; a packet that comes through it from one leaves by the next one."""
 
-    def __init__(self, host: Namespace, path: Path, interfaces: int) -> None:
-        self.host, self.path = host, path
+    def __init__(self, host: Namespace, path: Path, interfaces: int, *, lets_on: bool = False) -> None:
+        self.host, self.path, self.lets_on = host, path, lets_on
         self.interfaces = [f"tun{number}" for number in range(interfaces)]
         with host.entered():
             self._tuns = [_tun(name) for name in self.interfaces]
             self._senders = {(version, name): _sender(version, name) for version in (4, 6) for name in self.interfaces}
         host.run("sh", "-c", "\n".join(self._setup()))
-        host.run("nft", "-f", "-", input=_CATCHER)
+        host.run("nft", "-f", "-", input=_CATCHER.replace("} drop", "} accept") if lets_on else _CATCHER)
 
     def _setup(self) -> Iterator[str]:
         yield "set -e"
@@ -112,7 +114,7 @@ class Sieve:
         for one in self._senders.values():
             one.close()
 
-    def send(self, number: int, interface: int, packet: Packet, raw: bytes) -> None:
+    def send(self, interface: int, packet: Packet, raw: bytes) -> None:
         """Have the packet arrive at, or leave, that interface."""
         if self.path is not Path.FROM_HOST:
             os.write(self._tuns[interface], raw)
@@ -140,7 +142,8 @@ class Sieve:
 
 def numbered(packet: Packet, number: int) -> bytes:
     """The packet's bytes from its IP header on, carrying the number."""
-    raw = frame(packet, payload=_PAYLOADS.get(packet.protocol, bytes(range(24))))[_HEADER_BYTES:]
+    payload = _PAYLOADS.get(packet.protocol, bytes(range(PAYLOAD_BYTES))) if packet.inner is None else b""
+    raw = frame(packet, payload=payload)[_HEADER_BYTES:]
     return pack("!I", 6 << 28 | number) + raw[4:] if packet.version == 6 else raw
 
 
@@ -171,10 +174,10 @@ def _sender(version: int, interface: str) -> socket.socket:
 
 
 @contextmanager
-def sieve(path: Path, interfaces: int) -> Iterator[Sieve]:
-    """A host of its own for packets of that path."""
+def sieve(path: Path, interfaces: int, *, lets_on: bool = False) -> Iterator[Sieve]:
+    """A host of its own for packets of that path. `lets_on`: the catcher lets packets go on, and connections grow."""
     with namespace("sieve") as host:
-        made = Sieve(host, path, interfaces)
+        made = Sieve(host, path, interfaces, lets_on=lets_on)
         try:
             yield made
         finally:

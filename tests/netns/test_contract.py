@@ -232,7 +232,9 @@ def test_a_change_goes_through_a_table_that_somebody_broke(pair: Pair, ports: Po
     with running(host, make) as driver:
         driver.enforce(FIRST)
         sabotage(host, driver.name, "everything flushed")
-        driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(OPEN)]))}))
+        driver.take(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(OPEN)]))}))
+        report = driver.apply()
+        assert report.repaired and not report.failed
         assert ports.reached(CLOSED, OTHER, first=OPEN) == set()
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 
 TORTIE = Path(sys.executable).with_name("tortie")
 REDIS, WEB = 6379, 8080
-PATIENCE_S = 0.4
+PATIENCE_S = 1.5  # outlives a lost SYN, which is sent again after a second
 FRIEND, FOE = "10.99.0.2", "10.99.0.66"
 FRIEND6, FOE6 = "fd99::2", "fd99::66"
 ADDRESSES = ("10.99.0.2/24", "fd99::2/64", "10.99.0.66/24", "fd99::66/64")

@@ -297,6 +297,6 @@ def test_neighbour_discovery_works_where_everything_is_denied() -> None:
         for end, other in ((site.host, site.peer), (site.peer, site.host)):
             seen = end.run("ip", "-6", "neigh", "show", other.address6)
             assert other.mac in seen
-        assert not pings(site.peer, site.host.address6)
+        assert not pings(site.peer, site.host.address6, patience_s=0.4)
         counted = site.counted()
         assert counted["ingress essential_icmpv6"] > 0 and counted["egress essential_icmpv6"] > 0

@@ -12,6 +12,7 @@ import pytest
 from lockdown import (
     BPFFS,
     IS_SOAK,
+    PATIENCE_S,
     AgentHost,
     agent_host,
     allow,
@@ -65,10 +66,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentHost]:
         yield made
 
 
-def is_right(site: AgentHost) -> bool:
+def is_right(site: AgentHost, *, patience_s: float = 0.2) -> bool:
     """Whether the host does what its policy says, over both families."""
     wanted = [(port, address) for port in (OPEN, UNTRACKED) for address in (site.host.address, site.host.address6)]
-    return all(connects(site.peer, address, port, patience_s=0.2) for port, address in wanted) and not any(
+    return all(connects(site.peer, address, port, patience_s=patience_s) for port, address in wanted) and not any(
         connects(site.peer, address, CLOSED, patience_s=0.1) for address in (site.host.address, site.host.address6)
     )
 
@@ -284,7 +285,7 @@ def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: Ag
     site.kill()
     site.start()
     site.settle()
-    assert is_right(site)
+    assert is_right(site, patience_s=PATIENCE_S)
     # a generation of this agent's own: what it took over cannot change in place
     site.commit(policy("open", ingress=[allow("TCP", OPEN, 7009, source={"selector": 'list == "friends"'})]))
     site.settle()
@@ -295,7 +296,7 @@ def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: Ag
     site.commit(FRIENDS)
     site.start()
     site.settle()
-    assert connects(site.peer, site.host.address, OPEN, patience_s=0.5)
+    assert connects(site.peer, site.host.address, OPEN)
 
 
 def test_the_folder_of_pins_is_where_the_tests_look(site: AgentHost) -> None:

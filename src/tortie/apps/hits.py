@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from tortie.apps.answers import Document, GetAnswer
+from tortie.apps.answers import GetAnswer
+from tortie.apps.documents import called
 
 HITS_KINDS = ("GlobalNetworkPolicy", "HostEndpoint")
 """For a policy: packets that met its rules; for a host endpoint: those that its default deny dropped."""
@@ -15,10 +16,3 @@ def with_hits(answer: GetAnswer, hits: Mapping[str, int] | None) -> GetAnswer:
     cells = ["-" if hits is None else str(hits.get(name, 0)) for name in names]
     rows = [[*row, cell] for row, cell in zip(found["rows"], cells, strict=True)]
     return {**answer, "table": {"heading": [*found["heading"], "HITS"], "rows": rows}}
-
-
-def called(document: Document) -> str:
-    """`name`, or `namespace/name`."""
-    metadata = document.get("metadata")
-    named = metadata if isinstance(metadata, dict) else {}
-    return f"{named['namespace']}/{named['name']}" if named.get("namespace") else str(named.get("name", ""))

@@ -4,7 +4,7 @@ import json
 
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
-from tortie.apps.hits import called
+from tortie.apps.documents import called
 from tortie.apps.kinds import POLICIES
 from tortie.apps.labelled import PARENTS, SELECTED
 from tortie.apps.linting.running import Company

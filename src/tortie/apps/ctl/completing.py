@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tortie.apps.ctl.said import namespace_said
 from tortie.apps.ctl.target import Choice, choose
+from tortie.apps.documents import name_of
 from tortie.apps.failure import Failure
 
 if TYPE_CHECKING:
@@ -54,8 +56,6 @@ def resource_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def _names(ctx: click.Context, kind: str) -> list[str]:
-    from tortie.apps.ctl.forms import named
-    from tortie.apps.ctl.options import namespace_said
     from tortie.apps.requests import GetQuery
     from tortie.store.protocol import StoreError
 
@@ -63,7 +63,7 @@ def _names(ctx: click.Context, kind: str) -> list[str]:
         answer = choose(_choice(ctx)).get(kind, GetQuery(namespace=namespace_said(ctx)))
     except (Failure, StoreError, OSError):
         return []
-    return [named(answer, one).partition("/")[2] for one in answer["items"]]
+    return [name_of(one) for one in answer["items"]]
 
 
 def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

@@ -8,8 +8,8 @@ from tortie.apps.answers import DescribeAnswer, Document, GetAnswer, SourceText
 from tortie.apps.ctl import show
 from tortie.apps.ctl.options import choice
 from tortie.apps.ctl.target import choose
+from tortie.apps.documents import called
 from tortie.apps.failure import Code, Failure
-from tortie.apps.hits import called
 from tortie.apps.requests import GetQuery
 
 

@@ -8,6 +8,7 @@ import click
 
 from tortie.apps.answers import Document, GetAnswer, Table
 from tortie.apps.ctl.show import out, out_json, table
+from tortie.apps.documents import metadata_of, name_of
 
 FORMS = ("table", "ps", "wide", "yaml", "yml", "json", "name", "custom-columns=A,B")
 _SAME = {"ps": "table", "yml": "yaml"}
@@ -74,21 +75,16 @@ def show_answers(answers: Sequence[GetAnswer], form: Form, *, is_named: bool, ha
 
 def named(answer: GetAnswer, document: Document) -> str:
     """`hostendpoint/node2-eth0`."""
-    return f"{answer['kind'].lower()}/{_metadata(document).get('name', '')}"
+    return f"{answer['kind'].lower()}/{name_of(document)}"
 
 
 def exported(answer: GetAnswer) -> GetAnswer:
     """The answer without what only this datastore knows of its resources."""
     items = []
     for document in answer["items"]:
-        kept = {name: value for name, value in _metadata(document).items() if name not in _SERVER_SET}
+        kept = {name: value for name, value in metadata_of(document).items() if name not in _SERVER_SET}
         items.append({**document, "metadata": kept})
     return {**answer, "items": items}
-
-
-def _metadata(document: Document) -> dict[str, object]:
-    found = document.get("metadata")
-    return found if isinstance(found, dict) else {}
 
 
 def _documents(answer: GetAnswer, *, is_named: bool) -> list[Document]:

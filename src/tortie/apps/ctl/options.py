@@ -1,11 +1,12 @@
 """Options that several commands share. Each may stand before or after the command."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from tortie.apps.ctl.completing import PATH, files
+from tortie.apps.ctl.said import WRITING, Writing
 from tortie.apps.ctl.target import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,27 +53,13 @@ def past(command: F) -> F:
 ESTABLISHED = ("keep", "recheck", "kill")
 """Values of `dataplane.driver.Established`, which would take too long to import; a test compares."""
 DRY_RUNS = ("none", "client", "server")
-_WRITING = "tortie.writing"
-
-
-class Writing(NamedTuple):
-    """What the options of a command that writes say; without files for one that takes none."""
-
-    namespace: str
-    dry_run: str
-    no_wait: bool
-    established: str
-    output: str
-    names: tuple[str, ...] = ()
-    recursive: bool = False
-    skip_empty: bool = False
 
 
 def _option(*names: str, **settings: Any) -> tuple[Callable[[F], F], Callable[[F], F]]:
     """An option as an argument of the command, and as a part of its `Writing`."""
 
     def kept(ctx: click.Context, param: click.Parameter, value: object) -> object:
-        ctx.meta.setdefault(_WRITING, {})[param.name] = value
+        ctx.meta.setdefault(WRITING, {})[param.name] = value
         return value
 
     return click.option(*names, **settings), click.option(*names, callback=kept, expose_value=False, **settings)
@@ -121,11 +108,6 @@ class WritingCommand(click.Command):
         )
 
 
-def namespace_said(ctx: click.Context) -> str:
-    """What --namespace says, to any command that has it."""
-    return str(ctx.params.get("namespace") or ctx.meta.get(_WRITING, {}).get("namespace") or "")
-
-
 def with_writing(command: F) -> F:
     """Adds the target, and the options that every command that writes has; `writing` has what they say."""
     for option in (_output, _established, _no_wait, _dry_run, _namespace):
@@ -142,7 +124,7 @@ def with_files(command: F) -> F:
 
 def writing() -> Writing:
     """What the user said. Raises: a usage error where connections are to be judged by policy not waited for."""
-    found = Writing(**click.get_current_context().meta[_WRITING])
+    found = Writing(**click.get_current_context().meta[WRITING])
     if found.no_wait and found.established != "keep":
         text = f"--established={found.established} has to wait until the change is enforced; leave out --no-wait"
         raise click.UsageError(text)

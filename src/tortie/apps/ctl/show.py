@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tortie.apps.answers import Change, EnforcedAnswer, Named, Table, WriteAnswer
-from tortie.apps.ctl.options import Writing
+from tortie.apps.ctl.said import Writing
 from tortie.apps.failure import Failure
 
 GAP, LEAST = 3, 5

@@ -9,7 +9,7 @@ from tortie.apps.answers import Document, GetAnswer
 from tortie.apps.ctl.forms import Form, named
 from tortie.apps.ctl.interrupts import undisturbed
 from tortie.apps.ctl.show import LEAST, out, row, widths_of
-from tortie.apps.hits import called
+from tortie.apps.documents import called
 
 Read = Callable[[], Sequence[GetAnswer]]
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import click
 
 from tortie.apps.answers import SourceText, WriteAnswer
-from tortie.apps.ctl.options import Writing, choice
+from tortie.apps.ctl.options import choice
+from tortie.apps.ctl.said import Writing
 from tortie.apps.ctl.show import written
 from tortie.apps.ctl.target import choose
 from tortie.apps.defaults import DATASTORE

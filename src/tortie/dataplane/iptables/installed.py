@@ -8,6 +8,7 @@ leaves is tables of the old state and of the new one, each of them whole.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from tortie.dataplane.iptables.listing import FoundTable, are_in_place, read_tables
 from tortie.dataplane.iptables.table import TABLES, Key, Script, Table, change_script, seal_script, whole_script
@@ -17,6 +18,13 @@ from tortie.kernel.errors import KernelError
 
 _FAMILY = {4: "ip", 6: "ip6"}
 _TABLE_ITSELF = "TABLE"
+
+
+class MadeTables(NamedTuple):
+    """Whether anything was written, and names of tables that turned out to be broken."""
+
+    is_changed: bool
+    repaired: tuple[str, ...]
 
 
 class InstalledTables:
@@ -34,9 +42,10 @@ class InstalledTables:
         self._totals: Counter[CountKey] = Counter()
         """Counted by rules that are gone."""
 
-    def make(self, wanted: Mapping[Key, Table]) -> bool:
-        """Make the tables so; whether anything changed. Raises: KernelError; what is not made is tried again."""
+    def make(self, wanted: Mapping[Key, Table]) -> MadeTables:
+        """Make the tables so. Raises: KernelError; what is not made is tried again."""
         is_changed = False
+        repaired: tuple[str, ...] = ()
         for version in self._versions:
             mine = {key: wanted.get(key, Table()) for key in _keys(version)}
             is_sure = not self._doubtful & mine.keys()
@@ -48,9 +57,10 @@ class InstalledTables:
                 # Somebody took away what the script refers to; whole tables need nothing to be there.
                 self._doubtful |= mine.keys()
                 is_changed |= self._make(version, mine)
+                repaired = (*repaired, *(f"IPv{version} {key.table}" for key in mine))
             self._tables |= mine
             self._doubtful -= mine.keys()
-        return is_changed
+        return MadeTables(is_changed, repaired)
 
     def _make(self, version: int, wanted: Mapping[Key, Table]) -> bool:
         # What else came with our rules is written in the tables themselves: they are read before ours goes.

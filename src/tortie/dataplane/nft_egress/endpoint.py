@@ -13,10 +13,11 @@ than going on to the next one, because the kernel limits jumps and gotos, nested
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from tortie.dataplane.named_sets import SetTable
 from tortie.dataplane.nft_egress.shortcut import shortcuts
+from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
 from tortie.model.desired import TierPolicies
@@ -65,19 +66,8 @@ class Parts:
 
     def statement(self, action: Action) -> str:
         """What an action does, in nft's words."""
-        match action:
-            case Action.ALLOW:
-                # The other bits are others'. A filter chain that changes a mark does not route the packet anew.
-                return f"meta mark set meta mark | {self.mark_bit:#010x} notrack accept"
-            case Action.DENY:
-                return "drop"
-            case Action.PASS:
-                return "return"
-            case Action.LOG:
-                # No rate limit: upstream's default; a configurable one does not exist yet.
-                return 'log prefix "tortie-packet: " level info'
-            case _:
-                assert_never(action)
+        # The other bits are others'. A filter chain that changes a mark does not route the packet anew.
+        return statement(action, allow=f"meta mark set meta mark | {self.mark_bit:#010x} notrack accept")
 
     def rule_counter(self, key: RuleKey) -> str:
         """The name of a new rule counter."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from tortie.dataplane.named_sets import NamedSet, SetTable
+from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
 from tortie.dataplane.nftables import marks
@@ -262,15 +263,4 @@ class _Making:
 
 
 def _statement(place: Place, action: Action) -> str:
-    match action:
-        case Action.ALLOW:
-            return place.allow
-        case Action.DENY:
-            return f"goto {REJECT}" if place.rejects else "drop"
-        case Action.PASS:
-            return "return"
-        case Action.LOG:
-            # No rate limit: upstream's default; a configurable one does not exist yet.
-            return 'log prefix "tortie-packet: " level info'
-        case _:
-            assert_never(action)
+    return statement(action, allow=place.allow, deny=f"goto {REJECT}" if place.rejects else "drop")

@@ -42,6 +42,14 @@ class State(Enum):
     UNKNOWN = "unknown"
 
 
+class Made(Enum):
+    """What was done to the table. Repaired: the change did not fit what was there, so that all of it was made anew."""
+
+    NOTHING = "nothing"
+    CHANGED = "changed"
+    REPAIRED = "repaired"
+
+
 class InstalledTable:
     """Wanted against installed."""
 
@@ -78,23 +86,24 @@ class InstalledTable:
             named[name] = replace(one, fingerprint=shift_fingerprint(one.fingerprint, added, removed))
         return named, elements
 
-    def make(self, wanted: Table, elements: Mapping[str, ElementChange], sets: Mapping[str, IPSet]) -> bool:
-        """Make the table so in one transaction; whether anything changed. Raises: KernelError; all is as before then.
+    def make(self, wanted: Table, elements: Mapping[str, ElementChange], sets: Mapping[str, IPSet]) -> Made:
+        """Make the table so in one transaction. Raises: KernelError; all is as before then.
 
         `elements` is what `members_after` said.
         """
+        made = Made.CHANGED
         if self._table is None:
             found = read_installed(nft.list_table(FAMILY, TABLE, terse=False))
             if found.digest == wanted.digest and (found.is_intact or not found.digest):
                 self._table, self._fingerprint, self._generation = wanted, found.fingerprint, None
-                return False
+                return Made.NOTHING
             self._run(whole_script(wanted, sets))
         elif self._is_tampered:
             self._replace(wanted, sets)
         else:
             script = change_script(self._table, wanted, elements, sets)
             if not script:
-                return False
+                return Made.NOTHING
             gone = self._table.counters.keys() - wanted.counters.keys()
             totals = self._counted(gone) if gone else Counter[CountKey]()
             try:
@@ -103,8 +112,9 @@ class InstalledTable:
             except KernelError:
                 # Somebody took away what the script refers to; the whole table needs nothing to be there.
                 self._replace(wanted, sets)
+                made = Made.REPAIRED
         self._table, self._is_tampered = wanted, False
-        return True
+        return made
 
     def _replace(self, wanted: Table, sets: Mapping[str, IPSet]) -> None:
         # The counters go with the table that is replaced. nft 1.0.6 cannot list and replace in one transaction: packets

@@ -8,6 +8,7 @@ name of an empty chain, by which an agent that starts knows it.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from tortie.dataplane.named_sets import NamedSet, members_of
@@ -41,7 +42,7 @@ class ElementChange(NamedTuple):
     is_refill: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """Everything in it, by name. `dispatch`: verdict maps from interface to verdict. No chains: there is no table."""
 
@@ -56,7 +57,7 @@ class Table:
         """How many rules the kernel lists."""
         return sum(len(chain.rules) for chain in self.chains.values())
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the state, members of sets included; empty where there is no table."""
         if not self.chains:

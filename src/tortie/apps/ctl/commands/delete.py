@@ -4,7 +4,8 @@ import click
 
 from tortie.apps.answers import WriteAnswer
 from tortie.apps.ctl.completing import kind_words, resource_names
-from tortie.apps.ctl.options import Writing, WritingCommand, choice, with_files, with_writing, writing
+from tortie.apps.ctl.options import WritingCommand, choice, with_files, with_writing, writing
+from tortie.apps.ctl.said import Writing
 from tortie.apps.ctl.target import choose
 from tortie.apps.ctl.words import asked_of_one_kind
 from tortie.apps.ctl.writes import carry_out, given_files, options_of, show_written

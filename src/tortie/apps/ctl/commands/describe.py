@@ -10,7 +10,7 @@ from tortie.apps.ctl.options import choice, namespace, with_target
 from tortie.apps.ctl.show import out, out_json
 from tortie.apps.ctl.target import choose
 from tortie.apps.ctl.words import asked_of_one_kind
-from tortie.apps.hits import called
+from tortie.apps.documents import called, metadata_of
 from tortie.apps.requests import GetQuery
 
 MOST = 20
@@ -52,8 +52,7 @@ def described(one: DescriptionAnswer) -> list[str]:
     from tortie.apps.yamlout import to_yaml
 
     document = one["document"]
-    found = document.get("metadata")
-    metadata = found if isinstance(found, dict) else {}
+    metadata = metadata_of(document)
     lines = [f"{document['kind']} {called(document)}"]
     for title in ("labels", "annotations"):
         pairs = metadata.get(title) or {}

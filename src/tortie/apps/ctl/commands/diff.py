@@ -11,6 +11,7 @@ from tortie.apps.answers import Change, Document
 from tortie.apps.ctl.options import choice, filenames, namespace, recursive, skip_empty, with_target
 from tortie.apps.ctl.show import failure, named, printable
 from tortie.apps.ctl.target import choose
+from tortie.apps.documents import metadata_of
 from tortie.apps.failure import Failure
 from tortie.apps.files import read_files
 from tortie.apps.requests import Verb, WriteOptions
@@ -67,8 +68,7 @@ def _lines(document: Document | None) -> list[str]:
         return []
     from tortie.apps.yamlout import to_yaml
 
-    found = document.get("metadata")
-    metadata = found if isinstance(found, dict) else {}
+    metadata = metadata_of(document)
     said = {key: value for key, value in metadata.items() if key not in _SERVER_SET}
     return to_yaml({**document, "metadata": said}).splitlines()
 

@@ -8,6 +8,7 @@ from tortie.apps.ctl.fetching import as_file, fetch
 from tortie.apps.ctl.options import WritingCommand, with_writing, writing
 from tortie.apps.ctl.words import asked_for_one
 from tortie.apps.ctl.writes import ask, show_written
+from tortie.apps.documents import metadata_of
 from tortie.apps.failure import Code, Failure
 from tortie.apps.requests import Verb
 
@@ -74,8 +75,7 @@ def _labelled(
     document: Document, wanted: dict[str, str | None], whose: str, *, overwrite: bool
 ) -> tuple[Document, list[str]]:
     """The document with its new labels, and what to say of each. Raises: Failure."""
-    found = document.get("metadata")
-    metadata = found if isinstance(found, dict) else {}
+    metadata = metadata_of(document)
     labels: dict[str, object] = dict(metadata.get("labels") or {})
     told = []
     for key, value in wanted.items():
