@@ -28,6 +28,8 @@ from tortie.kernel.errors import KernelError
 from tortie.model.desired import EndpointState
 
 _THING = "iptables"
+_PATIENCE_S = 0.5
+"""How long an apply waits for sets that nf_tables still holds; what is in use then goes with the next one."""
 
 
 def survey() -> list[Evidence]:
@@ -85,7 +87,7 @@ class IptablesDriver(NetfilterDriver):
         while self._others:  # now that the rules are here
             self._others[-1].make({})
             self._others.pop()
-        self._members.keep(rendering.sets)
+        self._members.keep(rendering.sets, patience_s=_PATIENCE_S)
         after = self._renderer.pieces()
         touched = {key[0] for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
         touched |= {name for (name, _), piece in after.items() if touched_sets & piece.sets.keys()}
