@@ -46,10 +46,13 @@ class InstalledSets:
         touched: set[str] = set()
         for name, one in wanted.items():
             before = len(lines)
-            if name not in self._made:
+            known = self._made.get(name)
+            if known is None:
                 lines += create_lines(name, one, one.elements(sets))
             elif one.source is not None:
                 lines += _changes(name, one, changes, sets)
+            else:
+                lines += change_lines(name, sorted(known.fixed - one.fixed), sorted(one.fixed - known.fixed))
             if len(lines) > before:
                 touched.add(name)
         self._run(lines)
@@ -72,7 +75,7 @@ class InstalledSets:
                 touched.add(name)
                 lines += repair
         self._run(lines)
-        self._made = {name: KernelSet(one.kind, one.version) for name, one in found.items()} | dict(wanted)
+        self._made = _known(found) | dict(wanted)
         return touched
 
     def _run(self, lines: Iterable[str]) -> None:
@@ -112,12 +115,17 @@ class InstalledSets:
     def remove(self) -> list[str]:
         """Take away all of ours; their names. Raises: KernelError."""
         found = read_sets(ipset.save())
-        self._made = {name: KernelSet(one.kind, one.version) for name, one in found.items()}
+        self._made = _known(found)
         self.keep({}, patience_s=_PATIENCE_S)
         left, self._made = self._made, None
         if left:
             raise KernelError(ipset.DOOR, f"destroy {' '.join(left)}", EBUSY, "others' rules name our sets")
         return list(found)
+
+
+def _known(found: Mapping[str, FoundSet]) -> dict[str, KernelSet]:
+    """Sets that are only known to be there."""
+    return {name: KernelSet(one.kind, one.version) for name, one in found.items()}
 
 
 def _is_well(found: FoundSet | None, one: KernelSet, sets: Mapping[str, IPSet]) -> bool:
