@@ -25,7 +25,7 @@ _NAMES = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _LINE = re.compile(r"line:? (\d+)")
 _PREFIX = re.compile(r"^ip6?tables\S* v?[\d.]+ \(\w+\): *", re.M)
 _REMEDIES = {
-    errno.EPERM: "run as root, or give the process CAP_NET_ADMIN",
+    errno.EPERM: "run as root, or give the process CAP_NET_ADMIN and CAP_NET_RAW",
     errno.ENOENT: "the kernel lacks this table, match or target",
 }
 
@@ -89,7 +89,8 @@ def _run(words: list[str], script: str, thing: str) -> str:
     if done.returncode == 0:
         return done.stdout
     said = " ".join(_PREFIX.sub("", done.stderr).split()) or "iptables said nothing"
-    code = code_said(said)
+    # iptables asks for sets, and its legacy variant for tables, through a raw socket.
+    code = errno.EPERM if "Can't open socket" in said else code_said(said)
     line = _LINE.search(said)
     culprit = ""
     if line is not None and 0 < int(line[1]) <= len(lines := script.splitlines()):
