@@ -63,12 +63,13 @@ class InstalledTables:
         return MadeTables(is_changed, repaired)
 
     def _make(self, version: int, wanted: Mapping[Key, Table]) -> bool:
-        # What else came with our rules is written in the tables themselves: they are read before ours goes.
-        leaving = {key for key, table in wanted.items() if self._known(key).chains and not table.chains}
-        found = self._read(version) if leaving or self._doubtful & wanted.keys() else {}
+        # What else comes with our rules is written in the tables themselves: they are read where ours come or go.
+        unread = {key for key, table in wanted.items() if bool(self._known(key).chains) != bool(table.chains)}
+        unread |= self._doubtful & wanted.keys()
+        found = self._read(version) if unread else {}
         scripts: dict[Key, Script] = {}
         for key, table in wanted.items():
-            if key not in self._doubtful and key not in leaving:
+            if key not in unread:
                 scripts[key] = change_script(self._known(key), table)
             elif not self._adopts(key, found[key], table):
                 scripts[key] = whole_script(found[key], table, self._note_made(key, found[key], table))
