@@ -14,7 +14,8 @@ from tortie.model.failsafe import FailsafePort
 from tortie.model.ipset import IPSet, Member, PortMember
 from tortie.model.packet import SCTP, TCP, UDP
 
-NETS, PORTS, NET_PORTS = "hash:net", "hash:ip,port", "hash:net,port"
+NETS, PORTS = "hash:net", "hash:net,port"
+"""Members with ports are single addresses; but `hash:ip,port` takes no 0.0.0.0."""
 TEMPORARY = f"{PREFIX}new"
 """The set that is filled to be swapped with another."""
 _PROTOCOL = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
@@ -80,7 +81,7 @@ def failsafe_sets(inbound: Iterable[FailsafePort], outbound: Iterable[FailsafePo
                 for net in element_texts(entry.net or Net(version, 0, 0))
             )
             if elements:
-                found[failsafe_name(name, version)] = KernelSet(NET_PORTS, version, fixed=elements)
+                found[failsafe_name(name, version)] = KernelSet(PORTS, version, fixed=elements)
     return found
 
 
