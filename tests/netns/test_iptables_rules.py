@@ -15,10 +15,10 @@ from tortie.dataplane.iptables.driver import IptablesDriver, survey
 from tortie.kernel import iptables
 from tortie.kernel.errors import KernelError
 from tortie.model.address import Net
-from tortie.model.desired import Delta, EndpointState
-from tortie.model.ipset import AddressSet, SelectorSet
-from tortie.model.matches import NetMatch, SetMatch
-from tortie.model.packet import Side
+from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.ipset import AddressSet, NamedPortSet, PortMember, PortSet, SelectorSet
+from tortie.model.matches import NetMatch, PortMatch, SetMatch
+from tortie.model.packet import SCTP, TCP, UDP, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
@@ -173,6 +173,32 @@ def is_refused(client: Namespace, address: str, port: int) -> bool:
                 continue
             return True
     return False
+
+
+def test_members_at_the_edges_get_into_sets_and_are_found_again(host: Namespace) -> None:
+    http = NamedPortSet(ALL, None, "http")
+    rules = [
+        Rule(Action.DENY, (SetMatch(Side.SOURCE, MEMBERS),)),
+        Rule(Action.DENY, (PortMatch(Side.SOURCE, (), (http,)),)),
+    ]
+    wide, ends = (
+        [Net(4, 0, 0), Net(6, 0, 0), Net(4, 0, 1)],
+        [Net(4, 0, 32), Net(6, 0, 128), Net(6, 0xFFFF01020304, 128)],
+    )
+    ports = [PortMember(4, 0, TCP, 0), PortMember(6, 0, SCTP, 65535), PortMember(4, 0xFFFFFFFF, UDP, 1)]
+    sets = {MEMBERS.set_id: AddressSet([*wide, *ends]), http.set_id: PortSet(ports)}
+    state = endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))
+    with running(host, lambda: IptablesDriver(Backend.NFT)) as driver:
+        driver.enforce(delta_of({IFACE: state}, sets))
+        assert not driver.resync().repaired
+        driver.enforce(Delta(sets={MEMBERS.set_id: SetChange(frozenset(), frozenset(wide[:2]))}))
+        assert not driver.resync().repaired
+        assert (
+            InNamespace(host, lambda: IptablesDriver(Backend.NFT))
+            .enforce(delta_of({IFACE: state}, sets | {MEMBERS.set_id: AddressSet([wide[2], *ends])}))
+            .changed
+            == ()
+        )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
