@@ -17,6 +17,7 @@ from contract import (
     delta_of,
     endpoint,
     ported,
+    ruleset,
     running,
     tier,
     udp,
@@ -289,15 +290,41 @@ def test_counts_go_on_through_changes_and_repairs(pair: Pair, driver: InNamespac
     assert seen == [[1, 1], [2, 2], [3, 3], [4, 4]]
 
 
+def refused(good: EndpointState) -> EndpointState:
+    """The endpoint with a policy that no packet dataplane enforces."""
+    (group,) = good.stage(Stage.NORMAL, Direction.INGRESS)
+    policy = replace(group.policies[0], ingress=(), reason_refused="http matches need a layer-7 proxy")
+    return replace(good, tiers={(Stage.NORMAL, Direction.INGRESS): (replace(group, policies=(policy,)),)})
+
+
+@pytest.mark.parametrize("make", DRIVERS)
+def test_what_only_an_earlier_agent_could_enforce_stays_until_there_is_something_better(
+    pair: Pair, make: MakeDriver
+) -> None:
+    host, _ = pair
+    good = endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(SERVICE)]))
+    other = endpoint("eth9", tier(Stage.NORMAL, ingress=[udp(OTHER)]))
+    with running(host, make) as earlier:
+        earlier.enforce(first(good))
+        before = ruleset(host)
+        later = InNamespace(host, make)
+        later.take(delta_of({IFACE: refused(good), "eth9": other}, failsafes=NO_FAILSAFES))
+        report = later.apply()
+        assert set(report.refused) == {IFACE, "eth9"} and ruleset(host) == before
+        later.enforce(Delta(endpoints={IFACE: good}))
+        assert {one.interface for one in later.status() if one.is_enforced} == {IFACE, "eth9"}
+        last = InNamespace(host, make)  # nothing of the refused one is there: nobody has to wait
+        last.take(delta_of({IFACE: good, "eth10": refused(endpoint("eth10", *[good.tiers]))}, failsafes=NO_FAILSAFES))
+        assert set(last.apply().refused) == {"eth10"}
+        assert [one.interface for one in last.status() if one.is_enforced] == [IFACE]
+
+
 def test_an_endpoint_that_is_refused_keeps_its_last_good_policy(pair: Pair, driver: InNamespace) -> None:
     host, peer = pair
     good = endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(SERVICE)]))
     ports = Ports(host, peer, SERVICE, OTHER)
     driver.enforce(first(good))
-    (group,) = good.stage(Stage.NORMAL, Direction.INGRESS)
-    refused = replace(group.policies[0], ingress=(), reason_refused="http matches need a layer-7 proxy")
-    bad = replace(good, tiers={(Stage.NORMAL, Direction.INGRESS): (replace(group, policies=(refused,)),)})
-    driver.take(Delta(endpoints={IFACE: bad}))
+    driver.take(Delta(endpoints={IFACE: refused(good)}))
     report = driver.apply()
     assert list(report.refused) == [IFACE] and not report.failed
     (status,) = driver.status()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
-from contract import DRIVERS, InNamespace, MakeDriver, delta_of, running
+from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, delta_of, endpoint, running, tier
 from sieve import MOST, NEVER_TRACKED, PAYLOAD_BYTES, Path, Sieve, is_offered, numbered, sieve
 
 from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
@@ -19,6 +19,7 @@ from tortie.model.host import Host
 from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE, URG, Direction, Fragment, Packet
 from tortie.model.passage import Passage, Way, pass_through
 from tortie.model.policy import Stage
+from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, Verdict
 
 pytestmark = pytest.mark.root
@@ -31,6 +32,9 @@ FLAGS = (SYN,) * 12 + (ACK, ACK, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK
 Counts = Counter[tuple[str, Direction, RuleRef | Reason]]
 FAMILY = {ICMP: 4, ICMPV6: 6}
 NO_NEXT_HEADER = 59
+UNASKED = (*NEVER_TRACKED, 138, 141)
+"""Types of ICMPv6 that open nothing, and that the kernel for the most part does not track."""
+LISTENERS = (130, 131, 132, 143)
 
 
 @dataclass
@@ -67,6 +71,8 @@ def make_burst(rng: Random, made: Sieve, version: int, count: int) -> Burst:
         else:
             aimed, way = cases[number], direction
         packet = random_packet(rng, aimed, version=version, direction=way)
+        if packet.protocol == ICMPV6 and packet.icmp_type is not None and chance(rng, 30):
+            packet = replace(packet, icmp_type=rng.choice(UNASKED), hop_limit=rng.choice((2, 64, 254, 255)))
         if packet.fragment is Fragment.WHOLE and is_offered(packet, made.path):
             extra = {"tcp_flags": rng.choice(FLAGS)} if packet.protocol == TCP else {}
             packet = replace(packet, fragment_id=len(packets) + 1, is_sctp_init=chance(rng, 80), **extra)
@@ -290,3 +296,25 @@ def test_connections_through_the_host_are_the_evaluators(make: MakeDriver, versi
         wrong, met = mismatches(made, driver, Burst(host, packets))
         assert not wrong, f"{len(wrong)} of {len(packets)}\n" + "\n".join(wrong[:5])
     assert min(met["established"], met["related"], met["invalid"], met["deny"]) > 100, met
+
+
+@pytest.mark.parametrize("kind", UNASKED)
+@pytest.mark.parametrize("make", DRIVERS)
+def test_what_untracked_policy_allowed_is_never_invalid_behind_it(make: MakeDriver, kind: int) -> None:
+    packet = Packet(
+        version=6,
+        protocol=ICMPV6,
+        source=0xFD00 << 112 | 1,
+        destination=0xFD00 << 112 | 2,
+        icmp_type=kind,
+        icmp_code=0,
+        hop_limit=64,
+    )
+    allows = [Rule(Action.ALLOW)]
+    leaving = endpoint("tun1", tier(Stage.FORWARD, egress=allows))
+    with sieve(Path.THROUGH, 2) as made, running(made.host, make) as driver:
+        for number, (stage, passes) in enumerate(((Stage.UNTRACKED, True), (Stage.FORWARD, kind in LISTENERS)), 1):
+            arriving = endpoint("tun0", tier(stage, ingress=allows))
+            driver.enforce(delta_of({"tun0": arriving, "tun1": leaving}, failsafes=NO_FAILSAFES))
+            made.send(0, packet, numbered(packet, number))
+            assert ((6, number) in made.caught()) is passes

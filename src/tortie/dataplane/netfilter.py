@@ -56,8 +56,9 @@ class NetfilterDriver(ABC):
         self._around = Surroundings()
         self._addresses = HostAddresses()
         self._failed: dict[str, str] = {}
-        self._keeps_rules = False
-        """Rules of an earlier agent have to stay: they hold policy of an interface whose newest one is refused."""
+        self._held: list[str] = []
+        """Interfaces whose newest policy is refused, and whose last good one only the rules of an earlier agent hold:
+        they have to stay as they are."""
 
     @abstractmethod
     def _check(self) -> tuple[str, ...]:
@@ -68,8 +69,8 @@ class NetfilterDriver(ABC):
         """Make the kernel so. Raises: KernelError."""
 
     @abstractmethod
-    def _is_from_before(self) -> bool:
-        """Whether an earlier agent's rules are there. Raises: KernelError."""
+    def _policed_before(self) -> frozenset[str]:
+        """Interfaces that rules of an earlier agent police, as long as they are there. Raises: KernelError."""
 
     @abstractmethod
     def _policed(self) -> Collection[str]:
@@ -109,8 +110,9 @@ class NetfilterDriver(ABC):
         intent = self._intent
         intent.judge()
         try:
-            self._keeps_rules = any(map(intent.is_unknown, intent.newest)) and self._is_from_before()
-            if self._keeps_rules:
+            unknown = [name for name in intent.newest if intent.is_unknown(name)]
+            self._held = sorted(self._policed_before().intersection(unknown)) if unknown else []
+            if self._held:
                 return self._report((), (), {})
             wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
             made = self._make(wanted)
@@ -131,9 +133,8 @@ class NetfilterDriver(ABC):
     def _refused(self) -> dict[str, tuple[str, ...]]:
         """What is refused; where an earlier agent's rules stay, everybody waits and is told for whom."""
         refused = dict(self._intent.refused)
-        if self._keeps_rules:
-            others = ", ".join(sorted(refused))
-            waits = f"the earlier agent's rules stay until the policy of {others} can be enforced"
+        if self._held:
+            waits = f"the earlier agent's rules stay until the policy of {', '.join(self._held)} can be enforced"
             refused |= dict.fromkeys(self._intent.newest.keys() - refused.keys(), (waits,))
         return refused
 

@@ -1,7 +1,7 @@
 """What a change of policy means for connections of the kernel's table: which are forgotten.
 
-The kernel does not say on which interface a connection is. The address that the host has in it tells, where it is one
-of an interface with an endpoint; else any endpoint may be meant, and the connection stays if one of them allows it.
+The kernel does not say on which interface a connection is. The address that the host has in it tells; of what the host
+forwards any endpoint may be meant, and the connection stays if one of them allows it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,14 +46,14 @@ def forgotten(
 
 
 def _candidates(entry: ConntrackEntry, enforced: DesiredState) -> Sequence[EndpointState]:
+    """The endpoints that the connection may be at."""
     version = entry.original.version
     ends = {(version, entry.original.source), (version, entry.reply.source)}
-    sure = [
-        state
-        for state in enforced.endpoints.values()
-        if any((net.version, net.address) in ends for net in state.interface.addresses)
-    ]
-    return sure or list(enforced.endpoints.values())
+    states = list(enforced.endpoints.values())
+    sure = [state for state in states if any((net.version, net.address) in ends for net in state.interface.addresses)]
+    if sure or not ends & enforced.addresses.unicast:
+        return sure or states
+    return [state for state in states if not state.interface.addresses]  # the address is another interface's
 
 
 def _is_allowed(entry: ConntrackEntry, state: EndpointState, enforced: DesiredState) -> bool:

@@ -93,8 +93,8 @@ class IptablesDriver(NetfilterDriver):
         touched |= {name for (name, _), piece in after.items() if touched_sets & piece.sets.keys()}
         return Made(touched, made.is_changed or bool(touched_sets), made.repaired)
 
-    def _is_from_before(self) -> bool:
-        return self._tables.is_from_before()
+    def _policed_before(self) -> frozenset[str]:
+        return self._tables.interfaces_from_before()
 
     def _policed(self) -> Collection[str]:
         return self._interfaces

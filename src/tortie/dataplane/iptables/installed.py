@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tortie.dataplane.iptables.listing import FoundTable, are_in_place, read_tables
+from tortie.dataplane.iptables.render import ENTRY_CHAIN, ENTRY_TABLE
 from tortie.dataplane.iptables.table import TABLES, Key, Script, Table, change_script, seal_script, whole_script
 from tortie.dataplane.telling import CountKey
 from tortie.kernel import iptables, nft
@@ -172,6 +173,14 @@ class InstalledTables:
     def is_from_before(self) -> bool:
         """Whether tables of ours are there and an earlier agent made them."""
         return not self._tables and bool(self.found())
+
+    def interfaces_from_before(self) -> frozenset[str]:
+        """Interfaces that rules of an earlier agent police, as long as they are there. Raises: KernelError."""
+        if self._tables:
+            return frozenset()
+        chains = (self._read(version)[Key(version, ENTRY_TABLE)].chains for version in self._versions)
+        rules = (rule.split() for found in chains for rule in found.get(ENTRY_CHAIN, ()))
+        return frozenset(words[1] for words in rules if words[0] == "-i")
 
     def found(self) -> list[str]:
         """Names of the tables with something of ours in them. Raises: KernelError."""

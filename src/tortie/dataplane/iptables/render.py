@@ -45,6 +45,8 @@ from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
 _ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT = (chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out"))
+ENTRY_TABLE, ENTRY_CHAIN = "filter", chain("INPUT")
+"""Where every interface with an endpoint is dispatched from."""
 _ANSWER = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
 _HOOKS = {
     "raw": ("PREROUTING", "OUTPUT"),

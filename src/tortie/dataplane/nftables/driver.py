@@ -46,8 +46,8 @@ class NftablesDriver(NetfilterDriver):
         touched |= {name for name, piece in after.items() if elements.keys() & piece.named.keys()}
         return Made(touched, made is not MadeTable.NOTHING, (TABLE,) if made is MadeTable.REPAIRED else ())
 
-    def _is_from_before(self) -> bool:
-        return self._table.is_from_before()
+    def _policed_before(self) -> frozenset[str]:
+        return self._table.interfaces_from_before()
 
     def _policed(self) -> Collection[str]:
         return self._table.interfaces()

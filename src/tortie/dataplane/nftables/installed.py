@@ -18,6 +18,7 @@ from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nft_text.listing import TABLE, read_installed, render_seal
 from tortie.dataplane.nftables.table import (
     ENTRY_CHAIN,
+    POLICED,
     REMOVE,
     ElementChange,
     Table,
@@ -168,6 +169,15 @@ class InstalledTable:
     def is_from_before(self) -> bool:
         """Whether the table is there and an earlier agent made it."""
         return self._table is None and _is_there()
+
+    def interfaces_from_before(self) -> frozenset[str]:
+        """Interfaces that the table of an earlier agent polices, as long as it is there."""
+        if not self.is_from_before():
+            return frozenset()
+        listing = nft.list_table(FAMILY, TABLE, terse=False)
+        entries = listing["nftables"] if listing is not None else ()
+        found = (entry["set"].get("elem", ()) for entry in entries if entry.get("set", {}).get("name") == POLICED)
+        return frozenset(str(name) for names in found for name in names)
 
     def interfaces(self) -> frozenset[str]:
         """Interfaces that the installed table polices, as far as we made it."""

@@ -37,15 +37,13 @@ from tortie.dataplane.nftables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import ENTRY_CHAIN, Chain, Table
+from tortie.dataplane.nftables.table import ENTRY_CHAIN, POLICED, Chain, Table
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-POLICED = "policed"
-"""The set of interfaces with an endpoint."""
 _DEFERRED = "deferred"
 
 

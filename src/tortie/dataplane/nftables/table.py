@@ -21,6 +21,8 @@ from tortie.model.ipset import IPSet, Member
 _DIGEST_CHARACTERS = 24
 ENTRY_CHAIN = "filter-input"
 """A chain that every table of this driver has."""
+POLICED = "policed"
+"""The set of interfaces with an endpoint."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""
