@@ -26,7 +26,7 @@ pytestmark = pytest.mark.root
 
 INTERFACES = 24
 PACKETS = int(os.environ.get("TORTIE_SIEVE_PACKETS", "67000"))
-"""Of each path and IP version; half of them for the variants of iptables, which are two."""
+"""Of each path and IP version; a quarter of them for each variant of iptables."""
 BURST = 16_000
 FLAGS = (SYN,) * 12 + (ACK, ACK, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN, SYN | FIN, SYN | RST, 0, 0xFF)
 Counts = Counter[tuple[str, Direction, RuleRef | Reason]]
@@ -185,7 +185,7 @@ def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
     met: Counter[str] = Counter()
     assert BURST <= MOST
     with sieve(path, INTERFACES) as made:
-        packets = left = PACKETS if make is NftablesDriver else PACKETS // 2
+        packets = left = PACKETS if make is NftablesDriver else PACKETS // 4
         while left > 0:
             burst = make_burst(rng, made, version, min(left, BURST))
             with running(made.host, make) as driver:
