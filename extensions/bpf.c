@@ -371,7 +371,7 @@ int tortie_xdp_query(int ifindex, uint32_t *program_id, uint32_t *mode) {
 int tortie_clsact_create(int ifindex) {
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = CLSACT);
   int error = bpf_tc_hook_create(&hook);
-  return error == -EEXIST ? 0 : error;
+  return error == -EEXIST ? 0 : error < 0 ? error : 1;
 }
 
 int tortie_clsact_destroy(int ifindex) {

@@ -86,6 +86,7 @@ int tortie_run(int program_fd, struct tortie_run *run);
 int tortie_link_create(int program_fd, int ifindex, int attach_type, uint32_t flags);
 int tortie_xdp_query(int ifindex, uint32_t *program_id, uint32_t *mode);
 
+/* 1 if it is new, 0 if there was a clsact or ingress qdisc. */
 int tortie_clsact_create(int ifindex);
 int tortie_clsact_destroy(int ifindex);
 int tortie_tc_attach(struct tortie_tc *tc);

@@ -48,6 +48,7 @@ from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier, TierAct
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
+from tortie.model.xdp import XdpUse, XdpWish
 
 Key = PolicyKey | str | tuple[str, str]
 Value = (
@@ -208,7 +209,8 @@ def _settings(rng: Random) -> Event:
         conntrack_timeouts=rng.choice((None, {}, {"tcpSynSent": 5.0, "udpTimeout": None}, {"tcpFinsSeen": None})),
         conntrack_size=rng.choice((None, 0, 1000)),
         drops_invalid=rng.choice((None, True, False)),
-        may_use_xdp=rng.choice((None, None, True, False)),
+        xdp=rng.choice((None, None, *XdpUse)),
+        may_use_generic_xdp=rng.choice((None, None, True, False)),
         to_host=rng.choice((None, *ToHost)),
         nftables_rejects=rng.choice((None, True, False)),
     )
@@ -235,6 +237,7 @@ def _host_endpoint(rng: Random) -> Event:
         labels=_labels(rng),
         profiles=tuple(rng.sample(("one", "two", "none", "projectcalico-default-allow"), rng.randrange(3))),
         ports=_ports(rng),
+        xdp=rng.choice((None, None, *XdpUse)),
     )
     return ("host_endpoint", name), value
 
@@ -339,6 +342,7 @@ def expected(world: Mapping[Slot, Value]) -> DesiredState:
         assert isinstance(interface, Interface)
         endpoints[name] = _state(world, endpoint, interface)
     workloads = _local_workloads(world)
+    endpoints |= _beside_workloads(world, governed)
     met: list[HostEndpoint | WorkloadEndpoint] = [*governed.values(), *workloads]
     if workloads and (wildcard := _wildcard(world)) is not None:
         met.append(wildcard)  # its policy holds on their interfaces
@@ -368,12 +372,14 @@ def expected_host(world: Mapping[Slot, Value]) -> Host:
         assert isinstance(interface, Interface)
         state = _state(world, one, interface)
         normal = {place: part for place, part in state.tiers.items() if place[0] is Stage.NORMAL}
-        ends.setdefault(one.interface_name, replace(state, tiers=normal, is_workload=True, may_use_xdp=True))
+        ends.setdefault(
+            one.interface_name, replace(state, tiers=normal, is_workload=True, xdp=XdpWish(), rejects=False)
+        )
     to_host, prefixes = _setting(world, "to_host", ToHost.DROP), _setting(world, "interface_prefixes", ("cali",))
     assert isinstance(to_host, ToHost)
     assert isinstance(prefixes, tuple)
     return Host(
-        endpoints=desired.endpoints,
+        endpoints={name: one for name, one in desired.endpoints.items() if not one.is_beside_workload},
         workloads=ends,
         wildcard=_state(world, wildcard, Interface(name="*", index=0)) if workloads and wildcard else None,
         workload_prefixes=prefixes,
@@ -418,8 +424,27 @@ def _state(
         is_wildcard=not is_workload and endpoint.interface_name == "*",
         tiers=_tiers(_chosen(world, endpoint), world),
         profiles=tuple(known.get(name, MissingProfile(name)) for name in endpoint.profiles),
-        may_use_xdp=_may_use_xdp(world),
+        xdp=_xdp(world, endpoint),
+        rejects=_setting(world, "nftables_rejects", False) is True,
     )
+
+
+def _beside_workloads(world: Mapping[Slot, Value], governed: Mapping[str, HostEndpoint]) -> dict[str, EndpointState]:
+    """The early part of the wildcard, on each interface that a workload is behind."""
+    workloads, wildcard = _local_workloads(world), _wildcard(world)
+    prefixes = _setting(world, "interface_prefixes", ("cali",))
+    assert isinstance(prefixes, tuple)
+    found = {}
+    for name, interface in _of(world, "interface"):
+        assert isinstance(name, str)
+        assert isinstance(interface, Interface)
+        is_workload = name in {one.interface_name for one in workloads} or name.startswith(prefixes)
+        if wildcard and workloads and is_workload and name not in governed and not interface.is_loopback:
+            whole = _state(world, wildcard, interface)
+            part = {place: tiers for place, tiers in whole.tiers.items() if place[0] in (Stage.PRE_DNAT, Stage.FORWARD)}
+            if part:
+                found[name] = replace(whole, tiers=part, profiles=(), is_beside_workload=True)
+    return dict(found)
 
 
 def _workloads(world: Mapping[Slot, Value]) -> list[WorkloadEndpoint]:
@@ -468,8 +493,11 @@ def _tracking(world: Mapping[Slot, Value]) -> TrackingSettings:
     return TrackingSettings(timeouts=timeouts, size=size or 512_000, drops_invalid=drops_invalid)
 
 
-def _may_use_xdp(world: Mapping[Slot, Value]) -> bool:
-    return _setting(world, "may_use_xdp", True) is True
+def _xdp(world: Mapping[Slot, Value], endpoint: HostEndpoint | WorkloadEndpoint) -> XdpWish:
+    use, own = _setting(world, "xdp", XdpUse.AUTO), None if isinstance(endpoint, WorkloadEndpoint) else endpoint.xdp
+    assert isinstance(use, XdpUse)
+    may_be_generic = _setting(world, "may_use_generic_xdp", False) is True
+    return XdpWish(own or use, is_own=own is not None, may_be_generic=may_be_generic)
 
 
 def _setting(world: Mapping[Slot, Value], field: str, fallback: object) -> object:

@@ -205,7 +205,7 @@ def _error(rng: Random, case: Case, talks: list[Talk], talk: Talk) -> Spoken:
         end = 0 if direction is Direction.EGRESS else 1
     if chance(rng, 15):
         inner = random_packet(rng, case, version=talk.version)
-    if inner.protocol in PORTED and chance(rng, 8):
+    if inner.source_port is not None and chance(rng, 8):
         inner = replace(inner, source_port=random_port(rng))
     if chance(rng, 5):
         inner = _later(inner, rng.getrandbits(16))

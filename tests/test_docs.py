@@ -109,7 +109,10 @@ def test_every_parameter_that_is_acted_on_is_described_and_no_other() -> None:
 
 def test_every_dependency_has_a_row_and_every_row_a_dependency() -> None:
     named = {row[0] for row in first_cells(read("DEPENDENCIES.md"))} - {"package"}
-    lists = [read(f"requirements/{name}").splitlines() for name in ("runtime.in", "dev.in", "debian.txt")]
+    lists = [
+        read(f"requirements/{name}").splitlines()
+        for name in ("runtime.in", "dev.in", "debian.txt", "debian-kernels.txt")
+    ]
     wanted = {line.strip() for lines in lists for line in lines if line.strip() and line[0] not in "#-"}
     assert named == wanted
 

@@ -150,7 +150,7 @@ def test_without_parameters_it_tells_what_is_set_for_the_node_and_with_all_every
     assert [(one["name"], one["hint"]) for one in answer["unknown"]] == [("XDPENABEL", "did you mean XDPEnabled?")]
     used = {one["name"]: one["is_used"] for one in answer["parameters"]}
     assert (used["XDPEnabled"], used["LogSeverityScreen"]) == (True, False)
-    assert len(world.explain(everything=True)["parameters"]) == 218
+    assert len(world.explain(everything=True)["parameters"]) == 219
 
 
 def test_documents_of_a_question_are_laid_over_those_stored() -> None:

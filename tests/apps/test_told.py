@@ -8,6 +8,7 @@ from tortie.apps.defaults import FELIX_CONFIG
 from tortie.apps.failure import Code, Failure
 from tortie.apps.told import MOST_BYTES, remarks, settings_told, told, told_here
 from tortie.model.settings import FelixSettings
+from tortie.model.xdp import XdpUse
 
 
 def test_the_environment_is_stronger_than_the_file(tmp_path: Path) -> None:
@@ -16,8 +17,8 @@ def test_the_environment_is_stronger_than_the_file(tmp_path: Path) -> None:
     levels = told({"FELIX_XDPENABLED": "false"}, path)
     assert [level.source for level in levels] == ["environment", str(path)]
     strong, weak = settings_told(levels)
-    assert strong == FelixSettings(name="environment", may_use_xdp=False)
-    assert weak == FelixSettings(name=str(path), may_use_xdp=True, conntrack_size=7)
+    assert strong == FelixSettings(name="environment", xdp=XdpUse.NEVER)
+    assert weak == FelixSettings(name=str(path), xdp=XdpUse.AUTO, conntrack_size=7)
 
 
 def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:

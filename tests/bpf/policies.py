@@ -65,7 +65,7 @@ def sets_of(**members: AddressSet) -> Mapping[str, IPSet]:
     return {source(name).set_id: found for name, found in members.items()}
 
 
-def tcp(version: int, source: int, destination: int = 1, *, sport: int = 40000, dport: int = 80) -> Packet:
+def tcp(version: int, source: int, destination: int = 7, *, sport: int = 40000, dport: int = 80) -> Packet:
     """A TCP packet."""
     return Packet(
         version=version,

@@ -1,80 +1,83 @@
-"""The loaded programs against the evaluator: random policies, packets at their edges, verdicts and every counter."""
+"""T-COR-1, untracked policy: random policies, packets at their edges and hostile frames of them, through the loaded
+programs and through the evaluator. Verdicts and every counter; what differs is made small, and printed whole."""
 
-import os
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from bpf.differences import LONGEST, Share, check_known, report, scaled
 from bpf.untracked import Counts, FirstFragments, expected_counts, judge, load
-from frames import frame
-from strategies import Case, random_case, random_packet
-from tortie.model.packet import Direction, Packet
-from tortie.model.verdict import Verdict
+from dissect import dissect
+from dressing import dressed, readdressed
+from shrinking import shrink
+from strategies import Case, chance, random_case, random_packet
+from tortie.model.packet import Direction
 
 pytestmark = pytest.mark.root
 
-SCALE = float(os.environ.get("TORTIE_DIFFERENTIAL_SCALE", "1"))
+SHARES = (
+    Share("xdp", "auto", cases=220, size=10, packets=800),
+    Share("xdp", "auto", cases=12, size=120, packets=3000),
+    Share("xdp", "folded", cases=50, size=12, packets=800),
+    Share("xdp", "bits", cases=150, size=14, packets=800),
+    Share("xdp", "bits", cases=6, size=200, packets=3000),
+    Share("tc", "auto", cases=90, size=10, packets=800),
+    Share("tc", "bits", cases=60, size=14, packets=800),
+)
+"""Of the pairs that each run compares; those of tracked policy are in test_tracked.py."""
 
 
-def dressed(rng: Random, packet: Packet) -> bytes:
-    """The packet's frame, with tags, options, extension headers and payload at random."""
-    dice = rng.random()
-    vlans = () if dice < 0.85 else (rng.randrange(4096),) if dice < 0.95 else (rng.randrange(4096), rng.randrange(4096))
-    options = bytes([1] * (4 * rng.randrange(1, 11))) if packet.version == 4 and rng.random() < 0.1 else b""
-    headers = ()
-    if packet.version == 6 and rng.random() < 0.15:
-        headers = tuple((rng.choice((0, 43, 60, 51)), bytes(rng.randrange(10, 24))) for _ in range(rng.randrange(1, 4)))
-    return frame(packet, vlans=vlans, ip_options=options, extension_headers=headers, payload=bytes(rng.randrange(24)))
-
-
-def agree(seed: int, size: int, packets: int, *, door: str, backend: str) -> int:
-    """Number of packets on which program and evaluator agreed, all of them or the test fails with the case."""
-    rng = Random(seed)
-    case = random_case(rng, size)
+def difference(case: Case, frames: Sequence[bytes], *, door: str, backend: str) -> tuple[int, str] | None:
+    """Which frame the program and the evaluator disagree about, and what they say; None where they agree about all."""
     memory, expected = FirstFragments(), Counts()
+    vlans = case.endpoint.interface.vlans
     loaded = load(case, door=door, backend=backend)
     try:
-        for number in range(packets):
-            packet = random_packet(rng, case, direction=Direction.INGRESS)
+        for number, data in enumerate(frames):
+            packet = dissect(data, vlans)
             trace = judge(case, packet, memory)
-            data = dressed(rng, packet)
             got = loaded.run(data)
+            if trace.verdict is not got:
+                return number, f"{packet}\nevaluator {trace}\nprogram {got}"
             expected += expected_counts(trace)
-            assert trace.verdict is got, story(case, packet, trace, got, f"seed {seed}, packet {number}", data)
-        assert +expected == loaded.counts(), f"seed {seed}: counters differ ({loaded.generation.classifiers.backend})"
+        counts = loaded.counts()
+        if +expected != counts:
+            return len(frames) - 1, f"counters: evaluator {+expected}\nprogram {counts}"
+        return None
     finally:
         loaded.close()
-    return packets
 
 
-def story(case: Case, packet: Packet, trace: object, got: Verdict, where: str, data: bytes) -> str:
-    """What a person needs to see of a disagreement."""
-    rules = [
-        f"  {group.tier.name} {policy.key.name}[{index}] {rule.action.value} {rule.matches}"
-        for group in case.endpoint.stage(*next(k for k in case.endpoint.tiers if k[1] is Direction.INGRESS))
-        for policy in group.policies
-        for index, rule in enumerate(policy.ingress)
-    ]
-    return "\n".join([where, *rules, f"{packet}", f"frame {data.hex()}", f"evaluator {trace}", f"program {got}"])
+def agree(seed: int, share: Share) -> Counter[str]:
+    """Pairs that were compared, by reason; a difference fails the test."""
+    rng = Random(seed)
+    case = random_case(rng, share.size)
+    if chance(rng, 30):
+        vlans = frozenset((5, 300, 4095))
+        case = replace(case, endpoint=replace(case.endpoint, interface=replace(case.endpoint.interface, vlans=vlans)))
+    vlans = case.endpoint.interface.vlans
+    drawn = (random_packet(rng, case, direction=Direction.INGRESS) for _ in range(share.packets))
+    longest = LONGEST[share.door]
+    made = [dressed(rng, readdressed(rng, one, case.addresses), vlans, longest=longest) for one in drawn]
+    frames = [one.data for one in made]
+    check_known(made, vlans)
+    settings = {"door": share.door, "backend": share.backend}
+    if found := difference(case, frames, **settings):
+        small, left = shrink(
+            case, frames[: found[0] + 1], lambda one, some: difference(one, some, **settings) is not None
+        )
+        again = difference(small, left, **settings)
+        pytest.fail(report(small, [one.hex() for one in left], (again or found)[1], f"seed {seed}, {share}"))
+    return Counter(packets=len(frames))
 
 
-@pytest.mark.parametrize(
-    ("door", "backend", "cases", "size", "packets"),
-    [
-        ("xdp", "auto", 160, 10, 250),
-        ("xdp", "auto", 12, 120, 1500),
-        ("xdp", "folded", 40, 12, 250),
-        ("xdp", "bits", 150, 14, 250),
-        ("xdp", "bits", 6, 200, 1500),
-        ("tc", "auto", 60, 10, 250),
-        ("tc", "bits", 60, 14, 250),
-    ],
-)
-def test_program_and_evaluator_agree_on_verdicts_and_counters(
-    door: str, backend: str, cases: int, size: int, packets: int
-) -> None:
-    agreed = Counter[str]()
-    for seed in range(int(cases * SCALE)):
-        agreed["packets"] += agree(seed + size * 1_000_003, size, packets, door=door, backend=backend)
-    print(f"{door} {backend}: {agreed['packets']} packets, 0 mismatches")
+@pytest.mark.parametrize("share", SHARES, ids=str)
+def test_t_cor_1_program_and_evaluator_agree_on_verdicts_and_counters(share: Share) -> None:
+    seen = Counter[str]()
+    for number in range(scaled(share.cases)):
+        seen += agree(number + share.size * 1_000_003, share)
+    assert seen["packets"] == scaled(share.cases) * share.packets
+    print(f"{share}: {seen['packets']} packets, 0 mismatches")

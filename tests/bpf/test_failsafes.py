@@ -6,15 +6,14 @@ from random import Random
 import pytest
 
 from bpf.policies import case_of
-from bpf.untracked import Loaded, load
+from bpf.untracked import FirstFragments, Loaded, judge, load
 from frames import frame
 from strategies import random_net
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.generation import failsafe_tables
 from tortie.model.address import WIDTH, Net
-from tortie.model.evaluate import evaluate_untracked
 from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.packet import ICMP, PORTED, SCTP, TCP, UDP, UDPLITE, Direction, Fragment, Packet
+from tortie.model.packet import ICMP, PORTED, SCTP, TCP, UDP, UDPLITE, Fragment, Packet
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, Verdict
 
@@ -39,7 +38,7 @@ def packet(version: int, protocol: int, source: int, sport: int, dport: int) -> 
 def assert_agrees(loaded: Loaded, one: Packet) -> Verdict:
     case = loaded.case
     before = loaded.counts()
-    trace = evaluate_untracked(one, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+    trace = judge(case, one, FirstFragments())
     assert trace.verdict is loaded.run(frame(one)), (one, trace)
     assert (trace.reason is Reason.FAILSAFE) is ((loaded.counts() - before)[Reason.FAILSAFE] == 1)
     return trace.verdict

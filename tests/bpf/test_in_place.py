@@ -66,7 +66,7 @@ def traced(packet: Packet, case: Case, members: dict[str, set[Net]]) -> Trace:
 
 
 def packets(rng: Random) -> Sequence[Packet]:
-    return [tcp(v, address, rng.choice((1, address)), dport=rng.choice((80, 81))) for v, address in POOL]
+    return [tcp(v, address, rng.choice((7, address)), dport=rng.choice((80, 81))) for v, address in POOL]
 
 
 def random_step(rng: Random, members: dict[str, set[Net]]) -> tuple[str, Net, bool]:

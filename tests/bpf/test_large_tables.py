@@ -5,10 +5,8 @@ from random import Random
 import pytest
 
 from bpf.policies import Shape, colliding, fragment_walks, large, nested
-from bpf.untracked import Counts, expected_counts, load
+from bpf.untracked import Counts, FirstFragments, expected_counts, judge, load
 from frames import frame
-from tortie.model.evaluate import evaluate_untracked
-from tortie.model.packet import Direction
 from tortie.model.verdict import Reason
 
 pytestmark = pytest.mark.root
@@ -20,7 +18,7 @@ def assert_agrees(shape: Shape, backend: str = "auto", door: str = "xdp") -> Non
     loaded, expected = load(case, door=door, backend=backend), Counts()
     try:
         for packet in packets:
-            trace = evaluate_untracked(packet, Direction.INGRESS, case.endpoint, case.sets, case.failsafes)
+            trace = judge(case, packet, FirstFragments())
             assert trace.verdict is loaded.run(frame(packet)), f"{packet}\n{trace}"
             expected += expected_counts(trace)
         counted = loaded.counts()

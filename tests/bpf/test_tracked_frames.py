@@ -18,8 +18,9 @@ from strategies import Case
 from tortie.kernel.bpf import durable_bpffs
 from tortie.model.conntrack import FlowState
 from tortie.model.desired import HostAddresses
+from tortie.model.martian import is_martian
 from tortie.model.matches import IcmpMatch, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import ACK, ICMP, ICMPV6, SYN, TCP, Direction, Packet, Side
+from tortie.model.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, Direction, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, Verdict
@@ -27,14 +28,25 @@ from tortie.model.verdict import Reason, Verdict
 pytestmark = pytest.mark.root
 
 IGMP = 2
-PORT = 80
+PORT, SCTP_PORT = 80, 3868
 HOST, PEER = 0x0A000002, 0x0A000001
 HOST6, PEER6 = 0xFD << 120 | 2, 0xFD << 120 | 1
 RULES = (
     Rule(Action.ALLOW, (ProtocolMatch(TCP), PortMatch(Side.DESTINATION, (PortRange(PORT, PORT),)))),
+    Rule(Action.ALLOW, (ProtocolMatch(SCTP), PortMatch(Side.DESTINATION, (PortRange(SCTP_PORT, SCTP_PORT),)))),
     Rule(Action.ALLOW, (ProtocolMatch(IGMP),)),
     Rule(Action.ALLOW, (ProtocolMatch(ICMP), IcmpMatch(8, None))),
     Rule(Action.ALLOW, (ProtocolMatch(ICMPV6), IcmpMatch(128, None))),
+)
+
+
+DENIALS = (
+    Reason.INVALID,
+    Reason.DEFAULT_DENY,
+    Reason.TIER_END,
+    Reason.MALFORMED,
+    Reason.FRAGMENT,
+    Reason.MARTIAN,
 )
 
 
@@ -63,7 +75,7 @@ class Door:
         self._before[direction] = after
         assert count == 1
         reason = what if isinstance(what, Reason) else what.reason
-        is_denied = reason in (Reason.INVALID, Reason.DEFAULT_DENY, Reason.TIER_END, Reason.MALFORMED, Reason.FRAGMENT)
+        is_denied = reason in DENIALS
         assert is_denied == (verdict is Verdict.DENY)
         return reason
 
@@ -149,6 +161,43 @@ def test_an_error_about_a_flow_is_related(door: Door, version: int) -> None:
     assert door(frame(error(replace(syn, source_port=40001)))) is Reason.INVALID
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_stands_behind_the_end_of_an_error_is_not_what_it_is_about(door: Door, version: int) -> None:
+    """The kernel cuts it off."""
+    syn = opened(door, version)
+    whole = frame(error(syn))
+    place, header, inner = (16, 20, 20 + 8) if version == 4 else (18, 0, 40 + 8)
+    for size in (4, 7, 8, 8 + inner - 9, 8 + inner - 1):
+        cut = whole[:place] + pack("!H", header + size) + whole[place + 2 :]
+        assert (size, door(cut)) == (size, Reason.INVALID)
+    enough = whole[:place] + pack("!H", header + 8 + inner) + whole[place + 2 :]
+    assert door(enough) is Reason.RELATED
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_identifier_behind_the_end_of_an_echo_is_none(door: Door, version: int) -> None:
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    protocol, kind = (ICMP, 8) if version == 4 else (ICMPV6, 128)
+    echo = Packet(
+        version=version,
+        protocol=protocol,
+        source=source,
+        destination=destination,
+        icmp_type=kind,
+        icmp_code=0,
+        icmp_id=7,
+    )
+    whole = frame(echo)
+    place, header = (16, 20) if version == 4 else (18, 0)
+    short = whole[:place] + pack("!H", header + 5) + whole[place + 2 :]
+    assert [door(one) for one in (whole, short, short, whole)] == [
+        Reason.POLICY,
+        Reason.POLICY,
+        Reason.ESTABLISHED,
+        Reason.ESTABLISHED,
+    ]
+
+
 def test_an_error_of_the_other_family_is_about_nothing(door: Door) -> None:
     """Linux has no handler for it; and of the packet inside it only the first word of an address would be read."""
     syn = opened(door, 6)
@@ -211,6 +260,28 @@ def test_who_may_send_echo_requests_may_ask_for_nothing_else_with_their_identifi
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_sctp_opens_a_flow_with_an_init_and_with_nothing_else(door: Door, version: int) -> None:
+    """RFC 9260 section 5.1."""
+    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
+    init = Packet(
+        version=version,
+        protocol=SCTP,
+        source=source,
+        destination=destination,
+        source_port=40000,
+        destination_port=SCTP_PORT,
+    )
+    data = replace(init, is_sctp_init=False)
+    reply = replace(data, source=destination, destination=source, source_port=SCTP_PORT, destination_port=40000)
+    assert door(frame(data)) is Reason.INVALID
+    assert door(frame(reply), Direction.EGRESS) is Reason.INVALID
+    assert door(frame(init)) is Reason.POLICY
+    assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
+    assert door(frame(data)) is Reason.ESTABLISHED
+    assert door(frame(replace(init, destination_port=SCTP_PORT + 1))) is Reason.TIER_END
+
+
+@pytest.mark.parametrize("version", [4, 6])
 def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Door, version: int) -> None:
     """Else two blind packets for each flow, with forged addresses, fill the map from which nothing is evicted."""
     syn = opened(door, version)
@@ -230,7 +301,9 @@ def test_a_flow_is_assured_by_an_acknowledgement_of_what_this_host_sent(door: Do
 def test_what_the_host_itself_takes_is_not_forwarded(forwarding_door: Door, address: int, source: int) -> None:
     """Linux delivers what goes from 0.0.0.0 to 0.0.0.0 to its own sockets, default route or not."""
     packet = Packet(version=4, protocol=17, source=source, destination=address, source_port=1, destination_port=53)
-    assert forwarding_door(frame(packet)) is Reason.TIER_END
+    is_from_nobody = is_martian(packet, HostAddresses())
+    assert is_from_nobody == (address >> 24 == 127 or (source == 0 and address not in (0xE0000001, 0xFFFFFFFF)))
+    assert forwarding_door(frame(packet)) is (Reason.MARTIAN if is_from_nobody else Reason.TIER_END)
 
 
 @pytest.mark.parametrize("address", ["10.77.0.1", "10.77.0.255", "fd77::1", "fd77::", "fe80::1", "ff02::1", "::1"])
@@ -243,7 +316,7 @@ def test_addresses_that_the_agent_has_not_heard_of_are_protected_all_the_same(
     packet = Packet(
         version=to.version, protocol=17, source=source, destination=int(to), source_port=1, destination_port=53
     )
-    assert forwarding_door(frame(packet)) is Reason.TIER_END
+    assert forwarding_door(frame(packet)) is (Reason.MARTIAN if address == "::1" else Reason.TIER_END)
 
 
 @pytest.mark.parametrize("address", [0x01000000, 0xC0A80105, 0xF0000001])

@@ -1,27 +1,33 @@
 """A case with tracked policy in loaded programs, one for each direction, on one connection table; and its model."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from struct import pack
 
-from bpf.untracked import Counts, FirstFragments
+from bpf.untracked import MARK, Counts, FirstFragments, traits, unread
 from netns import Namespace, namespace
 from strategies import Case
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.generation import Generation
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.plan import Planner, RuleIndex
-from tortie.dataplane.ebpf.programs import SharedMap, Traits
+from tortie.dataplane.ebpf.programs import SharedMap
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
+from tortie.model.essential import is_essential
 from tortie.model.evaluate import evaluate, is_for_host
+from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
+from tortie.model.stages import KNOWN
 from tortie.model.verdict import Reason, Trace, Verdict
 
-MARK = 0x00100000
 TABLE_SIZE = 65_536
 Outcome = tuple[Verdict, bool]
 """Verdict, and whether the packet is one of connection tracking's."""
@@ -58,12 +64,33 @@ class _Loaded:
         if self._rehearsal is None or ids != {name: shared.id for name, shared in self._maps.items()}:
             if self._rehearsal is not None:
                 self._rehearsal.close()
-            self._rehearsal = Rehearsal(Traits(has_tcx=True, has_frags=True, mark_bit=MARK), maps)
+            self._rehearsal = Rehearsal(traits(), maps)
             self._maps = dict(maps)
         return self._rehearsal
 
 
 _loaded = _Loaded()
+
+
+def _skb(has_arrived: bool) -> bytes:
+    """A struct __sk_buff of a packet that is on the loopback device, and perhaps arrived there."""
+    return bytes(36) + pack("=II", int(has_arrived), 1) + bytes(148)
+
+
+@cache
+def knows_arrival() -> bool:
+    """Whether a test run at tc can say that the packet arrived, so that it is forwarded where it leaves: from Linux
+    5.14 on."""
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        for name in obj.program_names:
+            obj.set_autoload(name, name == "tc_mark")
+        obj.load()
+        try:
+            bpf.test_run(obj.program_fd("tc_mark"), bytes(64), ctx=_skb(True))
+        except KernelError as error:
+            assert error.code == errno.EINVAL
+            return False
+    return True
 
 
 class Tracked:
@@ -94,8 +121,9 @@ class Tracked:
             ran = bpf.test_run(program, data)
             is_untracked = len(ran.data_out) == len(data) + 4
             return (Verdict.DENY, False) if ran.retval == 1 else (Verdict.ALLOW, not is_untracked)
-        arrived = 1 if direction is Direction.INGRESS or is_forwarded else 0
-        ran = bpf.test_run(program, data, ctx=bytes(36) + pack("=II", arrived, 1) + bytes(148))
+        ran = bpf.test_run(
+            program, data, ctx=_skb(is_forwarded or (direction is Direction.INGRESS and knows_arrival()))
+        )
         mark = int.from_bytes(ran.ctx_out[8:12], "little")
         return (Verdict.DENY, False) if ran.retval == 2 else (Verdict.ALLOW, not mark & MARK)
 
@@ -126,21 +154,29 @@ class Model:
         self._fragments = {direction: FirstFragments() for direction in Direction}
         self._counts = {direction: Counts() for direction in Direction}
 
-    def judge(self, direction: Direction, packet: Packet, *, is_forwarded: bool = False) -> Trace:
-        """The evaluator's trace; an allowed packet is noted in the table."""
+    def judge(self, direction: Direction, packet: Packet | Reason, *, is_forwarded: bool = False) -> Trace:
+        """The evaluator's trace; an allowed packet is noted in the table. A frame without a packet has its reason."""
         case = self.case
+        if isinstance(packet, Reason):
+            trace = unread(packet, passed=Verdict.ALLOW)
+            self._count(direction, trace)
+            return trace
         packet = self._fragments[direction].seen(packet)
         endpoint = case.endpoint
         if direction is Direction.INGRESS:
             concerns_host = is_for_host(packet, endpoint.interface, case.addresses)
         else:
             tiers = {key: value for key, value in endpoint.tiers.items() if key[0] is not Stage.UNTRACKED}
-            endpoint = type(endpoint)(
-                interface=endpoint.interface, endpoint=endpoint.endpoint, tiers=tiers, profiles=endpoint.profiles
-            )
+            endpoint = replace(endpoint, tiers=tiers)
             concerns_host = not is_forwarded
         crosses = is_forwarded or direction is Direction.INGRESS
         relation = self.table.relation_across(packet, direction) if crosses else self.table.relation(packet)
+        is_known = relation in KNOWN and not endpoint.stage(Stage.UNTRACKED, direction)
+        is_from_nobody = direction is Direction.INGRESS and is_martian(packet, case.addresses)
+        if is_from_nobody and not is_known and not is_essential(packet):
+            trace = unread(Reason.MARTIAN)
+            self._count(direction, trace)
+            return trace
         trace = evaluate(
             packet,
             direction,

@@ -1,21 +1,26 @@
 """Loads a case's ingress policy as the driver does, and tells what the program did to a packet, counters included."""
 
+import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from struct import unpack_from
+from struct import pack, unpack_from
 
 from strategies import Case
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import Generation, Plan
+from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
-from tortie.kernel import bpf
+from tortie.kernel import bpf, features
+from tortie.kernel.errors import KernelError
+from tortie.model.essential import is_essential
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet
+from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Fragment, Packet
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, RuleRef, Trace, Verdict
@@ -29,7 +34,29 @@ Counts = Counter[RuleRef | Reason]
 @cache
 def rehearsal() -> Rehearsal:
     """Programs that all tests of this process ask; they are loaded once."""
-    return Rehearsal(Traits(has_tcx=True, has_frags=True, mark_bit=MARK))
+    return Rehearsal(traits())
+
+
+@cache
+def traits() -> Traits:
+    """What this kernel has, with the mark bit of the tests."""
+    found = features.probe()
+    return Traits(has_tcx=found.has("tcx"), has_frags=found.has("xdp-frags"), mark_bit=MARK)
+
+
+@cache
+def tells_metadata() -> bool:
+    """Whether a test run in XDP says what metadata it left; Linux 5.14 brought that together with the context."""
+    with bpf.ObjectFile(OBJECTS / "root.bpf.o") as obj:
+        for name in obj.program_names:
+            obj.set_autoload(name, name == "xdp_empty")
+        obj.load()
+        try:
+            bpf.test_run(obj.program_fd("xdp_empty"), bytes(64), ctx=pack("=6I", 0, 64, 0, 0, 0, 0))
+        except KernelError as error:
+            assert error.code == errno.EINVAL
+            return False
+    return True
 
 
 @dataclass
@@ -41,6 +68,8 @@ class Loaded:
     generation: Generation
     lane: int
     refs: list[RuleRef]
+    before: Counts = field(default_factory=Counter)
+    """Where the kernel does not tell metadata: what was counted until the last packet."""
 
     def run(self, frame: bytes) -> Verdict:
         """The program's verdict on one frame."""
@@ -48,8 +77,13 @@ class Loaded:
         if self.door == "xdp":
             ran = bpf.test_run(program, frame)
             if ran.retval == XDP_DROP:
+                self.before = self.counts() if not tells_metadata() else self.before
                 return Verdict.DENY
             assert ran.retval == XDP_PASS
+            if not tells_metadata():  # untracked policy alone ends either with a rule or with a reason
+                now, before = self.counts(), self.before
+                self.before = now
+                return Verdict.CONTINUE if any(isinstance(what, Reason) for what in now - before) else Verdict.ALLOW
             return Verdict.ALLOW if len(ran.data_out) == len(frame) + 4 else Verdict.CONTINUE
         ran = bpf.test_run(program, frame, ctx=bytes(192))
         if ran.retval == TC_SHOT:
@@ -132,6 +166,17 @@ class FirstFragments:
         return packet if first is None else packet.completed_by(first)
 
 
-def judge(case: Case, packet: Packet, memory: FirstFragments) -> Trace:
-    """The evaluator's trace, with the memory of first fragments."""
+def unread(reason: Reason, *, passed: Verdict = Verdict.CONTINUE) -> Trace:
+    """What becomes of a frame without a packet, which no policy is asked about."""
+    verdict = passed if reason in (Reason.NOT_IP, Reason.VLAN) else Verdict.DENY
+    return Trace(verdict=verdict, reason=reason, stage=Stage.UNTRACKED)
+
+
+def judge(case: Case, packet: Packet | Reason, memory: FirstFragments) -> Trace:
+    """The evaluator's trace, with the memory of first fragments; of a frame without a packet, that of its reason."""
+    if isinstance(packet, Reason):
+        return unread(packet)
+    if not is_essential(packet) and is_martian(packet, case.addresses):
+        memory.seen(packet)
+        return unread(Reason.MARTIAN)
     return evaluate_untracked(memory.seen(packet), Direction.INGRESS, case.endpoint, case.sets, case.failsafes)

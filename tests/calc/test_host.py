@@ -6,9 +6,7 @@ from itertools import permutations
 import pytest
 
 from tortie.calc import Engine
-from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.model.address import parse_net
-from tortie.model.desired import PolicyStatus
 from tortie.model.endpoint import HostEndpoint, Interface, WorkloadEndpoint
 from tortie.model.host import Host, ToHost
 from tortie.model.ipset import AddressSet, SelectorSet
@@ -106,20 +104,31 @@ def test_the_wildcard_has_its_policy_although_it_governs_no_interface_of_the_hos
 
 
 @pytest.mark.parametrize("is_early", [True, False])
-def test_policy_of_the_wildcard_for_what_is_forwarded_says_that_it_does_not_hold_for_workloads_yet(
+def test_the_wildcards_policy_for_what_is_forwarded_holds_on_interfaces_of_workloads_for_as_long_as_there_is_any(
     is_early: bool,
 ) -> None:
     early = policy("early", "side == 'host'", early=is_early, forward=True)
     engine = Engine(NODE)
     engine.in_sync()
-    engine.set_interface("eth0", Interface(name="eth0", index=2))
+    for index, name in enumerate(("lo", "eth0", "cali-web", "cali-late"), 1):
+        engine.set_interface(name, Interface(name=name, index=index, is_loopback=name == "lo"))
     engine.set_host_endpoint("everywhere", wildcard())
     engine.set_policy(early.key, early)
     engine.flush()
-    assert engine.policy_statuses() == ()
+    assert engine.endpoints().keys() == {"eth0"}
     engine.set_workload_endpoint(("ns", "web"), workload("web"))
-    engine.flush()
-    assert engine.policy_statuses() == (PolicyStatus(early.key, NOT_FOR_WORKLOADS),)
+    assert engine.flush().endpoints.keys() == {"cali-web", "cali-late"}
+    beside = engine.endpoints()["cali-web"]
+    assert (beside.endpoint, beside.is_beside_workload, beside.profiles) == ("everywhere", True, ())
+    assert {stage for stage, _ in beside.tiers} == {Stage.PRE_DNAT if is_early else Stage.FORWARD}
+    assert engine.host().endpoints.keys() == {"eth0"}
+    assert engine.policy_statuses() == ()
+    other = policy("other", "side == 'host'")
+    engine.set_policy(other.key, other)
+    assert engine.flush().endpoints.keys() == {"eth0"}  # of the normal class: nothing of theirs
+    engine.set_interface("cali-late", None)
+    engine.set_policy(early.key, None)
+    assert engine.flush().endpoints == {"cali-late": None, "cali-web": None, "eth0": engine.endpoints()["eth0"]}
 
 
 def test_without_workloads_a_wildcard_that_governs_nothing_makes_no_policy_active() -> None:

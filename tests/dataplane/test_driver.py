@@ -5,12 +5,30 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from driver_lab import (
+    ALLOW_BOTH,
+    DENY,
+    FRIENDS,
+    FRIENDS_ONLY,
+    PORT,
+    arrives,
+    connects,
+    driven,
+    endpoint,
+    is_silent,
+    listening,
+    make_kernel_track,
+    placed,
+    policy,
+    refused,
+    rule,
+    tracked,
+)
 
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
@@ -22,121 +40,15 @@ from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.address import Net, parse_address, parse_net
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
+from tortie.model.desired import Delta, EndpointState, SetChange
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import SelectorSet
-from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch, SetMatch
+from tortie.model.matches import PortMatch, PortRange, ProtocolMatch, SetMatch
 from tortie.model.packet import TCP, Direction, Packet, Side
-from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Action, Rule
-from tortie.model.selector import ALL, parse_selector
 from tortie.model.verdict import Verdict
 
 pytestmark = pytest.mark.root
-
-FRIENDS = SelectorSet(parse_selector('role == "friend"'))
-PORT = 6379
-OPEN = Profile(DEFAULT_ALLOW, ingress=(Rule(Action.ALLOW),), egress=(Rule(Action.ALLOW),))
-"""What untracked policy does not decide, passes."""
-
-
-def policy(ingress: tuple[Rule, ...], egress: tuple[Rule, ...] = (), name: str = "redis") -> Policy:
-    return Policy(
-        key=PolicyKey("GlobalNetworkPolicy", "", name),
-        tier="default",
-        order=1.0,
-        selector=ALL,
-        ingress=ingress,
-        egress=egress,
-        do_not_track=True,
-        apply_on_forward=True,
-    )
-
-
-def endpoint(host: Namespace, *policies: Policy) -> EndpointState:
-    groups = (TierPolicies(Tier("default"), policies),)
-    return EndpointState(
-        interface=Interface(name=host.interface, index=host.ifindex),
-        endpoint="host-ens4",
-        tiers={(Stage.UNTRACKED, direction): groups for direction in Direction},
-        profiles=(OPEN,),
-    )
-
-
-def refused(good: EndpointState) -> EndpointState:
-    """The endpoint with a policy beside its others that no packet dataplane enforces."""
-    bad = replace(policy((), name="early"), do_not_track=False, pre_dnat=True, reason_refused="it matches HTTP")
-    early = TierPolicies(Tier("default"), (bad,))
-    return replace(good, tiers={**good.tiers, (Stage.PRE_DNAT, Direction.INGRESS): (early,)})
-
-
-def rule(action: Action, *matches: Match, side: Side = Side.DESTINATION) -> Rule:
-    return Rule(action, (ProtocolMatch(TCP), PortMatch(side, (PortRange(PORT, PORT),)), *matches))
-
-
-ALLOW_BOTH = policy((rule(Action.ALLOW),), (rule(Action.ALLOW, side=Side.SOURCE),))
-DENY = policy((rule(Action.DENY),))
-FRIENDS_ONLY = policy(
-    (rule(Action.ALLOW, SetMatch(Side.SOURCE, FRIENDS)), rule(Action.DENY)), (rule(Action.ALLOW, side=Side.SOURCE),)
-)
-
-
-@contextmanager
-def driven(host: Namespace, bpffs: Path) -> Iterator[EbpfDriver]:
-    """A driver in the host's namespace, cleaned up behind it."""
-    with host.entered():
-        driver = EbpfDriver(bpffs)
-        try:
-            yield driver
-        finally:
-            with suppress(FileNotFoundError):
-                driver.cleanup()
-
-
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "bpf"
-    yield path
-    if path.exists() and bpf.is_bpffs(path):
-        subprocess.run(["umount", path], check=True)
-
-
-@contextmanager
-def listening(host: Namespace) -> Iterator[None]:
-    """A TCP server in the host's namespace that accepts."""
-    with host.entered():
-        server = socket.create_server(("", PORT))
-    with server:
-        yield
-
-
-def connects(peer: Namespace, host: Namespace, port: int = PORT, *, patience_s: float = 3.0) -> bool:
-    with peer.entered():
-        client = socket.socket()
-    with client:
-        client.settimeout(patience_s)
-        try:
-            client.connect((host.address, port))
-        except OSError:
-            return False
-        return True
-
-
-def is_silent(peer: Namespace, host: Namespace) -> bool:
-    return not connects(peer, host, patience_s=0.4)
-
-
-def tracked(host: Namespace) -> int:
-    return len([line for line in host.run("conntrack", "-L").splitlines() if f"dport={PORT}" in line])
-
-
-def make_kernel_track(host: Namespace) -> None:
-    host.run(
-        "nft",
-        "add table inet watch; add chain inet watch c { type filter hook input priority 0; }; "
-        "add rule inet watch c ct state new counter",
-    )
 
 
 def test_allowed_packets_are_untracked_and_denied_ones_dropped_in_native_xdp(bpffs: Path) -> None:
@@ -202,8 +114,8 @@ def kill(driver: EbpfDriver) -> None:
     driver._flows.close()
 
 
-@pytest.mark.parametrize("may_use_xdp", [True, False])
-def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, may_use_xdp: bool) -> None:
+@pytest.mark.parametrize("is_to_xdp", [True, False])
+def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpffs: Path, is_to_xdp: bool) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         dead = EbpfDriver(bpffs)
         dead.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
@@ -211,12 +123,12 @@ def test_what_is_left_of_an_agent_whose_pins_are_not_whole_is_in_nobodys_way(bpf
         kill(dead)
         (pin,) = bpffs.glob("netns-*/if*/slot")
         pin.unlink()
-        state = replace(endpoint(host, DENY), may_use_xdp=may_use_xdp)
+        state = placed(endpoint(host, DENY), is_to_xdp)
         driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
         driver.apply()
         (status,) = driver.status()
-        assert status.acceleration is (Acceleration.XDP if may_use_xdp else Acceleration.TC)
-        assert ("xdp" in host.link()) is may_use_xdp
+        assert status.acceleration is (Acceleration.XDP if is_to_xdp else Acceleration.TC)
+        assert ("xdp" in host.link()) is is_to_xdp
         assert is_silent(peer, host)
         assert driver.resync().repaired == ()
 
@@ -322,8 +234,11 @@ def test_what_others_remove_is_repaired_and_told(bpffs: Path) -> None:
         assert driver.resync().repaired == ("table inet tortie",)
         hooks = driver._planes[host.interface].hooks
         assert hooks is not None
-        for name in ("xdp", "tc", "out"):
-            bpf.detach(hooks._fds[name])
+        for name, hook in (("xdp", ""), ("tc", "ingress"), ("out", "egress")):
+            if name in hooks._fds:
+                bpf.detach(hooks._fds[name])
+            else:  # a kernel without tcx
+                host.run("tc", "filter", "delete", "dev", host.interface, hook, "pref", str(TC_PRIORITY))
         assert "xdp" not in host.link()
         assert len(driver.resync().repaired) >= 3
         assert "xdp" in host.link()
@@ -551,9 +466,9 @@ def test_a_lost_bpffs_is_mounted_again_with_its_pins(bpffs: Path) -> None:
         subprocess.run(["umount", "--lazy", bpffs], check=True)
         assert is_silent(peer, host)
         assert driver.resync().repaired
-        assert sorted(path.name for path in bpffs.glob("netns-*/if*/*")) == [
-            *("lane-0", "out", "out_lane-1", "out_slot", "slot", "tc", "xdp")
-        ]
+        filters = set() if driver._traits.has_tcx else {"out", "tc"}  # need no pins
+        expected = {"lane-0", "out", "out_lane-1", "out_slot", "slot", "tc", "xdp"} - filters
+        assert {path.name for path in bpffs.glob("netns-*/if*/*")} == expected
         assert is_silent(peer, host)
         assert driver.resync().repaired == ()
 
@@ -714,7 +629,7 @@ def test_packets_go_to_tc_and_back_to_xdp_on_request_without_one_that_nobody_jud
                     sent += 1
                 with host.entered():
                     turns += 1
-                    driver.take(Delta(endpoints={host.interface: replace(denied, may_use_xdp=turns % 2 == 0)}))
+                    driver.take(Delta(endpoints={host.interface: placed(denied, turns % 2 == 0)}))
                     report = driver.apply()
                     assert (report.failed, report.changed) == ({}, (host.interface,))
                     (status,) = driver.status()
@@ -728,33 +643,37 @@ def test_packets_go_to_tc_and_back_to_xdp_on_request_without_one_that_nobody_jud
         assert host.run("ss", "-Htn", "state", "syn-recv") == ""
 
 
+@pytest.mark.parametrize("has_tcx", [True, False])
 @pytest.mark.parametrize("is_to_xdp", [True, False])
-@pytest.mark.parametrize("pins", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("pins", [0, 1, 2, 3, 5, 7])
 def test_an_agent_killed_in_a_move_between_hooks_leaves_one_that_judges(
-    bpffs: Path, is_to_xdp: bool, pins: int
+    bpffs: Path, is_to_xdp: bool, pins: int, has_tcx: bool
 ) -> None:
+    """The last one is killed when all is pinned, before the hook of before is taken off."""
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         agent = os.fork()
         if agent == 0:
             try:
-                move_and_die(endpoint(host, DENY), EbpfDriver(bpffs), is_to_xdp=is_to_xdp, pins=pins)
+                move_and_die(endpoint(host, DENY), EbpfDriver(bpffs), is_to_xdp=is_to_xdp, pins=pins, has_tcx=has_tcx)
             finally:
                 os._exit(1)
         assert os.waitpid(agent, 0)[1] == 0
-        assert is_silent(peer, host)
-        state = replace(endpoint(host, DENY), may_use_xdp=is_to_xdp)
+        driver._programs.traits = replace(driver._programs.traits, has_tcx=has_tcx)
+        assert not arrives(peer, host)
+        state = placed(endpoint(host, DENY), is_to_xdp)
         driver.take(Delta(endpoints={host.interface: state}, failsafes=Failsafes()))
         assert driver.apply().failed == {}
-        assert is_silent(peer, host)
-        driver.take(Delta(endpoints={host.interface: replace(endpoint(host, ALLOW_BOTH), may_use_xdp=is_to_xdp)}))
+        assert not arrives(peer, host)
+        driver.take(Delta(endpoints={host.interface: placed(endpoint(host, ALLOW_BOTH), is_to_xdp)}))
         driver.apply()
         assert connects(peer, host)
 
 
-def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, pins: int) -> None:
-    """End this process when so many pins of the move are made."""
+def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, pins: int, has_tcx: bool) -> None:
+    """End this process when so many pins of the move are made, or where it detaches the hook of before."""
     name, pin = state.interface.name, bpf.pin_over
-    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=not is_to_xdp)}, failsafes=Failsafes()))
+    driver._programs.traits = replace(driver._programs.traits, has_tcx=has_tcx)
+    driver.take(Delta(endpoints={name: placed(state, not is_to_xdp)}, failsafes=Failsafes()))
     driver.apply()
     made = iter(range(pins))
 
@@ -764,7 +683,8 @@ def move_and_die(state: EndpointState, driver: EbpfDriver, *, is_to_xdp: bool, p
         pin(fd, path)
 
     vars(bpf)["pin_over"] = pin_or_die
-    driver.take(Delta(endpoints={name: replace(state, may_use_xdp=is_to_xdp)}))
+    vars(bpf)["detach"] = lambda _: os._exit(0)
+    driver.take(Delta(endpoints={name: placed(state, is_to_xdp)}))
     driver.apply()
 
 

@@ -7,25 +7,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from driver_lab import ALLOW_BOTH, DENY, PORT, connects, driven, endpoint, is_silent, listening, policy, rule
 
-from dataplane.test_driver import (
-    ALLOW_BOTH,
-    DENY,
-    PORT,
-    bpffs,
-    connects,
-    driven,
-    endpoint,
-    is_silent,
-    listening,
-    policy,
-    rule,
-)
 from netns import veth_pair
 from tortie.dataplane.ebpf import programs
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.hooks import Hooks
-from tortie.dataplane.ebpf.pages import SIZES
+from tortie.dataplane.ebpf.lanes import LANES, LaneReader
+from tortie.dataplane.ebpf.pages import SIZES, Pages
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.desired import Delta, EndpointState
@@ -37,7 +26,6 @@ from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Verdict
 
 pytestmark = pytest.mark.root
-__all__ = ["bpffs"]
 
 
 @pytest.fixture
@@ -221,7 +209,7 @@ def test_lanes_whose_pins_others_took_are_given_to_nobody_and_old_names_do_not_s
 
 def test_more_interfaces_than_lanes_are_refused_and_told(bpffs: Path) -> None:
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
-        driver._programs._lanes_in_use.update(range(programs.LANES - 1))
+        driver._programs._lanes_in_use.update(range(LANES - 1))
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
         assert "interfaces with policy" in driver.apply().refused[host.interface][0]
         driver._programs._lanes_in_use.discard(0)
@@ -238,3 +226,49 @@ def test_many_questions_about_a_log_rule_have_one_answer(bpffs: Path, monkeypatc
         packet = Packet(version=4, protocol=TCP, source=1, destination=2, source_port=3, destination_port=PORT)
         answers = [driver.probe(host.interface, Direction.INGRESS, packet) for _ in range(60)]
         assert {(one.verdict, one.rule and one.rule.index) for one in answers if one} == {(Verdict.DENY, 1)}
+
+
+def test_what_the_lanes_have_is_what_was_put_there() -> None:
+    made = programs.Programs(programs.Traits(has_tcx=False, has_frags=False, mark_bit=1))
+    pages = {lane: Pages.create(1) for lane in (0, 1, 63, 64, LANES - 1)}
+    try:
+        for each in pages.values():
+            with each.writable(4096) as page:
+                page[:4] = each.id.to_bytes(4, "little")  # struct config, generation
+        made.put(pages)
+        reader = LaneReader(made.shared(f"lanes{SIZES[0]}"))
+        expected = {lane: each.id for lane, each in pages.items()}
+        assert {lane: found for lane, found in enumerate(reader.ids()) if found} == expected
+        assert {lane: made.pages_in(lane, SIZES[0]) for lane in pages} == expected
+        assert reader.ids(63, 2) == [pages[63].id, pages[64].id]
+        reader.close()
+    finally:
+        made.close()
+        for each in pages.values():
+            each.close()
+
+
+def test_lanes_are_not_looked_up_one_by_one_because_that_waits_for_the_kernel(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.8 each such call takes a grace period: 4,096 of them kept an agent from its work for 40 s."""
+    seen: list[str] = []
+    lookup = bpf.lookup
+
+    def noted(fd: int, key: bytes, value_size: int) -> bytes | None:
+        seen.append(bpf.map_info(fd).name)
+        return lookup(fd, key, value_size)
+
+    monkeypatch.setattr(bpf, "lookup", noted)
+    with veth_pair() as (host, _), driven(host, bpffs) as first:
+        first.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        first.apply()
+        assert first.resync().repaired == ()
+        assert seen.count("lanes") == 0
+        leave(first)
+        second = EbpfDriver(bpffs)
+        second.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        second.apply()
+        assert seen.count("lanes") == 2  # what it takes over, in each direction
+        assert "slot" in seen
+        leave(second)

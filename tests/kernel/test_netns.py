@@ -3,6 +3,7 @@ import pytest
 from netns import Namespace, namespace
 from tortie.kernel import netns
 from tortie.kernel.errors import KernelError
+from tortie.kernel.netlink import interface_toward, lead_everywhere, read_interfaces
 
 pytestmark = pytest.mark.root
 
@@ -25,6 +26,23 @@ def test_entering_ends_with_the_block_even_after_an_exception() -> None:
             assert netns.inode() == one.path.stat().st_ino
             raise RuntimeError
         assert netns.inode() == before
+
+
+def test_a_fresh_namespace_is_left_and_gone_with_the_block() -> None:
+    before = netns.inode()
+    with netns.fresh():
+        inside = netns.inode()
+        assert [one.name for one in read_interfaces()] == ["lo"]
+    assert netns.inode() == before != inside
+
+
+def test_a_fresh_namespace_is_given_routes_to_everywhere() -> None:
+    with netns.fresh():
+        assert interface_toward("192.0.2.1") is None
+        lead_everywhere()
+        assert {interface_toward("192.0.2.1"), interface_toward("2001:db8::1")} == {"out"}
+        with pytest.raises(KernelError, match="ip link add out"):
+            lead_everywhere()
 
 
 def test_entering_a_namespace_that_is_not_there_names_it() -> None:

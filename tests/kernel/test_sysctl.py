@@ -49,6 +49,15 @@ def test_an_interface_with_dots_in_its_name_has_its_own_settings() -> None:
 
 
 @pytest.mark.root
+def test_a_setting_that_is_written_is_read() -> None:
+    with namespace() as one, one.entered():
+        sysctl.write_integer(1, "net", "ipv4", "conf", "lo", "forwarding")
+        assert forwarding("lo") == 1
+        with pytest.raises(KernelError, match="write net nothing: ENOENT"):
+            sysctl.write_integer(1, "net", "nothing")
+
+
+@pytest.mark.root
 def test_each_thread_reads_the_settings_of_its_own_namespace_at_the_same_time() -> None:
     setting = ("net", "netfilter", "nf_conntrack_tcp_timeout_time_wait")
     together = threading.Barrier(2, timeout=10)

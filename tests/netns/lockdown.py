@@ -231,6 +231,8 @@ class AgentHost:
     folder: Path
     store: SqliteStore
     agent: subprocess.Popen[Any] | None = None
+    package: Path | None = None
+    """A folder with another version of the package, which agents are started of."""
     _starts: int = 0
 
     @property
@@ -257,7 +259,8 @@ class AgentHost:
         )
         started = time.monotonic()
         with log.open("wb") as said:
-            self.agent = subprocess.Popen(words, stderr=said, stdout=said, env=ENVIRONMENT)
+            other = {"PYTHONPATH": str(self.package)} if self.package is not None else {}
+            self.agent = subprocess.Popen(words, stderr=said, stdout=said, env=ENVIRONMENT | other)
         while "revision" not in (said_so_far := log.read_text()):
             assert self.agent.poll() is None and time.monotonic() - started < limit_s, said_so_far
             time.sleep(0.005)

@@ -26,6 +26,7 @@ from lockdown import (
     tcp_server,
     until,
 )
+from tortie.dataplane.ebpf.layout import meaning
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
@@ -303,7 +304,7 @@ def test_the_folder_of_pins_is_where_the_tests_look(site: AgentHost) -> None:
     names = {path.name for path in (site.pins / "host").iterdir()}
     programs = {name for name in names if re.fullmatch(r"(xdp|egress)_512_[0-9a-f]{16}", name)}
     of_build = {name for name in names if re.fullmatch(r"(events|lanes512)-[0-9a-f]{16}", name)}
-    shared = {"scratch_xdp", "scratch_egress"}
+    shared = {"scratch_xdp", "scratch_egress", f"layout-{meaning()}"}
     assert names - programs - of_build == {"flows4", "flows6", "opening4", "opening6", "local"} | shared
     assert len(programs) == len(of_build) == 2
     assert Path("/run/tortie/bpf") == BPFFS

@@ -3,14 +3,29 @@
 peer 10.99.0.2 ── ens4 │ host, forwards │ ens5 ── inside 10.98.0.2:80, published as 10.99.0.1:8080
 """
 
+import fcntl
 import socket
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from lockdown import NODE, OPEN, Document, LocalHost, allow, connects, deny, document, endpoint, local_host, policy
+from lockdown import (
+    NODE,
+    OPEN,
+    Document,
+    LocalHost,
+    allow,
+    connects,
+    deny,
+    document,
+    endpoint,
+    local_host,
+    policy,
+    until,
+)
 from lockdown import tcp_server as listening
 from netns import Namespace, namespace
 
@@ -48,11 +63,11 @@ class Router:
 
 
 @contextmanager
-def router() -> Iterator[Router]:
+def router(inward: str = "ens5") -> Iterator[Router]:
     """Nothing is enforced yet; the kernel tracks and translates."""
     with local_host() as site, namespace("inside") as inside, listening(inside, 22, 80, 81), listening(site.host, 82):
-        site.host.run("ip", "link", "add", "ens5", "type", "veth", "peer", "name", "eth0", "netns", inside.name)
-        for end, link, address in ((site.host, "ens5", ROUTER), (inside, "eth0", INSIDE)):
+        site.host.run("ip", "link", "add", inward, "type", "veth", "peer", "name", "eth0", "netns", inside.name)
+        for end, link, address in ((site.host, inward, ROUTER), (inside, "eth0", INSIDE)):
             end.run("ip", "address", "add", f"{address}/24", "dev", link)
             end.run("ip", "link", "set", link, "up")
         inside.run("ip", "route", "add", "default", "via", ROUTER)
@@ -159,3 +174,72 @@ def exchange(sender: socket.socket, receiver: socket.socket) -> bool:
         return receiver.recv(1) == b"x"
     except OSError:
         return False
+
+
+WORKLOAD: Document = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "WorkloadEndpoint",
+    "metadata": {"name": "node2-k8s-web-eth0", "namespace": "shop", "labels": {"app": "web"}},
+    "spec": {
+        "orchestrator": "k8s",
+        "node": NODE,
+        "pod": "web",
+        "endpoint": "eth0",
+        "interfaceName": "cali1",
+        "ipNetworks": [f"{INSIDE}/32"],
+    },
+}
+CLOSED = document("HostEndpoint", "everywhere", {"role": "host"}, interfaceName="*", node=NODE)
+"""Nothing of the normal class is allowed."""
+
+
+def passing(name: str, ingress: Sequence[Document], egress: Sequence[Document]) -> Document:
+    """Forward policy of every host endpoint here."""
+    given = policy(name, ingress, egress)
+    return {**given, "spec": {**given["spec"], "applyOnForward": True}}
+
+
+def test_the_wildcard_judges_what_is_passed_on_at_interfaces_of_workloads_and_nothing_of_the_hosts_own() -> None:
+    with router("cali1") as one, listening(one.site.peer, 83, 84):
+        host, inside = one.site.host, one.inside
+        arriving, leaving = [deny("TCP", 81, 82), allow("TCP")], [deny("TCP", 80), allow("TCP")]
+        one.site.program(CLOSED, WORKLOAD, passing("on", arriving, leaving))
+        governed = {each.interface: each.is_enforced for each in one.site.driver.status()}
+        assert governed == {"ens4": True, "cali1": True}
+        assert not one.reaches(INSIDE, 80)  # where it leaves
+        assert one.reaches(INSIDE, 22)
+        assert not connects(inside, one.site.peer.address, 81, patience_s=0.3)  # where it arrives
+        assert connects(inside, one.site.peer.address, 83, patience_s=2)
+        assert connects(host, INSIDE, 80, patience_s=2)  # of the host's own, as is the next one
+        assert connects(inside, ROUTER, 82, patience_s=2)
+        assert not one.reaches("10.99.0.1", 82)  # which has a normal class at the host's own interface
+        counted = one.site.counted()
+        assert counted["egress on/0"] > 0 and counted["ingress on/0"] > 0
+
+        one.site.program(early(deny("TCP", 82), name="first"))
+        assert not connects(inside, ROUTER, 82, patience_s=0.3)
+        assert connects(inside, one.site.peer.address, 84, patience_s=2)
+
+        one.site.program(gone=[WORKLOAD])
+        assert [each.interface for each in one.site.driver.status()] == ["ens4"]
+        assert connects(inside, ROUTER, 82, patience_s=2)
+
+
+def _unanswered_bytes(client: socket.socket) -> int:
+    """What was sent and not acknowledged. Source: linux/sockios.h SIOCOUTQ."""
+    (found,) = struct.unpack("i", fcntl.ioctl(client, 0x5411, bytes(4)))
+    return int(found)
+
+
+def test_connections_of_workloads_go_on_when_the_wildcard_gets_such_policy() -> None:
+    with router("cali1") as one:
+        one.site.program(CLOSED, WORKLOAD)
+        assert [each.interface for each in one.site.driver.status()] == ["ens4"]
+        with one.inside.entered():
+            client = socket.create_connection((ROUTER, 82), timeout=2)
+        with client:
+            one.site.program(early(deny("TCP"), name="first"))
+            assert "cali1" in {each.interface for each in one.site.driver.status()}
+            client.sendall(b"x")
+            until(lambda: _unanswered_bytes(client) == 0, 5)
+        assert not connects(one.inside, ROUTER, 82, patience_s=0.3)

@@ -7,6 +7,7 @@ from tortie.model.failsafe import FailsafePort
 from tortie.model.packet import TCP
 from tortie.model.selector import parse_selector
 from tortie.model.settings import Scope
+from tortie.model.xdp import XdpUse
 from tortie.resources.felix import PARAMETERS, find
 from tortie.resources.felix.levels import (
     Level,
@@ -85,6 +86,23 @@ def test_a_line_that_is_nothing_is_refused_with_its_number(text: str, line: int)
         file_level(text, "x")
 
 
+@pytest.mark.parametrize(
+    ("annotations", "spec", "expected"),
+    [
+        ({"tortie.io/xdp": "untracked"}, {"xdpEnabled": False}, XdpUse.UNTRACKED),
+        ({f"{PREFIX}XDPMode": "Always"}, {}, XdpUse.ALWAYS),
+        ({}, {"xdpEnabled": False}, XdpUse.NEVER),
+        ({}, {"xdpEnabled": True}, XdpUse.AUTO),
+        ({}, {}, None),
+    ],
+)
+def test_the_mode_of_xdp_is_stronger_than_its_switch(
+    annotations: dict[str, str], spec: dict[str, object], expected: XdpUse | None
+) -> None:
+    text = document("FelixConfiguration", spec, "default", annotations=annotations)
+    assert settings_of(document_level(read(text))).xdp is expected
+
+
 def test_an_annotation_wins_over_the_field_and_an_empty_one_says_nothing() -> None:
     spec = {"xdpEnabled": True}
     for text, expected in (("false", f"annotation {PREFIX}xdpENABLED"), (" ", "spec.xdpEnabled")):
@@ -137,7 +155,7 @@ def test_settings_come_from_the_environment_as_from_documents() -> None:
     assert found.failsafe_outbound == ()
     assert found.interface_prefixes == ("tap", "cali")
     assert found.interface_exclude == ("kube-ipvs0",)
-    assert (found.drops_invalid, found.conntrack_size, found.may_use_xdp) == (False, 16, False)
+    assert (found.drops_invalid, found.conntrack_size, found.xdp) == (False, 16, XdpUse.NEVER)
     assert found.conntrack_timeouts == {"udpTimeout": 5.0}
     assert [problem.split(": ")[1] for problem in found.problems] == ["InterfaceExclude", "BPFConntrackTimeouts"]
 

@@ -123,6 +123,27 @@ def test_a_host_endpoint_with_another_dscp_is_refused(value: str) -> None:
     assert found("HostEndpoint", spec, annotations=annotations) == [("TT1114", at)]
 
 
+XDP, AT_XDP = "tortie.io/xdp", 'metadata.annotations["tortie.io/xdp"]'
+ONE_INTERFACE = {"node": "n", "interfaceName": "eth0"}
+
+
+@pytest.mark.parametrize(("kind", "spec"), [("HostEndpoint", ONE_INTERFACE), ("FelixConfiguration", {})])
+def test_an_endpoint_and_settings_may_say_where_packets_are_judged(kind: str, spec: dict[str, object]) -> None:
+    for use in ("auto", "untracked", "always", "never"):
+        read(document(kind, spec, "default", annotations={XDP: use}))
+    for value in ("", "Always", "on"):
+        assert found(kind, spec, "default", annotations={XDP: value}) == [("TT1104", AT_XDP)]
+
+
+def test_an_annotation_of_ours_that_is_not_known_there_is_refused() -> None:
+    (problem,) = refuse(document("HostEndpoint", ONE_INTERFACE, annotations={"tortie.io/xpd": "auto"}))
+    assert (problem.code, problem.path) == ("TT1114", 'metadata.annotations["tortie.io/xpd"]')
+    assert problem.remedy == "did you mean tortie.io/xdp?"
+    (problem,) = refuse(document("GlobalNetworkSet", {"nets": []}, annotations={XDP: "auto"}))
+    assert (problem.path, problem.expected) == (AT_XDP, "none: a GlobalNetworkSet has no annotations of tortie's")
+    read(document("HostEndpoint", ONE_INTERFACE, annotations={"example.io/xdp": "x", "tortie": "y"}))
+
+
 # ---- an AS number that YAML reads as a fraction
 
 

@@ -16,6 +16,7 @@ from tortie.model.policy import Policy, PolicyKey, Profile, Tier, TierAction
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
 from tortie.model.settings import FelixSettings
+from tortie.model.xdp import XdpUse
 from tortie.resources.codec import decode_stored, encode, lower
 from tortie.resources.problems import InvalidDocument
 
@@ -307,8 +308,10 @@ def test_connection_tracking_is_lowered() -> None:
     }
     assert (value.conntrack_size, value.drops_invalid) == (-1, False)
     assert settings({"disableConntrackInvalidCheck": False}).drops_invalid is True
-    assert settings({"xdpEnabled": False}).may_use_xdp is False
-    assert settings({}).may_use_xdp is None
+    assert settings({"xdpEnabled": False}).xdp is XdpUse.NEVER
+    assert settings({"xdpEnabled": True, "genericXDPEnabled": True}).xdp is XdpUse.AUTO
+    assert settings({"genericXDPEnabled": True}).may_use_generic_xdp is True
+    assert (settings({}).xdp, settings({}).may_use_generic_xdp) == (None, None)
 
 
 def test_nothing_said_of_connection_tracking_leaves_it_to_weaker_levels() -> None:

@@ -59,6 +59,7 @@ struct config {
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
 	u32 drops_invalid;
 	u32 trusts_mark;                 /* leaving: untracked policy is decided before, and the mark bit says "allowed" */
+	u32 passes_own;                  /* an interface of a workload: what is for this host, or from it, meets no normal policy */
 	struct timeouts timeouts;
 	struct classifier untracked, pre_dnat, forward, normal;       /* in the order of enum stage_number */
 };

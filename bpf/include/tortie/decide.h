@@ -165,17 +165,17 @@ __noinline int steps(context_t *ctx, u32 number)
 	return MORE;
 }
 
-/* The walk. Only a later fragment can need more steps than allowed (tables.c sees to it): dropped. Global: verified once. */
+/* The first steps of the walk; MORE: see walk_on. Global: verified once. */
 __noinline int walk(context_t *ctx, u32 number)
 {
 	struct scratch *c = scratch_get();
 	struct generation g;
 	struct stage s;
-	int word;
 
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	s = stage_given(g, number);
+	c->steps = s.cfg->steps;
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
@@ -183,12 +183,25 @@ __noinline int walk(context_t *ctx, u32 number)
 	c->summary = terms_of(s, c, 0);
 #pragma unroll
 	for (int i = 0; i < INLINE_STEPS; i++) {
-		word = step(g, s, ctx, c);
+		int word = step(g, s, ctx, c);
+
 		if (word != MORE)
 			return word;
 	}
-	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < s.cfg->steps; done += CHUNK) {
-		word = steps(ctx, number);
+	return MORE;
+}
+
+/* The other steps. Not called by walk, whose frame they would come on top of: the deepest calls have 512 bytes together. Only
+ * a later fragment can need more steps than allowed (tables.c sees to it): dropped. */
+__noinline int walk_on(context_t *ctx, u32 number)
+{
+	struct scratch *c = scratch_get();
+
+	if (!c)
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < c->steps; done += CHUNK) {
+		int word = steps(ctx, number);
+
 		if (word != MORE)
 			return word;
 	}
@@ -218,7 +231,8 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 		c->service = service;
 		c->sport = sport;
 		forget();
-		return walk(ctx, s.number);
+		word = walk(ctx, s.number);
+		return word == MORE ? walk_on(ctx, s.number) : word;
 	}
 	if (s.cfg->backend == BACKEND_FOLDED)
 		cell = get32(s.pages, s.cfg->at.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +

@@ -65,7 +65,7 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 
 	forget();
 	if (reason != PARSED)
-		return WORD(reason, reason == REASON_MALFORMED ? VERDICT_DENY : VERDICT_CONTINUE);
+		return WORD(reason, reason == REASON_NOT_IP || reason == REASON_VLAN ? VERDICT_CONTINUE : VERDICT_DENY);
 	if (p->fragment != WHOLE) {
 		if (g.cfg->normal.used && p->fragment == FIRST)
 			parse_state(ctx, c);
@@ -77,6 +77,9 @@ static __always_inline u32 judge(context_t *ctx, struct scratch *c, const struct
 	if (g.cfg->untracked.used) {
 		u32 word;
 
+		if (!IS_EGRESS && is_martian(p))
+			return WORD(REASON_MARTIAN, VERDICT_DENY);
+		forget();
 		c->failsafe = failsafe(g, p);
 		word = c->failsafe ? WORD(REASON_FAILSAFE, VERDICT_CONTINUE) : decide(g, stage_of(g, STAGE_UNTRACKED), ctx, c);
 

@@ -12,12 +12,9 @@
 #define TORTIE_MAPS_H
 
 #include "config.h"
+#include "lanes.h"
 #include "packet.h"
 
-#define PAGE_SHIFT 12
-#define PAGE_MASK 4095
-
-struct page { u8 bytes[1 << PAGE_SHIFT]; };
 struct block { u32 v[256]; };                       /* trie: class, or 1 << 31 | index of the next block */
 struct bucket4 { u64 entry[8]; };                   /* class + 1 << 32 | address; 0 is empty; filled from the front */
 struct bucket6 { u32 word[4]; u64 key[3][2]; };     /* word: 1 << 31 | length << 23 | class; 0 is empty */
@@ -31,23 +28,6 @@ const volatile struct {
 	struct bucket6 bucket6;
 	struct failsafe_net failsafe_net;
 } records = {};
-
-/* All pages arrays that one `lanes` can hold have the same number of elements (the kernel then looks up inline): there
- * is one `lanes` and one copy of the programs for each size that is in use. User space gives both. */
-struct pages {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(u32));
-	__uint(value_size, sizeof(struct page));     /* clang leaves out what a type inside a map's type is made of */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__array(values, struct pages);
-} lanes SEC(".maps");
 
 /* This program, for the packet that a change of policy overtakes. The agent fills it, and without an agent nothing changes. */
 struct {

@@ -72,7 +72,8 @@ struct scratch {
 	u32 place, start;
 	u32 possible;            /* verdicts that a later fragment could get, as a mask */
 	u32 pass_until;          /* it may have passed to the tier that starts here */
-	u32 room[50];            /* new fields take of it */
+	u32 steps;               /* the most that the walk may need */
+	u32 room[49];            /* new fields take of it */
 };
 
 _Static_assert(sizeof(struct scratch) == 512, "the size is between versions");

@@ -11,6 +11,7 @@
 #define PARSED 255               /* not a reason: go on */
 #define MAX_EXTENSIONS 6
 #define MAX_OFFSET 0x3fff
+#define MOST_OPTIONS 40          /* bytes of them, behind an IPv4 header */
 #define UNSAID (1 << 16)         /* at least one byte more than a length field can say */
 
 /* RFC 8200 section 4: hop-by-hop, routing, fragment, authentication (RFC 4302), destination options */
@@ -62,12 +63,44 @@ __noinline enum reason skip_extensions(context_t *ctx)
 			}
 			if (place & bpf_htons(1))
 				c->packet.fragment = FIRST;
+		} else if (header == 43 && !h[2] && h[3]) {
+			return REASON_SOURCE_ROUTE;      /* of type 0, with addresses to come: deprecated by RFC 5095 */
 		} else {
 			c->offset = offset + (header == 51 ? (h[1] + 2) * 4 : (h[1] + 1) * 8);
 		}
 		forget();
 	}
-	return is_extension(c->packet.protocol) ? REASON_MALFORMED : PARSED;
+	return is_extension(c->packet.protocol) ? REASON_IPV6_EXT : PARSED;
+}
+
+/* Walks the options of an IPv4 header from scratch.offset to scratch.to. What Linux takes for broken is so here. The loose and
+ * the strict source route are copied into every fragment (RFC 791 section 3.1); RFC 7126 asks to drop both. Global. */
+__noinline enum reason skip_options(context_t *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct scratch *c = scratch_get();
+
+	if (!c)
+		return REASON_MALFORMED;
+	for (int i = 0; i < MOST_OPTIONS; i++) {
+		u32 offset = c->offset & MAX_OFFSET, to = c->to;
+		u8 *h = data + offset;
+
+		if (offset >= to || (void *)h + 1 > end || !h[0])
+			break;
+		if (h[0] == 131 || h[0] == 137)
+			return REASON_SOURCE_ROUTE;
+		if (h[0] == 1) {
+			c->offset = offset + 1;
+		} else {
+			if ((void *)h + 2 > end || h[1] < 2 || offset + h[1] > to)
+				return REASON_MALFORMED;
+			c->offset = offset + h[1];
+		}
+		forget();
+	}
+	c->offset = c->to;
+	return PARSED;
 }
 
 /* Bytes behind an IP header, from its length field; less than none if that contradicts itself. What follows them in the
@@ -105,7 +138,7 @@ static __always_inline void parse_state(context_t *ctx, struct scratch *c)
 	} else if (p->protocol == SCTP) {
 		p->is_sctp_init = (void *)h + 13 <= end && p->payload > 12 && h[12] == 1;       /* RFC 9260 section 3.2 */
 	} else if (p->protocol == ICMP || p->protocol == ICMPV6) {
-		p->icmp_id = (void *)h + 6 <= end ? bpf_ntohs(*(u16 *)(h + 4)) : 0;
+		p->icmp_id = (void *)h + 6 <= end && p->payload >= 6 ? bpf_ntohs(*(u16 *)(h + 4)) : 0;
 	}
 }
 
@@ -120,7 +153,7 @@ static __always_inline bool is_essential(u32 type, u32 hop_limit)
 /* The VLAN tag that the driver has already taken out of the frame. */
 enum outer { NO_TAG, PRIORITY_TAG, TAG, OTHER_DEVICE };
 
-/* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED (drop). */
+/* PARSED, or the reason that already decides: NOT_IP, VLAN (pass), MALFORMED, SOURCE_ROUTE, IPV6_EXT (drop). */
 static __always_inline int parse(context_t *ctx, struct scratch *c, const struct config *cfg, enum outer outer)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -168,22 +201,35 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, const struct
 			return REASON_MALFORMED;
 		length = (h[0] & 15) * 4;
 		p->payload = payload_of(*(u16 *)(h + 2), length);
-		if (length < 20 || h[0] >> 4 != 4 || (void *)h + length > end)
+		if (length < 20 || h[0] >> 4 != 4 || (void *)h + length > end || p->payload < 0)
 			return REASON_MALFORMED;
 		p->version = 4;
 		p->protocol = h[9];
 		p->source[0] = bpf_ntohl(*(u32 *)(h + 12));
 		p->destination[0] = bpf_ntohl(*(u32 *)(h + 16));
 		place = *(u16 *)(h + 6);
-		if (place & bpf_htons(0x3fff)) {
+		if (place & bpf_htons(0x3fff))
 			p->fragment_id = *(u16 *)(h + 4) | p->protocol << 16;   /* RFC 791 section 3.2 */
-			p->fragment = FIRST;
-			if (place & bpf_htons(0x1fff)) {
-				p->fragment = LATER;
-				return PARSED;
-			}
+		if (length > 20) {
+			int reason;
+
+			c->offset = (void *)h - data + 20;
+			c->to = (void *)h - data + length;
+			reason = skip_options(ctx);
+			if (reason != PARSED)
+				return reason;
+			data = (void *)(long)ctx->data;
+			end = (void *)(long)ctx->data_end;
+			h = data + (c->offset & MAX_OFFSET);
+		} else {
+			h += 20;
 		}
-		h += length;
+		if (place & bpf_htons(0x1fff)) {
+			p->fragment = LATER;
+			return PARSED;
+		}
+		if (place & bpf_htons(0x2000))
+			p->fragment = FIRST;
 	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
 		if ((void *)h + 40 > end || h[0] >> 4 != 6)
 			return REASON_MALFORMED;
@@ -204,8 +250,10 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, const struct
 			c->offset = start;
 			reason = skip_extensions(ctx);
 			if (reason != PARSED)
-				return REASON_MALFORMED;
+				return reason;
 			p->payload -= c->offset - start;
+			if (p->payload < 0)
+				return REASON_MALFORMED;
 			if (p->fragment == LATER)
 				return PARSED;
 			data = (void *)(long)ctx->data;
@@ -229,8 +277,6 @@ static __always_inline int parse(context_t *ctx, struct scratch *c, const struct
 		if ((void *)h + 4 > end || p->payload < 4)
 			return REASON_MALFORMED;
 		p->dport = h[0] << 8 | h[1];
-	} else if (p->payload < 0) {
-		return REASON_MALFORMED;
 	}
 	c->offset = (void *)h - data;
 	return PARSED;

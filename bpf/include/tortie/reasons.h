@@ -19,7 +19,10 @@ enum reason {
 	REASON_ESTABLISHED,      /* belongs to a flow: passes */
 	REASON_RELATED,          /* an ICMP error about a flow: passes */
 	REASON_UNSTORED,         /* a flow did not fit among the assured ones; the packet counts elsewhere too */
-	REASON_BASE = 16,        /* results of policy from here on */
+	REASON_SOURCE_ROUTE,     /* the sender chose the way, and the last address is not the one that policy reads: dropped */
+	REASON_IPV6_EXT,         /* more extension headers than are walked: dropped */
+	REASON_MARTIAN,          /* arriving from an address that no packet on a wire has, or to one: dropped */
+	REASON_BASE = 24,        /* results of policy from here on */
 };
 
 #endif

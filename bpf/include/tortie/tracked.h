@@ -11,22 +11,11 @@
 #include "decide.h"
 #include "failsafe.h"
 #include "flows.h"
+#include "martian.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define MAX_OPTIONS 3            /* of a redirect, in front of the packet it is about */
-
-/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0. Agent writes. What is not here is
- * looked up in the kernel's routes: an address that the agent has not heard of yet is protected all the same. */
-struct local_key { u32 version, address[4]; };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct local_key);
-	__type(value, u32);
-} local SEC(".maps");
 
 /* SYN, SYN+ACK, ACK, FIN+ACK, RST, RST+ACK; URG may join SYN, ACK and FIN+ACK (semantics.md). PSH, ECE and CWR are not
  * looked at. */
@@ -56,18 +45,6 @@ static __always_inline bool can_open(const struct packet *p)
 static __always_inline bool is_invalid(const struct packet *p)
 {
 	return !can_open(p) || (p->protocol == TCP && p->fragment != LATER && !flags_possible(p->tcp_flags));
-}
-
-static __always_inline bool is_local(u32 version, const u32 *address)
-{
-	struct local_key key = { .version = version, .address = { address[0] } };
-
-	if (version == 6) {
-		key.address[1] = address[1];
-		key.address[2] = address[2];
-		key.address[3] = address[3];
-	}
-	return bpf_map_lookup_elem(&local, &key);
 }
 
 static __always_inline bool is_near(u32 first)
@@ -115,23 +92,31 @@ __noinline int for_host(context_t *ctx)
 		 found == BPF_FIB_LKUP_RET_FRAG_NEEDED || found == BPF_FIB_LKUP_RET_UNSUPP_LWT);
 }
 
+/* Whether that many bytes behind scratch.offset are the packet's own: what follows it in the frame is not. */
+static __always_inline bool has_inside(const struct scratch *c, u32 start, u32 length)
+{
+	return (int)(c->offset - start + length) <= c->packet.payload;
+}
+
 /* Reads the packet that an ICMP error is about into scratch.inner. 0: it cannot be told which one. */
 __noinline int read_inner(context_t *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct scratch *c = scratch_get();
 	struct packet *p;
+	u32 start;
 	u8 *h;
 
 	if (!c || !c->offset)        /* a later fragment: its first bytes are not the error's */
 		return 0;
+	start = c->offset;
 	p = &c->inner;
 	if (c->packet.protocol == ICMPV6 && c->packet.dport >> 8 == 137) {
 		c->offset += 40;     /* RFC 4861 section 4.5: target, destination, then options */
 		for (int i = 0; ; i++) {
 			forget();
 			h = data + (c->offset & MAX_OFFSET);
-			if ((void *)h + 8 > end)
+			if ((void *)h + 8 > end || !has_inside(c, start, 8))
 				return 0;
 			if (h[0] == 4)
 				break;
@@ -151,7 +136,7 @@ __noinline int read_inner(context_t *ctx)
 	if (c->packet.protocol == ICMP) {
 		u32 length;
 
-		if ((void *)h + 20 > end || h[0] >> 4 != 4 || (h[0] & 15) < 5)
+		if ((void *)h + 20 > end || h[0] >> 4 != 4 || (h[0] & 15) < 5 || !has_inside(c, start, 20))
 			return 0;
 		length = (h[0] & 15) * 4;
 		p->protocol = h[9];
@@ -161,7 +146,7 @@ __noinline int read_inner(context_t *ctx)
 			p->fragment = LATER;
 		c->offset += length;
 	} else {
-		if ((void *)h + 40 > end || h[0] >> 4 != 6)
+		if ((void *)h + 40 > end || h[0] >> 4 != 6 || !has_inside(c, start, 40))
 			return 0;
 		p->protocol = h[6];
 #pragma unroll
@@ -171,7 +156,7 @@ __noinline int read_inner(context_t *ctx)
 		}
 		c->offset += 40;
 		if (p->protocol == 44) {     /* of the extension headers only that of a fragment is looked into */
-			if ((void *)h + 48 > end)
+			if ((void *)h + 48 > end || !has_inside(c, start, 8))
 				return 0;
 			p->protocol = h[40];
 			if (*(u16 *)(h + 42) & bpf_htons(0xfff8))
@@ -183,7 +168,7 @@ __noinline int read_inner(context_t *ctx)
 		return 1;
 	forget();
 	h = data + (c->offset & MAX_OFFSET);
-	if ((void *)h + 8 > end)
+	if ((void *)h + 8 > end || !has_inside(c, start, 8))
 		return 0;
 	if (has_ports(p->protocol)) {
 		p->sport = bpf_ntohs(*(u16 *)h);
@@ -253,6 +238,8 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
 	if (IS_EGRESS && has_inner && !is_local(c->packet.version, c->inner.destination))
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
+	if (g.cfg->passes_own)
+		return WORD(REASON_NO_MATCH, VERDICT_ALLOW);
 	if (!g.cfg->untracked.used && !g.cfg->pre_dnat.used)        /* else they have looked it up */
 		c->failsafe = failsafe(g, &c->packet);
 	forget();
@@ -283,6 +270,9 @@ __noinline int unknown(context_t *ctx)
 		}
 		forget();
 	}
+	if (!IS_EGRESS && is_martian(&c->packet))
+		return WORD(REASON_MARTIAN, VERDICT_DENY);
+	forget();
 	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))

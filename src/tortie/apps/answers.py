@@ -63,7 +63,10 @@ class Change(Named):
 
 
 class InterfaceAnswer(TypedDict):
-    """What is enforced on one interface; `refused`: why its newest policy is not."""
+    """What is enforced on one interface; `refused`: why its newest policy is not.
+
+    `xdp`: what the endpoint or the settings ask for; `unmet`: what is wrong where that cannot be had, else empty.
+    """
 
     interface: str
     endpoint: str
@@ -74,6 +77,8 @@ class InterfaceAnswer(TypedDict):
     refused: list[str]
     is_enforced: bool
     backend: str
+    xdp: str
+    unmet: str
 
 
 class EndpointAnswer(TypedDict):
@@ -231,6 +236,7 @@ class SettingAnswer(TypedDict):
 
     name: str
     field: str
+    annotation: str
     value: str
     source: str
     place: str

@@ -6,6 +6,9 @@ from tortie.model.verdict import Reason
 
 DROPS: Mapping[Reason, str] = {
     Reason.MALFORMED: "headers cut short or contradicting themselves",
+    Reason.SOURCE_ROUTE: "the sender chose the way: the last address of it is hidden from policy",
+    Reason.IPV6_EXT: "more than six IPv6 extension headers",
+    Reason.MARTIAN: "from an address that nobody outside can have, or to one: this host's own, loopback, a group",
     Reason.FRAGMENT: "later fragments whose ports could matter and are not known",
     Reason.TABLE: "tables that contradict themselves: a bug of ours, please report it",
     Reason.INVALID: "no packet of a known connection, and none that may open one",

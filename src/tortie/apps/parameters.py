@@ -122,6 +122,7 @@ def _setting(parameter: Parameter[object], levels: Sequence[Level], others: Sequ
     return {
         "name": parameter.name,
         "field": parameter.field,
+        "annotation": parameter.annotation,
         "value": default if winner is None else winner["value"],
         "source": DEFAULT if winner is None else winner["source"],
         "place": "" if winner is None else winner["place"],

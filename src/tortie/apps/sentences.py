@@ -7,6 +7,9 @@ from tortie.model.verdict import Reason, RuleRef
 MEANING = {
     Reason.NOT_IP: "no IP packet",
     Reason.MALFORMED: "the headers are cut short or contradict themselves",
+    Reason.SOURCE_ROUTE: "the sender chose the way, and the last address of it is hidden from policy",
+    Reason.IPV6_EXT: "it has more than six IPv6 extension headers",
+    Reason.MARTIAN: "nobody outside this host can have such an address, so no policy is asked",
     Reason.FAILSAFE: "a failsafe port, which is open whatever policy says",
     Reason.ESSENTIAL_ICMPV6: "IPv6 itself needs this packet",
     Reason.NO_MATCH: "no untracked rule decides",

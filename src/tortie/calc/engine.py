@@ -25,6 +25,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from tortie.calc.active import BUILT_IN_PROFILES, ActiveSets, Kept, profile_key
+from tortie.calc.beside import Beside, Governor, interfaces_of_workloads
 from tortie.calc.inforce import SettingsInForce
 from tortie.calc.inheritance import of_network_set
 from tortie.calc.labels import LabelIndex
@@ -47,11 +48,6 @@ from tortie.model.host import Host
 from tortie.model.nets import Nets
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.settings import FelixSettings
-
-NOT_FOR_WORKLOADS = (
-    "as pre-DNAT or applyOnForward policy of the wildcard host endpoint it holds on interfaces of workloads too, where "
-    "it is not enforced yet"
-)
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -98,6 +94,8 @@ class Engine:
         self._arranged: dict[str, Tiers] = {}
         self._listed: dict[str, tuple[Profile | MissingProfile, ...]] = {}
         self._states: dict[str, EndpointState] = {}
+        self._governors: dict[str, Governor] = {}
+        self._beside = Beside()
 
     def set_policy(self, key: PolicyKey, policy: Policy | None) -> None:
         """A policy as it is now."""
@@ -276,13 +274,13 @@ class Engine:
         desired, settings = self.desired(), self._settings.settled
         wildcard = self._resolution.wildcard if self._local_workloads else None
         return Host(
-            endpoints=desired.endpoints,
+            endpoints={name: one for name, one in desired.endpoints.items() if not one.is_beside_workload},
             workloads={
                 one.interface_name: self._workload_state(name, one)
                 for name, one in sorted(self._local_workloads.items(), reverse=True)
                 if name in self._arranged
             },
-            wildcard=None if wildcard is None else self._state(Interface(name=WILDCARD, index=0), wildcard),
+            wildcard=None if wildcard is None else self._state(Interface(name=WILDCARD, index=0), Governor(wildcard)),
             workload_prefixes=settings.interface_prefixes,
             sets=desired.sets,
             failsafes=desired.failsafes,
@@ -317,18 +315,11 @@ class Engine:
                         "create the tier or move the policy",
                     )
                 )
-            if {Stage.PRE_DNAT, Stage.FORWARD} & {*policy.stages} and self._is_of_workload_interfaces(key):
-                found.append(PolicyStatus(key, NOT_FOR_WORKLOADS))
         for key, service in self._active_sets.empty_services():
             found.append(
                 PolicyStatus(key, f"no endpoint of service {service} is known, so rules with it match nothing")
             )
         return tuple(found)
-
-    def _is_of_workload_interfaces(self, key: PolicyKey) -> bool:
-        """Whether the policy is the wildcard's, and there are workloads, whose interfaces have the wildcard in part."""
-        wildcard = self._resolution.wildcard if self._local_workloads else None
-        return wildcard is not None and wildcard.name in self._selected.items(key)
 
     def settings_problems(self) -> tuple[str, ...]:
         """What the settings for this node say and does not count as it was said, as of the last flush."""
@@ -358,12 +349,16 @@ class Engine:
             return set()
         self._is_resolution_stale = False
         self._is_listing_stale = True
-        before = self._resolution.governors
-        self._resolution = resolve(self._local.values(), self._interfaces, self._settings.settled)
-        governors = self._resolution.governors
-        governing = {endpoint.name: endpoint for endpoint in governors.values()}
+        before, settings = self._governors, self._settings.settled
+        self._resolution = resolve(self._local.values(), self._interfaces, settings)
+        governors = {name: Governor(one) for name, one in self._resolution.governors.items()}
+        governing = {one.endpoint.name: one.endpoint for one in governors.values()}
         if (wildcard := self._resolution.wildcard) is not None and self._local_workloads:
             governing[wildcard.name] = wildcard  # for their interfaces, even where it governs none of the host's own
+            workloads = self._local_workloads.values()
+            beside = interfaces_of_workloads(self._interfaces, workloads, settings, governors)
+            governors |= {name: Governor(wildcard, is_beside_workload=True) for name in beside}
+        self._governors = governors
         for name in self._governing.keys() - governing.keys():
             self._selected.remove_item(name)
             self._touched_endpoints.discard(name)
@@ -376,10 +371,11 @@ class Engine:
         return {
             name
             for name in before.keys() | governors.keys()
-            if before.get(name) is not governors.get(name)
-            or self._states[name].interface != self._interfaces.get(name)
-            or self._states[name].may_use_xdp != self._settings.settled.may_use_xdp
-            or self._states[name].rejects != self._settings.settled.rejects
+            if not _is_same_governor(before.get(name), governors.get(name))
+            or (state := self._states.get(name)) is None
+            or state.interface != self._interfaces.get(name)
+            or state.xdp != settings.xdp_of(governors[name].endpoint)
+            or state.rejects != settings.rejects
         }
 
     def _flush_profiles(self) -> set[str]:
@@ -410,18 +406,16 @@ class Engine:
             self._arranged[name] = reuse(tiers, before) if before is not None else tiers
             if self._arranged[name] is not before:
                 rearranged.add(name)
-        governors = self._resolution.governors
-        changed |= {name for name, endpoint in governors.items() if endpoint.name in rearranged}
+        changed |= {name for name, one in self._governors.items() if one.endpoint.name in rearranged}
         delta: dict[str, EndpointState | None] = {}
         for name in sorted(changed):
-            governor = governors.get(name)
-            if governor is None:
-                del self._states[name]
-                delta[name] = None
-            else:
-                state, old = self._state(self._interfaces[name], governor), self._states.get(name)
-                if old is None or not _is_same(state, old):
-                    self._states[name] = delta[name] = state
+            governor, old = self._governors.get(name), self._states.get(name)
+            state = None if governor is None else self._state(self._interfaces[name], governor)
+            if state is None or (state.is_beside_workload and not state.tiers):
+                if self._states.pop(name, None) is not None:
+                    delta[name] = None
+            elif old is None or not _is_same(state, old):
+                self._states[name] = delta[name] = state
         return delta
 
     def _workload_state(self, name: str, endpoint: WorkloadEndpoint) -> EndpointState:
@@ -435,16 +429,25 @@ class Engine:
             profiles=self._listed[name],
         )
 
-    def _state(self, interface: Interface, governor: HostEndpoint) -> EndpointState:
+    def _state(self, interface: Interface, governor: Governor) -> EndpointState:
+        endpoint, is_beside = governor
+        tiers = self._arranged[endpoint.name]
         return EndpointState(
             interface=interface,
-            endpoint=governor.name,
-            is_wildcard=governor.interface_name == WILDCARD,
-            tiers=self._arranged[governor.name],
-            profiles=self._listed[governor.name],
-            may_use_xdp=self._settings.settled.may_use_xdp,
+            endpoint=endpoint.name,
+            is_wildcard=endpoint.interface_name == WILDCARD,
+            is_beside_workload=is_beside,
+            tiers=self._beside.part(tiers) if is_beside else tiers,
+            profiles=() if is_beside else self._listed[endpoint.name],
+            xdp=self._settings.settled.xdp_of(endpoint),
             rejects=self._settings.settled.rejects,
         )
+
+
+def _is_same_governor(new: Governor | None, old: Governor | None) -> bool:
+    if new is None or old is None:
+        return new is old
+    return new.endpoint is old.endpoint and new.is_beside_workload is old.is_beside_workload
 
 
 def _is_same(new: EndpointState, old: EndpointState) -> bool:
@@ -452,8 +455,8 @@ def _is_same(new: EndpointState, old: EndpointState) -> bool:
     return (
         new.tiers is old.tiers
         and new.interface == old.interface
-        and (new.endpoint, new.is_wildcard, new.profiles, new.may_use_xdp, new.rejects)
-        == (old.endpoint, old.is_wildcard, old.profiles, old.may_use_xdp, old.rejects)
+        and (new.endpoint, new.is_wildcard, new.is_beside_workload, new.profiles, new.xdp, new.rejects)
+        == (old.endpoint, old.is_wildcard, old.is_beside_workload, old.profiles, old.xdp, old.rejects)
     )
 
 

@@ -10,9 +10,11 @@ from functools import lru_cache
 from typing import TypeVar
 
 from tortie.model.conntrack import DEFAULT_TABLE_SIZE, Timeouts, TrackingSettings
+from tortie.model.endpoint import HostEndpoint
 from tortie.model.failsafe import Failsafes
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings, InvalidPattern, applying, interface_pattern, overlaps
+from tortie.model.xdp import XdpWish
 
 Value = TypeVar("Value")
 
@@ -43,9 +45,13 @@ class HostSettings:
     interface_prefixes: tuple[str, ...] = WORKLOAD_PREFIXES
     interface_exclude: tuple[str, ...] = EXCLUDED_INTERFACES
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
-    may_use_xdp: bool = True
+    xdp: XdpWish = field(default_factory=XdpWish)
     to_host: ToHost = ToHost.DROP
     rejects: bool = False
+
+    def xdp_of(self, endpoint: HostEndpoint) -> XdpWish:
+        """What holds for interfaces of the endpoint: what it says itself counts before what is said of the host."""
+        return self.xdp if endpoint.xdp is None else replace(self.xdp, use=endpoint.xdp, is_own=True)
 
     def excludes(self, interface: str) -> bool:
         """Whether an interface is excluded from being a host endpoint."""
@@ -90,7 +96,10 @@ def merge(levels: Sequence[FelixSettings], kernel: Mapping[str, float]) -> HostS
             size=_size(_first((level.conntrack_size for level in levels), DEFAULT_TABLE_SIZE)),
             drops_invalid=_first((level.drops_invalid for level in levels), host.tracking.drops_invalid),
         ),
-        _first((level.may_use_xdp for level in levels), host.may_use_xdp),
+        XdpWish(
+            _first((level.xdp for level in levels), host.xdp.use),
+            may_be_generic=_first((level.may_use_generic_xdp for level in levels), False),
+        ),
         _first((level.to_host for level in levels), host.to_host),
         # Either deny action is enough, whatever the dataplane (semantics.md, row "Reject").
         _first((level.iptables_rejects for level in levels), False)

@@ -13,6 +13,7 @@ from typing import Protocol
 from tortie.model.desired import Delta
 from tortie.model.packet import Direction, Packet
 from tortie.model.verdict import Reason, RuleRef, Verdict
+from tortie.model.xdp import XdpUse
 
 
 class Unsupported(Exception):
@@ -39,7 +40,10 @@ class Established(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceStatus:
-    """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays."""
+    """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays.
+
+    `xdp`: what was asked for; `unmet`: what is wrong where that cannot be had, although the policy is enforced.
+    """
 
     interface: str
     endpoint: str
@@ -50,6 +54,8 @@ class InterfaceStatus:
     refused: tuple[str, ...] = ()
     is_enforced: bool = False
     backend: str = ""
+    xdp: XdpUse = XdpUse.AUTO
+    unmet: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +168,10 @@ class Driver(Protocol):
         """Packets that met Log rules since the last call; what the kernel's buffer did not hold is counted as lost."""
 
     def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here; asked before the first `apply`."""
+        """What an earlier agent of this network namespace enforces here; asked before the first `apply`.
+
+        Raises: KernelError, where it is of a version whose state this one cannot read; nothing was changed.
+        """
 
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours; names of what was removed."""

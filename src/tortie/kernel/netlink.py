@@ -81,6 +81,24 @@ def interface_toward(address: str) -> str | None:
         raise KernelError(DOOR, "read ip's route", errno.EBADMSG, f"unexpected form: {error!r}") from error
 
 
+def lead_everywhere() -> None:
+    """Give a namespace that has nothing a route to every address, by a device that it makes.
+
+    Because: IPv6 takes a route through the loopback device for one that rejects (Linux 6.18). Raises: KernelError.
+    """
+    for words in (
+        "link add out type veth peer name beyond",
+        "link set lo up",
+        "link set out up",
+        "link set beyond up",
+        "-4 route add default dev out",
+        "-6 route add default dev out",
+    ):
+        done = _run_ip(*words.split())
+        if done.returncode:
+            raise KernelError(DOOR, f"ip {words}", errno.EINVAL, done.stderr.decode(errors="replace").strip())
+
+
 def _run_ip(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     """What `ip` answers in JSON, whatever it is."""
     try:

@@ -6,8 +6,12 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tortie.kernel.errors import KernelError
+
+if TYPE_CHECKING:
+    import ctypes
 
 _SO_NETNS_COOKIE = 71  # Linux 5.14; Source: asm-generic/socket.h
 _CLONE_NEWNET = 0x40000000
@@ -39,8 +43,7 @@ def entered(path: Path) -> Iterator[None]:
     Because: a namespace belongs to a thread; other threads of the process stay where they are. Sockets and links keep
     the namespace that they were made in.
     """
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with _back_again():
         try:
             target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -49,17 +52,46 @@ def entered(path: Path) -> Iterator[None]:
             _setns(target, str(path))
         finally:
             os.close(target)
-        try:
-            yield
-        finally:
-            _setns(before, "the namespace before")
+        yield
+
+
+@contextmanager
+def fresh() -> Iterator[None]:
+    """A block in which the calling thread, and what it starts, is in a new network namespace, gone with the block.
+
+    Raises: KernelError.
+    """
+    with _back_again():
+        _checked(_libc().unshare(_CLONE_NEWNET), "make a namespace")
+        yield
+
+
+@contextmanager
+def _back_again() -> Iterator[None]:
+    """A block at whose end the calling thread is in the namespace where it began."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
     finally:
-        os.close(before)
+        try:
+            _setns(before, "the namespace before")
+        finally:
+            os.close(before)
 
 
 def _setns(fd: int, thing: str) -> None:
-    # os.setns comes with Python 3.12; ctypes costs start-up time, and only who changes namespaces pays it.
+    _checked(_libc().setns(fd, _CLONE_NEWNET), f"enter {thing}")
+
+
+def _libc() -> "ctypes.CDLL":
+    # os.setns and os.unshare come with Python 3.12; ctypes costs start-up time, which only who changes namespaces pays.
     import ctypes
 
-    if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
-        raise KernelError("netns", f"enter {thing}", ctypes.get_errno(), "it needs CAP_SYS_ADMIN")
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, thing: str) -> None:
+    import ctypes
+
+    if result:
+        raise KernelError("netns", thing, ctypes.get_errno(), "it needs CAP_SYS_ADMIN")

@@ -37,3 +37,15 @@ def read_integer(*parts: str) -> int | None:
         return int(said)
     except ValueError as error:
         raise KernelError(DOOR, f"read {name}", errno.EBADMSG, f"{said!r} is no integer") from error
+
+
+def write_integer(value: int, *parts: str) -> None:
+    """Set the setting of that name (see `read_integer`). Raises: KernelError, ENOENT where the kernel has none."""
+    try:
+        fd = os.open("/proc/sys/" + "/".join(parts), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, str(value).encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise KernelError(DOOR, f"write {' '.join(parts)}", error.errno or 0) from error

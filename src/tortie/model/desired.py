@@ -16,6 +16,7 @@ from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Rule
 from tortie.model.verdict import RuleRef
+from tortie.model.xdp import XdpWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +64,22 @@ class EndpointState:
     """What one interface enforces.
 
     `tiers` has an entry for each (stage, direction) that has policies; tiers and policies are in order. `profiles`
-    follow after the last tier of the normal class; behind them everything is denied. `may_use_xdp`: where the driver
-    has a choice of hooks, XDP is one of them. `rejects`: senders are told of denials of the forward and normal classes.
-    `is_workload`: the endpoint is a workload's, by namespace/name, whose direction is the workload's own: what the host
-    receives from it is its egress; it has the normal class only.
+    follow after the last tier of the normal class; behind them everything is denied. `xdp`: which hook a driver
+    that has the choice should use for what arrives. `rejects`: senders are told of denials of the forward and normal
+    classes. `is_workload`: the endpoint is a workload's, by namespace/name,
+    whose direction is the workload's own: what the host receives from it is its egress; it has the normal class only.
+    `is_beside_workload`: it is the part that the wildcard has on an interface of a workload, pre-DNAT and forward
+    policy, in the host's direction; what is for this host or from it has no normal class to pass there.
     """
 
     interface: Interface
     endpoint: str
     is_wildcard: bool = False
     is_workload: bool = False
+    is_beside_workload: bool = False
     tiers: Mapping[tuple[Stage, Direction], tuple[TierPolicies, ...]] = field(default_factory=dict)
     profiles: tuple[Profile | MissingProfile, ...] = ()
-    may_use_xdp: bool = True
+    xdp: XdpWish = field(default_factory=XdpWish)
     rejects: bool = False
 
     def stage(self, stage: Stage, direction: Direction) -> tuple[TierPolicies, ...]:

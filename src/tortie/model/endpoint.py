@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tortie.model.address import Net
 from tortie.model.nets import Nets
+from tortie.model.xdp import XdpUse
 
 WILDCARD = "*"
 
@@ -20,7 +21,10 @@ class NamedPort(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostEndpoint:
-    """An interface of a host. `interface_name` None: found by `expected_ips`; `*`: every host interface."""
+    """An interface of a host. `interface_name` None: found by `expected_ips`; `*`: every host interface.
+
+    `xdp` None: it says nothing of it.
+    """
 
     name: str
     node: str
@@ -29,6 +33,7 @@ class HostEndpoint:
     labels: Mapping[str, str]
     profiles: tuple[str, ...] = ()
     ports: tuple[NamedPort, ...] = ()
+    xdp: XdpUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,8 @@ class Interface:
     `vlans`: the VLAN ids of the host's VLAN devices on top of it, whose frames are not this interface's.
     `broadcasts`: the IPv4 broadcast addresses of its networks, in host order.
     `forwards`: the IP versions (4, 6) of which the host passes on what came in here and is not its own.
+    `kind`: what the kernel calls that sort of interface (veth, vlan, bond ...), empty for hardware; `master_kind`: the
+    same of the bridge or bond that it is a port of, empty where it is none. `mtu_bytes` 0: not known.
     """
 
     name: str
@@ -90,3 +97,6 @@ class Interface:
     broadcasts: frozenset[int] = frozenset()
     forwards: frozenset[int] = frozenset()
     has_ethernet: bool = True
+    kind: str = ""
+    master_kind: str = ""
+    mtu_bytes: int = 0

@@ -5,6 +5,8 @@
         ─▶ for this host? ─┬─▶ normal: failsafes, invalid?, tiers, profiles, default deny
                            └─▶ forward: invalid?, tiers
 
+On an interface of a workload the wildcard has pre-DNAT and forward policy only: the host's own passes there.
+
 Every driver is tested against `evaluate`; where the kernel and this file disagree, the kernel is wrong. The stages
 themselves are in `stages.py`; the whole way of a packet through a host, with the other interface that it crosses and
 with workloads, is in `passage.py`.
@@ -60,7 +62,9 @@ def evaluate(
         if early.verdict is not Verdict.CONTINUE:
             return early
     is_known = relation in (Relation.ESTABLISHED, Relation.RELATED)
-    if is_for_host or is_known:
+    if endpoint.is_beside_workload and is_for_host and not is_known:
+        found = reasoned(Verdict.ALLOW, Reason.NO_MATCH, Stage.NORMAL)
+    elif is_for_host or is_known:
         found = normal(packet, direction, endpoint, relation, given)
     else:
         found = forward(packet, direction, endpoint, relation, given)

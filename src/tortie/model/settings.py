@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tortie.model.failsafe import FailsafePort
 from tortie.model.host import ToHost
 from tortie.model.selector import Selector
+from tortie.model.xdp import XdpUse
 
 DEFAULT_NAME = "default"
 NODE_PREFIX = "node."
@@ -99,7 +100,8 @@ class FelixSettings:
     conntrack_timeouts: Mapping[str, float | None] | None = None
     conntrack_size: int | None = None
     drops_invalid: bool | None = None
-    may_use_xdp: bool | None = None
+    xdp: XdpUse | None = None
+    may_use_generic_xdp: bool | None = None
     to_host: ToHost | None = None
     iptables_rejects: bool | None = None
     nftables_rejects: bool | None = None

@@ -147,7 +147,7 @@ def translate(schema: Schema) -> Part:
             case "properties", Mapping():
                 required = cast(list[str], schema.get("required", []))
                 result[key] = {name: _property(each, is_required=name in required) for name, each in value.items()}
-                if not schema.get("x-kubernetes-preserve-unknown-fields"):
+                if not schema.get("x-kubernetes-preserve-unknown-fields") and "additionalProperties" not in schema:
                     result["additionalProperties"] = False
             case ("items", Mapping()):
                 result[key] = translate(cast(Schema, value))

@@ -53,9 +53,17 @@ class Resource(NamedTuple):
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels of the metadata."""
+        return self._texts("labels")
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The annotations of the metadata."""
+        return self._texts("annotations")
+
+    def _texts(self, key: str) -> Mapping[str, str]:
         metadata = self.body.get("metadata")
-        labels = metadata.get("labels") if isinstance(metadata, dict) else None
-        return {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+        found = metadata.get(key) if isinstance(metadata, dict) else None
+        return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 class Draft(NamedTuple):
@@ -120,8 +128,9 @@ class Kind(NamedTuple):
     why people cannot write it. `check_written` says what a document alone cannot, from those of the kinds that it
     `looks_at`.
 
-    `top`: fields beside `metadata` and `spec`. `keeps_status`: the status is kept with the rest, as it is not ours to
-    say. `is_open`: the kind belongs to another project, whose fields that are not named here are passed over.
+    `annotations`: those that mean something, by their keys. `top`: fields beside `metadata` and `spec`.
+    `keeps_status`: the status is kept with the rest, as it is not ours to say. `is_open`: the kind belongs to another
+    project, whose fields that are not named here are passed over.
     """
 
     name: str
@@ -134,6 +143,7 @@ class Kind(NamedTuple):
     extra: tuple[Column, ...] = ()
     doc: str = ""
     short_names: tuple[str, ...] = ()
+    annotations: Fields = MappingProxyType({})
     top: Fields = MappingProxyType({})
     status: Fields | None = None
     complete: Callable[[Draft], None] = lambda draft: None

@@ -12,12 +12,14 @@ from tortie.resources.fields import (
     Fields,
     Json,
     Missing,
+    Schema,
     decoder,
     join,
     list_of,
     map_of,
     object_of,
     require,
+    suggest,
 )
 from tortie.resources.kind import Body, Kind
 from tortie.resources.nodes import Mapping, Node, Scalar
@@ -25,6 +27,8 @@ from tortie.resources.problems import Problems, shorten
 from tortie.resources.values import SUBDOMAIN, enum, integer, name, optional_text, pattern, text
 
 MAX_ANNOTATIONS = 256 * 1024
+OURS = "tortie.io/"
+"""How keys of annotations begin that mean something to tortie alone."""
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z"
 _LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z"
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})\Z"
@@ -87,17 +91,26 @@ _anything: Fields = {
     "managedFields": Field(_any),
     "selfLink": Field(optional_text),
 }
-METADATA = object_of(
-    {
-        "name": Field(optional_text, "The name, which is unique among the resources of its kind (and namespace)."),
-        "namespace": Field(name, "The namespace, for kinds that have one."),
-        "labels": Field(labels, "What selectors look at."),
-        "annotations": Field(annotations, "Notes that nothing selects by."),
-        "resourceVersion": Field(optional_text, "Write only if the stored resource still has this version."),
-        **_anything,
-    }
-)
-"""Decoder of what all kinds have in common; names are checked by the kinds."""
+_fields: Fields = {
+    "name": Field(optional_text, "The name, which is unique among the resources of its kind (and namespace)."),
+    "namespace": Field(name, "The namespace, for kinds that have one."),
+    "labels": Field(labels, "What selectors look at."),
+    "annotations": Field(annotations, "Notes that nothing selects by."),
+    "resourceVersion": Field(optional_text, "Write only if the stored resource still has this version."),
+    **_anything,
+}
+METADATA = object_of(_fields)
+"""Decoder of what all kinds have in common; names, and annotations that mean something, are checked by the kinds."""
+
+
+def metadata_schema(kind: Kind) -> Schema:
+    """The schema of the metadata of documents of the kind, with the annotations that mean something there."""
+    if not kind.annotations:
+        return METADATA.schema
+    known = object_of(kind.annotations).schema["properties"]
+    given = Decoder(annotations.read, {**annotations.schema, "properties": known})
+    doc = "Notes that nothing selects by; some of them mean something here."
+    return object_of({**_fields, "annotations": Field(given, doc)}).schema
 
 
 condition = object_of(
@@ -122,11 +135,28 @@ def read_metadata(node: Node, kind: Kind, problems: Problems) -> tuple[Body, str
     for key in _anything:
         metadata.pop(key, None)
     _check_name(metadata, node, kind, problems)
+    _check_annotations(node, kind, problems)
     if "namespace" in metadata and not kind.is_namespaced:
         message = f"namespace should not be specified for a non-namespaced resource: {kind.name} has none"
         at = node.get("namespace") if isinstance(node, Mapping) else None
         problems.add("TT1117", at or node, join(path, "namespace"), message, remedy="remove it")
     return metadata, version if isinstance(version, str) else None
+
+
+def _check_annotations(node: Node, kind: Kind, problems: Problems) -> None:
+    """Judge the annotations that mean something. One of ours that is not known is refused: nothing would come of it."""
+    path = "metadata.annotations"
+    given = node.get("annotations") if isinstance(node, Mapping) else None
+    for word, (key, value) in given.entries.items() if isinstance(given, Mapping) else ():
+        field = kind.annotations.get(word)
+        if field is not None and not (isinstance(value, Scalar) and value.value is None):
+            field.decode(value, join(path, word), problems)
+        elif field is None and word.startswith(OURS):
+            hint = "" if problems.is_full else suggest(word, kind.annotations)
+            words = ", ".join(known for known in kind.annotations if known.startswith(OURS))
+            expected = f"one of {words}" if words else f"none: a {kind.name} has no annotations of tortie's"
+            message = f'unknown annotation "{shorten(word)}"'
+            problems.add("TT1114", key, join(path, word), message, expected=expected, remedy=hint or "remove it")
 
 
 def _check_name(metadata: Body, node: Node, kind: Kind, problems: Problems) -> None:

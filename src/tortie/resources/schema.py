@@ -4,18 +4,19 @@ Made of what the decoders of a kind carry; nothing about a field is said here. W
 editors, `crd.py` for API servers, `apps.ctl.fields` for people.
 """
 
-from tortie.resources.fields import Field, Schema, object_of, object_schema
+from tortie.resources.fields import Decoder, Field, Schema, object_of, object_schema
 from tortie.resources.kind import Kind
-from tortie.resources.metadata import METADATA
+from tortie.resources.metadata import METADATA, metadata_schema
 from tortie.resources.values import text
 
 
 def document_schema(kind: Kind) -> Schema:
     """The schema of a document of the kind."""
+    metadata = Decoder(METADATA.read, metadata_schema(kind))
     fields: dict[str, Field] = {
         "apiVersion": Field(text, "The API group and version of the kind.", is_required=True),
         "kind": Field(text, "The kind.", is_required=True),
-        "metadata": Field(METADATA, "Name and labels.", is_required=not kind.is_name_computed),
+        "metadata": Field(metadata, "Name and labels.", is_required=not kind.is_name_computed),
     }
     if kind.fields:
         spec = object_of(kind.fields, is_open=kind.is_open)

@@ -85,7 +85,7 @@ def test_the_table_has_value_source_what_it_hides_and_whether_it_is_used(
 def test_all_parameters_are_listed_when_asked(shell: Shell) -> None:
     shell("apply", "-f", shell.file(SETTINGS))
     code, out, _ = shell("config", "explain", "--all")
-    assert (code, len(rows(out))) == (0, 218)
+    assert (code, len(rows(out))) == (0, 219)
 
 
 def test_the_story_of_one_parameter_has_everything(shell: Shell) -> None:

@@ -144,6 +144,8 @@ ALLOW, DENY = Verdict.ALLOW, Verdict.DENY
         (asked("tcp/22"), InstalledVerdict(ALLOW, Reason.FORWARDED, None), False),
         (asked(flags="SA"), InstalledVerdict(DENY, Reason.INVALID, None, is_tracked=False), True),
         (asked(flags="SA"), InstalledVerdict(DENY, Reason.DEFAULT_DENY, default_deny("node2-eth0")), False),
+        (asked(), InstalledVerdict(DENY, Reason.MARTIAN, None, is_tracked=False), False),
+        (asked(source="127.0.0.1"), InstalledVerdict(DENY, Reason.MARTIAN, None, is_tracked=False), None),
     ],
 )
 def test_the_installed_program_agrees_in_verdict_tracking_and_rule(

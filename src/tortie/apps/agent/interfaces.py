@@ -59,6 +59,7 @@ def to_model(links: Iterable[LinkState]) -> list[Interface]:
     for link in links:
         if link.parent_index is not None and link.vlan_id is not None:
             vlans.setdefault(link.parent_index, set()).add(link.vlan_id)
+    kinds = {link.index: link.kind for link in links}
     return [
         Interface(
             name=link.name,
@@ -71,6 +72,9 @@ def to_model(links: Iterable[LinkState]) -> list[Interface]:
             broadcasts=link.broadcasts,
             forwards=link.forwards,
             has_ethernet=link.has_ethernet,
+            kind=link.kind,
+            master_kind=kinds.get(link.master_index, "") if link.master_index is not None else "",
+            mtu_bytes=link.mtu,
         )
         for link in links
     ]

@@ -163,7 +163,8 @@ def _deciding(state: EndpointState, direction: Direction) -> Iterator[RuleRef]:
         else:
             for index in range(len(profile.rules(direction))):
                 yield RuleRef("", _profile_key(profile.name), index)
-    yield default_deny(state.endpoint)
+    if not state.is_beside_workload:
+        yield default_deny(state.endpoint)
 
 
 # ---- drops

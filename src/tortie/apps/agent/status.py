@@ -24,7 +24,6 @@ from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
 from tortie.apps.moments import utc
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
-from tortie.calc.engine import NOT_FOR_WORKLOADS
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
@@ -83,6 +82,8 @@ class Status:
                 "refused": list(one.refused),
                 "is_enforced": one.is_enforced,
                 "backend": one.backend,
+                "xdp": one.xdp.value,
+                "unmet": one.unmet,
             }
             for one in self._pump.driver.status()
         ]
@@ -116,9 +117,10 @@ class Status:
     def whole(self) -> StatusAnswer:
         """Everything."""
         enforced = self.enforced(self._pump.outcomes.latest, wanted=self._pump.revision)
-        notes = [*self._halves(), *self._staged()]
+        notes = self._staged()
         states = self._pump.engine.endpoints()
         warnings = [*self._pump.engine.settings_problems(), *overview.missing_profiles(states)]
+        warnings += [f"{one['interface']}: {one['unmet']}" for one in enforced["interfaces"] if one["unmet"]]
         rules, reasons = self._counted(notes)
         connections = self._connections(reasons, notes)
         if connections is not None:
@@ -138,12 +140,6 @@ class Status:
             "warnings": warnings,
             "notes": notes,
         }
-
-    def _halves(self) -> list[str]:
-        """A note about policies that are not enforced on every interface that they are for."""
-        found = [str(one.policy) for one in self._pump.engine.policy_statuses() if one.problem == NOT_FOR_WORKLOADS]
-        note = "policy of the wildcard for what is forwarded is not enforced yet on interfaces of workloads"
-        return [f"{note} ({', '.join(found)})"] if found else []
 
     def _staged(self) -> list[str]:
         """A note about policies that are staged."""

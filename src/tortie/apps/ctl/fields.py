@@ -36,7 +36,7 @@ class Place:
     @property
     def children(self) -> "list[Place]":
         """The fields below it; those of its items, where it is a list."""
-        inner = _inner(self.schema)
+        inner = self.schema if "properties" in self.schema else _inner(self.schema)
         properties = cast(Mapping[str, Schema], inner.get("properties", {}))
         required = cast(list[str], inner.get("required", []))
         return [Place(name, each, name in required) for name, each in properties.items()]

@@ -143,6 +143,9 @@ def enforced(one: EnforcedAnswer, revision: int) -> int:
     for endpoint in one["endpoints"]:
         if endpoint["problem"]:
             err(f"warning: HostEndpoint({endpoint['endpoint']}): {endpoint['problem']}")
+    for each in one["interfaces"]:
+        if each["unmet"]:
+            err(f"warning: {each['interface']}: {each['unmet']}")
     for line in not_enforced(one):
         err(line)
     if not one["is_current"]:

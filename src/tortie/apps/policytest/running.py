@@ -122,12 +122,12 @@ def _entry(packet: Packet, relation: Relation, passage: Passage, named: Judged |
         case Relation.NEW:
             return packet if can_open(packet) else None
         case Relation.ESTABLISHED:
-            return named.entry if named is not None and named.entry is not None else _opener(packet)
+            return named.entry if named is not None and named.entry is not None else opener_of(packet)
         case _:
             return None
 
 
-def _opener(packet: Packet) -> Packet:
+def opener_of(packet: Packet) -> Packet:
     """A packet that opens the flow which this one is said to belong to."""
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_REPLIES[packet.protocol]:
         asked = ICMP_REQUESTS[packet.protocol][ICMP_REPLIES[packet.protocol].index(packet.icmp_type)]

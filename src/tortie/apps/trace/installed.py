@@ -12,6 +12,7 @@ from tortie.apps.trace.tracing import Traced
 from tortie.apps.trace.visits import plain_step
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.evaluate import evaluate
+from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
 from tortie.model.passage import Passage
 from tortie.model.policy import Stage
@@ -87,7 +88,8 @@ def compare(
         return {**answer, "installed_note": "no program is installed on this interface"}
     found, packet = part_of_program(traced), traced.asked.packet
     seen = _seen(found, packet, installed)
-    if note := _why_different_packets(found, installed) or why_not_comparable(traced):
+    note = _why_no_policy(traced, installed) or _why_different_packets(found, installed) or why_not_comparable(traced)
+    if note:
         return {**answer, "installed": seen, "agrees": None, "installed_note": note}
     same = (installed.verdict, seen["is_tracked"], installed.rule) == (
         found.verdict,
@@ -113,6 +115,13 @@ def _seen(found: Trace, packet: Packet, installed: InstalledVerdict) -> Installe
         "rule": None if installed.rule is None else plain_step(stage, installed.rule, installed.verdict.value),
         "is_tracked": installed.verdict is Verdict.ALLOW and installed.is_tracked,
     }
+
+
+def _why_no_policy(traced: Traced, installed: InstalledVerdict) -> str:
+    """What to say of a packet that the program drops in front of policy."""
+    if installed.reason is Reason.MARTIAN and is_martian(traced.asked.packet, traced.view.host.addresses):
+        return "it asks no policy: nobody outside this host can have such an address"
+    return ""
 
 
 def _why_different_packets(found: Trace, installed: InstalledVerdict) -> str:

@@ -68,6 +68,10 @@ class RuleIndex:
             return None, reason or Reason.POLICY
         return met[-1], met[-1].reason
 
+    def is_untracked(self, rule: RuleRef | None) -> bool:
+        """Whether the rule is one of untracked policy."""
+        return rule in self.refs.get(Stage.UNTRACKED, ())
+
 
 class Classifiers:
     """See the module. Close it when its generation goes. Raises: Unsupported where policy is too large."""

@@ -26,6 +26,7 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder
@@ -311,7 +312,7 @@ class EbpfDriver:
         is_first = not plane.adopt(index)
         if is_first:
             self._take_over(name, with_kernels_own=True)
-        changed = plane.enforce(index, plans, may_use_xdp=state.may_use_xdp)
+        changed = plane.enforce(index, plans, choose(state))
         if is_first:  # and what has begun meanwhile
             self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
@@ -409,7 +410,8 @@ class EbpfDriver:
         return found
 
     def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here."""
+        """What an earlier agent of this network namespace enforces here. Raises: KernelError, see the protocol."""
+        self._flows.require_known()
         found = [f"interface index {index}" for index in self._folder.left()]
         return [*found, TABLE] if self._table.is_from_before() else found
 

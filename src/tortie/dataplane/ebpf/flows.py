@@ -1,6 +1,6 @@
 """The connection table of this host: the maps that all programs share, and what the agent does with them.
 
-    <bpffs>/netns-<cookie>/host/{flows4, flows6, opening4, opening6, local}
+    <bpffs>/netns-<cookie>/host/{flows4, flows6, opening4, opening6, local, layout-<digest>}
 
 Programs open, follow and close flows by themselves; an agent that is dead changes nothing. The agent makes the maps,
 tells them the host's addresses, takes out what has expired, and puts in what existed before the first endpoint.
@@ -12,16 +12,16 @@ import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
 from tortie.dataplane.driver import ConnectionStatus, TableFill
+from tortie.dataplane.ebpf import layout
 from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, TrackingPlan, clock_units
-from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, SHARED_MAPS, SharedMap
+from tortie.dataplane.ebpf.layout import Shape, fits, shapes
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings
@@ -38,27 +38,6 @@ _KEYS = {4: Struct("=4s4sHHI"), 6: Struct("=16s16sHHI")}
 _OVER = (FlowState.CLOSED, FlowState.RESET)
 SEEN, IFINDEX, STATE, FLAGS = range(4)
 OPENER, OUTBOUND, ANSWERED = 1, 2, 4
-
-
-class _Shape(NamedTuple):
-    type: int
-    key_size: int
-    value_size: int
-    flags: int
-
-
-@cache
-def _shapes() -> Mapping[str, _Shape]:
-    with bpf.ObjectFile(OBJECTS / "egress.bpf.o") as obj:
-        return {
-            name: _Shape(
-                bpf.LRU_HASH if name.startswith("opening") else bpf.HASH,
-                obj.key_size(name),
-                obj.value_size(name),
-                0 if name.startswith("opening") else bpf.NO_PREALLOC,
-            )
-            for name in SHARED_MAPS
-        }
 
 
 class StoredFlow(NamedTuple):
@@ -87,6 +66,8 @@ class FlowTables:
     def open(self, settings: TrackingSettings) -> TrackingPlan:
         """The maps, those of an earlier agent where they fit, and how generations use them."""
         self._settings = settings
+        if not self._maps:
+            self.require_known()
         sizes = self._sizes(settings)
         for name, size in sizes.items():
             known = self._maps.get(name)
@@ -94,7 +75,13 @@ class FlowTables:
                 self._maps[name] = self._opened(name, size)
                 if known is not None:
                     os.close(known.fd)
+                if name == "flows4":
+                    layout.mark(self._folder, self._maps[name])
         return TrackingPlan(dict(self._maps), settings.timeouts, settings.drops_invalid)
+
+    def require_known(self) -> None:
+        """Raises: KernelError, where another version left a table that this one cannot read; nothing is changed."""
+        layout.require_known(self._folder)
 
     def _sizes(self, settings: TrackingSettings) -> dict[str, int]:
         opening = max(1024, settings.size // OPENING_SHARE)
@@ -102,14 +89,13 @@ class FlowTables:
         return {**sizes, "local": LOCAL_SIZE}
 
     def _opened(self, name: str, size: int) -> SharedMap:
-        path, shape = self._folder / name, _shapes()[name]
+        path, shape = self._folder / name, shapes()[name]
         old = bpf.open_pin(path) if path.exists() else None
         if old is not None:
             info = bpf.map_info(old)
-            fits = (info.key_size, info.value_size) == (shape.key_size, shape.value_size)
-            if fits and info.max_entries == size:
+            if fits(info, shape) and info.max_entries == size:
                 return SharedMap(old, info.id)
-            if not fits:  # another version's; what it knows is taken over from the kernel instead
+            if not fits(info, shape):  # `local` of another version, whose content the agent knows
                 os.close(old)
                 old = None
         try:
@@ -140,6 +126,8 @@ class FlowTables:
         for name in gone:
             self._pin(name, self._maps[name].fd)
         if gone:
+            layout.mark(self._folder, self._maps["flows4"])
+        if gone:
             repaired.append(f"pins of the connection table ({', '.join(gone)})")
         if self._known is not None and (found := self._read_addresses()) != self._known:
             wanted, self._known = self._known, found
@@ -162,7 +150,7 @@ class FlowTables:
         self._write_addresses(wanted)
 
     def _read_addresses(self) -> set[bytes]:
-        fd, size = self._maps["local"].fd, _shapes()["local"].key_size
+        fd, size = self._maps["local"].fd, shapes()["local"].key_size
         return {
             bytes(keys[at * size : (at + 1) * size]) for keys, _, count in bpf.read_batches(fd) for at in range(count)
         }
@@ -193,7 +181,7 @@ class FlowTables:
                 os.close(fd)
 
     def _expire_map(self, name: str, fd: int) -> Iterator[int]:
-        key_size, limits = _shapes()[name].key_size, _limits(self._settings.timeouts)
+        key_size, limits = shapes()[name].key_size, _limits(self._settings.timeouts)
         left = 0
         for keys, values, count in bpf.read_batches(fd):
             deleted = 0
@@ -225,7 +213,7 @@ class FlowTables:
                 os.close(fd)
 
     def _flows_of(self, name: str, fd: int, version: int, limits: list[list[int]]) -> Iterator[StoredFlow]:
-        key_size, record = _shapes()[name].key_size, _KEYS[version]
+        key_size, record = shapes()[name].key_size, _KEYS[version]
         for keys, values, count in bpf.read_batches(fd):
             now = _now()
             for index in range(count):
@@ -252,7 +240,7 @@ class FlowTables:
         for one in flows:
             by_table.setdefault(one.table, []).append(one.raw_key)
         return sum(
-            bpf.delete_keys(self._maps[name].fd, b"".join(keys), _shapes()[name].key_size)
+            bpf.delete_keys(self._maps[name].fd, b"".join(keys), shapes()[name].key_size)
             for name, keys in by_table.items()
             if name in self._maps
         )
@@ -337,7 +325,7 @@ def small_tables() -> dict[str, SharedMap]:
     """A connection table for a few flows that nothing refers to; whoever asked for it closes it."""
     found = {}
     for name in FLOW_MAPS:
-        fd = _made(name, _shapes()[name], SMALL)
+        fd = _made(name, shapes()[name], SMALL)
         found[name] = SharedMap(fd, bpf.map_info(fd).id)
     return found
 
@@ -349,7 +337,7 @@ def empty(maps: Mapping[str, SharedMap]) -> None:
             bpf.delete(shared.fd, key)
 
 
-def _made(name: str, shape: _Shape, size: int) -> int:
+def _made(name: str, shape: Shape, size: int) -> int:
     """Descriptor of a new map."""
     try:
         return bpf.create_map(

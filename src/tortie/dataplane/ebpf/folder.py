@@ -1,7 +1,7 @@
 """The bpffs folder of one network namespace: a folder with pins for each interface, by index.
 
     /run/tortie/bpf/netns-<cookie>/if<index>/{slot, xdp, tc, lane-<number>, out_slot, out, out_lane-<number>}
-                                   host/{flows4, flows6, opening4, opening6, local}
+                                   host/{flows4, flows6, opening4, opening6, local, layout-<digest>}
                                    host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, events-<build>}
 
 Other namespaces have theirs beside it; of those only what hangs on no interface any more is ever removed.
@@ -84,8 +84,10 @@ class PinFolder:
 
     def _remove(self, folder: Path) -> None:
         index = folder.name.removeprefix(_PREFIX)
-        hooks = Hooks.adopt(folder, int(index), Programs(self._traits)) if index.isdigit() else None
-        if hooks is not None:
-            hooks.detach()
-        else:
+        if not index.isdigit():
             remove_folder(folder)
+            return
+        programs = Programs(self._traits)
+        hooks = Hooks.adopt(folder, int(index), programs)
+        # of what is not whole, links go with their pins, and filters by their handle
+        (hooks or Hooks(folder, int(index), programs)).detach()

@@ -49,7 +49,8 @@ class Plan:
     """Everything a generation is made of. Equal digests mean equal pages, but for what came later.
 
     `stages` has the normal class exactly where `tracking` is given. `trusts_mark`: untracked policy of leaving packets
-    is decided elsewhere, and the mark bit says what it allowed.
+    is decided elsewhere, and the mark bit says what it allowed. `passes_own`: packets for this host, or from it, meet
+    no normal policy.
     """
 
     stages: Mapping[Stage, tuple[tuple[Block, ...], ...]]
@@ -58,6 +59,7 @@ class Plan:
     vlans: frozenset[int]
     tracking: TrackingPlan | None
     trusts_mark: bool
+    passes_own: bool
     digest: bytes
 
     @classmethod
@@ -70,11 +72,12 @@ class Plan:
         tracking: TrackingPlan | None = None,
         *,
         trusts_mark: bool = False,
+        passes_own: bool = False,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
-            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark)).encode()]
+            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark, passes_own)).encode()]
             if tracking is not None:
                 found.append(repr((tracking.timeouts, tracking.drops_invalid)).encode())
             for stage, tiers in stages.items():
@@ -88,7 +91,7 @@ class Plan:
             return found
 
         kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
-        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, digest(parts()))
+        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, passes_own, digest(parts()))
 
 
 class Generation:
@@ -180,6 +183,7 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         "vlans": bytes(vlans),
         "digest": plan.digest,
         "trusts_mark": int(plan.trusts_mark),
+        "passes_own": int(plan.passes_own),
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)

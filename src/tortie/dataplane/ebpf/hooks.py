@@ -19,16 +19,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration
+from tortie.dataplane.ebpf import xdplink
+from tortie.dataplane.ebpf.choice import Choice, obstacle
+from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.programs import LANES, Programs
-from tortie.kernel import bpf
+from tortie.dataplane.ebpf.placement import Placement
+from tortie.dataplane.ebpf.programs import Programs
+from tortie.kernel import bpf, ethtool, tc
 from tortie.kernel.errors import KernelError
+from tortie.kernel.netlink import interface_name
 from tortie.model.packet import Direction
 
 TC_PRIORITY, TC_HANDLE = 1, 0x746F7274
 """Of our clsact filter: in front, as with tcx, since a filter that accepts ends the walk; the handle ("tort") is ours,
 so that other programs of the same priority stay."""
-NO_XDP_WANTED = "tc, because FelixConfiguration says xdpEnabled: false"
 _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
 _LANE_PINS = {Direction.INGRESS: "lane-", Direction.EGRESS: "out_lane-"}
@@ -36,6 +40,8 @@ _ROOT_DOORS = {"xdp_root": "xdp", "tc_root": "tc", "tc_out": "egress"}
 """Roots that enter a lane -> the door behind them."""
 _PIN_ORDER = ("xdp", "slot", "tc", "out_slot", "out")
 """The pins of the lanes come last: until then they keep what is in the slots of before (see `_pin`)."""
+_CLSACT = "clsact"
+"""Pinned, whatever it holds, where the clsact qdisc is ours: we take it away again if nobody else uses it."""
 DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
 
 
@@ -50,8 +56,8 @@ class Hooks:
         self.folder, self.index, self._programs = folder, index, programs
         self.traits = programs.traits
         self.lanes: dict[Direction, int] = {}
-        self.acceleration = Acceleration.NONE
-        self.reason = ""
+        self.placement = Placement(index)
+        self._made_clsact = (folder / _CLSACT).exists()
         self._fds: dict[str, int] = {}
         self._roots_seen: dict[str, int] = {}
         """Ids of the roots that the links ran when we last looked."""
@@ -66,10 +72,9 @@ class Hooks:
         programs: Programs,
         lanes: Mapping[Direction, int],
         load: Callable[[str], int],
-        *,
-        may_use_xdp: bool = True,
+        choice: Choice,
     ) -> Hooks:
-        """Attached hooks, natively in XDP where the interface takes it, else in tc.
+        """Attached hooks: in XDP where that is the choice and the interface takes it, else in tc.
 
         `load(door)` gives the descriptor of the policy program to start with; the lanes have their pages. Raises:
         KernelError, and whatever `load` does; nothing is left attached then.
@@ -79,58 +84,41 @@ class Hooks:
         try:
             # leaving first: it is what remembers the flows whose answers arrive
             hooks.attach_out(load("egress"))
-            if may_use_xdp:
-                hooks._try_xdp(load)
-            else:
-                hooks.reason = NO_XDP_WANTED
-            if hooks.acceleration is Acceleration.NONE:
+            hooks.placement.choice = choice
+            if choice.wants_xdp:
+                hooks._try_xdp(load, choice)
+            if hooks.placement.acceleration is Acceleration.NONE:
                 hooks._attach_tc(load)
-                hooks._free_xdp()
-            hooks._pin()
+            hooks._pin_and_free_xdp()
             hooks._replaced()
         except BaseException:
             hooks.detach()
             raise
         return hooks
 
-    def _to_xdp(self, program_fd: int) -> int:
-        """Descriptor of the link. One that an earlier agent left, its pins no longer whole, is used: no packet passes
-        between, and a second one cannot be had."""
-        path = self.folder / "xdp"
-        if not path.exists():
-            return bpf.attach_xdp(program_fd, self.index)
-        link = bpf.open_pin(path)
+    def _pin_and_free_xdp(self) -> None:
+        """Pin; then take off the XDP link that an earlier agent left, where XDP is not what we use: until ours are
+        pinned, it is what judges if this process dies."""
+        is_left = self.placement.acceleration is not Acceleration.XDP
+        left = xdplink.opened(self.folder / "xdp", self.index) if is_left else None
         try:
-            if bpf.link_info(link).ifindex == self.index:
-                bpf.link_update(link, program_fd)
-                return link
-        except BaseException:
-            os.close(link)
-            raise
-        os.close(link)
-        return bpf.attach_xdp(program_fd, self.index)
-
-    def _free_xdp(self) -> None:
-        """Take off the XDP link that an earlier agent left, where XDP is not what we use."""
-        path = self.folder / "xdp"
-        if path.exists():
-            with suppress(KernelError):  # not of this interface any more
-                link = bpf.open_pin(path)
-                try:
-                    bpf.detach(link)
-                finally:
-                    os.close(link)
-            path.unlink()
+            self._pin()
+            if left is not None:
+                with suppress(KernelError):  # dead with its interface
+                    bpf.detach(left)
+        finally:
+            if left is not None:
+                os.close(left)
 
     def attach_out(self, program_fd: int) -> None:
         """Attach the root of what leaves, with the policy program to start with. Raises: KernelError."""
         with self._roots("tc_out") as roots:
             self._fill_slot(roots, Direction.EGRESS, program_fd)
             self._to_tc(roots.program_fd("tc_out"), bpf.Hook.EGRESS)
-        if self.acceleration is not Acceleration.NONE:
+        if self.placement.acceleration is not Acceleration.NONE:
             self._pin()
 
-    def move(self, wanted: Acceleration, load: Callable[[str], int]) -> bool:
+    def move(self, wanted: Acceleration, load: Callable[[str], int], choice: Choice) -> bool:
         """Have arriving packets judged at the other hook, if it can be had; whether that is so now.
 
         Both hooks judge for a moment, and no packet meets none. Raises: KernelError; the hook before goes on.
@@ -139,64 +127,87 @@ class Hooks:
         for name in ("slot", "xdp", "tc"):
             if name in self._fds:
                 kept._fds[name] = self._fds.pop(name)
-        before, self.acceleration = self.acceleration, Acceleration.NONE
+        before, self.placement.acceleration = (
+            (self.placement.acceleration, self.placement.is_generic),
+            Acceleration.NONE,
+        )
         try:
             if wanted is Acceleration.XDP:
-                self._try_xdp(load)
+                self._try_xdp(load, choice)
             else:
                 self._attach_tc(load)
-                self.reason = NO_XDP_WANTED
         except BaseException:
-            self._return(kept, before)
+            self._return(kept, *before)
             raise
-        if self.acceleration is Acceleration.NONE:
-            self._return(kept, before)
+        if self.placement.acceleration is Acceleration.NONE:
+            self._return(kept, *before)
             return False
         try:
             self._pin()  # first: an agent that dies here leaves a hook that judges
         finally:
             for name in ("xdp", "tc"):
+                self._roots_seen.pop(name, None)  # that was the other link's
                 if name in kept._fds:
                     with suppress(KernelError):  # dead with its interface; else its last descriptor takes it off below
                         bpf.detach(kept._fds[name])
             kept.close()
         return True
 
-    def _return(self, kept: Hooks, acceleration: Acceleration) -> None:
+    def _return(self, kept: Hooks, acceleration: Acceleration, is_generic: bool) -> None:
         self._drop("slot", "xdp", "tc")
         self._fds |= kept._fds
-        self.acceleration = acceleration
+        self.placement.acceleration, self.placement.is_generic = acceleration, is_generic
+        if not self.traits.has_tcx:  # XDP's pins may have come early, see `_attach_xdp`
+            with suppress(KernelError):  # the next repair tries again
+                self._pin()
 
-    def _try_xdp(self, load: Callable[[str], int]) -> None:
-        """Attach natively in XDP where the interface takes it; else leave nothing behind but the reason."""
+    def _try_xdp(self, load: Callable[[str], int], choice: Choice) -> None:
+        """Attach in XDP, natively if the interface takes it; else leave nothing behind but the obstacle."""
+        self.placement.obstacle = None
+        if not self._tried_xdp(load, choice, is_generic=False) and choice.may_be_generic:
+            self._tried_xdp(load, choice, is_generic=True)
+
+    def _tried_xdp(self, load: Callable[[str], int], choice: Choice, *, is_generic: bool) -> bool:
         try:
-            self._attach_xdp(load)
+            self._attach_xdp(load, is_generic=is_generic)
         except KernelError as error:
             self._drop("slot", "xdp", "tc")
-            self.acceleration = Acceleration.NONE
+            self.placement.acceleration = Acceleration.NONE
             if error.code in (errno.EPERM, errno.ENOMEM, errno.ENODEV):
                 raise
-            self.reason = f"no native XDP: {error.detail or error}"
+            if not is_generic:
+                told = ethtool.read(choice.interface.name)
+                is_occupied = xdplink.is_occupied(self.index)
+                self.placement.obstacle = obstacle(error.code, error.detail, choice, told, is_occupied=is_occupied)
+            return False
+        return True
 
-    def _attach_xdp(self, load: Callable[[str], int]) -> None:
+    def _attach_xdp(self, load: Callable[[str], int], *, is_generic: bool) -> None:
         with self._roots("xdp_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("xdp"))
-            self._fds["xdp"] = self._to_xdp(roots.program_fd("xdp_root"))
-        self.acceleration, self.reason = Acceleration.XDP, "native XDP"
+            program_fd, pin = roots.program_fd("xdp_root"), self.folder / "xdp"
+            self._fds["xdp"] = xdplink.attach(pin, program_fd, self.index, is_generic=is_generic)
+        if not self.traits.has_tcx:
+            # A filter judges until the next line, whoever lives; after it a link that nobody has pinned would be alone.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("xdp", "slot"):
+                bpf.pin_over(self._fds[name], self.folder / name)
         with self._roots("tc_mark") as roots:
+            self.placement.acceleration = Acceleration.XDP
             self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)
+        self.placement.is_generic = xdplink.runs_generically(self.index)
 
     def _attach_tc(self, load: Callable[[str], int]) -> None:
         with self._roots("tc_root") as roots:
             self._fill_slot(roots, Direction.INGRESS, load("tc"))
             self._to_tc(roots.program_fd("tc_root"), bpf.Hook.INGRESS)
-        self.acceleration = Acceleration.TC
+        self.placement.acceleration, self.placement.is_generic = Acceleration.TC, False
 
     def _to_tc(self, program_fd: int, hook: bpf.Hook) -> None:
         if self.traits.has_tcx:
             self._fds[_LINKS[hook]] = bpf.attach_tcx(program_fd, self.index, hook)
         else:
-            bpf.create_clsact(self.index)
+            self._made_clsact |= bpf.create_clsact(self.index)
             bpf.attach_filter(self._filter(hook), program_fd, replace=True)
 
     def _filter(self, hook: bpf.Hook) -> bpf.Filter:
@@ -246,6 +257,8 @@ class Hooks:
         """Names and descriptors; see the module."""
         numbers = {f"{_LANE_PINS[to]}{lane}": self._fds.get(SLOTS[to], -1) for to, lane in self.lanes.items()}
         own = {name: self._fds[name] for name in _PIN_ORDER if name in self._fds}
+        if self._made_clsact:
+            numbers[_CLSACT] = self._fds.get("slot", -1)
         return {**own, **{name: fd for name, fd in numbers.items() if fd >= 0}}
 
     # ---- taken over
@@ -259,8 +272,8 @@ class Hooks:
                 if (folder / name).exists():
                     hooks._fds[name] = bpf.open_pin(folder / name)
             hooks._read_lanes()
-            hooks.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
-            hooks.reason = "native XDP" if "xdp" in hooks._fds else "tc, as the agent before found no native XDP"
+            hooks.placement.acceleration = Acceleration.XDP if "xdp" in hooks._fds else Acceleration.TC
+            hooks.placement.is_generic = "xdp" in hooks._fds and xdplink.runs_generically(index)
             missing = set(hooks.missing())
             if "out" in missing or not hooks.installed_program(Direction.EGRESS):
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
@@ -344,13 +357,13 @@ class Hooks:
 
     @property
     def _tc_program(self) -> str:
-        return "tc_mark" if self.acceleration is Acceleration.XDP else "tc_root"
+        return "tc_mark" if self.placement.acceleration is Acceleration.XDP else "tc_root"
 
     # ---- used
 
     def door(self, direction: Direction) -> str:
         """Which policy program belongs there."""
-        return "egress" if direction is Direction.EGRESS else DOORS[self.acceleration]
+        return "egress" if direction is Direction.EGRESS else DOORS[self.placement.acceleration]
 
     def install(self, direction: Direction, program_fd: int) -> None:
         """Let every packet from now on meet this policy program."""
@@ -399,16 +412,19 @@ class Hooks:
                 bpf.link_update(self._fds[name], roots.program_fd(program))
             repaired.append(f"{program} on interface {self.index}, which ran another program")
         for name in self.missing():
-            self._drop(name)
-            self._roots_seen.pop(name, None)
             (self.folder / name).unlink(missing_ok=True)
             program = {"xdp": "xdp_root", "tc": self._tc_program, "out": "tc_out"}[name]
             with self._roots(program) as roots:
                 if name == "xdp":
-                    self._fds["xdp"] = bpf.attach_xdp(roots.program_fd(program), self.index)
+                    pin, fd = self.folder / "xdp", roots.program_fd(program)
+                    made = xdplink.attach(pin, fd, self.index, is_generic=self.placement.is_generic)
+                    self._drop("xdp")
+                    self._fds["xdp"] = made
                 else:
+                    self._drop(name)
                     hook = bpf.Hook.EGRESS if name == "out" else bpf.Hook.INGRESS
                     self._to_tc(roots.program_fd(program), hook)
+            self._roots_seen.pop(name, None)
             repaired.append(f"{program} on interface {self.index}")
         if self._pin_gone():
             repaired.append(f"pins of interface {self.index}")
@@ -433,6 +449,10 @@ class Hooks:
             if name not in self._fds:
                 with suppress(KernelError):
                     bpf.detach_filter(self._filter(hook))
+        if self._made_clsact and (interface := interface_name(self.index)):
+            with suppress(KernelError):  # an empty one is in nobody's way
+                if not tc.has_filters(interface):
+                    bpf.delete_clsact(self.index)
         remove_folder(self.folder)
         self.close()
 

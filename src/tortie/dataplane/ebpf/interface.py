@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InstalledVerdict
+from tortie.dataplane.ebpf.choice import Choice
 from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.generation import Plan
-from tortie.dataplane.ebpf.hooks import NO_XDP_WANTED, Hooks
+from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.lane import Lane, Running
 from tortie.dataplane.ebpf.pages import Pages
 from tortie.dataplane.ebpf.programs import Programs
@@ -44,18 +45,18 @@ class InterfacePlane:
             self.hooks = hooks
         return self.hooks is not None
 
-    def enforce(self, index: int, plans: Plans, *, may_use_xdp: bool = True) -> bool:
+    def enforce(self, index: int, plans: Plans, choice: Choice) -> bool:
         """Make the interface enforce the plans; whether anything changed. Raises: KernelError, Unsupported; the state
         before stays."""
         if not self.adopt(index):
-            self._attach(index, plans, may_use_xdp=may_use_xdp)
+            self._attach(index, plans, choice)
             return True
         assert self.hooks is not None
         hooks = self.hooks
         wanted = {direction: one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)}
         made = _make_all(wanted)
         try:
-            has_moved = self._move(hooks, made, may_use_xdp=may_use_xdp)
+            has_moved = self._move(hooks, made, choice)
             self._flip(hooks, made)
             for direction in tuple(made):
                 self.lanes[direction].replace(made.pop(direction))
@@ -94,21 +95,19 @@ class InterfacePlane:
         hooks.install(direction, program)
         return True
 
-    def _move(self, hooks: Hooks, made: Mapping[Direction, Running], *, may_use_xdp: bool) -> bool:
-        """Go to the hook that is wanted, or that is free again; whether that was so."""
-        if hooks.acceleration is Acceleration.XDP:
-            wanted = None if may_use_xdp else Acceleration.TC
-        else:
-            is_free = hooks.reason == NO_XDP_WANTED or self.could_have_xdp()
-            wanted = Acceleration.XDP if may_use_xdp and is_free else None
-            if not may_use_xdp:
-                hooks.reason = NO_XDP_WANTED
-        if wanted is None:
+    def _move(self, hooks: Hooks, made: Mapping[Direction, Running], choice: Choice) -> bool:
+        """Go to the hook that is right; whether it is another one than before."""
+        placement = hooks.placement
+        before, placement.choice = (placement.acceleration, placement.is_generic), choice
+        ways = placement.ways()
+        if not ways:
             return False
         running = self.lanes[Direction.INGRESS].running or made[Direction.INGRESS]
         if self.lanes[Direction.INGRESS].running is None:  # nobody knows what is in the lane: it may be nothing
             self._programs.put({hooks.lanes[Direction.INGRESS]: running.pages})
-        return hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size))
+        for wanted in ways:
+            hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size), choice)
+        return before != (placement.acceleration, placement.is_generic)
 
     def place(self, index: int, folder: Path) -> None:
         """Be on the interface of that index, with pins in that folder; one that came again has another index."""
@@ -122,19 +121,19 @@ class InterfacePlane:
         if self.hooks is not None:
             self.hooks.folder = folder
 
-    def _attach(self, index: int, plans: Plans, *, may_use_xdp: bool) -> None:
+    def _attach(self, index: int, plans: Plans, choice: Choice) -> None:
         made, lanes = _make_all(plans), dict[Direction, int]()
         try:
             for direction in made:
                 lanes[direction] = self._programs.new_lane()
-            doors = ("egress", "xdp" if may_use_xdp else "tc")
+            doors = ("egress", "xdp" if choice.wants_xdp else "tc")
             self._programs.load((door, made[_DIRECTIONS[door]].pages.size) for door in doors)
             self._programs.put({lanes[direction]: running.pages for direction, running in made.items()})
 
             def load(door: str) -> int:
                 return self._programs.program(door, made[_DIRECTIONS[door]].pages.size)
 
-            self.hooks = Hooks.attach(self._folder, index, self._programs, lanes, load, may_use_xdp=may_use_xdp)
+            self.hooks = Hooks.attach(self._folder, index, self._programs, lanes, load, choice)
         except BaseException:
             for running in made.values():
                 running.close()
@@ -165,7 +164,7 @@ class InterfacePlane:
         """Put back what others removed; what that was. Raises: KernelError."""
         if self.hooks is None:
             return ()
-        repaired = list(self.hooks.repair())
+        repaired = list(self._repair_hooks(self.hooks))
         for direction, lane in self.lanes.items():
             running = lane.running
             if running is None:
@@ -173,12 +172,26 @@ class InterfacePlane:
             number, pages = self.hooks.lanes[direction], running.pages
             if self._install(self.hooks, direction, pages.size):
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
-            if self._programs.pages_in(number, pages.size) != pages.id:
+            if self._programs.seen_in(number, pages.size) != pages.id:
                 self._programs.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.check():
                 repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
         return tuple(repaired)
+
+    def _repair_hooks(self, hooks: Hooks) -> tuple[str, ...]:
+        """What was put back. Where others took XDP off and sit there themselves, tc judges from now on."""
+        try:
+            return hooks.repair()
+        except KernelError as error:
+            running, choice = self.lanes[Direction.INGRESS].running, hooks.placement.choice
+            if "xdp" not in hooks.missing() or running is None or choice is None:
+                raise
+            for wanted in (Acceleration.TC, Acceleration.XDP):  # the second one is refused, and says why
+                hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size), choice)
+            if hooks.placement.acceleration is Acceleration.NONE:
+                raise error from None
+        return (f"interface {hooks.index}, whose XDP program others removed: {hooks.placement.reason}",)
 
     @property
     def is_tampered(self) -> bool:
@@ -187,9 +200,7 @@ class InterfacePlane:
 
     def could_have_xdp(self) -> bool:
         """Whether another's XDP program made us use tc, and is gone now."""
-        if self.hooks is None or self.hooks.acceleration is Acceleration.XDP:
-            return False
-        return "is there; remove it" in self.hooks.reason and bpf.xdp_query(self.hooks.index)[0] == 0
+        return self.hooks is not None and self.hooks.placement.is_free_again
 
     def counts(self, direction: Direction) -> Counts:
         """Exact totals of one direction."""

@@ -110,9 +110,9 @@ class Running:
             rule, reason = self.index.decided(self.classifiers.meaning(twin.counters(), self.index))
         finally:
             twin.close()
-        has_metadata = door == "xdp" and len(ran.data_out) > len(data)
-        is_untracked = has_metadata or (door == "tc" and any(ran.ctx_out[8:12]))
         verdict = Verdict.DENY if ran.retval == _DROPPED[door] else Verdict.ALLOW
+        has_metadata = door == "xdp" and rehearsal.has_metadata(ran, data, otherwise=self.index.is_untracked(rule))
+        is_untracked = verdict is Verdict.ALLOW and (has_metadata or (door == "tc" and any(ran.ctx_out[8:12])))
         return InstalledVerdict(verdict, reason, rule, is_tracked=not is_untracked)
 
     def close(self) -> None:

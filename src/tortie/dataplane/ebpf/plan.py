@@ -99,6 +99,7 @@ class Planner:
             state.interface.vlans,
             tracking,
             trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
+            passes_own=state.is_beside_workload,
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 

@@ -25,6 +25,7 @@ from threading import Lock
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
+from tortie.dataplane.ebpf.lanes import LANES, LaneReader
 from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
 from tortie.kernel import bpf
 
@@ -34,8 +35,6 @@ FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
 """The connection table (flows.h)."""
 SHARED_MAPS = (*FLOW_MAPS, "local")
 """Maps of the host that every program uses."""
-LANES = 4_096
-"""Interfaces and directions that one host can have, twice as many as interfaces."""
 EVENTS_BYTES = 1 << 18
 _SMALL = 64
 """Entries of maps of the host, in programs that have none."""
@@ -77,6 +76,7 @@ class Programs:
         self._programs: dict[tuple[str, int], int] = {}
         self._agains: dict[tuple[str, int], int] = {}
         self._lanes_in_use: set[int] = set()
+        self._readers: dict[int, LaneReader] = {}
         self._lock = Lock()
         """Programs of two doors are loaded side by side."""
 
@@ -247,7 +247,8 @@ class Programs:
         """A number that no interface and direction has. Raises: Unsupported, where all are in use."""
         taken = self._lanes_in_use | self._pinned_lanes()
         # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
-        lane = next((one for one in range(LANES) if one not in taken and not self._holding(one)), None)
+        held = [self._reader(size).ids() for size in self._sizes()]
+        lane = next((one for one in range(LANES) if one not in taken and not any(ids[one] for ids in held)), None)
         if lane is None:
             raise Unsupported(f"more than {LANES // 2} interfaces with policy; give host endpoints to fewer of them")
         self._lanes_in_use.add(lane)
@@ -255,7 +256,12 @@ class Programs:
 
     def _holding(self, lane: int) -> list[int]:
         """Sizes of the generations that are in a lane."""
-        return [size for size in self._sizes() if self.pages_in(lane, size) is not None]
+        return [size for size in self._sizes() if self.seen_in(lane, size) is not None]
+
+    def _reader(self, size: int) -> LaneReader:
+        if size not in self._readers:
+            self._readers[size] = LaneReader(self.shared(f"lanes{size}"))
+        return self._readers[size]
 
     def keep_lane(self, lane: int) -> None:
         """That number is in use: an earlier agent gave it."""
@@ -273,8 +279,12 @@ class Programs:
             values = [pages.fd.to_bytes(4, "little") for pages in lanes.values() if pages.size == size]
             bpf.update_all(self.shared(f"lanes{size}"), keys, values)
 
+    def seen_in(self, lane: int, size: int) -> int | None:
+        """Id of the pages in a lane, as they say it themselves."""
+        return self._reader(size).ids(lane, 1)[0] or None
+
     def pages_in(self, lane: int, size: int) -> int | None:
-        """Id of the pages in a lane."""
+        """Id of the pages in a lane, as the kernel says it: before Linux 6.8 that waits some 10 ms (lanes.py)."""
         found = bpf.lookup(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"), 4)
         return int.from_bytes(found, "little") if found else None
 
@@ -304,8 +314,8 @@ class Programs:
         """Let go of what nobody uses: pages of an agent that died before it attached anything to them, and old pins."""
         used = self._lanes_in_use | self._pinned_lanes()
         for size in self._sizes():
-            for lane in range(LANES):
-                if lane not in used and self.pages_in(lane, size) is not None:
+            for lane, pages_id in enumerate(self._reader(size).ids()):
+                if pages_id and lane not in used:
                     self.take_out(lane, size)
         self._unpin_old()
 
@@ -327,6 +337,9 @@ class Programs:
     def close(self) -> None:
         """Let go of everything; what is pinned, or in a slot, lives on."""
         self._let_go_of_programs()
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
         for fd in self._shared.values():
             os.close(fd)
         self._shared.clear()

@@ -14,8 +14,9 @@ from functools import cache
 from struct import Struct
 
 from tortie.dataplane.ebpf.flows import empty, small_tables
+from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, LANES, Programs, SharedMap, Traits, scratch_size
+from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits, scratch_size
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -33,6 +34,8 @@ class Rehearsal:
         self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
         self._next_lane = 0
+        self._tells_metadata = True
+        """Whether the kernel says what programs write in front of a packet in XDP."""
 
     def put(self, pages: Pages) -> int:
         """The lane that the pages are in from now on.
@@ -78,17 +81,29 @@ class Rehearsal:
             self._entered[door] = lane
         return self._programs.program(door, pages.size)
 
-    def run(self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int) -> bpf.TestRun:
-        """What the door's program does to a frame on that interface; at `egress`, one that this host made."""
+    def run(
+        self, door: str, lane: int, pages: Pages, frame: bytes, ifindex: int, *, is_forwarded: bool = False
+    ) -> bpf.TestRun:
+        """What the door's program does to a frame on that interface. What leaves, this host made or forwards."""
         fd = self.enter(door, lane, pages)
-        if door != "xdp":
-            return bpf.test_run(fd, frame, ctx=_SKB.pack(0 if door == "egress" else ifindex, ifindex))
+        # Before Linux 5.14 nobody can say where it arrives, or hears of metadata; at tc one can say where it is.
+        if door == "xdp":
+            arrives = _XDP.pack(0, len(frame), 0, ifindex, 0, 0)
+        else:
+            arrives = _SKB.pack(ifindex if door != "egress" or is_forwarded else 0, ifindex)
         try:
-            return bpf.test_run(fd, frame, ctx=_XDP.pack(0, len(frame), 0, ifindex, 0, 0))
+            return bpf.test_run(fd, frame, ctx=arrives)
         except KernelError as error:
-            if error.code != errno.EINVAL:  # before Linux 5.14 it always arrives at the loopback device
+            if error.code != errno.EINVAL or is_forwarded:
                 raise
+            if door != "xdp":
+                return bpf.test_run(fd, frame, ctx=_SKB.pack(0, ifindex))
+            self._tells_metadata = False
             return bpf.test_run(fd, frame)
+
+    def has_metadata(self, ran: bpf.TestRun, frame: bytes, *, otherwise: bool) -> bool:
+        """Whether the run in XDP left metadata in front of the frame; `otherwise` where the kernel does not tell."""
+        return len(ran.data_out) > len(frame) if self._tells_metadata else otherwise
 
     def close(self) -> None:
         """Let go of programs and lanes."""

@@ -29,13 +29,15 @@ def statuses(intent: Intent, planes: Planes, failed: Mapping[str, str]) -> Seque
             InterfaceStatus(
                 interface=name,
                 endpoint=state.endpoint,
-                acceleration=hooks.acceleration if hooks is not None else Acceleration.NONE,
-                reason=hooks.reason if hooks is not None else failed.get(name, "nothing is enforced"),
+                acceleration=hooks.placement.acceleration if hooks is not None else Acceleration.NONE,
+                reason=hooks.placement.reason if hooks is not None else failed.get(name, "nothing is enforced"),
                 program_id=program_id,
                 program_name=program,
                 refused=intent.refused.get(name, ()),
                 is_enforced=hooks is not None,
                 backend=plane.backend if plane is not None else "",
+                xdp=state.xdp.use,
+                unmet=hooks.placement.unmet if hooks is not None else "",
             )
         )
     return found

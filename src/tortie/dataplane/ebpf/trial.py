@@ -3,7 +3,8 @@
 Nothing is attached, and the connection table is one of the trial's own. Raises everywhere: KernelError, Unsupported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
+from tortie.kernel.netlink import lead_everywhere
+from tortie.kernel.netns import fresh
+from tortie.kernel.sysctl import write_integer
 from tortie.model.conntrack import Flow, FlowState, TrackingSettings
 from tortie.model.desired import EndpointState, HostAddresses
 from tortie.model.failsafe import Failsafes
@@ -39,12 +43,31 @@ class Answer(NamedTuple):
     rule: RuleRef | None
 
 
+class Crossing(NamedTuple):
+    """An interface with an endpoint that a packet crosses, and whether the host forwards it."""
+
+    state: EndpointState
+    direction: Direction
+    is_forwarded: bool
+
+
 class _Loaded(NamedTuple):
     """The generation of an endpoint and direction, what its rules are called, and the lane it is in."""
 
     generation: Generation
     rules: RuleIndex
     lane: int
+
+
+@contextmanager
+def forwarding() -> Iterator[None]:
+    """A block in a network namespace of its own, which forwards whatever is not for the host: the programs ask the
+    kernel's routes, and there they lead everywhere. Other threads stay where they are. Raises: KernelError."""
+    with fresh():
+        lead_everywhere()
+        for version in (4, 6):
+            write_integer(1, "net", f"ipv{version}", "conf", "lo", "forwarding")
+        yield
 
 
 class Trial:
@@ -74,25 +97,34 @@ class Trial:
 
     def ask(
         self,
-        state: EndpointState,
-        direction: Direction,
+        crossings: Sequence[Crossing],
         packet: Packet,
         *,
         flow: Flow | None = None,
         first: Packet | None = None,
     ) -> Answer:
-        """What the program does to the packet, where the table holds that flow as an established one, or none.
+        """What the programs do to the packet one after another, where the table holds that flow as an established one,
+        or none. Forwarded packets have to be asked about in a namespace that forwards them (`forwarding`).
 
-        `first`: of a later fragment, the first one, which the program sees before it.
+        `first`: of a later fragment, the first one, which the programs see before it.
         """
-        loaded = self._load(state, direction)
         for one in (first, packet) if first is not None else (packet,):
             if flow is not None:
                 self._flows.store([replace(flow, state=FlowState.ESTABLISHED, is_answered=True)])
             try:
-                answer = self._run(_DOORS[direction], loaded, frame(one))
+                answer = self._cross(crossings, frame(one))
             finally:
                 self._flows.forget(list(self._flows.flows()))
+        return answer
+
+    def _cross(self, crossings: Sequence[Crossing], data: bytes) -> Answer:
+        """The answer of the program that drops the frame, or of all of them: the last rule that any of them counted."""
+        answer = Answer(Verdict.ALLOW, is_tracked=True, rule=None)
+        for crossing in crossings:
+            found = self._run(crossing, data)
+            if found.verdict is Verdict.DENY:
+                return found
+            answer = Answer(Verdict.ALLOW, answer.is_tracked and found.is_tracked, found.rule or answer.rule)
         return answer
 
     def _load(self, state: EndpointState, direction: Direction) -> _Loaded:
@@ -106,16 +138,17 @@ class Trial:
         self._loaded[state.interface.name, direction] = made
         return made
 
-    def _run(self, door: str, loaded: _Loaded, data: bytes) -> Answer:
-        """The program's answer; of leaving packets, those that this host made."""
+    def _run(self, crossing: Crossing, data: bytes) -> Answer:
+        """The program's answer."""
         assert self._rehearsal is not None
-        generation, index, lane = loaded
+        door = _DOORS[crossing.direction]
+        generation, index, lane = self._load(crossing.state, crossing.direction)
         before = generation.read_counters()
-        ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX)
-        # what untracked policy says of leaving packets is not the program's to decide
-        is_untracked = door == "xdp" and len(ran.data_out) > len(data)
+        ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX, is_forwarded=crossing.is_forwarded)
         counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
         rule, _ = index.decided(generation.classifiers.meaning(counted, index))
+        # what untracked policy says of leaving packets is not the program's to decide
+        is_untracked = door == "xdp" and self._rehearsal.has_metadata(ran, data, otherwise=index.is_untracked(rule))
         is_dropped = ran.retval == _DROPPED[door]
         return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)
 

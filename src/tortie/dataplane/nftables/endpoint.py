@@ -164,6 +164,9 @@ class _Making:
     def _normal(self, place: Place) -> Iterator[str]:
         yield from self._known(place)
         yield from self._essential(place, self._count(place, Reason.ESSENTIAL_ICMPV6, "accept"))
+        if self.endpoint.is_beside_workload:  # whether a workload and its host may talk is not the wildcard's to say
+            yield self._count(place, Reason.NO_MATCH, "accept")
+            return
         accept = self._count(place, Reason.FAILSAFE, "accept")
         yield from (f"{match} {accept}" for match in failsafe_matches((self._opening(place),)))
         yield from self._invalid(place)

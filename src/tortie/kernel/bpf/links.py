@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from tortie.kernel import tc
 from tortie.kernel._bpf import ffi, lib
 from tortie.kernel.bpf.calls import DOOR, checked, clear_log, log
 from tortie.kernel.bpf.programs import borrowed, program_by_id, program_info
@@ -64,17 +65,17 @@ def attach_xdp(program_fd: int, ifindex: int, flags: int = DRV_MODE) -> int:
     if made >= 0:
         return made
     code = -made
-    if code == errno.EINVAL and not _exists(ifindex):  # the kernel's word for an interface that is gone, here only
+    if code == errno.EINVAL and not _name(ifindex):  # the kernel's word for an interface that is gone, here only
         code = errno.ENODEV
     raise KernelError(DOOR, f"attach XDP to interface {ifindex}", code, _why_no_xdp(code, ifindex))
 
 
-def _exists(ifindex: int) -> bool:
+def _name(ifindex: int) -> str:
+    """The interface's name; empty where it is gone."""
     try:
-        socket.if_indextoname(ifindex)
+        return socket.if_indextoname(ifindex)
     except OSError:
-        return False
-    return True
+        return ""
 
 
 def _why_no_xdp(code: int, ifindex: int) -> str:
@@ -150,10 +151,19 @@ def xdp_query(ifindex: int) -> tuple[int, XdpMode]:
     return program_id[0], XdpMode(mode[0])
 
 
-def create_clsact(ifindex: int) -> None:
-    """Make sure that an interface has a clsact qdisc, ours or anyone's."""
+def create_clsact(ifindex: int) -> bool:
+    """Make sure that an interface has a clsact qdisc, ours or anyone's; whether it is new.
+
+    Raises: KernelError EEXIST where an ingress qdisc is in its place. Because: that one has no side of leaving packets,
+    and the kernel takes filters for that side all the same, and puts them among those of arriving ones.
+    """
     clear_log()
-    checked(lib.tortie_clsact_create(ifindex), f"add clsact to interface {ifindex}", log())
+    thing = f"add clsact to interface {ifindex}"
+    is_new = checked(lib.tortie_clsact_create(ifindex), thing, log()) == 1
+    if not is_new and (name := _name(ifindex)) and tc.early_qdisc(name) == "ingress":
+        remedy = f"an ingress qdisc is there: use clsact in its place, which takes the same filters (tc qdisc, {name})"
+        raise KernelError(DOOR, thing, errno.EEXIST, remedy)
+    return is_new
 
 
 def delete_clsact(ifindex: int) -> None:
@@ -185,7 +195,11 @@ def attach_filter(place: Filter, program_fd: int, *, replace: bool = False) -> N
     clear_log()
     out = _tc(place)
     out.program_fd, out.flags = program_fd, int(replace)
-    checked(lib.tortie_tc_attach(out), f"attach {place}", log())
+    result = lib.tortie_tc_attach(out)
+    said = log()
+    if result == -errno.EINVAL and "specified priority" in said:
+        said += f"; another's filter has pref {place.priority}: give it a later one (tc filter ... pref 2)"
+    checked(result, f"attach {place}", said)
 
 
 def detach_filter(place: Filter) -> bool:

@@ -22,6 +22,10 @@ FIELDS: Fields = {
     **{parameter.field: parameter.spec_field() for parameter in PARAMETERS if parameter.field},
 }
 """Every field of a FelixConfiguration."""
+OWN_ANNOTATIONS: Fields = {
+    parameter.annotation: parameter.spec_field() for parameter in PARAMETERS if parameter.annotation
+}
+"""Annotations of a FelixConfiguration that are parameters of tortie's own, of which upstream has no field."""
 _BY_NAME = {parameter.name.lower(): parameter for parameter in PARAMETERS}
 _BY_WORD = {**{parameter.field.lower(): parameter for parameter in PARAMETERS if parameter.field}, **_BY_NAME}
 

@@ -1,5 +1,6 @@
 """Parameters of host protection and of the dataplane in general. Source: reference config.md sections 4 and 6."""
 
+from tortie.model.xdp import ANNOTATION, XdpUse
 from tortie.resources.felix.lists import FAILSAFES, INTERFACES, IPV4_NETS, PREFIXES
 from tortie.resources.felix.parameter import Parameter
 from tortie.resources.felix.syntax import IPV4, PATH, PORT_RANGE, SECONDS, SIGNED_SECONDS, SWITCH, word
@@ -51,6 +52,25 @@ XDP_ENABLED = Parameter(
     "true",
     "Judge arriving packets in XDP where the interface takes a native program.",
     key="xdpEnabled",
+    is_used=True,
+)
+XDP_MODE = Parameter(
+    "XDPMode",
+    word(*(use.value for use in XdpUse)),
+    "",
+    "When arriving packets are judged in XDP: where it is worth it, while untracked policy applies, always or never. "
+    "Stronger than XDPEnabled.",
+    has_field=False,
+    annotation=ANNOTATION,
+    may_be_none=False,
+    is_used=True,
+)
+GENERIC_XDP = Parameter(
+    "GenericXDPEnabled",
+    SWITCH,
+    "false",
+    "Take generic XDP where an interface is always to have XDP and has no native one.",
+    key="genericXDPEnabled",
     is_used=True,
 )
 
@@ -140,13 +160,8 @@ PARAMETERS: tuple[Parameter[object], ...] = (
         "How often such addresses are announced again; 0: never.",
     ),
     XDP_ENABLED,
-    Parameter(
-        "GenericXDPEnabled",
-        SWITCH,
-        "false",
-        "Take generic XDP where an interface has no native one.",
-        key="genericXDPEnabled",
-    ),
+    XDP_MODE,
+    GENERIC_XDP,
     Parameter(
         "XDPRefreshInterval", SECONDS, "90", "How often XDP programs are checked; 0: never.", key="xdpRefreshInterval"
     ),

@@ -184,9 +184,11 @@ def document_level(resource: Resource) -> Level:
         if parameter.field and (value := resource.spec.get(parameter.field)) is not None
     ]
     annotations = metadata.get("annotations")
+    own = {parameter.annotation: parameter.name for parameter in PARAMETERS if parameter.annotation}
     for key, text in annotations.items() if isinstance(annotations, dict) else ():
-        if key.startswith(ANNOTATION) and str(text).strip():
-            entries.append((key.removeprefix(ANNOTATION), Saying(str(text), f"annotation {key}")))
+        name = own.get(key) or (key.removeprefix(ANNOTATION) if key.startswith(ANNOTATION) else "")
+        if name and str(text).strip():
+            entries.append((name, Saying(str(text), f"annotation {key}")))
     selector = resource.spec.get("nodeSelector")
     scope = Scope(
         resource.name,

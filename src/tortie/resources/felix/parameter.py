@@ -12,7 +12,8 @@ class Parameter(Generic[V_co]):
     """A setting and everything there is to know about it. Source: reference config.md sections 4 to 8.
 
     `default` is text, empty where there is none. `key`: the field of documents where it is not the name with a small
-    first letter; `has_field` False: documents have none. `is_fatal`: an agent does not start with a value that nobody
+    first letter; `has_field` False: documents have none. `annotation`: one of ours that says it
+    there. `is_fatal`: an agent does not start with a value that nobody
     can read. `is_local`: documents cannot set it. `may_be_none`: the word `none` is a value. `is_used`: tortie acts on
     it. `stored`: what a document that does not say it is stored with.
     """
@@ -23,6 +24,7 @@ class Parameter(Generic[V_co]):
     doc: str
     key: str = ""
     has_field: bool = True
+    annotation: str = ""
     is_fatal: bool = False
     is_local: bool = False
     may_be_none: bool = True

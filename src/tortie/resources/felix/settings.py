@@ -4,15 +4,18 @@ from typing import TypeVar
 
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings
+from tortie.model.xdp import XdpUse
 from tortie.resources.felix.ebpf import CONNECTION_TIMEOUTS
 from tortie.resources.felix.host import (
     DISABLE_INVALID_CHECK,
     FAILSAFE_INBOUND,
     FAILSAFE_OUTBOUND,
+    GENERIC_XDP,
     INTERFACE_EXCLUDE,
     INTERFACE_PREFIX,
     TO_HOST,
     XDP_ENABLED,
+    XDP_MODE,
 )
 from tortie.resources.felix.levels import Level, read
 from tortie.resources.felix.maps import CONNTRACK_SIZE
@@ -51,12 +54,20 @@ def settings_of(level: Level) -> FelixSettings:
         conntrack_timeouts=say(CONNECTION_TIMEOUTS),
         conntrack_size=say(CONNTRACK_SIZE),
         drops_invalid=None if is_disabled is None else not is_disabled,
-        may_use_xdp=say(XDP_ENABLED),
+        xdp=_xdp(say(XDP_MODE), is_enabled=say(XDP_ENABLED)),
+        may_use_generic_xdp=say(GENERIC_XDP),
         to_host=ToHost(to_host) if to_host else None,
         iptables_rejects=_rejects(say(IPTABLES_DENY)),
         nftables_rejects=_rejects(say(NFTABLES_DENY)),
         problems=tuple(problems),
     )
+
+
+def _xdp(mode: str | None, *, is_enabled: bool | None) -> XdpUse | None:
+    """What a level says; None: nothing."""
+    if mode:
+        return XdpUse(mode)
+    return None if is_enabled is None else XdpUse.AUTO if is_enabled else XdpUse.NEVER
 
 
 def _rejects(action: str | None) -> bool | None:

@@ -7,7 +7,7 @@ Source: reference config.md, resources.md section 8.19.
 """
 
 from tortie.model.settings import DEFAULT_NAME, NODE_PREFIX, FelixSettings
-from tortie.resources.felix import FIELDS
+from tortie.resources.felix import FIELDS, OWN_ANNOTATIONS
 from tortie.resources.felix.levels import document_level, problems
 from tortie.resources.felix.settings import settings_of
 from tortie.resources.fields import Law, Scope, join
@@ -53,9 +53,9 @@ def _check_values(scope: Scope, draft: Draft) -> None:
             if reading.counts and matters and not parameter.syntax.doubts(saying.text):
                 at = (annotations.get(key) if isinstance(annotations, MappingNode) else None) or annotations
                 path = join("metadata.annotations", key)
-                draft.problems.add(
-                    "TT1114", at, path, reading.problem, remedy=f"correct it, or use spec.{parameter.field}"
-                )
+                other = f", or use spec.{parameter.field}" if parameter.field else ""
+                if not draft.problems.concern(path):
+                    draft.problems.add("TT1114", at, path, reading.problem, remedy=f"correct it{other}")
         elif reading.is_fatal and not scope.concern(parameter.field):
             scope.report("TT1116", (parameter.field,), reading.problem, remedy="correct it")
 
@@ -89,6 +89,7 @@ KIND = Kind(
     aliases=("felixconfiguration", "felixconfig", "felixconfigs"),
     short_names=("felixconfig", "felixconfigs"),
     fields=FIELDS,
+    annotations=OWN_ANNOTATIONS,
     complete=_complete,
     laws=(Law("!(has(self.routeTableRange) && has(self.routeTableRanges))", _BOTH_RANGES),),
     lower=_lower,

@@ -8,7 +8,7 @@ from tortie.resources.endpoints import port_protocol
 from tortie.resources.fields import Field, list_of, object_of
 from tortie.resources.kind import NAME, Column, Draft, Kind, meaning, spec_cell, spec_law
 from tortie.resources.qos import check_dscp
-from tortie.resources.values import integer, interface, name, port_name
+from tortie.resources.values import enum, integer, interface, name, port_name
 
 _NEITHER = "at least one of interfaceName or expectedIPs must be specified"
 
@@ -53,6 +53,14 @@ KIND = Kind(
             "Profiles whose labels it inherits, and whose rules judge what no tier decided, in this order.",
         ),
         "ports": Field(list_of(_port), "Ports that rules can name."),
+    },
+    annotations={
+        "tortie.io/xdp": Field(
+            enum("auto", "untracked", "always", "never"),
+            "Whether packets that arrive are judged in XDP: where that is worth it, while untracked policy applies, "
+            "always (and a warning where it cannot be had), or never. Otherwise they are judged at tc, all the same. "
+            "Without it what a FelixConfiguration says holds, by this annotation or by xdpEnabled: false; else auto.",
+        )
     },
     complete=_complete,
     laws=(

@@ -4,9 +4,11 @@ import msgspec
 
 from tortie.model.address import WIDTH, Net, parse_address
 from tortie.model.endpoint import HostEndpoint
+from tortie.model.xdp import ANNOTATION, XdpUse
 from tortie.resources.kind import Resource
-from tortie.resources.lowering import NAMESPACE_LABEL
+from tortie.resources.lowering import NAMESPACE_LABEL, Meaningless
 from tortie.resources.meanings.ports import PortShape, named_ports
+from tortie.resources.problems import shorten
 
 
 class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -34,4 +36,13 @@ def lower(resource: Resource) -> HostEndpoint:
         labels={key: value for key, value in resource.labels.items() if key != NAMESPACE_LABEL},
         profiles=shape.profiles,
         ports=named_ports(shape.ports),
+        xdp=_xdp(resource),
     )
+
+
+def _xdp(resource: Resource) -> XdpUse | None:
+    said = resource.annotations.get(ANNOTATION, "")
+    try:
+        return XdpUse(said) if said else None
+    except ValueError:
+        raise Meaningless(f"annotation {ANNOTATION}: {shorten(said)!r} is none of its values") from None

@@ -89,6 +89,8 @@ def story(one: SettingAnswer) -> list[str]:
         places.append(f"spec.{one['field']}")
     if not one["is_local"]:
         places.append(f"config.projectcalico.org/{one['name']}")
+    if one["annotation"]:
+        places.append(one["annotation"])
     bad = "an agent does not start" if one["is_fatal"] else "the default holds"
     none = "" if one["may_be_none"] else "; `none` is no value of it, and an agent does not start with it"
     used = "yes" if one["is_used"] else f"{NOT_USED}: accepted, and tortie does not act on it"
