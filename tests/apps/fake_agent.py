@@ -15,7 +15,8 @@ from tortie.apps.agent import main
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.failure import Failure
 from tortie.apps.told import told
-from tortie.dataplane.driver import ApplyReport
+from tortie.dataplane.chosen import Offer
+from tortie.dataplane.driver import ApplyReport, KernelTracked
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
 
@@ -47,7 +48,7 @@ class StillTimeouts:
         return {"nf_conntrack_tcp_timeout_time_wait": 120.0}
 
 
-class SlowDriver(ReferenceDriver):
+class SlowDriver(KernelTracked, ReferenceDriver):
     """Takes its time to apply."""
 
     def __init__(self, delay_s: float) -> None:
@@ -65,6 +66,13 @@ if __name__ == "__main__":
     settings = AgentSettings(node=node, datastore=Path(datastore), socket=Path(socket))
     try:
         levels = told(os.environ, Path(os.environ.get("TORTIE_FELIX_CONFIG", settings.felix_config)))
-        main.run(settings, levels, lambda: SlowDriver(delay_s), StillInterfaces(), StillTimeouts())
+        offer = Offer(
+            name="reference",
+            open=lambda: SlowDriver(delay_s),
+            lacks=lambda: (),
+            left=lambda: (),
+            evidence="a test's own",
+        )
+        main.run(settings, levels, [offer], StillInterfaces(), StillTimeouts())
     except Failure as failure:
         sys.exit(failure.message)

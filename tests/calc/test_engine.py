@@ -8,6 +8,7 @@ from tortie.calc import Engine
 from tortie.calc.settings import KERNEL_TIMEOUTS, TIMEOUTS
 from tortie.model.address import Net, parse_net
 from tortie.model.conntrack import Timeouts, TrackingSettings
+from tortie.model.dataplane import DataplaneWish
 from tortie.model.desired import Delta, EndpointState, HostAddresses, MissingProfile, PolicyStatus, SetChange
 from tortie.model.endpoint import HostEndpoint, Interface, NamedPort, NetworkSet, ServiceSlice
 from tortie.model.failsafe import FailsafePort, Failsafes
@@ -144,7 +145,10 @@ class TestFlush:
 
     def test_the_first_delta_carries_failsafes_tracking_and_addresses_even_without_anything_else(self) -> None:
         one = engine()
-        assert one.flush() == Delta(failsafes=Failsafes(), tracking=TrackingSettings(), addresses=HostAddresses())
+        first = Delta(
+            failsafes=Failsafes(), tracking=TrackingSettings(), addresses=HostAddresses(), dataplane=DataplaneWish()
+        )
+        assert one.flush() == first
         assert not one.flush()
 
     def test_equal_values_make_no_delta(self) -> None:

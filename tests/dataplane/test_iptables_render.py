@@ -176,7 +176,8 @@ def test_protocols_that_no_rule_can_name_take_a_mark() -> None:
     assert [one.text.split()[1] for one in found if not one.before] == ["1", "58"]
     (rest,) = (one for one in found if one.before)
     assert rest.text == f"-m mark ! --mark 0x0/{SCRATCH:#x}"
-    assert [line.split(" -j ")[0] for line in rest.before] == ["-j MARK --set-xmark 0x100000/0x100000", "-p 1", "-p 58"]
+    marks_set = f"-j MARK --set-xmark {SCRATCH:#x}/{SCRATCH:#x}"
+    assert [line.split(" -j ")[0] for line in rest.before] == [marks_set, "-p 1", "-p 58"]
 
 
 def test_only_icmp_of_its_own_ip_version_is_iptables_icmp() -> None:

@@ -66,7 +66,7 @@ def test_an_interface_that_comes_touches_no_chain_of_others() -> None:
         change_script(render(host()), render(host(), other), {}, MEMBERS),
         change_script(render(host(), other), render(host()), {}, MEMBERS),
     ):
-        assert "eth1" in script and "/eth0" not in script and "flush chain inet tortie filter" not in script
+        assert "eth1" in script and "/eth0" not in script and "flush chain inet tortie-policy filter" not in script
 
 
 def test_members_that_come_and_go_are_the_only_ones_written() -> None:
@@ -88,10 +88,10 @@ def test_members_that_come_and_go_are_the_only_ones_written() -> None:
     script = change_script(before, table, elements, after)
     name = set_name(0, [BAD.set_id], 4, False)
     assert script.splitlines() == [
-        f"delete element inet tortie {name} {{ 10.0.0.0/8 }}",
-        f"add element inet tortie {name} {{ 10.1.0.0/16, 192.0.2.7 }}",  # what the wider net covered, too
-        f"delete chain inet tortie d_{before.digest}",
-        f"add chain inet tortie d_{table.digest}",
+        f"delete element inet tortie-policy {name} {{ 10.0.0.0/8 }}",
+        f"add element inet tortie-policy {name} {{ 10.1.0.0/16, 192.0.2.7 }}",  # what the wider net covered, too
+        f"delete chain inet tortie-policy d_{before.digest}",
+        f"add chain inet tortie-policy d_{table.digest}",
     ]
 
 

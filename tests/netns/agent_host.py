@@ -42,7 +42,7 @@ class Host:
         self.agent.wait(5)
 
     def clean_up(self) -> str:
-        command = [TORTIE, "agent", "cleanup", "--dataplane", self.dataplane]
+        command = [TORTIE, "agent", "cleanup"]
         done = subprocess.run(self._inside(command), capture_output=True, text=True, env=ENVIRONMENT, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -1,7 +1,7 @@
 """Streams of UDP packets each of which is a new flow, and long-lived connections, in a process beside the test.
 
     inward    peer's packet socket ══▶ host's UDP socket         meets the host's ingress policy
-    outward   host's packet socket ══▶ peer's UDP socket         meets the host's egress policy
+    outward   host's raw socket ═════▶ peer's UDP socket         meets the host's egress policy, netfilter included
 
 Each packet carries its number; shared memory has a byte for each, which says whether it arrived. Source ports and
 addresses are used once in five million packets, so no packet belongs to a flow that an earlier one opened.
@@ -87,8 +87,14 @@ def streaming(
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         receiver.bind((target.address, stream.port))
         receiver.setblocking(False)
-        head = bytes.fromhex((target.mac + source.mac).replace(":", "")) + b"\x08\x00"
-        sockets.append((packet_socket(source), receiver, head, source.address, target.address, stream.port))
+        if stream.is_inward:
+            sender, head = (
+                packet_socket(source),
+                bytes.fromhex((target.mac + source.mac).replace(":", "")) + b"\x08\x00",
+            )
+        else:
+            sender, head = _raw_socket(source, target), b""
+        sockets.append((sender, receiver, head, source.address, target.address, stream.port))
     process = multiprocessing.get_context("fork").Process(target=_stream, args=(memory, sockets, pause_s), daemon=True)
     process.start()
     for sender, receiver, *_ in sockets:
@@ -99,6 +105,14 @@ def streaming(
         yield found
     finally:
         found.close()
+
+
+def _raw_socket(source: Namespace, target: Namespace) -> socket.socket:
+    """A socket that sends whole IPv4 packets to the target."""
+    with source.entered():
+        made = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        made.connect((target.address, 0))
+    return made
 
 
 Ends = tuple[socket.socket, socket.socket, bytes, str, str, int]

@@ -68,20 +68,33 @@ def test_policy_is_enforced_counted_repaired_and_still_there_for_the_next_agent(
     assert answer_of(host, peer, 8080) == "silence"
 
 
-def test_an_agent_with_another_dataplane_does_not_start_where_this_one_left_something(pair: Pair) -> None:
+def test_an_agent_with_another_dataplane_takes_the_place_of_the_one_before(pair: Pair) -> None:
     host, peer = pair
-    for dataplane, other in (("nftables", "ebpf"), ("ebpf", "nftables")):
+    for dataplane in ("nftables", "ebpf", "nftables"):
         host.dataplane = dataplane
         host.start()
         host.until_answered()
         host.tortie("apply", "-f", "-", text=host.documents)
-        host.stop()
-        host.dataplane = other
-        with pytest.raises(AssertionError, match=f"enforces here with the dataplane {dataplane}"):
-            host.start()
         assert answer_of(host, peer, 8081) == "silence"
-        host.dataplane = dataplane
-        assert "removed" in host.clean_up()
-        assert "nothing of tortie's was found" in host.clean_up()
-        assert answer_of(host, peer, 8081) == "refused"
+        status = json.loads(host.tortie("status", "-o", "json"))["dataplane"]
+        assert (status["name"], status["asked"], status["leaving"]) == (dataplane, dataplane, [])
+        assert ("inet tortie-policy" in host.namespace.run("nft", "list", "tables")) == (dataplane == "nftables")
+        host.stop()
+        assert answer_of(host, peer, 8081) == "silence"
+    assert "removed" in host.clean_up()
+    assert "nothing of tortie's was found" in host.clean_up()
+    assert answer_of(host, peer, 8081) == "refused"
     assert "inet tortie" not in host.namespace.run("nft", "list", "tables")
+
+
+def test_a_dataplane_that_cannot_be_had_is_an_error_with_a_remedy_and_nothing_is_changed(pair: Pair) -> None:
+    host, peer = pair
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    host.stop()
+    host.dataplane = "iptables"
+    with pytest.raises(AssertionError, match=r"the dataplane iptables cannot be had here .*: use ebpf or nftables"):
+        host.start()
+    assert host.agent is not None and host.agent.returncode == 1
+    assert answer_of(host, peer, 8081) == "silence"

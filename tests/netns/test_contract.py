@@ -99,20 +99,22 @@ def sabotage(host: Namespace, name: str, what: str) -> None:
 
 SABOTAGE = {
     "nftables": {
-        "the table flushed": "flush table inet tortie",
-        "the table deleted": "delete table inet tortie",
+        "the table flushed": "flush table inet tortie-policy",
+        "the table deleted": "delete table inet tortie-policy",
         "everything flushed": "flush ruleset",
-        "a chain emptied": f"flush chain inet tortie normal-in/{IFACE}/tier.default",
-        "a base chain emptied": "flush chain inet tortie filter-input",
-        "a rule in front": f"insert rule inet tortie normal-in/{IFACE} accept",
-        "an interface taken out": f'delete element inet tortie normal-in {{ "{IFACE}" }}',
+        "a chain emptied": f"flush chain inet tortie-policy normal-in/{IFACE}/tier.default",
+        "a base chain emptied": "flush chain inet tortie-policy filter-input",
+        "a rule in front": f"insert rule inet tortie-policy normal-in/{IFACE} accept",
+        "an interface taken out": f'delete element inet tortie-policy normal-in {{ "{IFACE}" }}',
         "another chain for an interface": (
-            "add chain inet tortie mine\nadd rule inet tortie mine accept\n"
-            f'delete element inet tortie normal-in {{ "{IFACE}" }}\n'
-            f'add element inet tortie normal-in {{ "{IFACE}" : goto mine }}\n'
+            "add chain inet tortie-policy mine\nadd rule inet tortie-policy mine accept\n"
+            f'delete element inet tortie-policy normal-in {{ "{IFACE}" }}\n'
+            f'add element inet tortie-policy normal-in {{ "{IFACE}" : goto mine }}\n'
         ),
-        "members removed": f"flush set inet tortie {set_name(0, [MEMBERS.set_id], 4, False)}",
-        "a member added": f"add element inet tortie {set_name(0, [MEMBERS.set_id], 4, False)} {{ 10.99.0.0/24 }}",
+        "members removed": f"flush set inet tortie-policy {set_name(0, [MEMBERS.set_id], 4, False)}",
+        "a member added": (
+            f"add element inet tortie-policy {set_name(0, [MEMBERS.set_id], 4, False)} {{ 10.99.0.0/24 }}"
+        ),
     },
     **{variant: iptables_sabotage(*variant.split("-")) for variant in iptables.VARIANTS},
 }

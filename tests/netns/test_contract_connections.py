@@ -271,7 +271,7 @@ def test_counts_go_on_through_changes_and_repairs(pair: Pair, driver: InNamespac
     rules = [udp(SERVICE), udp(OTHER)]
     ports = Ports(host, peer, SERVICE, OTHER)
     driver.enforce(first(endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))))
-    tamper = {"nftables": "nft insert rule inet tortie filter-input accept"}.get(
+    tamper = {"nftables": "nft insert rule inet tortie-policy filter-input accept"}.get(
         driver.name, f"{driver.name} -I tortie-INPUT -j ACCEPT"
     )
     seen = []

@@ -27,7 +27,11 @@ table inet watch {
         host.run("nft", "-f", "-", input=watch)
         driver.enforce(delta_of({"ens4": endpoint("ens4", tier(Stage.NORMAL, ingress=[udp(7001)]))}))
         driver.resync()
-        for step, seen in (("", (1, 1)), ('delete element inet tortie normal-in { "ens4" }\n', (2, 1)), ("", (3, 2))):
+        for step, seen in (
+            ("", (1, 1)),
+            ('delete element inet tortie-policy normal-in { "ens4" }\n', (2, 1)),
+            ("", (3, 2)),
+        ):
             host.run("nft", "-f", "-", input=step)
             if seen == (3, 2):
                 assert driver.resync().repaired

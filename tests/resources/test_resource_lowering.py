@@ -265,6 +265,7 @@ def test_failsafes_and_interface_lists_are_lowered() -> None:
         failsafe_outbound=(FailsafePort(SCTP, 0),),
         interface_prefixes=("cali", "tap"),
         interface_exclude=("kube-ipvs0", "/^veth.*/"),
+        nftables_mode="Auto",
     )
     assert settings({"nodeSelector": "has(rack)"}, "rack").node_selector == parse_selector("has(rack)")
 

@@ -249,6 +249,7 @@ class Engine:
             failsafes=settings.failsafes,
             addresses=addresses,
             tracking=settings.tracking,
+            dataplane=settings.dataplane,
         )
 
     def desired(self) -> DesiredState:

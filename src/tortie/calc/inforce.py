@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tortie.calc.settings import HostSettings, levels, merge
 from tortie.model.conntrack import TrackingSettings
+from tortie.model.dataplane import DataplaneWish
 from tortie.model.failsafe import Failsafes
 from tortie.model.settings import FelixSettings
 
@@ -15,6 +16,7 @@ class SettingsChange(NamedTuple):
     is_any: bool = False
     failsafes: Failsafes | None = None
     tracking: TrackingSettings | None = None
+    dataplane: DataplaneWish | None = None
 
 
 class SettingsInForce:
@@ -75,4 +77,5 @@ class SettingsInForce:
             is_any=True,
             failsafes=None if old is not None and new.failsafes == old.failsafes else new.failsafes,
             tracking=None if old is not None and new.tracking == old.tracking else new.tracking,
+            dataplane=None if old is not None and new.dataplane == old.dataplane else new.dataplane,
         )

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from tortie.model.conntrack import DEFAULT_TABLE_SIZE, Timeouts, TrackingSettings
+from tortie.model.dataplane import WHATEVER, DataplaneWish, wish_of
 from tortie.model.endpoint import HostEndpoint
 from tortie.model.failsafe import Failsafes
 from tortie.model.host import ToHost
@@ -48,6 +49,7 @@ class HostSettings:
     xdp: XdpWish = field(default_factory=XdpWish)
     to_host: ToHost = ToHost.DROP
     rejects: bool = False
+    dataplane: DataplaneWish = WHATEVER
 
     def xdp_of(self, endpoint: HostEndpoint) -> XdpWish:
         """What holds for interfaces of the endpoint: what it says itself counts before what is said of the host."""
@@ -104,6 +106,10 @@ def merge(levels: Sequence[FelixSettings], kernel: Mapping[str, float]) -> HostS
         # Either deny action is enough, whatever the dataplane (semantics.md, row "Reject").
         _first((level.iptables_rejects for level in levels), False)
         or _first((level.nftables_rejects for level in levels), False),
+        wish_of(
+            next((one.uses_ebpf for one in levels if one.uses_ebpf is not None), None),
+            next((one.nftables_mode for one in levels if one.nftables_mode is not None), None),
+        ),
     )
 
 

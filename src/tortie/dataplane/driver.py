@@ -90,12 +90,16 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace.
+
+    `is_rejected`: it would tell the sender of the denial, where any may be told.
+    """
 
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
     is_tracked: bool = True
+    is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +126,23 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """A packet that met Log rules (among the `rules` it met, in order) on an interface."""
+    """A packet that met Log rules (among the `rules` it met, in order) on an interface.
+
+    `verdict`: allow, deny or reject, where the last rule that it met decided; empty where that is told by itself.
+    """
 
     interface: str
     packet: Packet
     rules: tuple[RuleRef, ...]
+    verdict: str = ""
 
 
 class Driver(Protocol):
     """A dataplane. All calls come from one task; none of them blocks for longer than a kernel call."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it."""
 
     def take(self, delta: Delta) -> None:
         """Note a change of the desired state."""
@@ -174,4 +184,36 @@ class Driver(Protocol):
         """
 
     def cleanup(self) -> Sequence[str]:
-        """Remove exactly what is ours; names of what was removed."""
+        """Remove exactly what is ours; names of what was removed. No packet is judged by a half of it meanwhile."""
+
+
+class ReplaceableDriver(Driver, Protocol):
+    """A driver that can take the place of another one, and give its own up, while packets pass.
+
+        before.hand_over() ─▶ after.join() ─▶ after.apply(): both enforce ─▶ after.settle() ─▶ before.cleanup()
+
+    The kernel's connection tracking is what drivers hand connections over in. Raises everywhere: KernelError; the step
+    may then be taken again.
+    """
+
+    def hand_over(self) -> None:
+        """Have the kernel's connection tracking know all connections that this driver allowed, and follow new ones."""
+
+    def join(self) -> None:
+        """Others enforce here; connections that the kernel tracks were allowed, from now until `settle`."""
+
+    def settle(self) -> None:
+        """Forget what was only noted for want of knowing better; the others may go when this returns."""
+
+
+class KernelTracked:
+    """The part of a ReplaceableDriver that leaves connections to the kernel's tracking: there is nothing to do."""
+
+    def hand_over(self) -> None:
+        """See ReplaceableDriver."""
+
+    def join(self) -> None:
+        """See ReplaceableDriver."""
+
+    def settle(self) -> None:
+        """See ReplaceableDriver."""

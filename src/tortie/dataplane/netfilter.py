@@ -20,6 +20,7 @@ from tortie.dataplane.driver import (
     Established,
     InstalledVerdict,
     InterfaceStatus,
+    KernelTracked,
     LogEvent,
     ReasonCount,
     RuleCount,
@@ -45,7 +46,7 @@ class Made(NamedTuple):
     repaired: tuple[str, ...] = ()
 
 
-class NetfilterDriver(ABC):
+class NetfilterDriver(KernelTracked, ABC):
     """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails."""
 
     def __init__(self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:

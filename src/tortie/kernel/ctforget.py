@@ -31,62 +31,85 @@ def forget(entries: Sequence[ConntrackEntry]) -> int:
 
     Raises: KernelError; some may be gone then.
     """
-    gone = 0
+    bodies = (nested(_TUPLE_ORIGINAL, tuple_of(entry.original)) for entry in entries)
+    messages = [
+        message(_CT_DELETE, entry, body, number)
+        for number, (entry, body) in enumerate(zip(entries, bodies, strict=True))
+    ]
+    return exchange("delete connections", messages, tolerated=(errno.ENOENT,))
+
+
+# ---- what every change of nf_conntrack is made of
+
+
+def exchange(thing: str, messages: Sequence[bytes], *, tolerated: Sequence[int]) -> int:
+    """Send the messages and wait for their acknowledgements; how many were carried out.
+
+    Raises: KernelError for an error that is not tolerated; messages before it were carried out then.
+    """
+    done = 0
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as asked:
             asked.bind((0, 0))
             asked.settimeout(_TIMEOUT_S)
-            for start in range(0, len(entries), _BATCH):
-                batch = entries[start : start + _BATCH]
-                asked.sendto(b"".join(_message(entry, number) for number, entry in enumerate(batch)), (0, 0))
+            for start in range(0, len(messages), _BATCH):
+                batch = messages[start : start + _BATCH]
+                asked.sendto(b"".join(batch), (0, 0))
                 left = len(batch)
                 while left:
-                    for code in _codes(asked.recv(1 << 16)):
+                    for code in _codes(thing, asked.recv(1 << 16)):
                         left -= 1
-                        gone += not code
-                        if code not in (0, errno.ENOENT):
-                            raise KernelError(DOOR, "delete connections", code)
+                        done += not code
+                        if code and code not in tolerated:
+                            raise KernelError(DOOR, thing, code)
     except TimeoutError as error:
-        raise KernelError(DOOR, "delete connections", errno.ETIMEDOUT) from error
+        raise KernelError(DOOR, thing, errno.ETIMEDOUT) from error
     except OSError as error:
-        raise KernelError(DOOR, "delete connections", error.errno or 0) from error
-    return gone
+        raise KernelError(DOOR, thing, error.errno or 0) from error
+    return done
 
 
-def _codes(answer: bytes) -> Iterator[int]:
+def _codes(thing: str, answer: bytes) -> Iterator[int]:
     """The error number of each acknowledgement; 0 for success."""
     offset = 0
     while offset < len(answer):
         length, kind, _, _, _ = _HEADER.unpack_from(answer, offset)
         if length < _HEADER.size + 4:
-            raise KernelError(DOOR, "delete connections", errno.EBADMSG, f"a message of {length} bytes")
+            raise KernelError(DOOR, thing, errno.EBADMSG, f"a message of {length} bytes")
         if kind == _NLMSG_ERROR:
             yield -struct.unpack_from("=i", answer, offset + _HEADER.size)[0]
         offset += length + 3 & ~3
 
 
-def _message(entry: ConntrackEntry, number: int) -> bytes:
-    body = bytes((_FAMILIES[entry.original.version], 0, 0, 0)) + _tuple(entry.original)
+def message(kind: int, entry: ConntrackEntry, attributes: bytes, number: int, *, flags: int = 0) -> bytes:
+    """A request about the entry, which asks to be acknowledged."""
+    body = bytes((_FAMILIES[entry.original.version], 0, 0, 0)) + attributes
     if entry.zone:
-        body += _attribute(_ZONE, struct.pack(">H", entry.zone))
-    flags = _NLM_F_REQUEST | _NLM_F_ACK
-    return _HEADER.pack(_HEADER.size + len(body), _SUBSYSTEM | _CT_DELETE, flags, number, 0) + body
+        body += attribute(_ZONE, struct.pack(">H", entry.zone))
+    flags |= _NLM_F_REQUEST | _NLM_F_ACK
+    return _HEADER.pack(_HEADER.size + len(body), _SUBSYSTEM | kind, flags, number, 0) + body
 
 
-def _tuple(one: ConntrackTuple) -> bytes:
+def tuple_of(one: ConntrackTuple) -> bytes:
+    """The attributes of a tuple."""
     source, destination, width = _ADDRESSES[one.version]
-    ip = _attribute(source, one.source.to_bytes(width)) + _attribute(destination, one.destination.to_bytes(width))
-    protocol = _attribute(_NUMBER, bytes((one.protocol,)))
+    ip = attribute(source, one.source.to_bytes(width)) + attribute(destination, one.destination.to_bytes(width))
+    protocol = attribute(_NUMBER, bytes((one.protocol,)))
     if one.source_port is not None and one.destination_port is not None:
-        protocol += _attribute(_SOURCE_PORT, struct.pack(">H", one.source_port))
-        protocol += _attribute(_DESTINATION_PORT, struct.pack(">H", one.destination_port))
+        protocol += attribute(_SOURCE_PORT, struct.pack(">H", one.source_port))
+        protocol += attribute(_DESTINATION_PORT, struct.pack(">H", one.destination_port))
     if one.icmp_id is not None and one.icmp_type is not None and one.icmp_code is not None:
         identity, kind, code = _ICMP[one.version]
-        protocol += _attribute(identity, struct.pack(">H", one.icmp_id))
-        protocol += _attribute(kind, bytes((one.icmp_type,))) + _attribute(code, bytes((one.icmp_code,)))
-    parts = _attribute(_TUPLE_IP | _NESTED, ip) + _attribute(_TUPLE_PROTO | _NESTED, protocol)
-    return _attribute(_TUPLE_ORIGINAL | _NESTED, parts)
+        protocol += attribute(identity, struct.pack(">H", one.icmp_id))
+        protocol += attribute(kind, bytes((one.icmp_type,))) + attribute(code, bytes((one.icmp_code,)))
+    return nested(_TUPLE_IP, ip) + nested(_TUPLE_PROTO, protocol)
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def nested(kind: int, attributes: bytes) -> bytes:
+    """An attribute that holds attributes."""
+    return attribute(kind | _NESTED, attributes)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute. Source: linux/netlink.h, struct nlattr."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

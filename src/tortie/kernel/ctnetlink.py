@@ -20,7 +20,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 # The two bits above tell of nesting and byte order. Source: linux/netlink.h, NLA_TYPE_MASK.
 _KIND = 0x3FFF
 _VERSIONS = {2: 4, 10: 6}
-_SEEN_REPLY, _ASSURED = 1 << 1, 1 << 2
+SEEN_REPLY, ASSURED = 1 << 1, 1 << 2
 # EINVAL: there is nfnetlink, and nothing of connection tracking behind it. Source: linux/net/netfilter/nfnetlink.c.
 _ABSENT = (errno.EINVAL, errno.ENOENT, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 
@@ -114,12 +114,12 @@ class ConntrackEntry(NamedTuple):
     @property
     def is_answered(self) -> bool:
         """Whether packets came in both directions (SEEN_REPLY)."""
-        return bool(self.status & _SEEN_REPLY)
+        return bool(self.status & SEEN_REPLY)
 
     @property
     def is_assured(self) -> bool:
         """Whether the kernel keeps it when its table is full (ASSURED)."""
-        return bool(self.status & _ASSURED)
+        return bool(self.status & ASSURED)
 
 
 _TCP_STATES: dict[int | None, TcpState] = {int(state): state for state in TcpState}

@@ -138,6 +138,11 @@ def probe() -> Features:
     return Features(release=release, is_root=os.geteuid() == 0, features=found)
 
 
+def may_administer() -> bool:
+    """Whether this process may change interfaces and packet filters (CAP_NET_ADMIN)."""
+    return "CAP_NET_ADMIN" in _capabilities()
+
+
 def _required(name: str, is_present: bool, lack: str) -> Feature:
     return Feature(name=name, is_present=is_present, is_required=True, lack=lack)
 

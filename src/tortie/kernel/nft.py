@@ -85,6 +85,16 @@ def list_table(family: str, name: str, *, terse: bool = True) -> dict[str, Any] 
     return _listed(words, f"list table {family} {name}")
 
 
+def has_table(family: str, name: str) -> bool:
+    """Whether there is such a table; there is none where nft or nf_tables is missing. Raises: KernelError."""
+    try:
+        return list_table(family, name) is not None
+    except KernelError as error:
+        if error.code in (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+            return False
+        raise
+
+
 def counters(family: str, table: str) -> dict[str, tuple[int, int]]:
     """Packets and bytes of a table's named counters; empty where there is no such table."""
     found = _listed(["nft", "-j", "list", "counters", "table", family, table], f"list counters of {family} {table}")

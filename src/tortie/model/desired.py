@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from tortie.model.address import Net
 from tortie.model.conntrack import TrackingSettings
+from tortie.model.dataplane import DataplaneWish
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import IPSet, Member
+from tortie.model.ipset import IPSet, Member, PortSet
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Rule
@@ -120,16 +121,20 @@ class SetChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """Change of the desired state; None is gone. Every set that an endpoint refers to is in it or was before."""
+    """Change of the desired state; None is gone. Every set that an endpoint refers to is in it or was before.
+
+    `dataplane` is for whoever chooses the driver; drivers do not look at it.
+    """
 
     endpoints: Mapping[str, EndpointState | None] = field(default_factory=dict)
     sets: Mapping[str, SetChange | None] = field(default_factory=dict)
     failsafes: Failsafes | None = None
     addresses: HostAddresses | None = None
     tracking: TrackingSettings | None = None
+    dataplane: DataplaneWish | None = None
 
     def __bool__(self) -> bool:
-        settings = (self.failsafes, self.addresses, self.tracking)
+        settings = (self.failsafes, self.addresses, self.tracking, self.dataplane)
         return bool(self.endpoints or self.sets or any(one is not None for one in settings))
 
 
@@ -142,6 +147,19 @@ class DesiredState:
     failsafes: Failsafes = field(default_factory=Failsafes)
     addresses: HostAddresses = field(default_factory=HostAddresses)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+
+    def as_delta(self) -> Delta:
+        """All of it as a change from nothing."""
+        return Delta(
+            endpoints=self.endpoints,
+            sets={
+                set_id: SetChange(frozenset(one.members), frozenset(), is_new=True, has_ports=isinstance(one, PortSet))
+                for set_id, one in self.sets.items()
+            },
+            failsafes=self.failsafes,
+            addresses=self.addresses,
+            tracking=self.tracking,
+        )
 
 
 @dataclass(frozen=True, slots=True)

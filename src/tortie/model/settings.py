@@ -86,6 +86,7 @@ class FelixSettings:
     An entry of `interface_exclude` is a name, or a regular expression between slashes (`interface_pattern`).
     `conntrack_timeouts` goes from the API's key to seconds, or to None for `Auto`; a key that is not there, or whose
     value nobody could read, has its built-in value. A `conntrack_size` of 0 or less stands for the built-in one.
+    `uses_ebpf` and `nftables_mode` choose the dataplane (`model.dataplane`).
     `problems`: what the level says and does not count as it was said.
     `iptables_rejects`, `nftables_rejects`: the deny action of that filter is Reject.
     """
@@ -105,6 +106,8 @@ class FelixSettings:
     to_host: ToHost | None = None
     iptables_rejects: bool | None = None
     nftables_rejects: bool | None = None
+    uses_ebpf: bool | None = None
+    nftables_mode: str | None = None
     problems: tuple[str, ...] = ()
 
     @property

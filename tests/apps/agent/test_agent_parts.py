@@ -50,7 +50,7 @@ def test_without_anything_the_node_is_the_host() -> None:
         ("node: ''", "node: expected text"),
         ("[]", "expected a mapping"),
         ("node: [", "not YAML"),
-        ("dataplane: iptables", "use ebpf or nftables"),
+        ("dataplane: ipfw", "expected auto, ebpf, nftables or iptables, got 'ipfw'"),
         ("!!python/object/apply:os.system [id]", "not YAML"),
         ("{[a]: b}", "not YAML|unknown key"),
     ],
@@ -66,7 +66,7 @@ def test_a_wrong_settings_file_is_a_usage_error(tmp_path: Path, text: str, compl
 def test_an_empty_settings_file_says_nothing(tmp_path: Path) -> None:
     config = tmp_path / "tortie.yaml"
     config.write_text("# nothing yet\n")
-    assert load_settings({}, str(config)).dataplane == "ebpf"
+    assert load_settings({}, str(config)).dataplane == "auto"
 
 
 def test_a_claim_is_one_holders_at_a_time(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ def test_delete_by_file_removes_what_it_names(shell: Shell) -> None:
         (("selector", "test", "a ==", "--labels", "a=b"), "column"),
         (("selector", "test", "all()", "--labels", "ab"), "write key=value"),
         (("--nonsense",), "--nonsense"),
-        (("agent", "run", "--dataplane", "iptables"), "use ebpf or nftables"),
+        (("agent", "run", "--dataplane", "ipfw"), "expected auto, ebpf, nftables or iptables"),
         (("agent", "run", "--config", "/nonexistent"), "no such file"),
     ],
 )

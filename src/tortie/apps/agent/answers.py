@@ -55,6 +55,28 @@ class ModeAnswer(TypedDict):
     none: int
 
 
+class DataplaneFindingAnswer(TypedDict):
+    """Whether this host can have a dataplane, and the evidence in words."""
+
+    name: str
+    can_be_had: bool
+    why: str
+
+
+class DataplaneAnswer(TypedDict):
+    """What enforces, `because` of what, where the agent was `asked` for that. `leaving`: what still enforces beside it.
+
+    `found` is in order of preference. `problem`: why it is not what is wanted, else empty.
+    """
+
+    name: str
+    because: str
+    asked: str
+    found: list[DataplaneFindingAnswer]
+    leaving: list[str]
+    problem: str
+
+
 class PolicyHitsAnswer(TypedDict):
     """Packets that met a policy's rules, null for a direction that it does not govern. Profiles are in no tier."""
 
@@ -72,6 +94,16 @@ class DropAnswer(TypedDict):
     ingress: int
     egress: int
     meaning: str
+
+
+class TellingAnswer(TypedDict):
+    """Denials that are to be answered: those whose sender was told; those of packets about which nobody may be told, or
+    could be; those beyond the limit of ICMP errors.
+    """
+
+    answered: int
+    unanswered: int
+    limited: int
 
 
 class FlowTableAnswer(TypedDict):
@@ -136,6 +168,7 @@ class StatusAnswer(TypedDict):
 
     agent: AgentAnswer
     mode: ModeAnswer
+    dataplane: DataplaneAnswer
     datastore_revision: int
     datastore_problem: str | None
     enforced: EnforcedAnswer
@@ -144,6 +177,7 @@ class StatusAnswer(TypedDict):
     connections: ConnectionsAnswer | None
     policies: list[PolicyHitsAnswer]
     drops: list[DropAnswer]
+    rejects: TellingAnswer
     counters: CountersAnswer
     warnings: list[str]
     notes: list[str]

@@ -1,52 +1,99 @@
-"""The real doors of an agent: the dataplane driver by its name, the kernel's interfaces and timeouts."""
+"""The real doors of an agent: the dataplanes that it can choose from, the kernel's interfaces and timeouts.
+
+A dataplane is one line in `OFFERS`, in order of preference, and the functions that it names; drivers are imported when
+they are asked.
+"""
+
+from collections.abc import Sequence
 
 from tortie.apps.agent.interfaces import InterfaceSource, KernelInterfaces
 from tortie.apps.agent.kerneltimeouts import KernelTimeouts, TimeoutSource
-from tortie.apps.agent.settings import DATAPLANES
-from tortie.apps.failure import Code, Failure
-from tortie.dataplane.driver import Driver
-from tortie.dataplane.nft_text.listing import TABLE as TABLE_NAME
+from tortie.dataplane.chosen import Offer
+from tortie.dataplane.driver import ReplaceableDriver
+from tortie.kernel import features, nft
+from tortie.kernel.errors import KernelError
+from tortie.model.dataplane import EBPF, IPTABLES, NFTABLES
 
-TABLE = f"table inet {TABLE_NAME}"
-
-
-def open_driver(name: str) -> Driver:
-    """The driver of that name. Raises: Failure for an unknown one; KernelError."""
-    match name:
-        case "ebpf":
-            from tortie.dataplane.ebpf.driver import EbpfDriver
-
-            return EbpfDriver()
-        case "nftables":
-            from tortie.dataplane.nftables.driver import NftablesDriver
-
-            return NftablesDriver()
-        case _:
-            raise Failure(
-                Code.USAGE, f"dataplane {name!r} does not exist in this version; use {' or '.join(DATAPLANES)}"
-            )
+_NFT_TRIAL = """table inet tortie-trial {
+	chain trial {
+		type filter hook input priority raw; policy accept;
+		iifname "lo" ct state established meta mark set meta mark | 0 accept
+		notrack
+	}
+}
+"""
+"""What every table of the nftables driver needs of the kernel."""
 
 
-def open_enforcing_driver(name: str) -> Driver:
-    """The driver of that name, where no agent with another one left anything in this network namespace.
+def _open_ebpf() -> ReplaceableDriver:
+    from tortie.dataplane.ebpf.driver import EbpfDriver
 
-    Because: what was left would go on to judge packets by a policy that nobody changes any more, and taking it away
-    before the new driver enforces would open the host.
-    Raises: Failure; KernelError.
-    """
-    driver = open_driver(name)
-    for other in (one for one in DATAPLANES if one != name):
-        left = open_driver(other).leftovers()
-        if name == "nftables":
-            # The table beside the programs has the name of ours, which replaces it.
-            left = [thing for thing in left if thing != TABLE]
-        if left:
-            raise Failure(
-                Code.FAILED,
-                f"an earlier agent enforces here with the dataplane {other} ({', '.join(left)}): start that one, or "
-                f"remove what it left with `tortie agent cleanup --dataplane {other}`",
-            )
-    return driver
+    return EbpfDriver()
+
+
+def _ebpf_lacks() -> Sequence[str]:
+    return features.probe().missing_required
+
+
+def _ebpf_left() -> Sequence[str]:
+    from tortie.dataplane.ebpf.driver import leftovers
+
+    return leftovers()
+
+
+def _open_nftables() -> ReplaceableDriver:
+    from tortie.dataplane.nftables.driver import NftablesDriver
+
+    return NftablesDriver()
+
+
+def _nftables_lacks() -> Sequence[str]:
+    if not features.may_administer():
+        return ("this process lacks CAP_NET_ADMIN: run as root, or give it this capability",)
+    try:
+        nft.run(_NFT_TRIAL, check_only=True)
+    except KernelError as error:
+        if error.detail:
+            return (error.detail,)
+        return (f"{error}: the kernel needs nf_tables and connection tracking",)
+    return ()
+
+
+def _nftables_left() -> Sequence[str]:
+    from tortie.dataplane.nftables.table import IN_TABLE
+
+    return (f"table {IN_TABLE}",) if nft.has_table(*IN_TABLE.split()) else ()
+
+
+def _open_iptables() -> ReplaceableDriver:
+    raise KernelError("iptables", "open the driver", 0, *_iptables_lacks())
+
+
+def _iptables_lacks() -> Sequence[str]:
+    return ("this version of tortie has no iptables driver yet: use ebpf or nftables",)
+
+
+def _nothing() -> Sequence[str]:
+    return ()
+
+
+OFFERS = (
+    Offer(
+        name=EBPF,
+        open=_open_ebpf,
+        lacks=_ebpf_lacks,
+        left=_ebpf_left,
+        evidence="the kernel takes XDP and tc programs, and nft for untracked egress",
+    ),
+    Offer(
+        name=NFTABLES,
+        open=_open_nftables,
+        lacks=_nftables_lacks,
+        left=_nftables_left,
+        evidence="the kernel takes nft rules with connection tracking",
+    ),
+    Offer(name=IPTABLES, open=_open_iptables, lacks=_iptables_lacks, left=_nothing, evidence=""),
+)
 
 
 def open_interfaces() -> InterfaceSource:

@@ -11,7 +11,7 @@ import logging
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 from tortie.apps.agent.aging import expire_flows
@@ -29,8 +29,13 @@ from tortie.apps.failure import Code, Failure
 from tortie.apps.told import remarks, settings_told
 from tortie.apps.verbs.initial import initialise
 from tortie.calc import Engine
+from tortie.calc.settings import merge
+from tortie.dataplane.chosen import CannotBeHad, ChosenDriver, Offer, choose, findings
 from tortie.dataplane.driver import Driver
+from tortie.kernel.features import may_administer
 from tortie.kernel.netns import inode
+from tortie.model.dataplane import WHATEVER, DataplaneWish
+from tortie.model.desired import Delta
 from tortie.resources.felix.levels import Level
 from tortie.store.protocol import Store, StoreError
 from tortie.store.sqlite import SqliteStore
@@ -44,17 +49,19 @@ FIRST_VIEW_S = 5.0
 def run(
     settings: AgentSettings,
     levels: Sequence[Level],
-    open_driver: Callable[[], Driver],
+    offers: Sequence[Offer],
     interfaces: InterfaceSource,
     timeouts: TimeoutSource,
 ) -> None:
-    """Enforce until SIGTERM or SIGINT; `levels` are what was told beside documents.
+    """Enforce until SIGTERM or SIGINT; `levels` are what was told beside documents, `offers` what can enforce.
 
     Raises: Failure, StoreError, KernelError.
     """
     start_logging()
     for remark in remarks(levels):
         log.warning("%s", remark)
+    told = settings_told(levels)
+    _require_dataplane(settings.wish if settings.wish.names else merge(told, {}).dataplane, offers)
     if not settings.datastore.exists():
         log.warning("%s does not exist: starting with an empty datastore", settings.datastore)
     _allow_many_files()
@@ -62,10 +69,19 @@ def run(
         claims.enter_context(claim_namespace(inode()))
         store = SqliteStore.open(settings.datastore)
         # Only now: a driver may touch what another agent of this namespace uses.
-        engine = Engine(settings.node, settings_told(levels))
-        pump = Pump(store, engine, open_driver(), interfaces, timeouts)
-        asyncio.run(_until_told(Status(settings, pump, levels), store, pump))
+        engine = Engine(settings.node, told)
+        driver = ChosenDriver(offers, settings.wish, lambda: engine.desired().as_delta())
+        pump = Pump(store, engine, driver, interfaces, timeouts)
+        asyncio.run(_until_told(Status(settings, pump, levels, lambda: driver.choice), store, pump))
     log.info("stopped; what is enforced stays enforced")
+
+
+def _require_dataplane(wish: DataplaneWish, offers: Sequence[Offer]) -> None:
+    """Raises: Failure where nothing that is wanted can be had: nobody starts an agent that cannot enforce."""
+    try:
+        choose(wish, findings(offers))
+    except CannotBeHad as error:
+        raise Failure(Code.FAILED, f"this host cannot enforce policy: {error}") from None
 
 
 def _allow_many_files() -> None:
@@ -153,7 +169,11 @@ async def _answering(status: Status, store: Store, pump: Pump) -> AsyncIterator[
             yield
 
 
-def clean_up(open_driver: Callable[[], Driver]) -> Sequence[str]:
+def clean_up(offers: Sequence[Offer]) -> Sequence[str]:
     """Remove what any agent of this network namespace left; names of what was removed. Raises: Failure, KernelError."""
+    if not may_administer():
+        raise Failure(
+            Code.FAILED, "this process lacks CAP_NET_ADMIN, and cannot remove anything: run as root, or give it that"
+        )
     with claim_namespace(inode()):
-        return open_driver().cleanup()
+        return ChosenDriver(offers, WHATEVER, Delta).cleanup()

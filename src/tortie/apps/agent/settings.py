@@ -11,19 +11,31 @@ from pathlib import Path
 
 from tortie.apps.defaults import CONFIG_FILE, DATASTORE, FELIX_CONFIG, SOCKET
 from tortie.apps.failure import Code, Failure
+from tortie.model.dataplane import EBPF, IPTABLES, NFTABLES, WHATEVER, DataplaneWish
 
-DATAPLANES = ("ebpf", "nftables")
+AUTO = "auto"
+DATAPLANES = (AUTO, EBPF, NFTABLES, IPTABLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """Node name, datastore file, API socket, dataplane driver, and the file of parameters."""
+    """Node name, datastore file, API socket, dataplane driver, and the file of parameters.
+
+    `dataplane` auto: what parameters say (BPFEnabled, NFTablesMode), else the best that this host can have.
+    """
 
     node: str
     datastore: Path = Path(DATASTORE)
     socket: Path = Path(SOCKET)
-    dataplane: str = "ebpf"
+    dataplane: str = AUTO
     felix_config: Path = Path(FELIX_CONFIG)
+
+    @property
+    def wish(self) -> DataplaneWish:
+        """The dataplane that this agent and no other is to have."""
+        if self.dataplane == AUTO:
+            return WHATEVER
+        return DataplaneWish((self.dataplane,), f"the agent was started with dataplane {self.dataplane}")
 
 
 NAMES = tuple(one.name for one in fields(AgentSettings))
@@ -36,10 +48,10 @@ def load_settings(given: Mapping[str, str | None], config: str | None) -> AgentS
     """
     values = _read_file(Path(config or CONFIG_FILE), must_exist=config is not None)
     values |= {name: value for name, value in given.items() if value is not None}
-    dataplane = values.get("dataplane", "ebpf")
+    dataplane = values.get("dataplane", AUTO)
     if dataplane not in DATAPLANES:
         raise Failure(
-            Code.USAGE, f"dataplane {dataplane!r} does not exist in this version; use {' or '.join(DATAPLANES)}"
+            Code.USAGE, f"dataplane: expected {', '.join(DATAPLANES[:-1])} or {DATAPLANES[-1]}, got {dataplane!r}"
         )
     node = values.get("node") or os.uname().nodename.lower()
     return AgentSettings(

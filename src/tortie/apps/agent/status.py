@@ -12,6 +12,7 @@ from tortie.apps.agent.answers import (
     AgentAnswer,
     ConnectionsAnswer,
     CountersAnswer,
+    DataplaneAnswer,
     DriftAnswer,
     LastChangeAnswer,
     StatusAnswer,
@@ -24,6 +25,7 @@ from tortie.apps.answers import EnforcedAnswer, InterfaceAnswer
 from tortie.apps.moments import utc
 from tortie.apps.sentences import shown_index
 from tortie.apps.version import VERSION
+from tortie.dataplane.chosen import Choice
 from tortie.dataplane.driver import ReasonCount, RuleCount
 from tortie.kernel.errors import KernelError
 from tortie.resources.felix.levels import Level
@@ -34,9 +36,16 @@ Counted = TypeVar("Counted")
 
 
 class Status:
-    """Answers about one agent; `levels` are what it was told beside documents."""
+    """Answers about one agent; `levels` are what it was told beside documents, `choice` why it has its dataplane."""
 
-    def __init__(self, settings: AgentSettings, pump: Pump, levels: Sequence[Level] = ()) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        pump: Pump,
+        levels: Sequence[Level] = (),
+        choice: Callable[[], Choice] | None = None,
+    ) -> None:
+        self._choice = choice
         self.settings, self.levels, self._pump = settings, levels, pump
         self._since = time.monotonic()
 
@@ -128,6 +137,7 @@ class Status:
         return {
             "agent": self._agent(),
             "mode": overview.mode(self._pump.driver.status()),
+            "dataplane": self._dataplane(),
             "datastore_revision": self._pump.revision,
             "datastore_problem": self._pump.datastore_problem,
             "enforced": enforced,
@@ -136,6 +146,7 @@ class Status:
             "connections": connections,
             "policies": overview.policy_hits(states, rules),
             "drops": overview.drops(states, rules, reasons),
+            "rejects": overview.rejects(reasons),
             "counters": _counters(rules, reasons),
             "warnings": warnings,
             "notes": notes,
@@ -184,6 +195,17 @@ class Status:
                 {"at": utc(one.at.wall_s), "ago_s": _ago_s(one.at), "what": list(one.what)}
                 for one in reversed(history.repairs)
             ],
+        }
+
+    def _dataplane(self) -> DataplaneAnswer:
+        found = self._choice() if self._choice is not None else Choice(name=self._pump.driver.name, because="")
+        return {
+            "name": found.name,
+            "because": found.because,
+            "asked": self.settings.dataplane,
+            "found": [{"name": one.name, "can_be_had": one.can_be_had, "why": one.why} for one in found.findings],
+            "leaving": list(found.leaving),
+            "problem": found.problem,
         }
 
     def _agent(self) -> AgentAnswer:

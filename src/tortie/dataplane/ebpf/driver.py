@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
@@ -26,11 +27,14 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.ebpf import replacing
 from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
-from tortie.dataplane.ebpf.folder import PinFolder
-from tortie.dataplane.ebpf.interface import InterfacePlane
+from tortie.dataplane.ebpf.folder import PinFolder, left_in
+from tortie.dataplane.ebpf.generation import TrackingPlan
+from tortie.dataplane.ebpf.handover import TRACKING, noticing
+from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
@@ -42,12 +46,12 @@ from tortie.dataplane.ebpf.telling import counts, statuses
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.sets import Sets
-from tortie.kernel import features
+from tortie.kernel import features, nft
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
 from tortie.kernel.sockets import read_connections
 from tortie.model.conntrack import TrackingSettings
-from tortie.model.desired import Delta, DesiredState, HostAddresses
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import Stage
@@ -56,6 +60,12 @@ BPFFS = Path("/run/tortie/bpf")
 TABLE = "table inet tortie"
 FLOWS = "connection table"
 TAKE_OVER = "connections that existed before"
+
+
+def leftovers(bpffs: Path = BPFFS) -> Sequence[str]:
+    """What an earlier agent of this network namespace left, whether it enforces or not; asking changes nothing."""
+    found = [f"interface index {index}" for index in left_in(bpffs)]
+    return [*found, *(f"table {name}" for name in ("inet tortie", TRACKING) if nft.has_table(*name.split()))]
 
 
 class EbpfDriver:
@@ -87,6 +97,10 @@ class EbpfDriver:
         self._table = EgressTable(mark_bit, has_shortcuts=found.has("nft-fragments"))
         self._table_is_dirty = True
         self._addresses_are_dirty = True
+        self._joins = False
+        """Another driver enforces too, and the kernel tracks what it allowed."""
+        self._is_leaving = False
+        """Another driver enforces too, and this one is to go without a packet that notices."""
 
     # ---- desired state
 
@@ -173,6 +187,9 @@ class EbpfDriver:
         self._keep_left()
         dirty = sorted(self._intent.dirty)
         has_table_work = self._begin_table()
+        if has_table_work and self._joins:  # what the programs ask for of its mark is there before they are
+            self._finish_table()
+            has_table_work = False
         try:
             refused_late = self._enforce_dirty(dirty, changed) if self._tell_addresses() else False
         finally:
@@ -186,6 +203,8 @@ class EbpfDriver:
         self._sets.changes.clear()
         if self._is_first:
             self._programs.sweep()
+        if (self._is_first or replacing.TRACKING_TABLE in self._failed) and not (self._joins or self._is_leaving):
+            self._stop_tracking()
         self._is_first = False
         if not self._planes:  # nobody is left who would use it
             self._remove_shared()
@@ -195,6 +214,15 @@ class EbpfDriver:
         return ApplyReport(
             changed=tuple(changed), repaired=repaired, refused=dict(self._intent.refused), failed=dict(self._failed)
         )
+
+    def _stop_tracking(self) -> None:
+        """Have the kernel not track for a change that an earlier agent began, and that nobody wants any more."""
+        try:
+            replacing.stop_tracking()
+        except KernelError as error:
+            self._failed[replacing.TRACKING_TABLE] = str(error)
+        else:
+            self._failed.pop(replacing.TRACKING_TABLE, None)
 
     def _remove_shared(self) -> None:
         """Let go of what all interfaces share, and of its pins."""
@@ -310,6 +338,12 @@ class EbpfDriver:
         }
         plane, index = self._plane(name), state.interface.index
         is_first = not plane.adopt(index)
+        if self._joins:
+            if is_first:
+                plane.enforce(index, self._noticing(state, tracking), choose(state))
+                is_first = False
+            tracked = read_entries()
+            self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
         if is_first:
             self._take_over(name, with_kernels_own=True)
         changed = plane.enforce(index, plans, choose(state))
@@ -317,6 +351,14 @@ class EbpfDriver:
             self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
         return changed
+
+    def _noticing(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
+        """What the programs enforce while another driver decides."""
+        tracking = replace(tracking, drops_invalid=False)
+        return {
+            direction: self._planner.plan(noticing(state), direction, self._sets, self._failsafes, tracking)
+            for direction in Direction
+        }
 
     def _take_over(self, name: str, *, with_kernels_own: bool) -> None:
         """Let connections that exist go on: store them before they meet policy as if they were new."""
@@ -360,6 +402,23 @@ class EbpfDriver:
         except KernelError as error:
             self._failed[TABLE] = str(error)
             self._table.forget()
+
+    # ---- in another driver's place, and another in ours
+
+    def hand_over(self) -> None:
+        """See ReplaceableDriver."""
+        self._is_leaving = True
+        replacing.hand_over(self._flows, self._tracking.timeouts)
+
+    def join(self) -> None:
+        """Notice connections before deciding about them."""
+        self._joins = True
+
+    def settle(self) -> None:
+        """Forget connections that were noticed and that the driver before did not allow."""
+        replacing.settle(self._flows)
+        replacing.stop_tracking()  # where a change to the other one was taken back
+        self._joins = self._is_leaving = False
 
     # ---- telling
 
@@ -406,7 +465,7 @@ class EbpfDriver:
             where = self._planes.running(event.pages_id)
             if where is not None:  # else it met pages that were replaced meanwhile
                 name, running = where
-                found.append(LogEvent(name, event.packet, tuple(running.rules_met(event.counter))))
+                found.append(LogEvent(name, event.packet, *running.met(event.counter)))
         return found
 
     def leftovers(self) -> Sequence[str]:
@@ -418,11 +477,16 @@ class EbpfDriver:
     def cleanup(self) -> Sequence[str]:
         """Remove exactly what is ours in this network namespace; names of what was removed."""
         removed = []
+        if self._is_leaving:
+            replacing.only_notice(self._folder, self._programs, self._planes, self._flows, self._noticing)
+        self._folder.fall_silent()
         for name in tuple(self._planes):
             self._planes.release(name)
             removed.append(f"programs of {name}")
         if self._table.remove():
             removed.append(TABLE)
+        if replacing.stop_tracking():
+            removed.append(replacing.TRACKING_TABLE)
         self._remove_shared()
         removed += [f"programs and pins of interface index {index}" for index in self._folder.remove()]
         return removed

@@ -9,6 +9,7 @@ Other namespaces have theirs beside it; of those only what hangs on no interface
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def namespace_name() -> str:
         return f"netns-{netns.cookie()}"
     except KernelError:
         return f"netns-inode-{netns.inode()}"  # before Linux 5.14
+
+
+def left_in(bpffs: Path) -> Sequence[str]:
+    """What `PinFolder.left` would say, without mounting anything."""
+    reached = bpf.mounted_bpffs(bpffs)
+    found = reached.glob(f"{namespace_name()}/{_PREFIX}*") if reached is not None else ()
+    return sorted(folder.name.removeprefix(_PREFIX) for folder in found)
 
 
 class PinFolder:
@@ -81,6 +89,20 @@ class PinFolder:
         self._path.rmdir()
         bpf.unmount_bpffs(self._bpffs)
         return left
+
+    def fall_silent(self) -> None:
+        """Have all interfaces pass everything, as good as at one moment: what is taken off after that, one hook after
+        another, would else drop what it saw one direction of.
+
+        Because: roots whose slot is empty let packets pass (bpf/root.bpf.c).
+        """
+        slots = [bpf.open_pin(path) for path in self._path.glob(f"{_PREFIX}*/*slot")]
+        try:
+            for slot in slots:
+                bpf.delete(slot, bytes(4))
+        finally:
+            for slot in slots:
+                os.close(slot)
 
     def _remove(self, folder: Path) -> None:
         index = folder.name.removeprefix(_PREFIX)

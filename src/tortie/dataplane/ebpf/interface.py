@@ -45,10 +45,11 @@ class InterfacePlane:
             self.hooks = hooks
         return self.hooks is not None
 
-    def enforce(self, index: int, plans: Plans, choice: Choice) -> bool:
+    def enforce(self, index: int, plans: Plans, choice: Choice | None) -> bool:
         """Make the interface enforce the plans; whether anything changed. Raises: KernelError, Unsupported; the state
-        before stays."""
+        before stays. `choice` None: where it does so now."""
         if not self.adopt(index):
+            assert choice is not None
             self._attach(index, plans, choice)
             return True
         assert self.hooks is not None
@@ -56,7 +57,7 @@ class InterfacePlane:
         wanted = {direction: one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)}
         made = _make_all(wanted)
         try:
-            has_moved = self._move(hooks, made, choice)
+            has_moved = choice is not None and self._move(hooks, made, choice)
             self._flip(hooks, made)
             for direction in tuple(made):
                 self.lanes[direction].replace(made.pop(direction))
@@ -218,6 +219,14 @@ class InterfacePlane:
         """The classifiers' back ends, for those who look closely."""
         running = self.lanes[Direction.INGRESS].running
         return running.classifiers.backend if running is not None else ""
+
+    def close(self) -> None:
+        """Let go of the descriptors; what is attached stays."""
+        if self.hooks is not None:
+            self.hooks.close()
+            self.hooks = None
+        for lane in self.lanes.values():
+            lane.close()
 
     def release(self) -> None:
         """Take everything of ours off the interface."""

@@ -54,9 +54,9 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
         if one.zone or one.tcp_state in _OVER:  # a zone is a network of its own
             continue
         if (one.original.version, one.original.destination) in addresses.unicast:
-            packet, is_outbound, sent_by_opener = _packet(one.original), False, True
+            packet, is_outbound, sent_by_opener = packet_of(one.original), False, True
         elif (one.reply.version, one.reply.destination) in addresses.unicast:
-            packet, is_outbound, sent_by_opener = _packet(one.reply), True, False
+            packet, is_outbound, sent_by_opener = packet_of(one.reply), True, False
         else:
             continue
         where = key_of(packet)
@@ -77,7 +77,7 @@ def of_forwarded(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
             continue
         found: dict[FlowKey, int] = {}
         for side, sent_by_opener in ((one.original, True), (one.reply, False)):
-            where = key_of(_packet(side))
+            where = key_of(packet_of(side))
             if where is not None and not any((side.version, end) in addresses.unicast for end in _ends(side)):
                 key, end = where
                 found.setdefault(key, end if sent_by_opener else 1 - end)
@@ -108,7 +108,7 @@ def of_others(flows: Iterable[Flow], policed: Collection[tuple[int, int]]) -> It
             yield flow
 
 
-def _packet(one: ConntrackTuple) -> Packet:
+def packet_of(one: ConntrackTuple) -> Packet:
     """A packet that goes the way of the tuple."""
     has_ports = one.protocol in PORTED
     return Packet(

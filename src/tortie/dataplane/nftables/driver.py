@@ -1,4 +1,4 @@
-"""The nftables driver: all four classes in one table, `inet tortie`, and the kernel's connection tracking.
+"""The nftables driver: all four classes in one table, `inet tortie-policy`, and the kernel's connection tracking.
 
     the desired state (`netfilter`) ─▶ render ─▶ one transaction with what differs (`installed`)
 
@@ -15,11 +15,12 @@ from tortie.dataplane.nftables.installed import InstalledTable, State
 from tortie.dataplane.nftables.installed import Made as MadeTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
+from tortie.dataplane.nftables.table import IN_TABLE
 from tortie.dataplane.refusals import refused_policies
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 
-TABLE = "table inet tortie"
+TABLE = f"table {IN_TABLE}"
 
 
 class NftablesDriver(NetfilterDriver):

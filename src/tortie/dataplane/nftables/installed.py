@@ -15,14 +15,15 @@ from enum import Enum
 
 from tortie.dataplane.named_sets import NamedSet, shift_fingerprint, union_change
 from tortie.dataplane.nft_text.changes import element_change
-from tortie.dataplane.nft_text.listing import TABLE, read_installed, render_seal
+from tortie.dataplane.nft_text.listing import read_installed, render_seal
 from tortie.dataplane.nftables.table import (
-    ENTRY_CHAIN,
     POLICED,
     REMOVE,
+    TABLE,
     ElementChange,
     Table,
     change_script,
+    quiet_script,
     whole_script,
 )
 from tortie.dataplane.telling import CountKey
@@ -154,7 +155,7 @@ class InstalledTable:
             return State.INTACT  # somebody was at it while we looked; the next check looks again
         self._fingerprint, self._generation = found.fingerprint, now
         if found.digest and not found.is_intact:
-            self._seal(render_seal(found))
+            self._seal(render_seal(found, table=TABLE))
         return State.INTACT
 
     def _seal(self, script: str) -> None:
@@ -168,7 +169,7 @@ class InstalledTable:
 
     def is_from_before(self) -> bool:
         """Whether the table is there and an earlier agent made it."""
-        return self._table is None and _is_there()
+        return self._table is None and nft.list_table(FAMILY, TABLE) is not None
 
     def interfaces_from_before(self) -> frozenset[str]:
         """Interfaces that the table of an earlier agent polices, as long as it is there."""
@@ -199,16 +200,14 @@ class InstalledTable:
         return found
 
     def remove(self) -> bool:
-        """Remove the table; whether there was one. Raises: KernelError."""
-        was_there = _is_there()
-        if was_there:
+        """Remove the table; whether there was one. Raises: KernelError.
+
+        Because: packets on their way through a table that goes find its verdict maps empty, and would meet the guards.
+        """
+        listing = nft.list_table(FAMILY, TABLE)
+        if listing is not None:
+            chains = (entry["chain"] for entry in listing["nftables"] if "chain" in entry)
+            nft.run(quiet_script(chain["name"] for chain in chains if "hook" in chain))
             nft.run(REMOVE)
         self._table = None
-        return was_there
-
-
-def _is_there() -> bool:
-    """Whether there is a table of this driver: another one has a table of that name too, for other purposes."""
-    listing = nft.list_table(FAMILY, TABLE)
-    entries = listing["nftables"] if listing is not None else ()
-    return any(entry.get("chain", {}).get("name") == ENTRY_CHAIN for entry in entries)
+        return listing is not None

@@ -1,14 +1,15 @@
 """Bits of the packet's mark that tell later hooks what earlier ones decided.
 
 They are cleared where a packet enters (raw PREROUTING, raw OUTPUT), so that nobody outside can set them, and where it
-leaves (mangle POSTROUTING). The other bits are others'.
+leaves (mangle POSTROUTING). The other bits are others'; the eBPF driver's (`nft_egress`) is not among these, because
+both drivers enforce for a moment where one takes the other's place.
 """
 
-UNTRACKED = 0x00100000
+UNTRACKED = 0x00200000
 """Untracked policy allowed the packet: tracked policy of that side is not asked, and it is not tracked."""
-DECIDED = 0x00200000
+DECIDED = 0x00400000
 """Pre-DNAT policy allowed it: no later ingress stage is asked."""
-DEFERRED = 0x00400000
+DEFERRED = 0x00800000
 """A local packet to a translated address: it is judged in POSTROUTING, because OUTPUT still shows the interface that
 the address before translation led to."""
 ALL = UNTRACKED | DECIDED | DEFERRED

@@ -1,4 +1,4 @@
-"""What an operator reads in `nft list table inet tortie`: names of chains, counters and sets, and comments.
+"""What an operator reads in `nft list table inet tortie-policy`: names of chains, counters and sets, and comments.
 
 A name says where its thing belongs: `normal-in/eth0/tier.default`, `normal-in/eth0/default/gnp.web/0`. nft's names are
 of letters, digits and `/ - _ .`, and begin with a letter; others are replaced, and a hash keeps them apart.

@@ -37,7 +37,7 @@ from tortie.dataplane.nftables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import ENTRY_CHAIN, POLICED, Chain, Table
+from tortie.dataplane.nftables.table import POLICED, Chain, Table
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -126,7 +126,7 @@ def _base_chains() -> dict[str, Chain]:
         "mangle-prerouting": _base(
             "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
         ),
-        ENTRY_CHAIN: _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
+        "filter-input": _base("input", "filter", (known, *_dispatch("iifname", NORMAL_IN), _guard("iifname"))),
         "filter-forward-in": _base(
             "forward", "filter - 1", (known, *_dispatch("iifname", FORWARD_IN), _guard("iifname"))
         ),

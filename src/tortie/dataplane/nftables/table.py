@@ -13,19 +13,24 @@ from typing import NamedTuple
 
 from tortie.dataplane.named_sets import NamedSet, members_of
 from tortie.dataplane.nft_text.failsafes import FixedSet
-from tortie.dataplane.nft_text.listing import DIGEST_PREFIX, TABLE
+from tortie.dataplane.nft_text.listing import DIGEST_PREFIX
 from tortie.dataplane.nft_text.sets import elements_of, format_element, set_text, type_text
 from tortie.dataplane.telling import CountKey
 from tortie.model.ipset import IPSet, Member
 
 _DIGEST_CHARACTERS = 24
-ENTRY_CHAIN = "filter-input"
-"""A chain that every table of this driver has."""
+TABLE = "tortie-policy"
+"""The eBPF driver's table has another name: both are there where one driver takes the other's place."""
 POLICED = "policed"
 """The set of interfaces with an endpoint."""
 IN_TABLE = f"inet {TABLE}"
 REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 """Removes the table, also where there is none."""
+
+
+def quiet_script(chains: Iterable[str]) -> str:
+    """Has packets meet no rule of these base chains any more; the table can go then, and no packet notices."""
+    return "".join(f"flush chain {IN_TABLE} {name}\n" for name in chains)
 
 
 @dataclass(frozen=True, slots=True)

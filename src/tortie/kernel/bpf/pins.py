@@ -67,6 +67,13 @@ def durable_bpffs(path: Path) -> Path:
     return Path(f"/proc/self/fd/{os.open(seen, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}")
 
 
+def mounted_bpffs(path: Path) -> Path | None:
+    """Where the bpffs that `durable_bpffs` made for `path` is reached from here; None where there is none."""
+    outside = _outside()
+    seen = path if outside is None else outside / "root" / path.relative_to("/")
+    return seen if is_bpffs(seen) else None
+
+
 def is_current(path: Path, reached: Path) -> bool:
     """Whether what `durable_bpffs` answered for `path` is still what is mounted there."""
     outside = _outside()

@@ -18,8 +18,17 @@ CONNECTION_TIMEOUTS = Parameter(
     is_used=True,
 )
 
+BPF_ENABLED = Parameter(
+    "BPFEnabled",
+    SWITCH,
+    "false",
+    "Use the eBPF dataplane. Where it is not set, tortie does so too, if the host can have it.",
+    key="bpfEnabled",
+    is_used=True,
+)
+
 PARAMETERS: tuple[Parameter[object], ...] = (
-    Parameter("BPFEnabled", SWITCH, "false", "Use the eBPF dataplane.", key="bpfEnabled"),
+    BPF_ENABLED,
     Parameter(
         "BPFAttachType",
         word("Netkit", "TCX", "TC"),

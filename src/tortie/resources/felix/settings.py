@@ -5,7 +5,7 @@ from typing import TypeVar
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings
 from tortie.model.xdp import XdpUse
-from tortie.resources.felix.ebpf import CONNECTION_TIMEOUTS
+from tortie.resources.felix.ebpf import BPF_ENABLED, CONNECTION_TIMEOUTS
 from tortie.resources.felix.host import (
     DISABLE_INVALID_CHECK,
     FAILSAFE_INBOUND,
@@ -20,7 +20,7 @@ from tortie.resources.felix.host import (
 from tortie.resources.felix.levels import Level, read
 from tortie.resources.felix.maps import CONNTRACK_SIZE
 from tortie.resources.felix.parameter import Parameter
-from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY
+from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY, NFTABLES_MODE
 from tortie.resources.lowering import Meaningless
 
 V = TypeVar("V")
@@ -41,6 +41,11 @@ def settings_of(level: Level) -> FelixSettings:
             problems.append(f"{level.source}: {parameter.name}: {reading.problem}")
         return reading.value
 
+    def wish(parameter: Parameter[V]) -> V | None:
+        """Because: a value that nobody can read must not change the dataplane."""
+        found = say(parameter)
+        return None if read(parameter, level).problem else found
+
     scope = level.scope
     is_disabled, to_host = say(DISABLE_INVALID_CHECK), say(TO_HOST)
     return FelixSettings(
@@ -59,6 +64,8 @@ def settings_of(level: Level) -> FelixSettings:
         to_host=ToHost(to_host) if to_host else None,
         iptables_rejects=_rejects(say(IPTABLES_DENY)),
         nftables_rejects=_rejects(say(NFTABLES_DENY)),
+        uses_ebpf=wish(BPF_ENABLED),
+        nftables_mode=wish(NFTABLES_MODE),
         problems=tuple(problems),
     )
 

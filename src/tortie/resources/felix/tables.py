@@ -13,9 +13,10 @@ def _deny_action(tables: str) -> Parameter[str]:
         f"{tables}FilterDenyAction",
         _DENY,
         "Drop",
-        f"What becomes of a denied packet in {tables.lower()}: dropped silently, or answered.",
+        "What becomes of denied packets: dropped silently, or answered. One of the two filters' is enough.",
         is_fatal=True,
         may_be_none=False,
+        is_used=True,
     )
 
 
@@ -52,6 +53,16 @@ def _verdicts(tables: str, deny: Parameter[str]) -> tuple[Parameter[object], ...
     )
 
 
+NFTABLES_MODE = Parameter(
+    "NFTablesMode",
+    word("Auto", "Disabled", "Enabled"),
+    "Auto",
+    "Whether nftables takes the place of iptables.",
+    key="nftablesMode",
+    is_used=True,
+    stored="Auto",
+)
+
 PARAMETERS: tuple[Parameter[object], ...] = (
     Parameter("IpsetsRefreshInterval", SECONDS, "90", "How often IP sets are checked; 0: never."),
     Parameter("IptablesBackend", word("Auto", "Legacy", "NFT"), "Auto", "Which flavour of iptables is used."),
@@ -81,14 +92,7 @@ PARAMETERS: tuple[Parameter[object], ...] = (
         "KubeNodePortRanges", PORT_RANGES, "30000:32767", "Node ports of services, where kube-proxy works with IPVS."
     ),
     Parameter("MaxIpsetSize", WHOLE, "1048576", "Most entries of an IP set.", may_be_none=False),
-    Parameter(
-        "NFTablesMode",
-        word("Auto", "Disabled", "Enabled"),
-        "Auto",
-        "Whether nftables takes the place of iptables.",
-        key="nftablesMode",
-        stored="Auto",
-    ),
+    NFTABLES_MODE,
     *_verdicts("Nftables", NFTABLES_DENY),
     Parameter("NftablesRefreshInterval", SIGNED_SECONDS, "180", "How often the tables are checked; 0: never."),
     Parameter(

@@ -27,7 +27,7 @@ def command() -> None:
     "--dataplane",
     envvar="TORTIE_DATAPLANE",
     metavar="NAME",
-    help="The driver that enforces, ebpf or nftables (default: ebpf).",
+    help="What enforces: auto, ebpf, nftables or iptables (default: auto, the first of them that this host can have).",
 )
 @click.option(
     "--config", type=PATH, metavar="FILE", help="Settings file (default: /etc/tortie/tortie.yaml, if there is one)."
@@ -50,9 +50,8 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
       tortie agent run --node web1 --datastore /tmp/web1.db --socket /tmp/web1.sock
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_enforcing_driver, open_interfaces, open_timeouts
+    from tortie.apps.agent.doors import OFFERS, open_interfaces, open_timeouts
     from tortie.apps.agent.settings import load_settings
-    from tortie.apps.privileges import require_privileges
     from tortie.apps.told import settings_told, told
 
     chosen = choice()
@@ -60,15 +59,15 @@ def run(dataplane: str | None, config: str | None, felix_config: str | None) -> 
     settings = load_settings({**given, "felix_config": felix_config}, config)
     levels = told(os.environ, settings.felix_config)
     settings_told(levels)  # before anything else: nobody starts with a value that must not be passed over
-    require_privileges()
     collect_as_usual()
-    main.run(settings, levels, lambda: open_enforcing_driver(settings.dataplane), open_interfaces(), open_timeouts())
+    main.run(settings, levels, OFFERS, open_interfaces(), open_timeouts())
 
 
 @command.command()
-@click.option("--dataplane", metavar="NAME", default="ebpf", help="The driver whose traces to remove.")
-def cleanup(dataplane: str) -> None:
+def cleanup() -> None:
     """Remove from this network namespace exactly what agents left in the kernel: programs, pins, tables.
+
+    Whatever dataplane they had.
 
     \b
     Examples:
@@ -76,11 +75,9 @@ def cleanup(dataplane: str) -> None:
       nsenter --net=/run/netns/web tortie agent cleanup
     """
     from tortie.apps.agent import main
-    from tortie.apps.agent.doors import open_driver
-    from tortie.apps.privileges import require_privileges
+    from tortie.apps.agent.doors import OFFERS
 
-    require_privileges()
-    removed = main.clean_up(lambda: open_driver(dataplane))
+    removed = main.clean_up(OFFERS)
     for thing in removed:
         out(f"removed {thing}")
     out(f"{len(removed)} thing(s) removed" if removed else "nothing of tortie's was found")

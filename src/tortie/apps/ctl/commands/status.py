@@ -8,6 +8,7 @@ import click
 
 from tortie.apps.agent.answers import (
     ConnectionsAnswer,
+    DataplaneAnswer,
     FlowTableAnswer,
     LastChangeAnswer,
     PolicyHitsAnswer,
@@ -84,6 +85,7 @@ def _head(answer: StatusAnswer) -> list[str]:
         f"{agent['memory_mb']:.0f} MB at most",
         f"Node         {agent['node']}",
         f"Mode         {_mode(answer)}",
+        *_lines("Dataplane", _dataplane(answer["dataplane"])),
         f"Datastore    {agent['datastore']} at revision {answer['datastore_revision']}",
         f"Enforced     revision {now['revision']}{behind}",
         *_lines("Last change", _last_change(answer["last_change"])),
@@ -98,6 +100,16 @@ def _mode(answer: StatusAnswer) -> str:
     where = [f"{count} {place}" for count, place in (*places, (mode["none"], "nowhere")) if count]
     state = STATES.get(mode["state"], mode["state"])
     return f"{answer['agent']['dataplane']}, {state}" + (f" ({', '.join(where)})" if where else "")
+
+
+def _dataplane(found: DataplaneAnswer) -> list[str]:
+    """What was chosen and why, then what this host cannot have."""
+    beside = f"; {', '.join(found['leaving'])} still enforces beside it" if found["leaving"] else ""
+    because = f", because {found['because']}" if found["because"] else ""
+    return [
+        f"{found['name']}{because}{beside}",
+        *(f"not {one['name']}: {one['why']}" for one in found["found"] if not one["can_be_had"]),
+    ]
 
 
 def _lines(title: str, lines: list[str]) -> list[str]:
@@ -192,4 +204,15 @@ def _drops(answer: StatusAnswer) -> list[str]:
     ]
     if not rows:
         return ["", "Nothing was dropped."]
-    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows})]
+    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows}), *_told(answer)]
+
+
+def _told(answer: StatusAnswer) -> list[str]:
+    """How many of the denials were answered, where the deny action is Reject."""
+    found = answer["rejects"]
+    if not any(found.values()):
+        return []
+    return [
+        f"Rejected: {found['answered']:,} answered, {found['unanswered']:,} of which nobody may be told, "
+        f"{found['limited']:,} beyond the limit of ICMP errors"
+    ]
