@@ -2,8 +2,9 @@
 
 import pytest
 
-from tortie.dataplane.nft_text.matches import Kind, Line, match_lines
-from tortie.dataplane.nft_text.sets import SetTable
+from tortie.dataplane.alternatives import Kind
+from tortie.dataplane.named_sets import SetTable
+from tortie.dataplane.nft_text.matches import Line, match_lines
 from tortie.model.address import parse_net
 from tortie.model.ipset import (
     AddressSet,

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from strategies import random_case, random_net
+from tortie.dataplane.alternatives import outermost
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.nft_egress import (
     ABSENT,
@@ -18,7 +19,6 @@ from tortie.dataplane.nft_egress import (
     render_seal,
     render_set_change,
 )
-from tortie.dataplane.nft_text.sets import outermost
 from tortie.model.address import Net, parse_net
 from tortie.model.desired import EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface

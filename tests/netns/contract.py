@@ -3,8 +3,10 @@
 A driver is made in the namespace of the host under test, and every call of it runs there.
 """
 
+import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,6 +16,8 @@ import pytest
 
 from netns import Namespace
 from tortie.dataplane.driver import ApplyReport, Driver
+from tortie.dataplane.iptables.backend import Backend
+from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
@@ -25,7 +29,16 @@ from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
 
-DRIVERS = [pytest.param(NftablesDriver, id="nftables")]
+_TRY_LEGACY = ("unshare", "-n", "sh", "-c", "iptables-legacy -S && ip6tables-legacy -S")
+NEEDS_LEGACY = pytest.mark.skipif(
+    os.geteuid() == 0 and subprocess.run(_TRY_LEGACY, capture_output=True, check=False).returncode != 0,
+    reason="this kernel has no ip_tables (since Linux 6.17 it needs CONFIG_NETFILTER_XTABLES_LEGACY)",
+)
+DRIVERS = [
+    pytest.param(NftablesDriver, id="nftables"),
+    pytest.param(partial(IptablesDriver, Backend.NFT), id="iptables-nft"),
+    pytest.param(partial(IptablesDriver, Backend.LEGACY), id="iptables-legacy", marks=NEEDS_LEGACY),
+]
 """Drivers that use netfilter's hooks and its connection tracking."""
 MakeDriver = Callable[[], Driver]
 NO_FAILSAFES = Failsafes((), ())
@@ -131,14 +144,31 @@ def endpoint(
 
 
 def ruleset(host: Namespace) -> list[str]:
-    """Everything in all tables of the host as nft shows it, in a fixed order; without what is counted, and without the
-    names by which a driver remembers how its table looked."""
+    """Everything in all tables and sets of the host, in a fixed order; without what is counted, and without the names
+    by which a driver remembers how its table looked."""
+    return sorted(item for items in rulesets(host).values() for item in items)
+
+
+def rulesets(host: Namespace) -> dict[str, list[str]]:
+    """The ruleset by table, each of which changes as a whole; IP sets are one besides."""
+    found: dict[str, list[str]] = {}
     listed = host.run("nft", "-s", "list", "ruleset")
-    found = []
     for table in re.findall(r"^table .*?^\}", listed, re.M | re.S):
         name, *blocks = re.split(r"\n(?=\t\S)", table)
-        found += [f"{name} {block.rstrip()}" for block in blocks if not block.startswith(("\t}", "\tchain s_"))]
-    return sorted(found)
+        blocks = [block for block in blocks if not block.startswith(("\t}", "\tchain s_", "\tchain tortie-s."))]
+        found[name] = sorted(f"{name} {block.rstrip()}" for block in blocks)
+    for command, names in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
+        # To list a legacy table makes it, and nobody can take it away again: an empty one counts as none.
+        if host.run("cat", f"/proc/self/net/{names}"):
+            table = ""
+            for line in host.run(f"{command}-legacy-save").splitlines():
+                table = f"legacy {command} {line}" if line.startswith("*") else table
+                if line.startswith((":tortie-s.", "#", "*")) or line == "COMMIT" or " ACCEPT [" in line:
+                    continue
+                found.setdefault(table, []).append(f"{table} {line}")
+    if sets := host.run("ipset", "save").splitlines():
+        found["sets"] = sorted(re.sub(r" (initval|hashsize) \S+", "", line) for line in sets)
+    return {name: items for name, items in found.items() if items}
 
 
 class Ports:

@@ -271,11 +271,14 @@ def test_counts_go_on_through_changes_and_repairs(pair: Pair, driver: InNamespac
     rules = [udp(SERVICE), udp(OTHER)]
     ports = Ports(host, peer, SERVICE, OTHER)
     driver.enforce(first(endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))))
+    tamper = {"nftables": "nft insert rule inet tortie-policy filter-input accept"}.get(
+        driver.name, f"{driver.name} -I tortie-INPUT -j ACCEPT"
+    )
     seen = []
     steps: list[Callable[[], object]] = [
         lambda: None,
         lambda: driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=[*rules, udp(9)]))})),
-        lambda: (host.run("nft", "insert", "rule", "inet", "tortie-policy", "filter-input", "accept"), driver.resync()),
+        lambda: (host.run("sh", "-c", tamper), driver.resync()),
         lambda: driver.enforce(Delta(endpoints={IFACE: endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))})),
     ]
     for step in steps:

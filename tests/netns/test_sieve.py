@@ -11,6 +11,7 @@ from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, delta_of, e
 from sieve import MOST, NEVER_TRACKED, PAYLOAD_BYTES, Path, Sieve, is_offered, numbered, sieve
 
 from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
+from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.model.conntrack import ConnectionTable, Relation, TrackingSettings, key_of
 from tortie.model.desired import EndpointState
 from tortie.model.endpoint import Interface
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.root
 
 INTERFACES = 24
 PACKETS = int(os.environ.get("TORTIE_SIEVE_PACKETS", "67000"))
-"""Of each path and IP version."""
+"""Of each path and IP version; a quarter of them for each variant of iptables."""
 BURST = 16_000
 FLAGS = (SYN,) * 12 + (ACK, ACK, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN, SYN | FIN, SYN | RST, 0, 0xFF)
 Counts = Counter[tuple[str, Direction, RuleRef | Reason]]
@@ -184,7 +185,7 @@ def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
     met: Counter[str] = Counter()
     assert BURST <= MOST
     with sieve(path, INTERFACES) as made:
-        left = PACKETS
+        packets = left = PACKETS if make is NftablesDriver else PACKETS // 4
         while left > 0:
             burst = make_burst(rng, made, version, min(left, BURST))
             with running(made.host, make) as driver:
@@ -192,7 +193,7 @@ def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
                 assert not wrong, f"{len(wrong)} of {len(burst.packets)}\n" + "\n".join(wrong[:5])
             met += found
             left -= len(burst.packets)
-    assert met["allow"] > PACKETS / 10 and met["deny"] > PACKETS / 10, met
+    assert met["allow"] > packets / 10 and met["deny"] > packets / 10, met
 
 
 # Connections

@@ -3,6 +3,11 @@
 import errno
 import os
 
+_SAID = {
+    os.strerror(code): code
+    for code in (errno.EPERM, errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOBUFS)
+}
+
 
 class KernelError(Exception):
     """A kernel call failed: which door, which thing, errno name, and a remedy or the last useful line where known."""
@@ -12,3 +17,8 @@ class KernelError(Exception):
         name = errno.errorcode.get(code, str(code))
         text = f"{door}: {thing}: {name} ({os.strerror(code)})" if code else f"{door}: {thing}"
         super().__init__(f"{text}: {detail}" if detail else text)
+
+
+def code_said(message: str) -> int:
+    """The errno that a program's message tells by its text; 0: none."""
+    return next((code for text, code in _SAID.items() if text in message), 0)

@@ -5,7 +5,6 @@ Because: libnftables is GPL-2 and tortie is not; nft's text is also what an oper
 
 import errno
 import json
-import os
 import re
 import struct
 import subprocess
@@ -14,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from tortie.kernel import dump
-from tortie.kernel.errors import KernelError
+from tortie.kernel.errors import KernelError, code_said
 
 DOOR = "nft"
 _TIMEOUT_S = 60
@@ -25,11 +24,6 @@ _SUBSYSTEM, _NEW_GENERATION, _GET_GENERATION = 10 << 8, 15, 16
 _GENERATION_ID = 1
 _NFGENMSG_BYTES = 4
 _MISSING = "nft is not installed: install the package nftables"
-# nft tells errno only by its text.
-_CODES = {
-    os.strerror(code): code
-    for code in (errno.EPERM, errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOBUFS)
-}
 _REMEDIES = {
     errno.EPERM: "run as root, or give the process CAP_NET_ADMIN",
     errno.EOPNOTSUPP: "the kernel lacks part of nf_tables",
@@ -175,7 +169,7 @@ def _failed(thing: str, said: str) -> KernelError:
     """The first error that nft names; those after it usually follow from it."""
     found = _ERROR.search(said)
     message = found["text"].strip() if found else " ".join(said.split()) or "nft said nothing"
-    code = next((code for text, code in _CODES.items() if text in message), 0)
+    code = code_said(message)
     where = f"line {found['line']}: " if found and found["line"] else ""
     remedy = _REMEDIES.get(code)
     return KernelError(DOOR, thing, code, f"{where}{message}" + (f"; {remedy}" if remedy else ""))

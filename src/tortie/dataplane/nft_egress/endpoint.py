@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tortie.dataplane.named_sets import SetTable
 from tortie.dataplane.nft_egress.shortcut import shortcuts
 from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
-from tortie.dataplane.nft_text.sets import SetTable
 from tortie.model.desired import TierPolicies
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tortie.dataplane.driver import Unsupported
+from tortie.dataplane.named_sets import NamedSet, SetTable, members_of
 from tortie.dataplane.nft_egress.endpoint import Parts, ReasonKey, RuleKey, add_endpoint, untracked_legs
 from tortie.dataplane.nft_text.failsafes import failsafe_sets
 from tortie.dataplane.nft_text.listing import DIGEST_PREFIX, TABLE
-from tortie.dataplane.nft_text.sets import NamedSet, SetTable, elements_of, members_of, set_text
+from tortie.dataplane.nft_text.sets import elements_of, set_text, type_text
 from tortie.model.desired import EndpointState
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
@@ -104,10 +105,10 @@ def render(
     if dispatch:
         fixed += [set_text(*one) for one in failsafe_sets(untracked_legs(failsafes))]
     named = parts.sets.named
-    types = [f"{name} {one.type_text}" for name, one in named.items()]
+    types = [f"{name} {type_text(one)}" for name, one in named.items()]
     structure = _hash("\n".join((*fixed, *types, *parts.chains)))
     digest = make_digest(structure, named)
-    filled = [set_text(name, one.type_text, elements_of(one, members_of(one, sets))) for name, one in named.items()]
+    filled = [set_text(name, type_text(one), elements_of(one, members_of(one, sets))) for name, one in named.items()]
     body = "\n".join((f"\tchain {DIGEST_PREFIX}{digest} {{\n\t}}", *fixed, *filled, *parts.chains))
     return Rendered(
         script=f"{replace}table inet {table} {{\n{body}\n}}\n",

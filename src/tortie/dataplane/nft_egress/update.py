@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from tortie.dataplane.named_sets import shift_fingerprint, union_change
 from tortie.dataplane.nft_egress.render import Rendered, make_digest
-from tortie.dataplane.nft_text.changes import element_change, union_change
+from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nft_text.listing import DIGEST_PREFIX
-from tortie.dataplane.nft_text.sets import format_element, shift_fingerprint
+from tortie.dataplane.nft_text.sets import format_element
 from tortie.model.desired import SetChange
 from tortie.model.ipset import IPSet, Member, PortSet
 

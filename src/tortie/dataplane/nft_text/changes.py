@@ -5,29 +5,10 @@ The cost is that of the change where only single addresses and ports change, and
 
 from collections.abc import Mapping
 
-from tortie.dataplane.nft_text.sets import NamedSet, is_covered, outermost
+from tortie.dataplane.alternatives import outermost
+from tortie.dataplane.named_sets import NamedSet, is_covered
 from tortie.model.address import Net
-from tortie.model.desired import SetChange
 from tortie.model.ipset import AddressSet, IPSet, Member
-
-
-def union_change(
-    named: NamedSet, changes: Mapping[str, SetChange], after: Mapping[str, IPSet]
-) -> tuple[set[Member], set[Member]]:
-    """Members that came to and went from the union of an nft set's IP sets."""
-
-    def was_in(set_id: str, member: Member) -> bool:
-        change = changes.get(set_id)
-        if change is not None and (member in change.added or member in change.removed):
-            return member in change.removed
-        return member in after[set_id].members
-
-    own = [changes[set_id] for set_id in named.set_ids if set_id in changes]
-    come = {m for change in own for m in change.added if named.holds(m)}
-    gone = {m for change in own for m in change.removed if named.holds(m)}
-    added = {m for m in come if not any(was_in(set_id, m) for set_id in named.set_ids)}
-    removed = {m for m in gone if not any(m in after[set_id].members for set_id in named.set_ids)}
-    return added, removed
 
 
 def element_change(

@@ -8,7 +8,8 @@ family.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tortie.dataplane.nft_text.sets import ADDRESS_TYPE, outermost
+from tortie.dataplane.alternatives import outermost
+from tortie.dataplane.nft_text.sets import ADDRESS_TYPE
 from tortie.model.address import Net
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.packet import PORTED, Direction

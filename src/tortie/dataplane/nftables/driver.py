@@ -1,184 +1,60 @@
 """The nftables driver: all four classes in one table, `inet tortie-policy`, and the kernel's connection tracking.
 
-    take(delta) ─▶ sets, intent ─▶ apply ─▶ refusals: the last good state stays
-                                    └─▶ render ─▶ one transaction with what differs (`installed`)
+    the desired state (`netfilter`) ─▶ render ─▶ one transaction with what differs (`installed`)
 
-Nothing but that table is touched. What connection tracking does by itself (its timeouts, what it takes for a
-connection) is the host's configuration and stays so.
+Nothing but that table is touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from tortie.dataplane.driver import (
-    ApplyReport,
-    ConnectionStatus,
-    Established,
-    InstalledVerdict,
-    InterfaceStatus,
-    KernelTracked,
-    LogEvent,
-    ReasonCount,
-    RuleCount,
-    Unsupported,
-)
-from tortie.dataplane.intent import Intent
-from tortie.dataplane.nftables.endpoint import Surroundings
-from tortie.dataplane.nftables.installed import InstalledTable, Made, State
+from tortie.dataplane.netfilter import Made, NetfilterDriver
+from tortie.dataplane.nftables.installed import InstalledTable, State
+from tortie.dataplane.nftables.installed import Made as MadeTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
-from tortie.dataplane.nftables.reconsider import forgotten
 from tortie.dataplane.nftables.render import Renderer
 from tortie.dataplane.nftables.table import IN_TABLE
-from tortie.dataplane.nftables.telling import connection_status, counts, statuses
 from tortie.dataplane.refusals import refused_policies
-from tortie.dataplane.sets import Sets
-from tortie.kernel.ctforget import forget
-from tortie.kernel.ctnetlink import ConntrackEntry, read_entries
-from tortie.kernel.errors import KernelError
-from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
-from tortie.model.packet import Direction, Packet
+from tortie.dataplane.telling import CountKey
+from tortie.model.desired import EndpointState
 
 TABLE = f"table {IN_TABLE}"
-_BATCH = 500
-"""Flows of one step of `reconsider`: some 25 ms of evaluation."""
 
 
-class NftablesDriver(KernelTracked):
+class NftablesDriver(NetfilterDriver):
     """See the module, and the protocol `Driver`."""
 
-    name = "nftables"
-
     def __init__(self) -> None:
-        self._sets = Sets()
-        self._intent = Intent(refusals)
-        self._around = Surroundings()
-        self._addresses = HostAddresses()
+        super().__init__("nftables", TABLE, refusals)
         self._renderer = Renderer()
         self._table = InstalledTable()
-        self._failed: dict[str, str] = {}
-        self._held: list[str] = []
-        """Interfaces whose newest policy is refused, and whose last good one only the table of an earlier agent holds:
-        it has to stay as it is."""
 
-    # ---- desired state
+    def _check(self) -> tuple[str, ...]:
+        found = self._table.check()
+        if found is not State.INTACT:
+            self._table.distrust()
+        return (TABLE,) if found is State.CHANGED else ()
 
-    def take(self, delta: Delta) -> None:
-        """Note a change."""
-        for set_id, change in delta.sets.items():
-            self._sets.change(set_id, change)
-        self._intent.take(delta.endpoints)
-        self._addresses = delta.addresses if delta.addresses is not None else self._addresses
-        around = Surroundings(
-            delta.failsafes if delta.failsafes is not None else self._around.failsafes,
-            delta.tracking.drops_invalid if delta.tracking is not None else self._around.drops_invalid,
-        )
-        if around != self._around:
-            self._around = around
-            self._intent.touch_all()
-
-    # ---- making it so
-
-    def apply(self) -> ApplyReport:
-        """Make the kernel so; what failed stays dirty, and what is enforced stays."""
-        return self._apply(())
-
-    def resync(self) -> ApplyReport:
-        """Check the table, repair, then apply."""
-        repaired: tuple[str, ...] = ()
-        try:
-            found = self._table.check()
-            if found is not State.INTACT:
-                self._table.distrust()
-            if found is State.CHANGED:
-                repaired = (TABLE,)
-        except KernelError as error:
-            return self._report((), (), {TABLE: str(error)})
-        return self._apply(repaired)
-
-    def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
-        intent = self._intent
-        intent.judge()
-        try:
-            unknown = [name for name in intent.newest if intent.is_unknown(name)]
-            self._held = sorted(self._table.interfaces_from_before().intersection(unknown)) if unknown else []
-            if self._held:
-                return self._report((), (), {})
-            wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
-            known, elements = self._table.members_after(self._sets.changes, self._sets)
-            before = self._renderer.pieces()
-            table = self._renderer.render(wanted.values(), self._sets, self._around, known)
-            made = self._table.make(table, elements, self._sets)
-        except KernelError as error:
-            return self._report((), repaired, {TABLE: str(error)})
+    def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
+        known, elements = self._table.members_after(self._sets.changes, self._sets)
+        before = self._renderer.pieces()
+        table = self._renderer.render(wanted.values(), self._sets, self._around, known)
+        made = self._table.make(table, elements, self._sets)
         after = self._renderer.pieces()
         touched = {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)}
         touched |= {name for name, piece in after.items() if elements.keys() & piece.named.keys()}
-        for name in intent.dirty | touched:
-            intent.done(name, wanted.get(name))
-        intent.dirty.clear()
-        self._sets.forget_dropped(kept=intent.last_good_sets() if self._sets.dropped() else ())
-        self._sets.changes.clear()
-        if made is Made.REPAIRED:
-            repaired = (TABLE,)
-        return self._report(tuple(sorted(touched)) if made is not Made.NOTHING else (), repaired, {})
+        return Made(touched, made is not MadeTable.NOTHING, (TABLE,) if made is MadeTable.REPAIRED else ())
 
-    def _report(self, changed: tuple[str, ...], repaired: tuple[str, ...], failed: dict[str, str]) -> ApplyReport:
-        self._failed = failed
-        return ApplyReport(changed=changed, repaired=repaired, refused=self._refused(), failed=dict(failed))
+    def _policed_before(self) -> frozenset[str]:
+        return self._table.interfaces_from_before()
 
-    def _refused(self) -> dict[str, tuple[str, ...]]:
-        """What is refused; where an earlier agent's table stays, everybody waits and is told for whom."""
-        refused = dict(self._intent.refused)
-        if self._held:
-            waits = f"the earlier agent's table stays until the policy of {', '.join(self._held)} can be enforced"
-            refused |= dict.fromkeys(self._intent.newest.keys() - refused.keys(), (waits,))
-        return refused
+    def _policed(self) -> Collection[str]:
+        return self._table.interfaces()
 
-    # ---- telling
-
-    def status(self) -> Sequence[InterfaceStatus]:
-        """One entry for each interface with an endpoint."""
-        return statuses(self._intent, self._table.interfaces(), self._refused(), self._failed)
-
-    def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
-        """Exact totals of interfaces that have an endpoint."""
-        return counts(self._table.counts(), self._table.interfaces())
-
-    def connections(self) -> ConnectionStatus:
-        """The kernel's connection table, which is one for both families."""
-        return connection_status(read_entries())
-
-    def expire(self) -> Iterator[int]:
-        """Nothing: the kernel takes out what has expired."""
-        return iter(())
-
-    def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
-        """Apply newly enforced policy to flows that exist."""
-        if choice is Established.KEEP:
-            return
-        desired = DesiredState(
-            endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
-            sets=self._sets,
-            failsafes=self._around.failsafes,
-            addresses=self._addresses,
-        )
-        batch: list[ConntrackEntry] = []
-        for number, entry in enumerate(forgotten(read_entries(), choice, desired), 1):
-            if entry is not None:
-                batch.append(entry)
-            if number % _BATCH == 0:
-                yield forget(batch)
-                batch.clear()
-        yield forget(batch)
-
-    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
-        """Raises: Unsupported."""
-        raise Unsupported("nftables offers no test run")
-
-    def log_events(self) -> Sequence[LogEvent]:
-        """None: packets that met Log rules are in the kernel's log."""
-        return ()
+    def _totals(self) -> Counter[CountKey]:
+        return self._table.counts()
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here."""

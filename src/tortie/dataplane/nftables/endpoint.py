@@ -15,16 +15,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from tortie.dataplane.named_sets import NamedSet, SetTable
 from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
-from tortie.dataplane.nft_text.sets import NamedSet, SetTable
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.names import comment, counter_name, path
-from tortie.dataplane.nftables.table import Chain, CountKey
+from tortie.dataplane.nftables.table import Chain
+from tortie.dataplane.surroundings import Surroundings
+from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
-from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import AddressSet, PortSet
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
 from tortie.model.passage import ANSWERED
@@ -74,14 +75,6 @@ answered."""
 PLACES = (UNTRACKED_IN, UNTRACKED_OUT, PRE_DNAT, FORWARD_IN, FORWARD_OUT, NORMAL_IN, NORMAL_OUT)
 _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What holds for all interfaces."""
-
-    failsafes: Failsafes = field(default_factory=Failsafes)
-    drops_invalid: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import Enum
 
-from tortie.dataplane.nft_text.changes import element_change, union_change
+from tortie.dataplane.named_sets import NamedSet, shift_fingerprint, union_change
+from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nft_text.listing import read_installed, render_seal
-from tortie.dataplane.nft_text.sets import NamedSet, shift_fingerprint
 from tortie.dataplane.nftables.table import (
     POLICED,
     REMOVE,
     TABLE,
-    CountKey,
     ElementChange,
     Table,
     change_script,
     quiet_script,
     whole_script,
 )
+from tortie.dataplane.telling import CountKey
 from tortie.kernel import nft
 from tortie.kernel.errors import KernelError
 from tortie.model.desired import SetChange

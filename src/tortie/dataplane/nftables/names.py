@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from tortie.dataplane.telling import described
 from tortie.model.policy import PolicyKey
 from tortie.model.verdict import Reason, RuleRef
 
@@ -48,13 +49,7 @@ def counter_name(chain: str, what: RuleRef | Reason) -> str:
 
 def comment(ref: RuleRef) -> str:
     """What an nft rule is for, as nft's `comment` statement."""
-    if ref.index < 0:
-        text = {"Tier": "end of tier {}", "Profile": "there is no profile {}"}.get(
-            ref.policy.kind, "default deny of {}"
-        ).format(ref.policy.name)
-    else:
-        text = f"{ref.policy} rule {ref.index}" + (f" in tier {ref.tier}" if ref.tier else "")
-    return f'comment "{_IN_COMMENT.sub("_", text)[:LONGEST_COMMENT]}"'
+    return f'comment "{_IN_COMMENT.sub("_", described(ref))[:LONGEST_COMMENT]}"'
 
 
 def set_name(number: int, set_ids: Sequence[str], version: int, has_ports: bool) -> str:

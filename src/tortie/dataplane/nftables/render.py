@@ -17,8 +17,8 @@ interfaces with an endpoint are dropped then. Plain sets still hold while a tabl
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tortie.dataplane.named_sets import NamedSet, SetTable, summed
 from tortie.dataplane.nft_text.failsafes import FixedSet, failsafe_sets, opening_leg, reply_leg
-from tortie.dataplane.nft_text.sets import NamedSet, SetTable, summed
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.endpoint import (
     ANSWERING,
@@ -34,11 +34,12 @@ from tortie.dataplane.nftables.endpoint import (
     UNTRACKED_OUT,
     Piece,
     Place,
-    Surroundings,
     make_piece,
 )
 from tortie.dataplane.nftables.names import set_name
-from tortie.dataplane.nftables.table import POLICED, Chain, CountKey, Table
+from tortie.dataplane.nftables.table import POLICED, Chain, Table
+from tortie.dataplane.surroundings import Surroundings
+from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from tortie.dataplane.named_sets import NamedSet, members_of
 from tortie.dataplane.nft_text.failsafes import FixedSet
 from tortie.dataplane.nft_text.listing import DIGEST_PREFIX
-from tortie.dataplane.nft_text.sets import NamedSet, elements_of, format_element, members_of, set_text
+from tortie.dataplane.nft_text.sets import elements_of, format_element, set_text, type_text
+from tortie.dataplane.telling import CountKey
 from tortie.model.ipset import IPSet, Member
-from tortie.model.packet import Direction
-from tortie.model.verdict import Reason, RuleRef
 
 _DIGEST_CHARACTERS = 24
 TABLE = "tortie-policy"
@@ -31,14 +31,6 @@ REMOVE = f"table {IN_TABLE} {{\n}}\ndelete table {IN_TABLE}\n"
 def quiet_script(chains: Iterable[str]) -> str:
     """Has packets meet no rule of these base chains any more; the table can go then, and no packet notices."""
     return "".join(f"flush chain {IN_TABLE} {name}\n" for name in chains)
-
-
-class CountKey(NamedTuple):
-    """What a named counter counts: packets of that interface and direction."""
-
-    interface: str
-    direction: Direction
-    what: RuleRef | Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +75,7 @@ class Table:
             sorted(self.counters),
             sorted((name, sorted(verdicts.items())) for name, verdicts in self.dispatch.items()),
             sorted(self.fixed.items()),
-            sorted((name, one.type_text, one.fingerprint) for name, one in self.named.items()),
+            sorted((name, type_text(one), one.fingerprint) for name, one in self.named.items()),
         ):
             made.update(repr(part).encode())
         return made.hexdigest()[:_DIGEST_CHARACTERS]
@@ -102,7 +94,7 @@ def whole_script(table: Table, sets: Mapping[str, IPSet]) -> str:
     blocks += [f"\tcounter {name} {{\n\t}}" for name in table.counters]
     blocks += [set_text(*one) for one in table.fixed.values()]
     blocks += [
-        set_text(name, one.type_text, elements_of(one, members_of(one, sets))) for name, one in table.named.items()
+        set_text(name, type_text(one), elements_of(one, members_of(one, sets))) for name, one in table.named.items()
     ]
     blocks += [_map_text(name, verdicts) for name, verdicts in table.dispatch.items()]
     blocks += [_chain_text(name, chain) for name, chain in table.chains.items()]
@@ -145,7 +137,7 @@ def _additions(old: Table, new: Table, sets: Mapping[str, IPSet]) -> Iterator[st
         yield from _element("add", name, one.elements)
     for name in new.named.keys() - old.named.keys():
         named = new.named[name]
-        yield f"add set {IN_TABLE} {name} {{ {named.type_text} }}"
+        yield f"add set {IN_TABLE} {name} {{ {type_text(named)} }}"
         yield from _element("add", name, elements_of(named, members_of(named, sets)))
     for name in new.dispatch.keys() - old.dispatch.keys():
         yield f"add map {IN_TABLE} {name} {{ type ifname : verdict; }}"

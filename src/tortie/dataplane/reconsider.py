@@ -1,4 +1,4 @@
-"""What a change of policy means for connections of the kernel's table: which are forgotten. Pure.
+"""What a change of policy means for connections of the kernel's table: which are forgotten.
 
 The kernel does not say on which interface a connection is. The address that the host has in it tells; of what the host
 forwards any endpoint may be meant, and the connection stays if one of them allows it.
@@ -7,12 +7,30 @@ forwards any endpoint may be meant, and the connection stays if one of them allo
 from collections.abc import Iterable, Iterator, Sequence
 
 from tortie.dataplane.driver import Established
-from tortie.kernel.ctnetlink import ConntrackEntry
+from tortie.kernel.ctforget import forget
+from tortie.kernel.ctnetlink import ConntrackEntry, read_entries
 from tortie.model.conntrack import Relation
 from tortie.model.desired import DesiredState, EndpointState
 from tortie.model.evaluate import evaluate
 from tortie.model.packet import Direction, Packet
 from tortie.model.verdict import Verdict
+
+_BATCH = 500
+"""Flows of one step of `reconsidered`: some 25 ms of evaluation."""
+
+
+def reconsidered(choice: Established, enforced: DesiredState) -> Iterator[int]:
+    """Forget those of the kernel's connections, a batch for each step; how many went. Raises: KernelError."""
+    if choice is Established.KEEP:
+        return
+    batch: list[ConntrackEntry] = []
+    for number, entry in enumerate(forgotten(read_entries(), choice, enforced), 1):
+        if entry is not None:
+            batch.append(entry)
+        if number % _BATCH == 0:
+            yield forget(batch)
+            batch.clear()
+    yield forget(batch)
 
 
 def forgotten(

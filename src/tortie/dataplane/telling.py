@@ -1,7 +1,8 @@
-"""What the driver says of itself: what is enforced on which interface, and how many packets met what."""
+"""What drivers behind the interface say of themselves: what is enforced where, and how many packets met what. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from tortie.dataplane.driver import (
     Acceleration,
@@ -12,28 +13,41 @@ from tortie.dataplane.driver import (
     TableFill,
 )
 from tortie.dataplane.intent import Intent
-from tortie.dataplane.nftables.table import CountKey
 from tortie.kernel import sysctl
 from tortie.kernel.ctnetlink import ConntrackEntry
-from tortie.model.verdict import Reason
+from tortie.model.packet import Direction
+from tortie.model.verdict import Reason, RuleRef
 
-_WHERE = "nftables decides, in the kernel's hooks behind the interface"
+
+class CountKey(NamedTuple):
+    """What a named counter counts: packets of that interface and direction."""
+
+    interface: str
+    direction: Direction
+    what: RuleRef | Reason
 
 
 def statuses(
-    intent: Intent, policed: Collection[str], refused: Mapping[str, tuple[str, ...]], failed: Mapping[str, str]
+    intent: Intent,
+    policed: Collection[str],
+    refused: Mapping[str, tuple[str, ...]],
+    failed: Mapping[str, str],
+    *,
+    backend: str,
+    remark: str = "",
 ) -> Sequence[InterfaceStatus]:
-    """One entry for each interface with an endpoint."""
+    """One entry for each interface with an endpoint. `remark` is added to who decides."""
+    where = f"{backend} decides, in the kernel's hooks behind the interface{remark}"
     problem = next(iter(failed.values()), "nothing is enforced")
     return [
         InterfaceStatus(
             interface=name,
             endpoint=state.endpoint,
             acceleration=Acceleration.NETFILTER if name in policed else Acceleration.NONE,
-            reason=_WHERE if name in policed else problem,
+            reason=where if name in policed else problem,
             refused=refused.get(name, ()),
             is_enforced=name in policed,
-            backend="nftables",
+            backend=backend,
         )
         for name, state in sorted(intent.newest.items())
     ]
@@ -59,3 +73,13 @@ def connection_status(entries: Iterable[ConntrackEntry]) -> ConnectionStatus:
     found = Counter((entry.original.version, entry.is_assured) for entry in entries)
     tables = [TableFill(version, found[version, True], size, found[version, False], size) for version in (4, 6) if size]
     return ConnectionStatus(tables=tables)
+
+
+def described(ref: RuleRef) -> str:
+    """What a rule of the kernel is for, in a few words."""
+    if ref.index < 0:
+        text = {"Tier": "end of tier {}", "Profile": "there is no profile {}"}.get(
+            ref.policy.kind, "default deny of {}"
+        )
+        return text.format(ref.policy.name)
+    return f"{ref.policy} rule {ref.index}" + (f" in tier {ref.tier}" if ref.tier else "")

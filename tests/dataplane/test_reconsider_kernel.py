@@ -1,7 +1,7 @@
 """Which connections of the kernel's table a change of policy ends."""
 
 from tortie.dataplane.driver import Established
-from tortie.dataplane.nftables.reconsider import forgotten, opener_of
+from tortie.dataplane.reconsider import forgotten, opener_of
 from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple
 from tortie.model.address import Net
 from tortie.model.desired import DesiredState, EndpointState, HostAddresses, TierPolicies

@@ -1,0 +1,65 @@
+"""Bits of the packet's mark that tell later rules what earlier ones decided.
+
+They are cleared where a packet enters (raw PREROUTING, raw OUTPUT), so that nobody outside can set them, and where it
+leaves (mangle POSTROUTING). The other bits are others', and are never touched.
+"""
+
+from dataclasses import dataclass
+
+DEFAULT_MASK = 0xFFFF0000
+_NEEDED = 5
+_OTHERS = 0x00100000
+"""The eBPF driver's bit (`nft_egress`), the last to be taken: where one driver takes the other's place, both enforce
+for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One bit each. `untracked`: untracked policy allowed the packet; tracked policy of that side is not asked.
+
+    `decided`: pre-DNAT policy allowed it, and no later ingress stage is asked.
+    `allowed`: a forward stage allowed it; what stands at the end of FORWARD accepts it.
+    `deferred`: a local packet to a translated address. It is judged in POSTROUTING, because OUTPUT still shows the
+    interface that the address before translation led to.
+    `scratch`: for a rule whose protocols no single match names.
+    """
+
+    untracked: int
+    decided: int
+    allowed: int
+    deferred: int
+    scratch: int
+
+    @property
+    def all(self) -> int:
+        """Every bit of ours."""
+        return self.untracked | self.decided | self.allowed | self.deferred | self.scratch
+
+
+def marks_of(mask: int) -> Marks:
+    """The lowest bits of the mask. Raises: ValueError where it has too few."""
+    bits = (1 << position for position in range(32) if mask >> position & 1)
+    found = sorted(bits, key=lambda bit: (bit == _OTHERS, bit))[:_NEEDED]
+    if len(found) < _NEEDED:
+        raise ValueError(f"the mask of marks {mask:#x} has {len(found)} bits; give iptablesMarkMask {_NEEDED} or more")
+    return Marks(*found)
+
+
+def has(bits: int) -> str:
+    """The match of packets with any of the bits."""
+    return f"-m mark ! --mark 0x0/{bits:#x}"
+
+
+def lacks(bits: int) -> str:
+    """The match of packets with none of the bits."""
+    return f"-m mark --mark 0x0/{bits:#x}"
+
+
+def put(bits: int) -> str:
+    """The target that sets the bits; the next rule is asked."""
+    return f"-j MARK --set-xmark {bits:#x}/{bits:#x}"
+
+
+def clear(bits: int) -> str:
+    """The target that clears the bits; the next rule is asked."""
+    return f"-j MARK --set-xmark 0x0/{bits:#x}"

@@ -1,0 +1,172 @@
+"""The tables of a host: chains that the kernel's chains jump to, dispatch by interface, and the pieces of all. Pure.
+
+    raw PREROUTING      clear marks ─▶ ui (untracked)                    (before connection tracking)
+    mangle PREROUTING   ─▶ pd (pre-DNAT)                                 (behind it, before translation)
+    filter INPUT        ─▶ ni (normal)
+    filter FORWARD      ─▶ fi, then ─▶ fo (forward); rules of others; last: accept what was allowed
+    raw OUTPUT          clear marks ─▶ uo
+    filter OUTPUT       ─▶ no, unless the address was translated:
+    mangle POSTROUTING  ─▶ do of those; clear marks
+
+In FORWARD, rules of others stand between ours: what they drop stays dropped, and what an endpoint allowed is accepted
+although the kernel's chain may end with DROP, as it does where containers run.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tortie.dataplane.iptables import marks
+from tortie.dataplane.iptables.endpoint import (
+    ALLOW,
+    DECIDED,
+    DEFERRED_OUT,
+    FORWARD_IN,
+    FORWARD_OUT,
+    NORMAL_IN,
+    NORMAL_OUT,
+    PRE_DNAT,
+    REJECT,
+    UNTRACKED,
+    UNTRACKED_IN,
+    UNTRACKED_OUT,
+    Piece,
+    Place,
+    make_piece,
+)
+from tortie.dataplane.iptables.listing import Jump
+from tortie.dataplane.iptables.marks import Marks
+from tortie.dataplane.iptables.names import chain
+from tortie.dataplane.iptables.sets import KernelSet, failsafe_sets
+from tortie.dataplane.iptables.table import TABLES, Chain, ChainRule, Key, Table
+from tortie.dataplane.named_sets import SetTable
+from tortie.dataplane.surroundings import Surroundings
+from tortie.model.desired import EndpointState
+from tortie.model.ipset import IPSet
+from tortie.model.packet import Direction
+
+_ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT = (chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out"))
+ENTRY_TABLE, ENTRY_CHAIN = "filter", chain("INPUT")
+"""Where every interface with an endpoint is dispatched from."""
+_ANSWER = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
+_HOOKS = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """Everything that should be in the kernel. `interfaces`: those that a packet can meet policy on."""
+
+    tables: Mapping[Key, Table]
+    sets: Mapping[str, KernelSet]
+    interfaces: frozenset[str]
+
+
+class Renderer:
+    """Endpoint states -> tables. The piece of an interface is kept for as long as everything it depends on is."""
+
+    def __init__(self, bits: Marks, *, appends: bool) -> None:
+        self._bits, self._appends = bits, appends
+        self._pieces: dict[tuple[str, int], tuple[EndpointState, Surroundings, Piece]] = {}
+
+    def render(
+        self,
+        endpoints: Iterable[EndpointState],
+        versions: Iterable[int],
+        sets: Mapping[str, IPSet],
+        around: Surroundings,
+    ) -> Rendering:
+        """The tables for those endpoints, in whatever order they come; loopback is never policed."""
+        active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
+        wanted: dict[str, KernelSet] = {}
+        tables: dict[Key, Table] = {}
+        kept: dict[tuple[str, int], tuple[EndpointState, Surroundings, Piece]] = {}
+        for version in versions:
+            pieces: dict[str, Piece] = {}
+            for state in active:
+                key = state.interface.name, version
+                kept[key] = state, around, self._piece(state, version, sets, around)
+                pieces[state.interface.name] = kept[key][2]
+                wanted |= kept[key][2].sets
+            made = _joined(pieces, version, self._bits, appends=self._appends) if pieces else {}
+            tables |= {Key(version, table): made.get(table, Table()) for table in TABLES}
+            if pieces:
+                failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
+                wanted |= {name: one for name, one in failsafes.items() if one.version == version}
+        self._pieces = kept
+        return Rendering(tables, wanted, frozenset(state.interface.name for state in active))
+
+    def pieces(self) -> Mapping[tuple[str, int], Piece]:
+        """The pieces of the newest rendering, by interface and IP version."""
+        return {name: piece for name, (_, _, piece) in self._pieces.items()}
+
+    def _piece(self, state: EndpointState, version: int, sets: Mapping[str, IPSet], around: Surroundings) -> Piece:
+        found = self._pieces.get((state.interface.name, version))
+        if found is not None and found[0] == state and found[1] == around and _still_holds(found[2], sets):
+            return found[2]
+        return make_piece(state, version, around, sets, self._bits)
+
+
+def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
+    """Whether the sets that its rules name are still there, and those that were not still are not."""
+    table = SetTable(sets)
+    return all(table.kind(set_id) is kind for set_id, kind in piece.kinds.items())
+
+
+def _joined(pieces: Mapping[str, Piece], version: int, bits: Marks, *, appends: bool) -> dict[str, Table]:
+    chains: dict[str, dict[str, Chain]] = {
+        table: {name: tuple(map(ChainRule, rules)) for name, rules in found.items()}
+        for table, found in _fixed(pieces, version, bits).items()
+    }
+    for piece in pieces.values():
+        for (table, name), rules in piece.chains.items():
+            chains[table][name] = rules
+    return {table: Table(chains[table], tuple(_jumps(table, appends=appends))) for table in TABLES}
+
+
+def _jumps(table: str, *, appends: bool) -> Iterator[Jump]:
+    for hook in _HOOKS[table]:
+        yield Jump(hook, f"-j {chain(hook)}", is_last=appends)
+    if table == "filter":
+        yield Jump("FORWARD", f"-j {_ALLOWED}", is_last=True)
+
+
+def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, dict[str, list[str]]]:
+    """Our chains that are not of one interface."""
+
+    def dispatch(place: Place) -> list[str]:
+        option = "-i" if place.direction is Direction.INGRESS else "-o"
+        return [f"{option} {name} -g {to}" for name, one in pieces.items() if (to := one.dispatch.get(place.code))]
+
+    enter = f"{marks.has(bits.all)} {marks.clear(bits.all)}"
+    decided = bits.untracked | bits.decided
+    return {
+        "raw": {
+            chain("PREROUTING"): [enter, *dispatch(UNTRACKED_IN)],
+            chain("OUTPUT"): [enter, *dispatch(UNTRACKED_OUT)],
+            UNTRACKED: [marks.put(bits.untracked), "-j CT --notrack", "-j ACCEPT"],
+        },
+        "mangle": {
+            chain("PREROUTING"): [f"{marks.has(bits.untracked)} -j RETURN", *dispatch(PRE_DNAT)],
+            DECIDED: [marks.put(bits.decided), "-j ACCEPT"],
+            chain("POSTROUTING"): [f"{marks.has(bits.deferred)} -g {_DEFERRED}", enter],
+            _DEFERRED: [marks.clear(bits.all), *dispatch(DEFERRED_OUT)],
+        },
+        "filter": {
+            chain("INPUT"): [f"{marks.has(decided)} -j ACCEPT", *dispatch(NORMAL_IN)],
+            chain("FORWARD"): [f"{marks.lacks(decided)} -j {_WAY_IN}", f"-j {_WAY_OUT}"],
+            _WAY_IN: dispatch(FORWARD_IN),
+            _WAY_OUT: dispatch(FORWARD_OUT),
+            ALLOW: [marks.put(bits.allowed)],
+            _ALLOWED: [f"{marks.has(decided | bits.allowed)} -j ACCEPT"],
+            chain("OUTPUT"): [
+                f"{marks.has(bits.untracked)} -j ACCEPT",
+                f"-m conntrack --ctstate DNAT --ctdir ORIGINAL {marks.put(bits.deferred)}",
+                f"{marks.has(bits.deferred)} -j RETURN",
+                *dispatch(NORMAL_OUT),
+            ],
+            REJECT: ["-p tcp -j REJECT --reject-with tcp-reset", f"-j REJECT --reject-with {_ANSWER[version]}"],
+        },
+    }

@@ -1,0 +1,184 @@
+"""What every driver in netfilter's hooks does: keep the desired state, judge it, and tell what became of it.
+
+    take(delta) ─▶ sets, intent ─▶ apply ─▶ refusals: the last good state stays
+                                    └─▶ `_make`: the driver's own part
+
+Whatever rules say, the kernel's connection tracking knows the connections. What it does by itself (its timeouts, what
+it takes for a connection) is the host's configuration and stays so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tortie.dataplane.driver import (
+    ApplyReport,
+    ConnectionStatus,
+    Established,
+    InstalledVerdict,
+    InterfaceStatus,
+    KernelTracked,
+    LogEvent,
+    ReasonCount,
+    RuleCount,
+    Unsupported,
+)
+from tortie.dataplane.intent import Intent
+from tortie.dataplane.reconsider import reconsidered
+from tortie.dataplane.sets import Sets
+from tortie.dataplane.surroundings import Surroundings
+from tortie.dataplane.telling import CountKey, connection_status, counts, statuses
+from tortie.kernel.ctnetlink import read_entries
+from tortie.kernel.errors import KernelError
+from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
+from tortie.model.packet import Direction, Packet
+
+
+class Made(NamedTuple):
+    """What came of making the kernel so: interfaces whose rules or sets differ from before, whether anything was
+    written, and what turned out to be broken and was made anew."""
+
+    touched: Collection[str]
+    is_changed: bool
+    repaired: tuple[str, ...] = ()
+
+
+class NetfilterDriver(KernelTracked, ABC):
+    """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails."""
+
+    def __init__(self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:
+        self.name = name
+        self._thing = thing
+        self._sets = Sets()
+        self._intent = Intent(refusals)
+        self._around = Surroundings()
+        self._addresses = HostAddresses()
+        self._failed: dict[str, str] = {}
+        self._held: list[str] = []
+        """Interfaces whose newest policy is refused, and whose last good one only the rules of an earlier agent hold:
+        they have to stay as they are."""
+
+    @abstractmethod
+    def _check(self) -> tuple[str, ...]:
+        """Compare the kernel with what was made; names of what differs, which `_make` replaces. Raises: KernelError."""
+
+    @abstractmethod
+    def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
+        """Make the kernel so. Raises: KernelError."""
+
+    @abstractmethod
+    def _policed_before(self) -> frozenset[str]:
+        """Interfaces that rules of an earlier agent police, as long as they are there. Raises: KernelError."""
+
+    @abstractmethod
+    def _policed(self) -> Collection[str]:
+        """Interfaces that a packet can meet policy on."""
+
+    @abstractmethod
+    def _totals(self) -> Counter[CountKey]:
+        """What was counted. Raises: KernelError."""
+
+    # ---- desired state
+
+    def take(self, delta: Delta) -> None:
+        """Note a change."""
+        for set_id, change in delta.sets.items():
+            self._sets.change(set_id, change)
+        self._intent.take(delta.endpoints)
+        self._addresses = delta.addresses if delta.addresses is not None else self._addresses
+        around = self._around.after(delta)
+        if around != self._around:
+            self._around = around
+            self._intent.touch_all()
+
+    # ---- making it so
+
+    def apply(self) -> ApplyReport:
+        """Make the kernel so; what failed stays dirty, and what is enforced stays."""
+        return self._apply(())
+
+    def resync(self) -> ApplyReport:
+        """Check what is there, repair, then apply."""
+        try:
+            return self._apply(self._check())
+        except KernelError as error:
+            return self._report((), (), {self._thing: str(error)})
+
+    def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
+        intent = self._intent
+        intent.judge()
+        try:
+            unknown = [name for name in intent.newest if intent.is_unknown(name)]
+            self._held = sorted(self._policed_before().intersection(unknown)) if unknown else []
+            if self._held:
+                return self._report((), (), {})
+            wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
+            made = self._make(wanted)
+        except KernelError as error:
+            return self._report((), repaired, {self._thing: str(error)})
+        for name in intent.dirty | set(made.touched):
+            intent.done(name, wanted.get(name))
+        intent.dirty.clear()
+        self._sets.forget_dropped(kept=intent.last_good_sets() if self._sets.dropped() else ())
+        self._sets.changes.clear()
+        changed = tuple(sorted(made.touched)) if made.is_changed else ()
+        return self._report(changed, tuple(dict.fromkeys((*repaired, *made.repaired))), {})
+
+    def _report(self, changed: tuple[str, ...], repaired: tuple[str, ...], failed: dict[str, str]) -> ApplyReport:
+        self._failed = failed
+        return ApplyReport(changed=changed, repaired=repaired, refused=self._refused(), failed=dict(failed))
+
+    def _refused(self) -> dict[str, tuple[str, ...]]:
+        """What is refused; where an earlier agent's rules stay, everybody waits and is told for whom."""
+        refused = dict(self._intent.refused)
+        if self._held:
+            waits = f"the earlier agent's rules stay until the policy of {', '.join(self._held)} can be enforced"
+            refused |= dict.fromkeys(self._intent.newest.keys() - refused.keys(), (waits,))
+        return refused
+
+    # ---- telling
+
+    def _remark(self) -> str:
+        """What else is said of who decides."""
+        return ""
+
+    def status(self) -> Sequence[InterfaceStatus]:
+        """One entry for each interface with an endpoint."""
+        return statuses(
+            self._intent, self._policed(), self._refused(), self._failed, backend=self.name, remark=self._remark()
+        )
+
+    def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
+        """Exact totals of interfaces that have an endpoint."""
+        return counts(self._totals(), self._policed())
+
+    def connections(self) -> ConnectionStatus:
+        """The kernel's connection table, which is one for both families."""
+        return connection_status(read_entries())
+
+    def expire(self) -> Iterator[int]:
+        """Nothing: the kernel takes out what has expired."""
+        return iter(())
+
+    def reconsider(self, choice: Established, interfaces: Collection[str]) -> Iterator[int]:
+        """Apply newly enforced policy to flows that exist."""
+        return reconsidered(
+            choice,
+            DesiredState(
+                endpoints={name: state for name, state in self._intent.enforced.items() if name in interfaces},
+                sets=self._sets,
+                failsafes=self._around.failsafes,
+                addresses=self._addresses,
+            ),
+        )
+
+    def probe(self, interface: str, direction: Direction, packet: Packet) -> InstalledVerdict | None:
+        """Raises: Unsupported."""
+        raise Unsupported(f"{self.name} offers no test run")
+
+    def log_events(self) -> Sequence[LogEvent]:
+        """None: packets that met Log rules are in the kernel's log."""
+        return ()

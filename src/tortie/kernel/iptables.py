@@ -1,0 +1,110 @@
+"""The door to iptables: `iptables-save` and `iptables-restore` of either variant, as child processes.
+
+One script for `restore` is one transaction for each table in it: all of the table's lines, or none. The legacy variant
+replaces a table as a whole by one system call, the nft variant sends one batch; both hold the lock of iptables
+meanwhile, or wait for whoever has it.
+
+The variants are two firewalls of one kernel: `iptables-legacy` (ip_tables) and `iptables-nft` (nf_tables).
+"""
+
+import errno
+import re
+import subprocess
+from pathlib import Path
+from shutil import which
+
+from tortie.kernel.errors import KernelError, code_said
+
+DOOR = "iptables"
+LEGACY, NFT = "iptables-legacy", "iptables-nft"
+VARIANTS = (NFT, LEGACY)
+_TIMEOUT_S = 60
+_LOCK_WAIT_S = 10
+_WORDS = {4: "iptables", 6: "ip6tables"}
+_NAMES = {4: "ip_tables_names", 6: "ip6_tables_names"}
+_LINE = re.compile(r"line:? (\d+)")
+_PREFIX = re.compile(r"^ip6?tables\S* v?[\d.]+ \(\w+\): *", re.M)
+_REMEDIES = {
+    errno.EPERM: "run as root, or give the process CAP_NET_ADMIN and CAP_NET_RAW",
+    errno.ENOENT: "the kernel lacks this table, match or target",
+}
+
+
+def versions() -> tuple[int, ...]:
+    """The IP versions that this kernel speaks: it may have been started without IPv6."""
+    return (4, 6) if Path("/proc/sys/net/ipv6").is_dir() else (4,)
+
+
+def missing(variant: str) -> tuple[str, ...]:
+    """Programs of that variant that are not installed."""
+    needed = (_program(variant, version, verb) for version in versions() for verb in ("save", "restore"))
+    return tuple(program for program in needed if which(program) is None)
+
+
+def default_variant() -> str | None:
+    """The variant that the plain command stands for on this system, None where there is none."""
+    try:
+        said = _child(["iptables", "--version"], "").stdout
+    except KernelError:
+        return None
+    return NFT if "nf_tables" in said else LEGACY
+
+
+def legacy_tables(version: int) -> tuple[str, ...] | None:
+    """Tables of the legacy variant in the calling thread's network namespace; None where the kernel has not got it.
+
+    Because: to list a legacy table makes it, and nobody can take it away again.
+    """
+    try:
+        return tuple(Path(f"/proc/thread-self/net/{_NAMES[version]}").read_text().split())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KernelError(DOOR, "list legacy tables", error.errno or 0) from error
+
+
+def save(variant: str, version: int, *, with_counters: bool = False) -> str:
+    """All tables of that IP version that there are, as `iptables-save` prints them. Raises: KernelError."""
+    if variant == LEGACY and not legacy_tables(version):
+        return ""
+    words = [_program(variant, version, "save"), *(["-c"] if with_counters else [])]
+    return _run(words, "", f"list {variant}, IPv{version}")
+
+
+def restore(variant: str, version: int, script: str) -> None:
+    """Carry out a script, leaving alone what it does not name.
+
+    Raises: KernelError with iptables' own words and the line; of that table nothing was changed then.
+    """
+    words = [_program(variant, version, "restore"), "--noflush", "--wait", str(_LOCK_WAIT_S)]
+    _run(words, script, f"change {variant}, IPv{version}")
+
+
+def _program(variant: str, version: int, verb: str) -> str:
+    return f"{variant.replace('iptables', _WORDS[version])}-{verb}"
+
+
+def _run(words: list[str], script: str, thing: str) -> str:
+    done = _child(words, script)
+    if done.returncode == 0:
+        return done.stdout
+    said = " ".join(_PREFIX.sub("", done.stderr).split()) or "iptables said nothing"
+    # iptables asks for sets, and its legacy variant for tables, through a raw socket.
+    code = errno.EPERM if "Can't open socket" in said else code_said(said)
+    line = _LINE.search(said)
+    culprit = ""
+    if line is not None and 0 < int(line[1]) <= len(lines := script.splitlines()):
+        culprit = f": {lines[int(line[1]) - 1]}"
+    remedy = _REMEDIES.get(code)
+    raise KernelError(DOOR, thing, code, f"{said}{culprit}" + (f"; {remedy}" if remedy else ""))
+
+
+def _child(words: list[str], script: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    except FileNotFoundError as error:
+        raise KernelError(
+            DOOR, f"run {words[0]}", errno.ENOENT, "it is not installed: install the package iptables"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(DOOR, " ".join(words), errno.ETIMEDOUT) from error

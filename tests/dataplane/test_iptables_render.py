@@ -1,0 +1,265 @@
+"""The tables of the iptables driver: one policy of every class as golden scripts, and what a change of it writes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+from golden_host import BAD, FAILSAFES, MEMBERS, host
+
+from strategies import Sets, random_failsafes, random_normal_case
+from tortie.dataplane.iptables.backend import Backend, Evidence, choose
+from tortie.dataplane.iptables.driver import refusals
+from tortie.dataplane.iptables.listing import FoundTable, Jump, are_in_place, read_tables
+from tortie.dataplane.iptables.marks import DEFAULT_MASK, marks_of
+from tortie.dataplane.iptables.matches import match_texts
+from tortie.dataplane.iptables.names import LONGEST_CHAIN, LONGEST_COMMENT, LONGEST_SET, chain, comment, set_name
+from tortie.dataplane.iptables.render import Renderer, Rendering
+from tortie.dataplane.iptables.sets import (
+    NETS,
+    AskedSets,
+    FoundSet,
+    KernelSet,
+    change_of,
+    create_lines,
+    element_texts,
+    read_sets,
+)
+from tortie.dataplane.iptables.table import TABLES, Key, Table, change_script, whole_script
+from tortie.dataplane.surroundings import Surroundings
+from tortie.kernel.iptables import LEGACY, NFT
+from tortie.model.address import Net, parse_net
+from tortie.model.desired import EndpointState
+from tortie.model.endpoint import Interface
+from tortie.model.ipset import IPSet, PortMember
+from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch
+from tortie.model.packet import ICMP, TCP, Direction, Side
+from tortie.model.policy import PolicyKey, Stage
+from tortie.model.rule import Action, Rule
+from tortie.model.verdict import RuleRef
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "iptables" / "host.rules"
+SCRATCH = marks_of(DEFAULT_MASK).scratch
+
+
+def render(
+    *states: EndpointState,
+    sets: Mapping[str, IPSet] = MEMBERS,
+    around: Surroundings | None = None,
+    mask: int = DEFAULT_MASK,
+) -> Rendering:
+    return Renderer(marks_of(mask), appends=False).render(states, (4, 6), sets, around or Surroundings(FAILSAFES))
+
+
+def scripts(rendering: Rendering) -> str:
+    """What `ipset restore`, `iptables-restore` and `ip6tables-restore` get where nothing is there."""
+    lines = [line for name, one in rendering.sets.items() for line in create_lines(name, one, one.elements(MEMBERS))]
+    for key, table in rendering.tables.items():
+        lines += [f"# IPv{key.version}", f"*{key.table}", *whole_script(FoundTable(), table, ()).lines, "COMMIT"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def filter_of(rendering: Rendering, version: int = 4) -> Table:
+    return rendering.tables[Key(version, "filter")]
+
+
+def test_one_host_with_policy_of_every_class_is_the_golden_script() -> None:
+    assert GOLDEN.read_text() == scripts(render(replace(host(), rejects=True)))
+
+
+def test_the_same_state_is_the_same_rules_whatever_the_order_of_endpoints() -> None:
+    other = replace(host(), interface=Interface(name="eth1", index=3))
+    assert scripts(render(host(), other)) == scripts(render(other, host()))
+
+
+def test_nothing_that_changed_is_nothing_to_do() -> None:
+    assert change_script(filter_of(render(host())), filter_of(render(host()))).lines == []
+    assert change_script(Table(), Table()).lines == []
+
+
+def test_a_change_of_one_rule_writes_one_chain_of_one_table() -> None:
+    state = host()
+    (group,) = state.tiers[Stage.PRE_DNAT, Direction.INGRESS]
+    (early,) = group.policies
+    changed = replace(early, ingress=(replace(early.ingress[0], action=Action.PASS),))
+    tiers = {**state.tiers, (Stage.PRE_DNAT, Direction.INGRESS): (replace(group, policies=(changed,)),)}
+    before, after = render(state), render(replace(state, tiers=tiers))
+    for key, table in before.tables.items():
+        script = change_script(table, after.tables[key])
+        assert (key.table == "mangle") == bool(script.lines)
+        written = {line.split()[1] for line in script.lines if line.startswith("-A")}
+        assert written == ({chain("pd", "eth0", "t.default")} if script.lines else set())
+
+
+def test_an_interface_that_comes_touches_no_chain_of_others() -> None:
+    other = replace(host(), interface=Interface(name="eth1", index=3))
+    for before, after in ((render(host()), render(host(), other)), (render(host(), other), render(host()))):
+        lines = [line for key in after.tables for line in change_script(before.tables[key], after.tables[key]).lines]
+        assert any("eth1" in line for line in lines)
+        assert not [line for line in lines if line.split()[0] in ("-F", "-X") and "/eth0" in line]
+        assert not [line for line in lines if line.startswith(":tortie-") and "/eth0" in line]
+
+
+def test_nothing_wanted_takes_everything_away() -> None:
+    table = filter_of(render(host()))
+    script = change_script(table, Table()).lines
+    assert {line.split()[1] for line in script if line.startswith("-X")} >= set(table.chains)
+    assert sum(line.startswith("-D") for line in script) == len(table.jumps) == 4
+    assert not [line for line in script if line.startswith(("-A", "-I", ":"))]
+
+
+def test_marks_are_within_the_mask_and_of_one_bit_each() -> None:
+    for mask in (DEFAULT_MASK, 0x1F, 0xF8000000, 0x10101010_0 & 0xFFFFFFFF | 0x3):
+        bits = marks_of(mask)
+        each = (bits.untracked, bits.decided, bits.allowed, bits.deferred, bits.scratch)
+        assert bits.all & ~mask == 0 and bits.all.bit_count() == len(set(each)) == 5
+        tables = render(host(), mask=mask).tables.values()
+        rules = [rule.text for table in tables for found in table.chains.values() for rule in found]
+        used = [int(word.split("/")[1], 16) for rule in rules for word in rule.split() if word.startswith("0x0/")]
+        assert used and all(number & ~mask == 0 for number in used)
+    with pytest.raises(ValueError, match="4 bits; give iptablesMarkMask 5 or more"):
+        marks_of(0xF)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_chain_that_is_gone_to_is_there_and_every_one_there_is_gone_to(seed: int) -> None:
+    rng = Random(seed)
+    pool = Sets(rng, members=5)
+    states = []
+    for number in range(4):
+        state = random_normal_case(rng, pool=pool).endpoint
+        states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
+    rendering = render(*states, sets=pool.sets, around=Surroundings(random_failsafes(rng)))
+    named: set[str] = set()
+    for table in rendering.tables.values():
+        rules = [rule.text for found in table.chains.values() for rule in found]
+        words = [re.sub(r'--comment ".*?"', "", text).split() for text in rules]
+        words += [jump.text.split() for jump in table.jumps]
+        entered = {b for rule in words for a, b in pairwise(rule) if a in ("-j", "-g")}
+        ours = {name for name in entered if name.startswith("tortie-")}
+        assert set(table.chains) - ours <= {"tortie-untracked", "tortie-decided", "tortie-reject"}
+        assert ours <= set(table.chains)
+        assert all(len(name) <= LONGEST_CHAIN for name in table.chains)
+        named |= {b for rule in words for a, b in pairwise(rule) if a == "--match-set"}
+    assert named <= set(rendering.sets)
+    assert set(rendering.sets) - named <= {name for name in rendering.sets if "failsafe" in name}
+    assert all(len(name) <= LONGEST_SET for name in rendering.sets)
+
+
+def texts(*matches: object, version: int = 4) -> list[str]:
+    rule = Rule(Action.ALLOW, matches)  # type: ignore[arg-type]
+    return [one.text for one in match_texts(rule, version, AskedSets(MEMBERS), SCRATCH)]
+
+
+def test_more_ports_than_a_rule_holds_are_several_rules_and_none_of_them_is_one() -> None:
+    ranges = tuple(PortRange(port, port + 1) for port in range(0, 40, 4))
+    one, two = texts(ProtocolMatch(TCP), PortMatch(Side.SOURCE, ranges))
+    assert one.count(":") + two.count(":") == 10 and one.count(",") == 6
+    (negated,) = texts(ProtocolMatch(TCP), PortMatch(Side.SOURCE, ranges, (), True))
+    assert negated.count("! --sports") == 2
+
+
+def test_a_net_of_everything_says_nothing_and_none_of_it_never_holds() -> None:
+    everything = (Net(4, 0, 0),)
+    assert texts(NetMatch(Side.SOURCE, everything)) == [""]
+    assert texts(NetMatch(Side.SOURCE, everything, True)) == []
+    here, away = (Net(4, 0x0A000000, 8),), (Net(4, 0x0B000000, 8),)
+    (both,) = texts(NetMatch(Side.SOURCE, here), NetMatch(Side.SOURCE, away, True))
+    assert both.startswith("-s 10.0.0.0/8 -m set ! --match-set tortie-n4-")
+
+
+def test_protocols_that_no_rule_can_name_take_a_mark() -> None:
+    found = list(match_texts(Rule(Action.DENY, (IcmpMatch(8, None, True),)), 4, AskedSets(MEMBERS), SCRATCH))
+    assert [one.text.split()[1] for one in found if not one.before] == ["1", "58"]
+    (rest,) = (one for one in found if one.before)
+    assert rest.text == f"-m mark ! --mark 0x0/{SCRATCH:#x}"
+    marks_set = f"-j MARK --set-xmark {SCRATCH:#x}/{SCRATCH:#x}"
+    assert [line.split(" -j ")[0] for line in rest.before] == [marks_set, "-p 1", "-p 58"]
+
+
+def test_only_icmp_of_its_own_ip_version_is_iptables_icmp() -> None:
+    assert texts(ProtocolMatch(ICMP), IcmpMatch(8, 0)) == ["-p 1 -m icmp --icmp-type 8/0"]
+    assert texts(ProtocolMatch(ICMP), IcmpMatch(8), version=6) == ['-p 1 -m u32 --u32 "40>>24=8"']
+
+
+def test_names_are_iptables_and_differ_where_what_they_name_does() -> None:
+    assert chain("ni", "a@b") != chain("ni", "a_b")
+    assert chain("ni", "abcdefghijklmno", "t.default") != chain("ni", "abcdefghijklmno", "t.defaulu")
+    assert len(chain("ni", "abcdefghijklmno", "t.default")) <= LONGEST_CHAIN
+    assert set_name(0, ["a", "b"], 4, False) != set_name(0, ["a", "b"], 6, False) != set_name(0, ["a", "b"], 6, True)
+    told = comment(RuleRef('t"\\\n', PolicyKey("NetworkPolicy", "ns", "p" * 300), 3))
+    assert told.count('"') == 2 and "\\" not in told and len(told) == LONGEST_COMMENT + len('-m comment --comment ""')
+    assert refusals(replace(host(), interface=Interface(name="eth+", index=2)))
+    assert not refusals(replace(host(), interface=Interface(name="eth0.100@x", index=2)))
+
+
+def test_a_listing_tells_ours_from_others() -> None:
+    listing = """\
+# Generated by iptables-save
+*filter
+:INPUT ACCEPT [1:2]
+:DOCKER - [0:0]
+:tortie-INPUT - [0:0]
+:tortie-d.abc - [0:0]
+:tortie-m.INPUT - [0:0]
+[5:300] -A INPUT -s 192.0.2.1/32 -j ACCEPT
+[1:60] -A INPUT -j tortie-INPUT
+[0:0] -A DOCKER -j RETURN
+[7:420] -A tortie-INPUT -i eth0 -j DROP
+COMMIT
+"""
+    (table,) = read_tables(listing).values()
+    assert table.chains["tortie-INPUT"] == ["-i eth0 -j DROP"] and table.packets["tortie-INPUT"] == [7]
+    assert (table.digest, table.made, sum(table.others.values())) == ("abc", {"INPUT"}, 2)
+    assert table.jumps == [Jump("INPUT", "-j tortie-INPUT", is_last=True)]
+    assert not are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT")], is_first=True)
+    assert are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT")], is_first=False)
+    assert not are_in_place(table.jumps * 2, [Jump("INPUT", "-j tortie-INPUT")], is_first=False)
+
+
+def test_a_net_of_everything_is_two_halves_of_a_set() -> None:
+    everything, half, far = Net(4, 0, 0), Net(4, 0, 1), Net(4, 0x80000000, 1)
+    assert element_texts(everything) == ("0.0.0.0/1", "128.0.0.0/1")
+    assert element_texts(PortMember(6, 1, TCP, 80)) == ("::1,tcp:80",)
+    assert change_of({everything}, set(), {everything, half}) == ([], ["128.0.0.0/1"])
+    assert change_of(set(), {everything}, {half}) == (["128.0.0.0/1"], [])
+    assert change_of({far}, {everything}, {half, far}) == ([], [])
+    host_net, net = Net(4, 1, 32), Net(4, 0x0A000000, 8)
+    assert change_of({net}, {host_net}, set()) == (["0.0.0.1"], ["10.0.0.0/8"])
+
+
+def test_addresses_are_the_same_in_any_spelling() -> None:
+    wanted = KernelSet(NETS, 6, fixed=frozenset({"::102:304", "fd00::/8"}))
+    found = read_sets("create tortie-s6-x hash:net family inet6 hashsize 64\nadd tortie-s6-x ::1.2.3.4\ncreate o x\n")
+    assert found["tortie-s6-x"].is_like(wanted)
+    assert found["tortie-s6-x"].difference(wanted.elements({})) == ([], ["fd00::/8"])
+    assert not FoundSet(NETS, 4).is_like(wanted)
+    assert parse_net("::102:304", strict=True).version == 6
+
+
+def test_the_variant_with_others_rules_is_used_else_the_systems_own() -> None:
+    nft, legacy = Evidence(NFT, rules=3, is_default=True), Evidence(LEGACY, rules=5)
+    for evidence, wanted, variant in (
+        ((nft, legacy), Backend.AUTO, LEGACY),
+        ((nft, replace(legacy, rules=0)), Backend.AUTO, NFT),
+        ((replace(nft, rules=0, is_default=False), replace(legacy, rules=0, is_default=True)), Backend.AUTO, LEGACY),
+        ((nft, replace(legacy, missing=("iptables-legacy-save",))), Backend.AUTO, NFT),
+        ((nft, legacy), Backend.NFT, NFT),
+    ):
+        chosen = choose(wanted, evidence)
+        assert chosen is not None and chosen.variant == variant
+        assert all(str(one) in chosen.reason for one in evidence)
+    gone = [replace(one, missing=("x",)) for one in (nft, legacy)]
+    assert choose(Backend.AUTO, gone) is choose(Backend.LEGACY, gone) is None
+    assert str(gone[0]) == "iptables-nft: x not installed"
+    assert str(replace(legacy, rules=1, is_in_kernel=False)) == (
+        "iptables-legacy: 1 rule of others, not in this kernel, or not loaded yet"
+    )
+
+
+def test_tables_are_those_that_packets_meet_in_order() -> None:
+    assert [key.table for key in render(host()).tables] == [*TABLES, *TABLES]
+    assert BAD.set_id in MEMBERS
