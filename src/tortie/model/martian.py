@@ -1,6 +1,6 @@
 """Addresses that no packet from outside can have: who sends them wants to be taken for a part of this host.
 
-Drivers drop such packets where they arrive, in front of policy and as they drop what they cannot read (decision 18): no
+Drivers drop such packets where they arrive, in front of policy and as they drop what they cannot read (decision 17): no
 rule can mean them, so the evaluator is not asked. A known connection never has them.
 """
 

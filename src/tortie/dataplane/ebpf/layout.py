@@ -4,7 +4,7 @@
     host/layout-<digest>    the same map again, under a name that says what its elements mean
 
 A table that means something else nobody here can read, and without it connections would be cut: it is left alone, and
-so is what judges by it (decision 19). One without such a name is of a version before there were any.
+so is what judges by it (decision 18). One without such a name is of a version before there were any.
 """
 
 from __future__ import annotations

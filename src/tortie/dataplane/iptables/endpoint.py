@@ -156,6 +156,9 @@ class _Making:
     def _normal(self, place: Place) -> Iterator[ChainRule]:
         yield from self._known(place, "-j ACCEPT")
         yield from self._essential(place, "-j ACCEPT")
+        if self.endpoint.is_beside_workload:  # whether a workload and its host may talk is not the wildcard's to say
+            yield ChainRule("-j ACCEPT", self._counted(place, Reason.NO_MATCH))
+            return
         yield from self._failsafes(place, "-j ACCEPT", self._counted(place, Reason.FAILSAFE))
         yield from self._invalid(place)
         yield from self._groups(place)
