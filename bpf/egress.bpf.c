@@ -16,6 +16,7 @@ typedef struct __sk_buff context_t;
 #include "tortie/judge.h"
 #include "tortie/metadata.h"
 #include "tortie/skb.h"
+#include "tortie/answer_skb.h"
 
 SEC("tc")
 int egress_policy(struct __sk_buff *skb)
@@ -35,7 +36,23 @@ int egress_policy(struct __sk_buff *skb)
 		count(g, REASON_VLAN);
 		return TC_ACT_UNSPEC;
 	}
-	return verdict_of(skb, c, g, outer) == VERDICT_DENY ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	switch (verdict_of(skb, c, g, outer)) {
+	case VERDICT_REJECT:
+		bpf_tail_call(skb, &jumps, JUMP_ANSWER);
+		return TC_ACT_SHOT;                          /* others emptied `jumps` */
+	case VERDICT_DENY:
+		return TC_ACT_SHOT;
+	default:
+		return TC_ACT_UNSPEC;
+	}
+}
+
+/* The answer arrives on the interface by which the packet would have left, as if whom it was for had given it: so it finds
+ * a local socket, or the way back to whom this host forwarded for, translations of addresses included. */
+SEC("tc")
+int egress_answer(struct __sk_buff *skb)
+{
+	return answer_skb(skb, BPF_F_INGRESS);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -55,8 +55,12 @@ int tc_out(struct __sk_buff *skb)
 SEC("tc")
 int tc_mark(struct __sk_buff *skb)
 {
-	if (metadata_read(skb))
+	u32 metadata = metadata_read(skb);
+
+	if (metadata == METADATA_ALLOWED)
 		skb->mark |= mark_bit;
+	else if (metadata == METADATA_ANSWER)
+		return bpf_redirect(skb->ifindex, 0);
 	return TC_ACT_UNSPEC;
 }
 

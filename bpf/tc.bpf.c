@@ -13,6 +13,7 @@ typedef struct __sk_buff context_t;
 #include "tortie/judge.h"
 #include "tortie/metadata.h"
 #include "tortie/skb.h"
+#include "tortie/answer_skb.h"
 
 SEC("tc")
 int tc_policy(struct __sk_buff *skb)
@@ -29,6 +30,9 @@ int tc_policy(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	switch (verdict_of(skb, c, g, outer)) {
+	case VERDICT_REJECT:
+		bpf_tail_call(skb, &jumps, JUMP_ANSWER);
+		return TC_ACT_SHOT;                          /* others emptied `jumps` */
 	case VERDICT_DENY:
 		return TC_ACT_SHOT;
 	case VERDICT_ALLOW:
@@ -37,6 +41,13 @@ int tc_policy(struct __sk_buff *skb)
 	default:
 		return TC_ACT_UNSPEC;
 	}
+}
+
+/* The frame goes back where it came from. */
+SEC("tc")
+int tc_answer(struct __sk_buff *skb)
+{
+	return answer_skb(skb, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

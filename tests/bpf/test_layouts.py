@@ -8,10 +8,10 @@ import pytest
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
 from tortie.dataplane.ebpf.events import decode
-from tortie.dataplane.ebpf.flows import ANSWERED, OPENER, OUTBOUND
-from tortie.dataplane.ebpf.generation import NET_BYTES, failsafe_tables
+from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
+from tortie.dataplane.ebpf.generation import NET_BYTES, Rejects, failsafe_tables
 from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
-from tortie.dataplane.ebpf.programs import DOORS, SHARED_MAPS
+from tortie.dataplane.ebpf.programs import DOORS, LIMIT_MAPS, SHARED_MAPS
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.conntrack import FlowState
@@ -43,12 +43,19 @@ def test_back_ends_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
     assert opened.enum("backend") == numbers
 
 
+def test_the_ways_of_answers_and_kinds_of_addresses_have_one_number_everywhere(opened: bpf.ObjectFile) -> None:
+    names = {Rejects.NOT: "REJECTS_NOT", Rejects.YES: "REJECTS", Rejects.THROUGH_TC: "REJECTS_THROUGH_TC"}
+    assert opened.enum("rejects") == {names[one]: one for one in Rejects}
+    kinds = {"LOCAL_UNICAST": _UNICAST, "LOCAL_BROADCAST": _BROADCAST}
+    assert opened.enum("local_kind") == {name: int.from_bytes(value, "little") for name, value in kinds.items()}
+
+
 @pytest.mark.parametrize("door", DOORS[1:])
 def test_all_doors_have_the_same_records_and_maps(door: str) -> None:
     with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as other:
         for struct in ("config", "log_event", "fragment_key", "failsafe_net", "bucket4", "bucket6", "scratch", "flow"):
             assert xdp.layout(struct) == other.layout(struct)
-        for name in (*SHARED_MAPS, "scratch", "lanes"):
+        for name in (*SHARED_MAPS, *LIMIT_MAPS, "scratch", "lanes"):
             assert xdp.value_size(name) == other.value_size(name)
 
 

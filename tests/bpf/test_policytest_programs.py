@@ -35,6 +35,14 @@ def test_what_the_host_itself_meets_is_asked_of_the_programs() -> None:
         assert sum(bool(one.programs and one.programs.unsupported) for one in judged) == most, name
 
 
+@pytest.mark.parametrize("name", ["reject-iptables.yaml", "reject-nftables.yaml"])
+def test_denials_that_are_answered_are_told_from_silent_ones(name: str) -> None:
+    judged = [one for one in ask(ran(name), alone=True).judged if one.programs and not one.programs.unsupported]
+    assert [complaints(one) for one in judged] == [[]] * len(judged)
+    assert {one.verdict for one in judged} == {"deny", "reject"}
+    assert sum(one.verdict == "reject" for one in judged) >= 4
+
+
 def test_programs_alone_are_held_to_the_expectations_and_what_they_lack_is_unsupported() -> None:
     found = answer(Outcome("t", ask(ran("to-host-drop.yaml"), alone=True), []))
     assert {packet["verdict"] for packet in found["packets"]} >= {"unsupported"}

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from bpf.answers import told, wanted
 from bpf.differences import SCALE, Share, check_known, report, scaled
 from bpf.test_differential import SHARES as UNTRACKED
 from bpf.tracked import Model, Tracked, forwarding_host, knows_arrival, set_forwarding
@@ -25,6 +26,7 @@ from tortie.kernel.bpf import durable_bpffs
 from tortie.model.conntrack import Timeouts
 from tortie.model.evaluate import is_for_host
 from tortie.model.packet import ACK, PORTED, SYN, TCP, Direction, Packet
+from tortie.model.passage import ANSWERED
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Trace, Verdict
 
@@ -79,6 +81,8 @@ def difference(
             got = programs.run(direction, data, is_forwarded=is_forwarded)
             if (trace.verdict, trace.is_tracked and trace.verdict is Verdict.ALLOW) != got:
                 return number, f"{packet}\nevaluator {trace}\nprogram {got}"
+            if wrong := _answered_wrong(programs, model, direction, data, trace, seen, door):
+                return number, f"{packet}\n{wrong}"
             seen[_label(trace)] += 1
         for direction in Direction:
             wanted, counts = model.counts(direction), programs.counts(direction)
@@ -91,6 +95,21 @@ def difference(
         programs.close()
 
 
+def _answered_wrong(
+    programs: Tracked, model: Model, direction: Direction, data: bytes, trace: Trace, seen: Counter[str], door: str
+) -> str:
+    """What is wrong with what the sender of the packet before was told; empty if nothing."""
+    right = None
+    if programs.case.endpoint.rejects and trace.verdict is Verdict.DENY and trace.stage in ANSWERED:
+        right = wanted(data, arrives=direction is Direction.INGRESS, addresses=programs.case.addresses)
+        model.note(direction, is_answered=right is not None)
+        seen[f"{door} answered" if right is not None else "unanswered"] += 1
+    found = told(programs.answer, data) if programs.answer is not None else None
+    if found is not None:
+        programs.forget_answers()
+    return "" if found == right else f"told {found}, and not {right}"
+
+
 def agree(
     host: Namespace, folder: Path, seed: int, share: Share, turned: Callable[[Case], Case] = lambda case: case
 ) -> Counter[str]:
@@ -100,6 +119,9 @@ def agree(
     if chance(rng, 20):
         interface = replace(case.endpoint.interface, vlans=frozenset((5, 300, 4095)))
         case = replace(case, endpoint=replace(case.endpoint, interface=interface))
+    kind = "veth" if seed % 4 == 0 else ""
+    interface = replace(case.endpoint.interface, kind=kind)
+    case = replace(case, endpoint=replace(case.endpoint, interface=interface, rejects=seed % 2 == 0))
     steps: list[Crossing] = []
     while len(steps) < share.packets:
         steps += _dressed(rng, case, _crossings(rng, case))
@@ -193,6 +215,8 @@ def test_t_cor_1_programs_and_evaluator_agree_on_conversations(host: Namespace, 
             "not_ip",
             "vlan",
             "martian",
+            f"{share.door} answered",
+            "unanswered",
         } <= seen.keys()
 
 

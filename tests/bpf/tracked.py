@@ -28,9 +28,13 @@ from tortie.model.policy import Stage
 from tortie.model.stages import KNOWN
 from tortie.model.verdict import Reason, Trace, Verdict
 
+METADATA_ANSWER = 0x746F7261.to_bytes(4, "little")
+REDIRECT = 7
 TABLE_SIZE = 65_536
 Outcome = tuple[Verdict, bool]
 """Verdict, and whether the packet is one of connection tracking's."""
+BESIDE = (Reason.ANSWERED, Reason.UNANSWERED)
+"""What a denial that is to be answered counts as, too."""
 
 
 @contextmanager
@@ -102,6 +106,8 @@ class Tracked:
         tracking = self.flows.open(replace(case.tracking, size=TABLE_SIZE))
         self.flows.set_addresses(case.addresses)
         self.rehearsal = _loaded.on(tracking.maps)
+        self.answer: bytes | None = None
+        """The frame that tells the sender of the last packet, if it was denied and is told."""
         planner = Planner()
         self.generations: dict[Direction, tuple[Generation, RuleIndex]] = {}
         self.lanes: dict[Direction, tuple[str, int]] = {}
@@ -117,15 +123,27 @@ class Tracked:
         generation, _ = self.generations[direction]
         door, lane = self.lanes[direction]
         program = self.rehearsal.enter(door, lane, generation.pages)
+        self.answer = None
         if door == "xdp":
             ran = bpf.test_run(program, data)
+            if ran.retval == 3:
+                self.answer = ran.data_out
+            elif ran.retval == 2 and ran.data_out[:4] == METADATA_ANSWER:
+                self.answer = ran.data_out[4:]
             is_untracked = len(ran.data_out) == len(data) + 4
-            return (Verdict.DENY, False) if ran.retval == 1 else (Verdict.ALLOW, not is_untracked)
+            is_denied = ran.retval == 1 or self.answer is not None
+            return (Verdict.DENY, False) if is_denied else (Verdict.ALLOW, not is_untracked)
         ran = bpf.test_run(
             program, data, ctx=_skb(is_forwarded or (direction is Direction.INGRESS and knows_arrival()))
         )
         mark = int.from_bytes(ran.ctx_out[8:12], "little")
-        return (Verdict.DENY, False) if ran.retval == 2 else (Verdict.ALLOW, not mark & MARK)
+        if ran.retval == REDIRECT:
+            self.answer = ran.data_out
+        return (Verdict.DENY, False) if ran.retval in (2, REDIRECT) else (Verdict.ALLOW, not mark & MARK)
+
+    def forget_answers(self) -> None:
+        """Have no limit reached, and no answer on its way."""
+        self.rehearsal.forget_answers()
 
     def counts(self, direction: Direction) -> Counts:
         """What the program counted."""
@@ -150,6 +168,7 @@ class Model:
 
     def __init__(self, case: Case) -> None:
         self.case = case
+        self.rejects = case.endpoint.rejects
         self.table = ConnectionTable(case.tracking.timeouts)
         self._fragments = {direction: FirstFragments() for direction in Direction}
         self._counts = {direction: Counts() for direction in Direction}
@@ -212,6 +231,10 @@ class Model:
             counts[step.rule] += 1
         if trace.rule is None:
             counts[trace.reason] += 1
+
+    def note(self, direction: Direction, *, is_answered: bool) -> None:
+        """The packet before was denied, and its sender told, or not because nobody may be."""
+        self._counts[direction][BESIDE[not is_answered]] += 1
 
     def counts(self, direction: Direction) -> Counts:
         """What the program should have counted."""

@@ -64,13 +64,18 @@ def foreign_program(index: int, flags: int = bpf.DRV_MODE) -> Iterator[int]:
 def test_untracked_policy_brings_xdp_where_that_is_asked_for_and_takes_it_away(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
         with_policy, without = endpoint(host, DENY), replace(endpoint(host), tiers={}, profiles=())
-        for use in (XdpUse.UNTRACKED, XdpUse.AUTO):
-            for state, expected in ((without, TC), (with_policy, XDP), (without, TC)):
-                status = enforce(driver, real(host, state, use))
-                assert status.acceleration is expected, status.reason
-                assert ("xdp" in host.link()) is (expected is XDP)
-                assert not arrives(peer, host)
-                assert status.unmet == ""
+        steps = [(XdpUse.UNTRACKED, without, TC), (XdpUse.UNTRACKED, with_policy, XDP), (XdpUse.UNTRACKED, without, TC)]
+        for use, state, expected in (*steps, (XdpUse.AUTO, without, XDP)):
+            status = enforce(driver, real(host, state, use))
+            assert status.acceleration is expected, status.reason
+            assert ("xdp" in host.link()) is (expected is XDP)
+            assert not arrives(peer, host)
+            assert status.unmet == ""
+
+
+def sent_again(connection: socket.socket) -> int:
+    """Segments that the kernel sent more than once. Source: linux/tcp.h, tcpi_total_retrans of struct tcp_info."""
+    return int.from_bytes(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[100:], "little")
 
 
 def test_moves_open_nothing_and_cut_nothing(bpffs: Path) -> None:
@@ -83,12 +88,10 @@ def test_moves_open_nothing_and_cut_nothing(bpffs: Path) -> None:
             client = socket.create_connection((host.address, OTHER_PORT), timeout=20)
             raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, TCP)
         served, _ = server.accept()
-        stop, slowest_s, failed = threading.Event(), 0.0, list[OSError]()
+        stop, failed = threading.Event(), list[OSError]()
 
         def talk() -> None:
-            nonlocal slowest_s
             while not stop.is_set():
-                began = time.monotonic()
                 try:
                     client.sendall(b"x")
                     served.sendall(served.recv(1))
@@ -96,7 +99,6 @@ def test_moves_open_nothing_and_cut_nothing(bpffs: Path) -> None:
                 except OSError as error:
                     failed.append(error)
                     return
-                slowest_s = max(slowest_s, time.monotonic() - began)
 
         talking = threading.Thread(target=talk)
         talking.start()
@@ -113,10 +115,11 @@ def test_moves_open_nothing_and_cut_nothing(bpffs: Path) -> None:
         finally:
             stop.set()
             talking.join()
+            lost = sum(map(sent_again, (client, served)))
             for one in (server, client, served, raw):
                 one.close()
         assert failed == []
-        assert slowest_s < 0.19  # the kernel sends again what was lost after 0.2 s at the earliest
+        assert lost == 0
         assert host.run("ss", "-Htn", "state", "syn-recv") == ""
         time.sleep(0.1)
         assert sum(one.packets for one in driver.counters()[0] if one.rule.policy == DENY.key) >= sent

@@ -69,11 +69,27 @@ def test_policy_changes_never_run_the_verifier(bpffs, loads: list[str]) -> None:
             rules = some_rules(rng, rng.choice((0, 1, 5, 60)), with_nets=bool(number % 3))
             last = ALLOW_BOTH if number % 2 else DENY
             state = endpoint(host, policy(rules, rules, name="more"), last)
+            state = replace(state, rejects=number % 3 == 0)
             driver.take(Delta(endpoints={host.interface: state}))
             assert driver.apply().changed == (host.interface,)
             if number % 10 < 2:
                 assert connects(peer, host) if number % 2 else is_silent(peer, host)
         assert loads == []
+
+
+def test_jumps_that_others_took_out_are_put_back(bpffs: Path) -> None:
+    with veth_pair() as (host, _), driven(host, bpffs) as driver:
+        driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
+        driver.apply()
+        (pin,) = bpffs.glob("netns-*/host/xdp_*_jumps")
+        with bpf.borrowed(bpf.open_pin(pin)) as jumps:
+            before = [bpf.lookup(jumps, place.to_bytes(4, "little"), 4) for place in (0, 1)]
+            assert all(before) and before[0] != before[1]
+            bpf.delete(jumps, (1).to_bytes(4, "little"))
+            pin.unlink()
+            assert driver.resync().repaired == ("pins of the host's programs",)
+            assert [bpf.lookup(jumps, place.to_bytes(4, "little"), 4) for place in (0, 1)] == before
+        assert pin.exists() and driver.resync().repaired == ()
 
 
 def test_the_next_agent_loads_nothing_either(bpffs, loads: list[str]) -> None:  # type: ignore[no-untyped-def]
@@ -165,7 +181,9 @@ def test_another_build_never_finds_pages_that_it_cannot_read(bpffs: Path, monkey
         assert found == {to: [True] for to in Direction}  # what the first one's programs find is the first one's
         assert connects(peer, host)
         names = [path.name for path in bpffs.glob("netns-*/host/*") if "lanes" in path.name or "_512_" in path.name]
-        assert len(names) == len({name.rpartition("_")[0] for name in names}) == 3  # and nothing of it stays pinned
+        # and nothing of it stays pinned: of each door the program, what answers for it, the way there; and the lanes
+        assert len(names) == 7
+        assert len({name.partition("_512_")[0] for name in names}) == 3
         leave(first)
 
 

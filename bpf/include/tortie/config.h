@@ -49,6 +49,9 @@ struct classifier {
 /* Idle times after which a flow is gone, in units of the coarse clock (flows.h); TCP's by state. */
 struct timeouts { u32 tcp[4], udp, icmp, generic; };
 
+/* What becomes of denials of the forward and normal classes, and at XDP by which way the answer goes (answer.h). */
+enum rejects { REJECTS_NOT, REJECTS, REJECTS_THROUGH_TC };
+
 struct config {
 	u32 generation;                  /* id of the map that this is in; what is logged carries it */
 	u32 counters, counters_stride;   /* where the first CPU's counters begin, and bytes from one CPU's to the next one's */
@@ -59,6 +62,7 @@ struct config {
 	u8 digest[16];                   /* what this generation was made of; read by the next agent, not by the program */
 	u32 drops_invalid;
 	u32 trusts_mark;                 /* leaving: untracked policy is decided before, and the mark bit says "allowed" */
+	enum rejects rejects;
 	u32 passes_own;                  /* an interface of a workload: what is for this host, or from it, meets no normal policy */
 	struct timeouts timeouts;
 	struct classifier untracked, pre_dnat, forward, normal;       /* in the order of enum stage_number */

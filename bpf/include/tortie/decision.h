@@ -10,7 +10,8 @@ enum backend { BACKEND_CELLS, BACKEND_FOLDED, BACKEND_BITS };
 
 enum action { ACTION_ALLOW = 1, ACTION_DENY, ACTION_PASS, ACTION_LOG };
 
-enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY };
+/* REJECT is a Deny of which the sender is told. */
+enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY, VERDICT_REJECT };
 
 /* Decision word: id << 3 | log << 2 | verdict. The id is what gets counted: a reason, or REASON_BASE plus a result (cells:
  * one distinct list of rules met) or a rule (bit vectors). */

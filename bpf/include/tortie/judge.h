@@ -103,8 +103,8 @@ static __always_inline u32 verdict_of(context_t *ctx, struct scratch *c, const s
 	u32 word = judge(ctx, c, g, outer);
 
 	if (is_overtaken(c)) {
-		bpf_tail_call(ctx, &again, 0);
-		return VERDICT_DENY;                         /* the agent has gone in the middle of a change, and `again` with it */
+		bpf_tail_call(ctx, &jumps, JUMP_AGAIN);
+		return VERDICT_DENY;                         /* others emptied `jumps`, in the middle of a change */
 	}
 	record(ctx, c, g, word);
 	return word & 3;

@@ -29,13 +29,16 @@ const volatile struct {
 	struct failsafe_net failsafe_net;
 } records = {};
 
-/* This program, for the packet that a change of policy overtakes. The agent fills it, and without an agent nothing changes. */
+/* Where a packet goes on: to this program from its beginning, when a change of policy overtook it, or to the one that
+ * answers denials. The agent fills it, and pins it, because a prog array forgets its programs with its last reference. */
+enum jump { JUMP_AGAIN, JUMP_ANSWER, JUMPS };
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, JUMPS);
 	__type(key, u32);
 	__type(value, u32);
-} again SEC(".maps");
+} jumps SEC(".maps");
 
 /* The generation that judges a packet. */
 struct generation {

@@ -6,19 +6,20 @@
 
 #include "packet.h"
 
-/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0. Agent writes. What is not here is
+/* The host's own addresses and IPv4 broadcast addresses, in host order, IPv4 in word 0: enum local_kind. Agent writes. What is not here is
  * looked up in the kernel's routes: an address that the agent has not heard of yet is protected all the same. */
 struct local_key { u32 version, address[4]; };
+enum local_kind { LOCAL_UNICAST = 1, LOCAL_BROADCAST };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct local_key);
-	__type(value, u32);
+	__type(value, enum local_kind);
 } local SEC(".maps");
 
-static __always_inline bool is_local(u32 version, const u32 *address)
+static __always_inline enum local_kind *local_of(u32 version, const u32 *address)
 {
 	struct local_key key = { .version = version, .address = { address[0] } };
 
@@ -28,6 +29,19 @@ static __always_inline bool is_local(u32 version, const u32 *address)
 		key.address[3] = address[3];
 	}
 	return bpf_map_lookup_elem(&local, &key);
+}
+
+static __always_inline bool is_local(u32 version, const u32 *address)
+{
+	return local_of(version, address);
+}
+
+/* Of an IPv4 network of this host. */
+static __always_inline bool is_broadcast(const u32 *address)
+{
+	enum local_kind *kind = local_of(4, address);
+
+	return kind && *kind == LOCAL_BROADCAST;
 }
 
 /* Of IPv6; the host's own address is looked up. Global: verified once. */

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* How an untracked Allow travels: four bytes before the packet (XDP -> tc), then one bit of the skb mark (tc -> the nft
- * table, which says notrack). Nothing a sender writes can get into either. */
+ * table, which says notrack). And how an answer to a denial does that tc has to send. Nothing a sender writes can get into
+ * either. */
 #ifndef TORTIE_METADATA_H
 #define TORTIE_METADATA_H
 
 #include "packet.h"
 
 #define METADATA_ALLOWED 0x746f7274u       /* "tort" */
+#define METADATA_ANSWER 0x746f7261u
 
 /* The mark bit; dataplane/ebpf writes it before loading. */
 const volatile u32 mark_bit = 0;
 
 /* False: the driver has no room for metadata. Metadata of an earlier program (or of an earlier repetition of a test
  * run) is used again. */
-static __always_inline bool metadata_write(struct xdp_md *ctx)
+static __always_inline bool metadata_write(struct xdp_md *ctx, u32 what)
 {
 	u32 *meta = (void *)(long)ctx->data_meta;
 
@@ -24,15 +26,16 @@ static __always_inline bool metadata_write(struct xdp_md *ctx)
 		if ((void *)(meta + 1) > (void *)(long)ctx->data)
 			return false;
 	}
-	*meta = METADATA_ALLOWED;
+	*meta = what;
 	return true;
 }
 
-static __always_inline bool metadata_read(struct __sk_buff *skb)
+/* 0: there is none. */
+static __always_inline u32 metadata_read(struct __sk_buff *skb)
 {
 	u32 *meta = (void *)(long)skb->data_meta;
 
-	return (void *)(meta + 1) <= (void *)(long)skb->data && *meta == METADATA_ALLOWED;
+	return (void *)(meta + 1) <= (void *)(long)skb->data ? *meta : 0;
 }
 
 #endif

@@ -73,7 +73,9 @@ struct scratch {
 	u32 possible;            /* verdicts that a later fragment could get, as a mask */
 	u32 pass_until;          /* it may have passed to the tier that starts here */
 	u32 steps;               /* the most that the walk may need */
-	u32 room[49];            /* new fields take of it */
+	u32 network;             /* of a packet to be answered: where its IP header begins */
+	u32 datagram;            /* and its bytes from there */
+	u32 room[47];            /* new fields take of it */
 };
 
 _Static_assert(sizeof(struct scratch) == 512, "the size is between versions");

@@ -22,7 +22,12 @@ enum reason {
 	REASON_SOURCE_ROUTE,     /* the sender chose the way, and the last address is not the one that policy reads: dropped */
 	REASON_IPV6_EXT,         /* more extension headers than are walked: dropped */
 	REASON_MARTIAN,          /* arriving from an address that no packet on a wire has, or to one: dropped */
-	REASON_BASE = 24,        /* results of policy from here on */
+	REASON_ANSWER,           /* what tells somebody of a denial here: passes */
+	/* of each denial that is to be answered one of these, besides what it counts as */
+	REASON_ANSWERED,         /* the sender was told */
+	REASON_UNANSWERED,       /* nobody may be told of such a packet, or nobody could be */
+	REASON_ANSWER_LIMIT,     /* more would have been told than the limits of ICMP errors allow */
+	REASON_BASE = 32,        /* results of policy from here on */
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "failsafe.h"
 #include "flows.h"
 #include "martian.h"
+#include "told.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -199,6 +200,12 @@ __noinline int pre_dnat(context_t *ctx)
 	return decide(g, stage_of(g, STAGE_PRE_DNAT), ctx, c);
 }
 
+/* A denial of the forward or normal class is answered where that is wanted (semantics.md). */
+static __always_inline u32 rejected(const struct config *cfg, u32 word)
+{
+	return cfg->rejects && (word & 3) == VERDICT_DENY ? word | VERDICT_REJECT : word;
+}
+
 /* Forward policy on a packet that nobody here has judged -> decision word; what it does not deny is allowed. Global:
  * verified once. */
 __noinline int forward(context_t *ctx)
@@ -210,12 +217,12 @@ __noinline int forward(context_t *ctx)
 	if (!c || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
-		return WORD(REASON_INVALID, VERDICT_DENY);
+		return rejected(g.cfg, WORD(REASON_INVALID, VERDICT_DENY));
 	forget();
 	if (g.cfg->forward.used) {
 		word = decide(g, stage_of(g, STAGE_FORWARD), ctx, c);
 		if (word & 3)
-			return word;
+			return rejected(g.cfg, word);
 		record_met(ctx, c, g, word);
 	}
 	return WORD(REASON_FORWARDED, VERDICT_ALLOW);
@@ -246,8 +253,8 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	if (c->failsafe == FAILSAFE_OPEN)
 		return WORD(REASON_FAILSAFE, VERDICT_ALLOW);
 	if (is_invalid(&c->packet) && g.cfg->drops_invalid)
-		return WORD(REASON_INVALID, VERDICT_DENY);
-	return decide(g, stage_of(g, STAGE_NORMAL), ctx, c);
+		return rejected(g.cfg, WORD(REASON_INVALID, VERDICT_DENY));
+	return rejected(g.cfg, decide(g, stage_of(g, STAGE_NORMAL), ctx, c));
 }
 
 /* A packet of no known flow -> decision word. */
@@ -272,6 +279,8 @@ __noinline int unknown(context_t *ctx)
 	}
 	if (!IS_EGRESS && is_martian(&c->packet))
 		return WORD(REASON_MARTIAN, VERDICT_DENY);
+	if (g.cfg->rejects && (has_inner || (c->packet.protocol == TCP && c->packet.tcp_flags & TCP_RST)) && is_told(has_inner))
+		return WORD(REASON_ANSWER, VERDICT_CONTINUE);
 	forget();
 	word = decide_unknown(ctx, c, g, has_inner);
 	forget();
@@ -302,7 +311,7 @@ static __always_inline u32 tracked(context_t *ctx, struct scratch *c, const stru
 
 				if (is_overtaken(c))
 					return word;
-				if ((word & 3) == VERDICT_DENY) {
+				if ((word & 3) >= VERDICT_DENY) {
 					flow_forget(c->is_opening);
 					return word;
 				}

@@ -90,12 +90,16 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace."""
+    """What the installed program answered to a packet in a test run: Allow or Deny. `rule` as in a Trace.
+
+    `is_rejected`: it would tell the sender of the denial, where any may be told.
+    """
 
     verdict: Verdict
     reason: Reason
     rule: RuleRef | None
     is_tracked: bool = True
+    is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +126,15 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """A packet that met Log rules (among the `rules` it met, in order) on an interface."""
+    """A packet that met Log rules (among the `rules` it met, in order) on an interface.
+
+    `verdict`: allow, deny or reject, where the last rule that it met decided; empty where that is told by itself.
+    """
 
     interface: str
     packet: Packet
     rules: tuple[RuleRef, ...]
+    verdict: str = ""
 
 
 class Driver(Protocol):

@@ -7,6 +7,7 @@ from tortie.apps.agent.overview import (
     missing_profiles,
     mode,
     policy_hits,
+    rejects,
     unmet,
 )
 from tortie.apps.drops import DROPS
@@ -83,6 +84,9 @@ REASONS = [
     ReasonCount("eth1", IN, Reason.ESTABLISHED, 1000),
     ReasonCount("eth1", IN, Reason.UNSTORED, 11),
     ReasonCount("eth0", OUT, Reason.UNSTORED, 1),
+    ReasonCount("eth0", IN, Reason.ANSWERED, 3),
+    ReasonCount("eth1", OUT, Reason.ANSWERED, 4),
+    ReasonCount("eth0", IN, Reason.ANSWER_LIMIT, 5),
 ]
 
 
@@ -114,6 +118,10 @@ def test_drops_are_told_by_reason_and_direction_over_all_interfaces() -> None:
         "no_profile": (0, 7),
         "default_deny": (8, 0),
     }
+
+
+def test_it_is_told_how_many_denials_were_answered() -> None:
+    assert rejects(REASONS) == {"answered": 7, "unanswered": 0, "limited": 5}
 
 
 def test_everything_that_can_decide_and_was_not_met_gets_a_zero_once() -> None:

@@ -159,6 +159,28 @@ def test_the_installed_program_agrees_in_verdict_tracking_and_rule(
     assert compared["installed"]["because"]
 
 
+REJECTING = """\
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {nftablesFilterDenyAction: Reject}
+"""
+
+
+@pytest.mark.parametrize("is_rejected", [True, False])
+@pytest.mark.parametrize("rejects", [True, False])
+def test_the_installed_program_agrees_only_where_it_tells_whom_the_documents_tell(
+    rejects: bool, is_rejected: bool
+) -> None:
+    documents = f"{ENDPOINT}---\n{REJECTING}" if rejects else ENDPOINT
+    query = asked(flags="SA", files=[{"source": "x", "text": documents}])
+    traced = trace(imagine(gather((), query["files"]), Scene("node2", (ROUTER, OTHER))), question(query))
+    installed = InstalledVerdict(DENY, Reason.INVALID, None, is_tracked=False, is_rejected=is_rejected)
+    compared = compare(answer_of(traced), traced, installed, ())
+    assert compared["agrees"] is (rejects == is_rejected) and compared["is_rejected"] is rejects
+    assert compared["installed"] is not None and compared["installed"]["is_rejected"] is is_rejected
+
+
 TRANSIT = """\
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy

@@ -96,6 +96,16 @@ class DropAnswer(TypedDict):
     meaning: str
 
 
+class TellingAnswer(TypedDict):
+    """Denials that are to be answered: those whose sender was told; those of packets about which nobody may be told, or
+    could be; those beyond the limit of ICMP errors.
+    """
+
+    answered: int
+    unanswered: int
+    limited: int
+
+
 class FlowTableAnswer(TypedDict):
     """How full one table of connections is. Units: entries; the share of established ones in percent."""
 
@@ -167,6 +177,7 @@ class StatusAnswer(TypedDict):
     connections: ConnectionsAnswer | None
     policies: list[PolicyHitsAnswer]
     drops: list[DropAnswer]
+    rejects: TellingAnswer
     counters: CountersAnswer
     warnings: list[str]
     notes: list[str]

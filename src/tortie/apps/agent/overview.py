@@ -13,6 +13,7 @@ from tortie.apps.agent.answers import (
     ModeAnswer,
     PolicyHitsAnswer,
     RuleCountAnswer,
+    TellingAnswer,
 )
 from tortie.apps.drops import DROPS
 from tortie.apps.sentences import shown_index
@@ -188,6 +189,18 @@ def drops(states: States, rules: Iterable[RuleCount], reasons: Iterable[ReasonCo
         }
         for reason, meaning in DROPS.items()
     ]
+
+
+def rejects(reasons: Iterable[ReasonCount]) -> TellingAnswer:
+    """How many of the dropped packets were answered."""
+    found = Counter[Reason]()
+    for one in reasons:
+        found[one.reason] += one.packets
+    return {
+        "answered": found[Reason.ANSWERED],
+        "unanswered": found[Reason.UNANSWERED],
+        "limited": found[Reason.ANSWER_LIMIT],
+    }
 
 
 def _denying(states: States) -> set[tuple[PolicyKey, Direction, int]]:

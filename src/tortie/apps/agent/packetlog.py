@@ -34,7 +34,8 @@ def drain(driver: Driver) -> None:
         return
     for event in events[:MOST_LINES]:
         rules = ", ".join(_name(rule) for rule in event.rules)
-        log.info("%s: %s: %s", event.interface, describe(event.packet), rules)
+        verdict = f": {event.verdict}" if event.verdict else ""
+        log.info("%s: %s: %s%s", event.interface, describe(event.packet), rules, verdict)
     if len(events) > MOST_LINES:
         log.info("and %d more packets that met Log rules", len(events) - MOST_LINES)
 

@@ -146,6 +146,7 @@ class Status:
             "connections": connections,
             "policies": overview.policy_hits(states, rules),
             "drops": overview.drops(states, rules, reasons),
+            "rejects": overview.rejects(reasons),
             "counters": _counters(rules, reasons),
             "warnings": warnings,
             "notes": notes,

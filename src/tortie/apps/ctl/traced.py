@@ -60,7 +60,8 @@ def _installed(answer: TraceAnswer) -> Iterator[str]:
     agrees = {True: "agrees", None: "not comparable", False: "DISAGREES"}[answer["agrees"]]
     if agrees == "DISAGREES" and answer["installed_note"]:
         agrees = "differs"
-    yield f"  installed  {installed['verdict'].upper()}  {installed['because']}: {agrees}"
+    verdict = "REJECT" if installed["is_rejected"] else installed["verdict"].upper()
+    yield f"  installed  {verdict}  {installed['because']}: {agrees}"
     if answer["installed_note"]:
         yield f"             {answer['installed_note']}"
 

@@ -62,7 +62,7 @@ def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Tri
         return ProgramAnswer(None, None, None, str(error))
     is_allowed = found.verdict is Verdict.ALLOW
     return ProgramAnswer(
-        found.verdict.value,
+        "reject" if found.is_rejected else found.verdict.value,
         found.is_tracked if is_allowed else None,
         rule_name(found.rule) if found.rule is not None else None,
         "",
@@ -104,9 +104,7 @@ def _why_not(one: Judged, host: Host, crossings: Sequence[Crossing], table: Conn
         return "the programs are not asked about ICMP errors"
     if one.relation is not table.relation(packet):
         return "the programs know connections by their table only, and the test forces a state"
-    if way.arrives is not None and (reason := _why_not_there(one, host, crossings)):
-        return reason
-    return "Reject is not enforced yet" if one.passage.is_rejected else ""
+    return _why_not_there(one, host, crossings) if way.arrives is not None else ""
 
 
 def _why_not_there(one: Judged, host: Host, crossings: Sequence[Crossing]) -> str:

@@ -73,6 +73,7 @@ class InstalledAnswer(TypedDict):
     because: str
     rule: StepAnswer | None
     is_tracked: bool
+    is_rejected: bool
 
 
 class TraceAnswer(TypedDict):

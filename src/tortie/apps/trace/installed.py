@@ -14,7 +14,7 @@ from tortie.dataplane.driver import InstalledVerdict
 from tortie.model.evaluate import evaluate
 from tortie.model.martian import is_martian
 from tortie.model.packet import Direction, Packet
-from tortie.model.passage import Passage
+from tortie.model.passage import ANSWERED, Passage
 from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, Trace, Verdict
 from tortie.model.walk import reasoned
@@ -91,18 +91,19 @@ def compare(
     note = _why_no_policy(traced, installed) or _why_different_packets(found, installed) or why_not_comparable(traced)
     if note:
         return {**answer, "installed": seen, "agrees": None, "installed_note": note}
-    same = (installed.verdict, seen["is_tracked"], installed.rule) == (
+    is_denied = found.verdict is Verdict.DENY
+    is_rejected = is_denied and found.stage in ANSWERED and traced.view.host.rejects
+    same = (installed.verdict, seen["is_tracked"], installed.rule, installed.is_rejected) == (
         found.verdict,
-        found.verdict is Verdict.ALLOW and found.is_tracked,
+        not is_denied and found.is_tracked,
         found.rule,
+        is_rejected,
     )
     if found.rule is None:
         same = same and installed.reason is found.reason
     note = ""
     if refused:
         note = f"the newest policy is refused here, the program enforces the last good state: {'; '.join(refused)}"
-    elif same and answer["is_rejected"]:
-        note = "it drops silently: Reject is not enforced yet"
     return {**answer, "installed": seen, "agrees": same, "installed_note": note}
 
 
@@ -114,6 +115,7 @@ def _seen(found: Trace, packet: Packet, installed: InstalledVerdict) -> Installe
         "because": because(installed.reason, installed.rule, packet),
         "rule": None if installed.rule is None else plain_step(stage, installed.rule, installed.verdict.value),
         "is_tracked": installed.verdict is Verdict.ALLOW and installed.is_tracked,
+        "is_rejected": installed.is_rejected,
     }
 
 

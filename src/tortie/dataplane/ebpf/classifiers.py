@@ -1,6 +1,6 @@
 """The classifiers of one generation, one for each stage that is asked, and which of its counters are whose.
 
-counters   0 ── reasons ── 16 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
+counters   0 ── reasons ── 32 ── results of untracked policy, spare ones ── of pre-DNAT ── of forward ── of normal
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.policy import Stage
-from tortie.model.verdict import Reason, RuleRef
+from tortie.model.verdict import Reason, RuleRef, Verdict
 
 REASON_BASE: int = lib.REASON_BASE
 """Counters from here on are results."""
+OF_REJECTS = frozenset({Reason.ANSWERED, Reason.UNANSWERED, Reason.ANSWER_LIMIT})
+"""Of each denial that is to be answered one of these is counted."""
 _NEVER_COUNTED = (
     *(Reason.POLICY, Reason.TIER_END, Reason.PROFILE, Reason.NO_PROFILE, Reason.DEFAULT_DENY),
     *(Reason.NO_ENDPOINT, Reason.TO_HOST, Reason.UNKNOWN_WORKLOAD),
@@ -28,7 +30,10 @@ REASONS: Mapping[Reason, int] = {
     reason: getattr(lib, f"REASON_{reason.name}") for reason in Reason if reason not in _NEVER_COUNTED
 }
 """The counters of reasons; the others follow from the rule that decided."""
+BESIDE = frozenset({Reason.NO_METADATA, Reason.UNSTORED, Reason.LOG_LOST, *OF_REJECTS})
+"""Reasons that count on top of what decided."""
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
+_VERDICTS = {lib.ACTION_ALLOW: Verdict.ALLOW, lib.ACTION_DENY: Verdict.DENY}
 SPARE_COUNTERS = 64
 """For results that members added in place bring."""
 STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
@@ -62,7 +67,7 @@ class RuleIndex:
 
     def decided(self, meaning: Counts) -> tuple[RuleRef | None, Reason]:
         """What decided the one packet that these counts are of: a rule and its reason, or a reason alone."""
-        reason = next((one for one in meaning if isinstance(one, Reason)), None)
+        reason = next((one for one in meaning if isinstance(one, Reason) and one not in BESIDE), None)
         met = [rule for refs in self.refs.values() for rule in refs if rule in meaning]
         if reason is not None or not met:
             return None, reason or Reason.POLICY
@@ -71,6 +76,11 @@ class RuleIndex:
     def is_untracked(self, rule: RuleRef | None) -> bool:
         """Whether the rule is one of untracked policy."""
         return rule in self.refs.get(Stage.UNTRACKED, ())
+
+
+def is_rejected(meaning: Counts) -> bool:
+    """Whether the one packet that these counts are of was denied and is to be answered, be it that nobody may be."""
+    return not OF_REJECTS.isdisjoint(meaning)
 
 
 class Classifiers:
@@ -147,16 +157,25 @@ class Classifiers:
         """Add one address to a set, or remove it, in the installed tables; False: a new generation is needed."""
         return all(part.classifier.change_host(net, atom, is_member=is_member) for part in self.parts)
 
-    def rules_met(self, counter: int, index: RuleIndex) -> Sequence[RuleRef]:
-        """The rules that a packet under this counter met, in order."""
+    def told(self, counter: int, index: RuleIndex) -> tuple[Sequence[RuleRef], Stage | None, Verdict | None]:
+        """The rules that a packet under this counter met, in order, in which class, and what it got of the last one.
+
+        Because: bit vectors have a counter for each rule, whatever else the packet met.
+        """
         for part, end in zip(self.parts, self._ends(), strict=True):
             if part.first <= counter < end:
                 refs = index.refs[part.stage]
                 if part.classifier.counts_rules:
-                    return (refs[counter - part.first],)
+                    return (refs[counter - part.first],), part.stage, None
                 outcome = part.classifier.outcome(counter - part.first)
-                return tuple(refs[rule] for rule in outcome.rules) if outcome else ()
-        return ()
+                if outcome is None:
+                    break
+                return tuple(refs[rule] for rule in outcome.rules), part.stage, _VERDICTS.get(outcome.verdict)
+        return (), None, None
+
+    def rules_met(self, counter: int, index: RuleIndex) -> Sequence[RuleRef]:
+        """The rules that a packet under this counter met, in order."""
+        return self.told(counter, index)[0]
 
     def meaning(self, counters: Iterable[int], index: RuleIndex) -> Counts:
         """Packets by rule met and by reason.

@@ -126,7 +126,7 @@ class _Building:
 
 class Outcome(NamedTuple):
     """What a counter stands for: the rules met, in order, by number over all blocks, the last one deciding if the
-    reason is policy (16); else the plain reason."""
+    reason is policy (REASON_BASE); else the plain reason."""
 
     reason: int
     verdict: int

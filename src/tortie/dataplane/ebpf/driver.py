@@ -467,7 +467,7 @@ class EbpfDriver:
             where = self._planes.running(event.pages_id)
             if where is not None:  # else it met pages that were replaced meanwhile
                 name, running = where
-                found.append(LogEvent(name, event.packet, tuple(running.rules_met(event.counter))))
+                found.append(LogEvent(name, event.packet, *running.met(event.counter)))
         return found
 
     def leftovers(self) -> Sequence[str]:

@@ -38,6 +38,8 @@ _KEYS = {4: Struct("=4s4sHHI"), 6: Struct("=16s16sHHI")}
 _OVER = (FlowState.CLOSED, FlowState.RESET)
 SEEN, IFINDEX, STATE, FLAGS = range(4)
 OPENER, OUTBOUND, ANSWERED = 1, 2, 4
+_UNICAST, _BROADCAST = b"\1\0\0\0", b"\2\0\0\0"
+"""What an address of the host is. Source: enum local_kind in tracked.h; a test compares."""
 
 
 class StoredFlow(NamedTuple):
@@ -55,7 +57,7 @@ class FlowTables:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._maps: dict[str, SharedMap] = {}
-        self._known: set[bytes] | None = None
+        self._known: dict[bytes, bytes] | None = None
         self._settings = TrackingSettings()
         self._taken_over = self._expired = 0
         self._counts: dict[str, int] = {}
@@ -163,23 +165,26 @@ class FlowTables:
 
     def set_addresses(self, addresses: HostAddresses) -> None:
         """Tell the programs which addresses are this host's: new ones before old ones go."""
-        wanted = {_local_key(version, address) for version, address in addresses.unicast}
-        wanted |= {_local_key(4, address) for address in addresses.broadcast}
+        wanted = {_local_key(4, address): _BROADCAST for address in addresses.broadcast}
+        wanted |= {_local_key(version, address): _UNICAST for version, address in addresses.unicast}
         if self._known is None:
             self._known = self._read_addresses()
         self._write_addresses(wanted)
 
-    def _read_addresses(self) -> set[bytes]:
+    def _read_addresses(self) -> dict[bytes, bytes]:
         fd, size = self._maps["local"].fd, shapes()["local"].key_size
         return {
-            bytes(keys[at * size : (at + 1) * size]) for keys, _, count in bpf.read_batches(fd) for at in range(count)
+            bytes(keys[at * size : (at + 1) * size]): bytes(values[at * 4 : at * 4 + 4])
+            for keys, values, count in bpf.read_batches(fd)
+            for at in range(count)
         }
 
-    def _write_addresses(self, wanted: set[bytes]) -> None:
-        fd, known = self._maps["local"].fd, self._known or set()
-        for key in wanted - known:
-            bpf.update(fd, key, b"\1\0\0\0")
-        for key in known - wanted:
+    def _write_addresses(self, wanted: dict[bytes, bytes]) -> None:
+        fd, known = self._maps["local"].fd, self._known or {}
+        for key, kind in wanted.items():
+            if known.get(key) != kind:
+                bpf.update(fd, key, kind)
+        for key in known.keys() - wanted.keys():
             bpf.delete(fd, key)
         self._known = wanted
 

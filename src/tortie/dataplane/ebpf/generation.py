@@ -11,6 +11,7 @@ import mmap
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 
 from tortie.dataplane.driver import Unsupported
@@ -33,6 +34,16 @@ CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
 NET_BYTES = 64
 """Size of struct failsafe_net."""
+
+
+class Rejects(IntEnum):
+    """What becomes of denials of the forward and normal classes: nothing; the sender is told, where XDP denies by the
+    interface's driver; or by way of tc, because the driver cannot be counted upon. Source: config.h; a test compares.
+    """
+
+    NOT = 0
+    YES = 1
+    THROUGH_TC = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ class Plan:
     tracking: TrackingPlan | None
     trusts_mark: bool
     passes_own: bool
+    rejects: Rejects
     digest: bytes
 
     @classmethod
@@ -73,11 +85,12 @@ class Plan:
         *,
         trusts_mark: bool = False,
         passes_own: bool = False,
+        rejects: Rejects = Rejects.NOT,
     ) -> Plan:
         """The plan with its digest."""
 
         def parts() -> list[bytes]:
-            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark, passes_own)).encode()]
+            found = [object_digest(), repr((failsafes, sorted(vlans), trusts_mark, passes_own, rejects)).encode()]
             if tracking is not None:
                 found.append(repr((tracking.timeouts, tracking.drops_invalid)).encode())
             for stage, tiers in stages.items():
@@ -91,7 +104,8 @@ class Plan:
             return found
 
         kept = {stage: tuple(tuple(tier) for tier in tiers) for stage, tiers in stages.items()}
-        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, passes_own, digest(parts()))
+        whole = digest(parts())
+        return cls(kept, members, failsafes, vlans, tracking, trusts_mark, passes_own, rejects, whole)
 
 
 class Generation:
@@ -184,6 +198,7 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         "digest": plan.digest,
         "trusts_mark": int(plan.trusts_mark),
         "passes_own": int(plan.passes_own),
+        "rejects": int(plan.rejects),
     }
     if plan.tracking is not None:
         fields |= _tracking_fields(plan.tracking)

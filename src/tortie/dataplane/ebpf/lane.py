@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from tortie.dataplane.driver import InstalledVerdict
-from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex
+from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex, is_rejected
 from tortie.dataplane.ebpf.frames import frame
-from tortie.dataplane.ebpf.generation import Generation, Plan, arranged, write
+from tortie.dataplane.ebpf.generation import Generation, Plan, Rejects, arranged, write
 from tortie.dataplane.ebpf.pages import PAGE, Pages
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.seal import Seal
@@ -16,6 +15,7 @@ from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.packet import Packet
+from tortie.model.passage import ANSWERED
 from tortie.model.verdict import RuleRef, Verdict
 
 _DROPPED = {"xdp": 1, "tc": 2, "egress": 2}
@@ -97,9 +97,11 @@ class Running:
         """Packets by rule met and by reason."""
         return self.classifiers.meaning(self.pages.counters(), self.index)
 
-    def rules_met(self, counter: int) -> Sequence[RuleRef]:
-        """The rules that a packet under this counter met, in order."""
-        return self.classifiers.rules_met(counter, self.index)
+    def met(self, counter: int) -> tuple[tuple[RuleRef, ...], str]:
+        """The rules that a packet under this counter met, in order, and what it got of the last one: as in LogEvent."""
+        rules, stage, verdict = self.classifiers.told(counter, self.index)
+        is_rejected = verdict is Verdict.DENY and stage in ANSWERED and self.plan.rejects is not Rejects.NOT
+        return tuple(rules), "reject" if is_rejected else verdict.value if verdict is not None else ""
 
     def ask(self, packet: Packet, door: str, ifindex: int, rehearsal: Rehearsal) -> InstalledVerdict:
         """What these pages say of a packet that is the first of its flow, why, and what decided. No count changes."""
@@ -107,9 +109,12 @@ class Running:
         try:
             with rehearsal.lane(twin) as lane:
                 ran = rehearsal.run(door, lane, twin, data, ifindex)
-            rule, reason = self.index.decided(self.classifiers.meaning(twin.counters(), self.index))
+            counted = self.classifiers.meaning(twin.counters(), self.index)
         finally:
             twin.close()
+        rule, reason = self.index.decided(counted)
+        if is_rejected(counted):
+            return InstalledVerdict(Verdict.DENY, reason, rule, is_rejected=True)
         verdict = Verdict.DENY if ran.retval == _DROPPED[door] else Verdict.ALLOW
         has_metadata = door == "xdp" and rehearsal.has_metadata(ran, data, otherwise=self.index.is_untracked(rule))
         is_untracked = verdict is Verdict.ALLOW and (has_metadata or (door == "tc" and any(ran.ctx_out[8:12])))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Block, compile_rules
-from tortie.dataplane.ebpf.generation import Plan, TrackingPlan
+from tortie.dataplane.ebpf.generation import Plan, Rejects, TrackingPlan
 from tortie.dataplane.ebpf.members import Members, members_after, members_of
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.dataplane.refusals import refused_policies
@@ -100,6 +100,7 @@ class Planner:
             tracking,
             trusts_mark=direction not in _BY_PROGRAM and bool(state.stage(Stage.UNTRACKED, direction)),
             passes_own=state.is_beside_workload,
+            rejects=_rejects(state),
         )
         return plan, RuleIndex({stage: part.refs for stage, part in made.items()})
 
@@ -165,6 +166,16 @@ class Planner:
             found = members_of(atom, members)
         self._members[atom] = (members, found)
         return found
+
+
+def _rejects(state: EndpointState) -> Rejects:
+    """Whether and how denials are answered.
+
+    Because: what XDP sends on a veth is lost unless the other end, which may be anybody's, polls its queues (NAPI).
+    """
+    if not state.rejects:
+        return Rejects.NOT
+    return Rejects.THROUGH_TC if state.interface.kind == "veth" else Rejects.YES
 
 
 def _rules(policy: Policy | Profile, direction: Direction) -> Sequence[Rule]:

@@ -7,6 +7,9 @@ from then on a change of policy puts other pages into the lane. With a folder, p
 pinned there, so that the next agent finds them:
 
     <bpffs>/netns-<cookie>/host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, events-<build>}
+                                {<door>_<pages>_<digest>_answer, <door>_<pages>_<digest>_jumps, told-<build>, ...}
+
+Behind each policy program is the one that answers its denials; `jumps` leads there, and back to the beginning.
 
 What another build of the objects means by pages and log events is its own: it has lanes and a ring of its own, so that
 its programs never find what they cannot read. Only the lane's number, in `scratch`, is between versions: a root of one
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
@@ -36,9 +40,13 @@ FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
 SHARED_MAPS = (*FLOW_MAPS, "local")
 """Maps of the host that every program uses."""
 EVENTS_BYTES = 1 << 18
+_REMEMBERED = 4_096
+"""Answers on their way, and remote ends that were told of something."""
 _SMALL = 64
 """Entries of maps of the host, in programs that have none."""
-_OF_BUILD = ("lanes", "events")
+LIMIT_MAPS = ("told", "host_limit", "remote_limits")
+"""What programs remember of the answers that they gave (told.h, answer.h)."""
+_OF_BUILD = ("lanes", "events", *LIMIT_MAPS)
 """Shared maps whose content only programs of the same build understand."""
 
 
@@ -59,6 +67,23 @@ class Traits:
     mark_bit: int
 
 
+class _Loaded(NamedTuple):
+    """Descriptors of a policy program, of the one that answers for it, and of the way there."""
+
+    policy: int
+    answer: int
+    jumps: int
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """What its pins' names end with."""
+        return {"": self.policy, "_answer": self.answer, "_jumps": self.jumps}
+
+
+_JUMPS = ("policy", "answer")
+"""In the order of `enum jump` (maps.h)."""
+
+
 @cache
 def object_digest() -> bytes:
     """Identity of the BPF objects this package ships: another build of them makes other programs and generations."""
@@ -73,8 +98,7 @@ class Programs:
         self._maps: dict[str, SharedMap] = {}
         self._shared: dict[str, int] = {}
         """Maps that programs share: `events`, `lanes<pages>`, `scratch_<door>`."""
-        self._programs: dict[tuple[str, int], int] = {}
-        self._agains: dict[tuple[str, int], int] = {}
+        self._programs: dict[tuple[str, int], _Loaded] = {}
         self._lanes_in_use: set[int] = set()
         self._readers: dict[int, LaneReader] = {}
         self._lock = Lock()
@@ -96,22 +120,9 @@ class Programs:
         known = self._programs.get((door, size))
         if known is None:
             known = self._found(door, size) or self._loaded(door, size)
-            self._keep(door, size, known)
-        return known
-
-    def _keep(self, door: str, size: int, fd: int) -> None:
-        """Have the program, and let it jump to itself for packets that a change of policy overtakes (maps.h, `again`).
-
-        Because: the kernel empties a program array when no process holds it any more, so each agent fills it anew.
-        """
-        for map_id in bpf.program_info(fd).map_ids:
-            again = bpf.map_by_id(map_id)
-            if bpf.map_info(again).name == "again":
-                bpf.set_program(again, 0, fd)
-                self._agains[door, size] = again
-                break
-            os.close(again)
-        self._programs[door, size] = fd
+            self._programs[door, size] = known
+            _fill_jumps(known)
+        return known.policy
 
     def load(self, wanted: Iterable[tuple[str, int]]) -> None:
         """Have these programs, by door and pages, loaded side by side: verification takes a while, outside Python."""
@@ -128,25 +139,30 @@ class Programs:
             if known is None:
                 known = self._found(door, size)
                 if known is not None:
-                    self._keep(door, size, known)
-            if known is not None and bpf.program_info(known).id == program_id:
+                    self._programs[door, size] = known
+            if known is not None and bpf.program_info(known.policy).id == program_id:
                 return size
         return None
 
     def _pin_name(self, door: str, size: int) -> str:
         ids = [self._maps[name].id for name in sorted(self._maps)]
-        shared = [bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events")]
+        shared = [
+            bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events", *LIMIT_MAPS)
+        ]
         parts = [object_digest(), repr((ids, shared, self.traits)).encode()]
         return f"{door}_{size}_{digest(parts).hex()[:16]}"
 
-    def _found(self, door: str, size: int) -> int | None:
-        """The program that an earlier agent of the same version left."""
+    def _found(self, door: str, size: int) -> _Loaded | None:
+        """The programs that an earlier agent of the same version left, if they are whole."""
         if self._folder is None:
             return None
-        path = self._folder / self._pin_name(door, size)
-        return bpf.open_pin(path) if path.exists() else None
+        name = self._pin_name(door, size)
+        paths = [self._folder / (name + end) for end in ("", "_answer", "_jumps")]
+        if not all(path.exists() for path in paths):
+            return None
+        return _Loaded(*(bpf.open_pin(path) for path in paths))
 
-    def _loaded(self, door: str, size: int) -> int:
+    def _loaded(self, door: str, size: int) -> _Loaded:
         with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:
             for name in SHARED_MAPS:
                 if name in self._maps:
@@ -155,20 +171,25 @@ class Programs:
                     obj.set_max_entries(name, _SMALL)
             obj.reuse_map("lanes", self.shared(f"lanes{size}"))
             obj.reuse_map("scratch", self.shared(f"scratch_{door}"))
-            obj.reuse_map("events", self.shared("events"))
+            for name in ("events", *LIMIT_MAPS):
+                obj.reuse_map(name, self.shared(name))
             obj.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
             if self.traits.has_frags and door == "xdp":
-                obj.set_program_flags(f"{door}_policy", bpf.XDP_HAS_FRAGS)
+                obj.write_rodata("has_frags", (1).to_bytes(4, "little"))
+                for name in obj.program_names:
+                    obj.set_program_flags(name, bpf.XDP_HAS_FRAGS)
             obj.load()
-            made = os.dup(obj.program_fd(f"{door}_policy"))
+            fds = obj.program_fd(f"{door}_policy"), obj.program_fd(f"{door}_answer"), obj.map_fd("jumps")
+            made = _Loaded(*(os.dup(fd) for fd in fds))
         if self._folder is not None:
-            self._pin(self._pin_name(door, size), made)
+            for end, fd in made.pins.items():
+                self._pin(self._pin_name(door, size) + end, fd)
         return made
 
     def _unpin_old(self) -> None:
         """Unpin programs, lanes and rings that we do not use: of other builds, or for another connection table, which
         they would keep. What is in a slot lives on by that."""
-        wanted = {self._shared_pin(name) for name in self._shared} | {self._pin_name(*key) for key in self._programs}
+        wanted = {self._shared_pin(name) for name in self._shared} | self._program_pins().keys()
         for path in self._folder.iterdir() if self._folder is not None and self._folder.is_dir() else ():
             is_program = path.name.partition("_")[0] in DOORS
             if (is_program or path.name.startswith(_OF_BUILD)) and path.name not in wanted:
@@ -193,6 +214,8 @@ class Programs:
                 os.close(like)
         elif name == "events":
             made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
+        elif name in LIMIT_MAPS:
+            made = _limit_map(name)
         else:
             size = scratch_size()
             made = bpf.create_map(bpf.PERCPU_ARRAY, "scratch", key_size=4, value_size=size, max_entries=1)
@@ -226,20 +249,33 @@ class Programs:
         with bpf.RingBuffer(events) as ring:
             return ring.consume()
 
+    def forget_answers(self) -> None:
+        """Forget which answers are on their way, and how many there were."""
+        bpf.update(self.shared("host_limit"), bytes(4), bytes(8))
+        for name in ("told", "remote_limits"):
+            fd = self.shared(name)
+            for key in list(bpf.keys(fd)):
+                bpf.delete(fd, key)
+
     def move(self, folder: Path) -> None:
         """Have the pins in another folder from the next repair on."""
         self._folder = folder
 
     def repair(self) -> bool:
-        """Pin again what others unpinned; whether anything was."""
+        """Pin again what others unpinned, and put back the jumps that others took out; whether anything was."""
         if self._folder is None:
             return False
-        wanted = {self._shared_pin(name): fd for name, fd in self._shared.items()}
-        wanted |= {self._pin_name(*key): fd for key, fd in self._programs.items()}
+        wanted = {self._shared_pin(name): fd for name, fd in self._shared.items()} | self._program_pins()
         gone = [name for name in wanted if not (self._folder / name).exists()]
         for name in gone:
             self._pin(name, wanted[name])
-        return bool(gone)
+        return any([bool(gone), *(_fill_jumps(loaded) for loaded in self._programs.values())])
+
+    def _program_pins(self) -> dict[str, int]:
+        """Names of the pins of the programs that we use, and their descriptors."""
+        return {
+            self._pin_name(*key) + end: fd for key, loaded in self._programs.items() for end, fd in loaded.pins.items()
+        }
 
     # ---- lanes
 
@@ -329,10 +365,10 @@ class Programs:
         ]
 
     def _let_go_of_programs(self) -> None:
-        for fd in (*self._programs.values(), *self._agains.values()):
-            os.close(fd)
+        for loaded in self._programs.values():
+            for fd in loaded:
+                os.close(fd)
         self._programs.clear()
-        self._agains.clear()
 
     def close(self) -> None:
         """Let go of everything; what is pinned, or in a slot, lives on."""
@@ -343,6 +379,25 @@ class Programs:
         for fd in self._shared.values():
             os.close(fd)
         self._shared.clear()
+
+
+def _fill_jumps(loaded: _Loaded) -> bool:
+    """Have the programs where their packets jump to; whether anything else was there."""
+    has_changed = False
+    for place, name in enumerate(_JUMPS):
+        key, program = place.to_bytes(4, "little"), getattr(loaded, name)
+        if bpf.lookup(loaded.jumps, key, 4) != bpf.program_info(program).id.to_bytes(4, "little"):
+            bpf.set_program(loaded.jumps, place, program)
+            has_changed = True
+    return has_changed
+
+
+def _limit_map(name: str) -> int:
+    """Descriptor of a new one, as the objects have it."""
+    with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as obj:
+        sizes = obj.key_size(name), obj.value_size(name)
+    kind, entries = (bpf.ARRAY, 1) if name == "host_limit" else (bpf.LRU_HASH, _REMEMBERED)
+    return bpf.create_map(kind, name, key_size=sizes[0], value_size=sizes[1], max_entries=entries)
 
 
 @cache

@@ -67,6 +67,10 @@ class Rehearsal:
         """What programs wrote of packets that met Log rules, since the last call."""
         return self._programs.log_records()
 
+    def forget_answers(self) -> None:
+        """Have every denial answered that may be, as if none had been before."""
+        self._programs.forget_answers()
+
     def enter(self, door: str, lane: int, pages: Pages) -> int:
         """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
 

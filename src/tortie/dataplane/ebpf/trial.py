@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tortie.dataplane.ebpf.classifiers import RuleIndex
+from tortie.dataplane.ebpf.classifiers import RuleIndex, is_rejected
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
@@ -41,6 +41,7 @@ class Answer(NamedTuple):
     verdict: Verdict
     is_tracked: bool
     rule: RuleRef | None
+    is_rejected: bool = False
 
 
 class Crossing(NamedTuple):
@@ -146,11 +147,15 @@ class Trial:
         before = generation.read_counters()
         ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX, is_forwarded=crossing.is_forwarded)
         counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
-        rule, _ = index.decided(generation.classifiers.meaning(counted, index))
+        meaning = generation.classifiers.meaning(counted, index)
+        rule, _ = index.decided(meaning)
+        if is_rejected(meaning):
+            return Answer(Verdict.DENY, is_tracked=False, rule=rule, is_rejected=True)
         # what untracked policy says of leaving packets is not the program's to decide
         is_untracked = door == "xdp" and self._rehearsal.has_metadata(ran, data, otherwise=index.is_untracked(rule))
         is_dropped = ran.retval == _DROPPED[door]
-        return Answer(Verdict.DENY if is_dropped else Verdict.ALLOW, not is_dropped and not is_untracked, rule)
+        verdict = Verdict.DENY if is_dropped else Verdict.ALLOW
+        return Answer(verdict, not is_dropped and not is_untracked, rule)
 
     def close(self) -> None:
         """Take away everything that was loaded and pinned."""

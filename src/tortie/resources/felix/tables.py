@@ -13,9 +13,10 @@ def _deny_action(tables: str) -> Parameter[str]:
         f"{tables}FilterDenyAction",
         _DENY,
         "Drop",
-        f"What becomes of a denied packet in {tables.lower()}: dropped silently, or answered.",
+        "What becomes of denied packets: dropped silently, or answered. One of the two filters' is enough.",
         is_fatal=True,
         may_be_none=False,
+        is_used=True,
     )
 
 

@@ -204,4 +204,15 @@ def _drops(answer: StatusAnswer) -> list[str]:
     ]
     if not rows:
         return ["", "Nothing was dropped."]
-    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows})]
+    return ["", table({"heading": ["DROPPED FOR", "INGRESS", "EGRESS", "MEANING"], "rows": rows}), *_told(answer)]
+
+
+def _told(answer: StatusAnswer) -> list[str]:
+    """How many of the denials were answered, where the deny action is Reject."""
+    found = answer["rejects"]
+    if not any(found.values()):
+        return []
+    return [
+        f"Rejected: {found['answered']:,} answered, {found['unanswered']:,} of which nobody may be told, "
+        f"{found['limited']:,} beyond the limit of ICMP errors"
+    ]
