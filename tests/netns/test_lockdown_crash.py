@@ -178,7 +178,7 @@ def kernel_state(site: AgentHost) -> dict[str, object]:
                     continue
                 info = bpf.map_info(fd)
                 held = {key.hex(): (bpf.lookup(fd, key, info.value_size) or b"").hex() for key in bpf.keys(fd)}
-                is_of_flows = path.name.startswith(("flows", "opening"))
+                is_of_flows = path.name.startswith(("flows", "opening", "layout"))
                 found[str(path)] = info, "" if is_of_flows else {key: value for key, value in held.items() if value}
             finally:
                 os.close(fd)

@@ -302,9 +302,12 @@ def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: Ag
 
 def test_the_folder_of_pins_is_where_the_tests_look(site: AgentHost) -> None:
     names = {path.name for path in (site.pins / "host").iterdir()}
-    programs = {name for name in names if re.fullmatch(r"(xdp|egress)_512_[0-9a-f]{16}", name)}
-    of_build = {name for name in names if re.fullmatch(r"(events|lanes512)-[0-9a-f]{16}", name)}
+    one = r"(xdp|egress)_512_[0-9a-f]{16}"
+    programs = {name for name in names if re.fullmatch(rf"{one}(_answer|_jumps)?", name)}
+    of_build = {
+        name for name in names if re.fullmatch(r"(events|lanes512|told|host_limit|remote_limits)-[0-9a-f]{16}", name)
+    }
     shared = {"scratch_xdp", "scratch_egress", f"layout-{meaning()}"}
     assert names - programs - of_build == {"flows4", "flows6", "opening4", "opening6", "local"} | shared
-    assert len(programs) == len(of_build) == 2
+    assert len(programs) == 6 and len(of_build) == 5
     assert Path("/run/tortie/bpf") == BPFFS

@@ -19,6 +19,8 @@ struct {
 	__type(value, u32);
 } told SEC(".maps");
 
+_Static_assert(sizeof(struct told_key) <= sizeof(((struct scratch *)0)->room), "a key fits");
+
 static __always_inline u32 told_reset(u32 flags)
 {
 	return TCP << 16 | flags;
@@ -46,27 +48,29 @@ static __always_inline void told_ends(struct told_key *key, u32 version, const u
 __noinline int is_told(u32 is_about_inner)
 {
 	struct scratch *c = scratch_get();
-	struct told_key key = {};
+	struct told_key *key;
 	struct packet *p;
 	u32 *seen;
 
 	if (!c)
 		return 0;
 	p = &c->packet;
+	key = (struct told_key *)c->room;            /* the stack is deep enough */
+	__builtin_memset(key, 0, sizeof(*key));
 	if (is_about_inner) {
 		if (p->source[0] != c->inner.destination[0] || p->destination[0] != c->inner.source[0])
 			return 0;
-		told_ends(&key, p->version, c->inner.destination, c->inner.source);
-		key.ports = c->inner.sport << 16 | c->inner.dport;
-		key.what = told_error(p->dport, c->inner.protocol);
+		told_ends(key, p->version, c->inner.destination, c->inner.source);
+		key->ports = c->inner.sport << 16 | c->inner.dport;
+		key->what = told_error(p->dport, c->inner.protocol);
 	} else {
-		told_ends(&key, p->version, p->source, p->destination);
-		key.ports = p->sport << 16 | p->dport;
-		key.what = told_reset(p->tcp_flags);
-		key.sequence = p->sequence;
-		key.acknowledgement = p->acknowledgement;
+		told_ends(key, p->version, p->source, p->destination);
+		key->ports = p->sport << 16 | p->dport;
+		key->what = told_reset(p->tcp_flags);
+		key->sequence = p->sequence;
+		key->acknowledgement = p->acknowledgement;
 	}
-	seen = bpf_map_lookup_elem(&told, &key);
+	seen = bpf_map_lookup_elem(&told, key);
 	return seen && (int)(now_of(c) - *seen) <= TOLD_UNITS;
 }
 

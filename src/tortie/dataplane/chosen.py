@@ -42,7 +42,8 @@ class Offer:
     """A dataplane that can be chosen.
 
     `lacks`: sentences about what this host would need for it, each with a remedy; none where it can be had. `left`:
-    what an earlier agent left of it; asking changes nothing. `evidence`: what speaks for it where nothing is missing.
+    what an earlier agent left of it; asking changes nothing. `unreadable`: why this version cannot go on from that,
+    with a remedy. `evidence`: what speaks for it where nothing is missing.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Offer:
     lacks: Callable[[], Sequence[str]]
     left: Callable[[], Sequence[str]]
     evidence: str
+    unreadable: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def _ebpf_left() -> Sequence[str]:
     return leftovers()
 
 
+def _ebpf_unreadable() -> Sequence[str]:
+    from tortie.dataplane.ebpf.driver import unreadable
+
+    return unreadable()
+
+
 def _open_nftables() -> ReplaceableDriver:
     from tortie.dataplane.nftables.driver import NftablesDriver
 
@@ -83,6 +89,7 @@ OFFERS = (
         open=_open_ebpf,
         lacks=_ebpf_lacks,
         left=_ebpf_left,
+        unreadable=_ebpf_unreadable,
         evidence="the kernel takes XDP and tc programs, and nft for untracked egress",
     ),
     Offer(

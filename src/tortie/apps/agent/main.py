@@ -67,6 +67,7 @@ def run(
     _allow_many_files()
     with ExitStack() as claims:
         claims.enter_context(claim_namespace(inode()))
+        _require_readable(offers)
         store = SqliteStore.open(settings.datastore)
         # Only now: a driver may touch what another agent of this namespace uses.
         engine = Engine(settings.node, told)
@@ -82,6 +83,14 @@ def _require_dataplane(wish: DataplaneWish, offers: Sequence[Offer]) -> None:
         choose(wish, findings(offers))
     except CannotBeHad as error:
         raise Failure(Code.FAILED, f"this host cannot enforce policy: {error}") from None
+
+
+def _require_readable(offers: Sequence[Offer]) -> None:
+    """Raises: Failure where an earlier agent left what this version cannot go on from: that stays, and so does who
+    enforces it, whatever dataplane is wanted."""
+    for offer in offers:
+        for why in offer.unreadable():
+            raise Failure(Code.FAILED, why)
 
 
 def _allow_many_files() -> None:

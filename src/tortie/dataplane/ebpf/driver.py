@@ -27,11 +27,11 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
-from tortie.dataplane.ebpf import replacing
+from tortie.dataplane.ebpf import layout, replacing
 from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
-from tortie.dataplane.ebpf.folder import PinFolder, left_in
+from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.handover import TRACKING, noticing
 from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
@@ -66,6 +66,18 @@ def leftovers(bpffs: Path = BPFFS) -> Sequence[str]:
     """What an earlier agent of this network namespace left, whether it enforces or not; asking changes nothing."""
     found = [f"interface index {index}" for index in left_in(bpffs)]
     return [*found, *(f"table {name}" for name in ("inet tortie", TRACKING) if nft.has_table(*name.split()))]
+
+
+def unreadable(bpffs: Path = BPFFS) -> Sequence[str]:
+    """Why this version cannot go on from what an earlier agent of this network namespace left; nothing is changed."""
+    folder = host_folder_in(bpffs)
+    if folder is None:
+        return ()
+    try:
+        layout.require_known(folder)
+    except KernelError as error:
+        return (str(error),)
+    return ()
 
 
 class EbpfDriver:

@@ -18,6 +18,7 @@ from tortie.dataplane.ebpf.programs import Programs, Traits
 from tortie.kernel import bpf, netns
 from tortie.kernel.errors import KernelError
 
+_HOST = "host"
 _PREFIX = "if"
 
 
@@ -34,6 +35,13 @@ def left_in(bpffs: Path) -> Sequence[str]:
     reached = bpf.mounted_bpffs(bpffs)
     found = reached.glob(f"{namespace_name()}/{_PREFIX}*") if reached is not None else ()
     return sorted(folder.name.removeprefix(_PREFIX) for folder in found)
+
+
+def host_folder_in(bpffs: Path) -> Path | None:
+    """What `PinFolder.host` would be, without mounting anything; None where it is not there."""
+    reached = bpf.mounted_bpffs(bpffs)
+    found = None if reached is None else reached / namespace_name() / _HOST
+    return found if found is not None and found.is_dir() else None
 
 
 class PinFolder:
@@ -55,7 +63,7 @@ class PinFolder:
     @property
     def host(self) -> Path:
         """The folder of what belongs to no single interface."""
-        return self._path / "host"
+        return self._path / _HOST
 
     def renew(self) -> bool:
         """Mount the bpffs again if others took it away; whether that was so. Pins are then to be made anew."""
