@@ -45,7 +45,7 @@ POLICIES = (
 
 
 LOST_IN_CRASHES = 3
-"""Packets that six kills may cost, of some 17,000 on each stream. One was seen, in one run of four; not explained yet."""
+"""Packets that six kills may cost, of some 17,000 on each stream: one was seen, in one run of four, not explained."""
 
 
 @dataclass
