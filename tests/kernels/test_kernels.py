@@ -37,7 +37,7 @@ CORE = (
 )
 ALL = (*CORE[:3], DRIVER, WILDCARD, FORWARD, "tests/netns/test_egress_verdicts.py", "tests/netns/test_agent_ebpf.py")
 IS_ALL = os.environ.get("TORTIE_KERNELS") == "all"
-LIMIT_S = 2_400 if IS_ALL else 600
+LIMIT_S = 2_400 if IS_ALL else 1_500
 """Of a machine that others use, too; one of two CPUs to itself needs a third of it."""
 LACKS = {"5.10": "tcx, xdp-frags, nft-fragments", "6.1": "tcx", "6.12": ""}
 """What each kernel lacks and the driver does without."""
