@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -186,7 +187,8 @@ class InterfacePlane:
             return hooks.repair()
         except KernelError as error:
             running, choice = self.lanes[Direction.INGRESS].running, hooks.placement.choice
-            if "xdp" not in hooks.missing() or running is None or choice is None:
+            is_gone = error.code == errno.ENODEV  # and so is everything that was on it: nothing is loaded for that
+            if is_gone or "xdp" not in hooks.missing() or running is None or choice is None:
                 raise
             for wanted in (Acceleration.TC, Acceleration.XDP):  # the second one is refused, and says why
                 hooks.move(wanted, lambda door: self._programs.program(door, running.pages.size), choice)
