@@ -174,11 +174,11 @@ def test_what_stands_behind_the_end_of_an_error_is_not_what_it_is_about(door: Do
     assert door(enough) is Reason.RELATED
 
 
-@pytest.mark.parametrize("version", [4, 6])
-def test_an_identifier_behind_the_end_of_an_echo_is_none(door: Door, version: int) -> None:
+def echo(version: int) -> Packet:
+    """An echo request of the peer."""
     source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
     protocol, kind = (ICMP, 8) if version == 4 else (ICMPV6, 128)
-    echo = Packet(
+    return Packet(
         version=version,
         protocol=protocol,
         source=source,
@@ -187,7 +187,11 @@ def test_an_identifier_behind_the_end_of_an_echo_is_none(door: Door, version: in
         icmp_code=0,
         icmp_id=7,
     )
-    whole = frame(echo)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_identifier_behind_the_end_of_an_echo_is_none(door: Door, version: int) -> None:
+    whole = frame(echo(version))
     place, header = (16, 20) if version == 4 else (18, 0)
     short = whole[:place] + pack("!H", header + 5) + whole[place + 2 :]
     assert [door(one) for one in (whole, short, short, whole)] == [
@@ -241,19 +245,11 @@ def test_the_packet_of_a_redirect_is_in_an_option_that_says_so(door: Door, optio
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_who_may_send_echo_requests_may_ask_for_nothing_else_with_their_identifier(door: Door, version: int) -> None:
-    protocol, echo, others = (ICMP, 8, (13, 15, 17)) if version == 4 else (ICMPV6, 128, (139,))
-    source, destination = (PEER, HOST) if version == 4 else (PEER6, HOST6)
-    asked = Packet(
-        version=version,
-        protocol=protocol,
-        source=source,
-        destination=destination,
-        icmp_type=echo,
-        icmp_code=0,
-        icmp_id=7,
-    )
+    others = (13, 15, 17) if version == 4 else (139,)
+    asked = echo(version)
     assert [door(frame(asked)) for _ in range(2)] == [Reason.POLICY, Reason.ESTABLISHED]
-    reply = replace(asked, source=destination, destination=source, icmp_type=0 if version == 4 else 129)
+    turned = replace(asked, source=asked.destination, destination=asked.source)
+    reply = replace(turned, icmp_type=0 if version == 4 else 129)
     assert door(frame(reply), Direction.EGRESS) is Reason.ESTABLISHED
     for kind in others:
         assert door(frame(replace(asked, icmp_type=kind))) is Reason.TIER_END

@@ -1,7 +1,11 @@
-"""A host with policy of every class, which golden files show in the words of each dataplane."""
+"""A host with policy of every class, which golden files show in the words of each dataplane; and hosts by chance."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from random import Random
 
+from strategies import Sets, random_failsafes, random_normal_case
+from tortie.dataplane.surroundings import Surroundings
 from tortie.model.address import Net
 from tortie.model.desired import EndpointState, MissingProfile, TierPolicies
 from tortie.model.endpoint import Interface
@@ -74,3 +78,13 @@ def host() -> EndpointState:
             MissingProfile("gone"),
         ),
     )
+
+
+def random_host(rng: Random) -> tuple[list[EndpointState], Mapping[str, IPSet], Surroundings]:
+    """Endpoints of four interfaces, which share sets; one of them answers what it denies."""
+    pool = Sets(rng, members=5)
+    states = []
+    for number in range(4):
+        state = random_normal_case(rng, pool=pool).endpoint
+        states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
+    return states, pool.sets, Surroundings(random_failsafes(rng))

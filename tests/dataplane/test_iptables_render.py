@@ -8,9 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from golden_host import BAD, FAILSAFES, MEMBERS, host
+from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host
 
-from strategies import Sets, random_failsafes, random_normal_case
 from tortie.dataplane.iptables.backend import Backend, Evidence, choose
 from tortie.dataplane.iptables.driver import refusals
 from tortie.dataplane.iptables.listing import FoundTable, Jump, are_in_place, read_tables
@@ -126,13 +125,8 @@ def test_marks_are_within_the_mask_and_of_one_bit_each() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_chain_that_is_gone_to_is_there_and_every_one_there_is_gone_to(seed: int) -> None:
-    rng = Random(seed)
-    pool = Sets(rng, members=5)
-    states = []
-    for number in range(4):
-        state = random_normal_case(rng, pool=pool).endpoint
-        states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
-    rendering = render(*states, sets=pool.sets, around=Surroundings(random_failsafes(rng)))
+    states, sets, around = random_host(Random(seed))
+    rendering = render(*states, sets=sets, around=around)
     named: set[str] = set()
     for table in rendering.tables.values():
         rules = [rule.text for found in table.chains.values() for rule in found]

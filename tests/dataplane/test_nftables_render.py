@@ -7,9 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from golden_host import BAD, FAILSAFES, MEMBERS, host
+from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host
 
-from strategies import Sets, random_failsafes, random_normal_case
 from tortie.dataplane.named_sets import shift_fingerprint, summed, union_change
 from tortie.dataplane.nft_text.changes import element_change
 from tortie.dataplane.nftables.driver import refusals
@@ -120,13 +119,8 @@ def test_loopback_has_no_chains() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_chain_is_entered_from_one_place(seed: int) -> None:
-    rng = Random(seed)
-    pool = Sets(rng, members=5)
-    states = []
-    for number in range(4):
-        state = random_normal_case(rng, pool=pool).endpoint
-        states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
-    table = render(*states, sets=pool.sets, around=Surroundings(random_failsafes(rng)))
+    states, sets, around = random_host(Random(seed))
+    table = render(*states, sets=sets, around=around)
     verdicts = [verdict for name, one in table.dispatch.items() if name != "normal-late" for verdict in one.values()]
     words = [rule.split(" comment ")[0].split() for chain in table.chains.values() for rule in chain.rules]
     entered = [verdict.split()[1] for verdict in verdicts] + behind(words, "jump", "goto")

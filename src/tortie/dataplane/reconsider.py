@@ -6,6 +6,7 @@ forwards any endpoint may be meant, and the connection stays if one of them allo
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from tortie.dataplane.batches import forget_in_batches
 from tortie.dataplane.driver import Established
 from tortie.kernel.ctforget import forget
 from tortie.kernel.ctnetlink import ConntrackEntry, read_entries
@@ -15,22 +16,12 @@ from tortie.model.evaluate import evaluate
 from tortie.model.packet import Direction, Packet
 from tortie.model.verdict import Verdict
 
-_BATCH = 500
-"""Flows of one step of `reconsidered`: some 25 ms of evaluation."""
-
 
 def reconsidered(choice: Established, enforced: DesiredState) -> Iterator[int]:
     """Forget those of the kernel's connections, a batch for each step; how many went. Raises: KernelError."""
     if choice is Established.KEEP:
         return
-    batch: list[ConntrackEntry] = []
-    for number, entry in enumerate(forgotten(read_entries(), choice, enforced), 1):
-        if entry is not None:
-            batch.append(entry)
-        if number % _BATCH == 0:
-            yield forget(batch)
-            batch.clear()
-    yield forget(batch)
+    yield from forget_in_batches(forgotten(read_entries(), choice, enforced), forget)
 
 
 def forgotten(

@@ -1,7 +1,8 @@
 """What a change of policy means for flows that exist: which of them are forgotten, so that policy decides anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from tortie.dataplane.batches import forget_in_batches
 from tortie.dataplane.driver import Established
 from tortie.dataplane.ebpf.flows import FlowTables, StoredFlow
 from tortie.model.conntrack import Flow, Relation
@@ -10,9 +11,6 @@ from tortie.model.endpoint import Interface
 from tortie.model.evaluate import evaluate, is_for_host
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Packet
 from tortie.model.verdict import Verdict
-
-BATCH = 500
-"""Flows of one step: some 25 ms of evaluation."""
 
 
 def reconsider(
@@ -27,17 +25,17 @@ def reconsider(
     """
     if choice is Established.KEEP:
         return
-    batch: list[StoredFlow] = []
-    for number, one in enumerate(flows.flows(), 1):
+    yield from forget_in_batches(_forgotten(flows.flows(), choice, enforced), flows.forget)
+
+
+def _forgotten(flows: Iterable[StoredFlow], choice: Established, enforced: DesiredState) -> Iterator[StoredFlow | None]:
+    """For each flow: itself where it is to be forgotten, None where it stays."""
+    for one in flows:
         candidates = [state for state in enforced.endpoints.values() if one.ifindex in (0, state.interface.index)]
-        if candidates and (
+        is_over = bool(candidates) and (
             choice is Established.KILL or not any(_is_allowed(one.flow, state, enforced) for state in candidates)
-        ):
-            batch.append(one)
-        if number % BATCH == 0:
-            yield flows.forget(batch)
-            batch.clear()
-    yield flows.forget(batch)
+        )
+        yield one if is_over else None
 
 
 def _is_allowed(flow: Flow, state: EndpointState, enforced: DesiredState) -> bool:

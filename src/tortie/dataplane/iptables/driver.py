@@ -21,7 +21,7 @@ from tortie.dataplane.iptables.names import INTERFACE_NAME
 from tortie.dataplane.iptables.render import Renderer
 from tortie.dataplane.iptables.sets import KernelSet
 from tortie.dataplane.netfilter import Made, NetfilterDriver
-from tortie.dataplane.refusals import refused_policies
+from tortie.dataplane.refusals import refused_by_rules
 from tortie.dataplane.telling import CountKey
 from tortie.kernel import iptables
 from tortie.kernel.errors import KernelError
@@ -131,8 +131,4 @@ def _choose(backend: Backend) -> Chosen:
 
 def refusals(state: EndpointState) -> tuple[str, ...]:
     """What of the endpoint's policy this driver cannot enforce; empty if nothing."""
-    found = list(dict.fromkeys(refused_policies(state)))
-    name = state.interface.name
-    if not INTERFACE_NAME.fullmatch(name):
-        found.append(f"interface {name!r}: iptables cannot name it; rename the interface")
-    return tuple(found)
+    return refused_by_rules(state, INTERFACE_NAME, "iptables")

@@ -16,7 +16,7 @@ from tortie.dataplane.nftables.installed import Made as MadeTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
 from tortie.dataplane.nftables.render import Renderer
 from tortie.dataplane.nftables.table import IN_TABLE
-from tortie.dataplane.refusals import refused_policies
+from tortie.dataplane.refusals import refused_by_rules
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 
@@ -67,8 +67,4 @@ class NftablesDriver(NetfilterDriver):
 
 def refusals(state: EndpointState) -> tuple[str, ...]:
     """What of the endpoint's policy this driver cannot enforce; empty if nothing."""
-    found = list(dict.fromkeys(refused_policies(state)))
-    name = state.interface.name
-    if not INTERFACE_NAME.fullmatch(name):
-        found.append(f"interface {name!r}: nftables cannot name it; rename the interface")
-    return tuple(found)
+    return refused_by_rules(state, INTERFACE_NAME, "nftables")

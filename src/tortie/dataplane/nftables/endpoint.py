@@ -24,14 +24,15 @@ from tortie.dataplane.nftables.names import comment, counter_name, path
 from tortie.dataplane.nftables.table import Chain
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
-from tortie.model.desired import EndpointState, MissingProfile
+from tortie.model.desired import EndpointState
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
 from tortie.model.ipset import AddressSet, PortSet
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
 from tortie.model.passage import ANSWERED
-from tortie.model.policy import Policy, PolicyKey, Profile, Stage, TierAction
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
-from tortie.model.verdict import Reason, RuleRef, default_deny, missing_profile, tier_end
+from tortie.model.stages import stage_groups
+from tortie.model.verdict import Reason, RuleRef
 
 REJECT = "answer-denied"
 """The chain that answers what is denied, which hooks behind routing cannot."""
@@ -145,20 +146,20 @@ class _Making:
         yield f"jump {self._readable(place)}"
         legs = (opening_leg(self.around.failsafes, place.direction), reply_leg(self.around.failsafes, place.direction))
         yield from (f"{match} accept" for match in failsafe_matches(legs))
-        yield from self._tiers(place)
+        yield from self._groups(place)
 
     def _pre_dnat(self, place: Place) -> Iterator[str]:
         yield "ct state established,related accept"
         yield from self._essential(place, "accept")
         yield from (f"{match} accept" for match in failsafe_matches((self._opening(place),)))
         yield from self._invalid(place)
-        yield from self._tiers(place)
+        yield from self._groups(place)
 
     def _forward(self, place: Place) -> Iterator[str]:
         yield from self._known(place)
         yield from self._essential(place, self._count(place, Reason.ESSENTIAL_ICMPV6, "accept"))
         yield from self._invalid(place)
-        yield from self._tiers(place)
+        yield from self._groups(place)
         yield self._count(place, Reason.FORWARDED, "accept")
 
     def _normal(self, place: Place) -> Iterator[str]:
@@ -170,35 +171,26 @@ class _Making:
         accept = self._count(place, Reason.FAILSAFE, "accept")
         yield from (f"{match} {accept}" for match in failsafe_matches((self._opening(place),)))
         yield from self._invalid(place)
-        yield from self._tiers(place)
-        for profile in self.endpoint.profiles:
-            if isinstance(profile, MissingProfile):
-                yield self._deny(place, missing_profile(profile.name))
-                continue
-            key = PolicyKey("Profile", "", profile.name)
-            name = path(place.name, self.interface, f"profile.{profile.name}")
-            lines = self._policy(place, "", key, profile)
-            yield from self._jump(name, lines)
-        yield self._deny(place, default_deny(self.endpoint.endpoint))
+        yield from self._groups(place)
 
-    def _tiers(self, place: Place) -> Iterator[str]:
-        for group in self.endpoint.stage(place.stage, place.direction):
-            lines: list[str] = []
-            for policy in group.policies:
-                lines += self._policy(place, group.tier.name, policy.key, policy)
-            if place.stage in _ALWAYS and group.tier.default_action is TierAction.DENY:
-                lines.append(self._deny(place, tier_end(group.tier.name)))
-            yield from self._jump(path(place.name, self.interface, f"tier.{group.tier.name}"), lines)
+    def _groups(self, place: Place) -> Iterator[str]:
+        """What the stage walks a packet through; tiers and profiles that have rules have chains of their own."""
+        for group in stage_groups(self.endpoint, place.stage, place.direction):
+            lines = [line for ref, rule in group.rules for line in self._rule(place, ref, rule)]
+            end = [self._deny(place, group.end)] if group.denies else []
+            if lines or group.end.policy.kind == "Tier":
+                sort = group.end.policy.kind.lower()
+                yield from self._jump(
+                    path(place.name, self.interface, f"{sort}.{group.end.policy.name}"), [*lines, *end]
+                )
+            else:
+                yield from end
 
     def _jump(self, name: str, lines: Iterable[str]) -> Iterator[str]:
         rules = tuple(lines)
         if rules:
             self.chains[name] = Chain(rules)
             yield f"jump {name}"
-
-    def _policy(self, place: Place, tier: str, key: PolicyKey, policy: Policy | Profile) -> Iterator[str]:
-        for index, rule in enumerate(policy.rules(place.direction)):
-            yield from self._rule(place, RuleRef(tier, key, index), rule)
 
     def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Iterator[str]:
         """The nft rules of one policy rule; no packet meets two of them, so that its counter counts packets."""
