@@ -33,7 +33,7 @@ class Verified:
         """How it exceeds the budget, in words; nothing if it does not."""
         found = {
             f"{self.instructions} instructions of {INSTRUCTIONS}": not 0 < self.instructions < INSTRUCTIONS,
-            f"{self.stack} bytes of stack of {STACK_BYTES}": not 0 < self.stack <= STACK_BYTES,
+            f"{self.stack} bytes of stack of {STACK_BYTES}": not 0 < self.stack < STACK_BYTES,
             f"{self.took:.0f} ms of {load_ms:.0f}": self.took >= load_ms,
         }
         return "; ".join(what for what, is_over in found.items() if is_over)

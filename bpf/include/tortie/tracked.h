@@ -228,6 +228,14 @@ __noinline int forward(context_t *ctx)
 	return WORD(REASON_FORWARDED, VERDICT_ALLOW);
 }
 
+/* Whether the packet that an error is about was for this host. Global, so that its key is not on the stack of policy. */
+__noinline int is_inner_local(void)
+{
+	struct scratch *c = scratch_get();
+
+	return c && is_local(c->packet.version, c->inner.destination);
+}
+
 /* What becomes of a packet of no known flow -> decision word; an Allow opens one. */
 static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool has_inner)
 {
@@ -243,7 +251,7 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	if (IS_EGRESS ? IS_FORWARDED(ctx) : !for_host(ctx))
 		return forward(ctx);
 	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
-	if (IS_EGRESS && has_inner && !is_local(c->packet.version, c->inner.destination))
+	if (IS_EGRESS && has_inner && !is_inner_local())
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
 	if (g.cfg->passes_own)
 		return WORD(REASON_NO_MATCH, VERDICT_ALLOW);
