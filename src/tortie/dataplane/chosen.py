@@ -105,11 +105,18 @@ class ChosenDriver:
     """See the module, and the protocol `Driver`. Nothing is opened before the first `apply`.
 
     `told`: what the agent was told where it runs, which is stronger than documents. `whole`: all of the desired state.
+    `found`: what the host was just found to have, so that the first choice does not ask again.
     """
 
-    def __init__(self, offers: Sequence[Offer], told: DataplaneWish, whole: Callable[[], Delta]) -> None:
+    def __init__(
+        self,
+        offers: Sequence[Offer],
+        told: DataplaneWish,
+        whole: Callable[[], Delta],
+        found: Sequence[Finding] = (),
+    ) -> None:
         self._offers = {offer.name: offer for offer in offers}
-        self._told, self._whole = told, whole
+        self._told, self._whole, self._just_found = told, whole, tuple(found)
         self._wish = WHATEVER
         self._is_due = True
         self._current: ReplaceableDriver | None = None
@@ -165,7 +172,7 @@ class ChosenDriver:
 
     def _choose(self) -> None:
         """Have the driver that is wanted, beside those that enforce until now."""
-        found = findings(tuple(self._offers.values()))
+        found, self._just_found = self._just_found or findings(tuple(self._offers.values())), ()
         try:
             name, because = choose(self._told if self._told.names else self._wish, found)
             if self._current is None or name != self._current.name:

@@ -30,7 +30,7 @@ from tortie.apps.told import remarks, settings_told
 from tortie.apps.verbs.initial import initialise
 from tortie.calc import Engine
 from tortie.calc.settings import merge
-from tortie.dataplane.chosen import CannotBeHad, ChosenDriver, Offer, choose, findings
+from tortie.dataplane.chosen import CannotBeHad, ChosenDriver, Finding, Offer, choose, findings
 from tortie.dataplane.driver import Driver
 from tortie.kernel.features import may_administer
 from tortie.kernel.netns import inode
@@ -61,7 +61,7 @@ def run(
     for remark in remarks(levels):
         log.warning("%s", remark)
     told = settings_told(levels)
-    _require_dataplane(settings.wish if settings.wish.names else merge(told, {}).dataplane, offers)
+    found = _require_dataplane(settings.wish if settings.wish.names else merge(told, {}).dataplane, offers)
     if not settings.datastore.exists():
         log.warning("%s does not exist: starting with an empty datastore", settings.datastore)
     _allow_many_files()
@@ -71,18 +71,21 @@ def run(
         store = SqliteStore.open(settings.datastore)
         # Only now: a driver may touch what another agent of this namespace uses.
         engine = Engine(settings.node, told)
-        driver = ChosenDriver(offers, settings.wish, lambda: engine.desired().as_delta())
+        driver = ChosenDriver(offers, settings.wish, lambda: engine.desired().as_delta(), found)
         pump = Pump(store, engine, driver, interfaces, timeouts)
         asyncio.run(_until_told(Status(settings, pump, levels, lambda: driver.choice), store, pump))
     log.info("stopped; what is enforced stays enforced")
 
 
-def _require_dataplane(wish: DataplaneWish, offers: Sequence[Offer]) -> None:
-    """Raises: Failure where nothing that is wanted can be had: nobody starts an agent that cannot enforce."""
+def _require_dataplane(wish: DataplaneWish, offers: Sequence[Offer]) -> Sequence[Finding]:
+    """What this host can have. Raises: Failure where nothing of it is wanted: nobody starts an agent that cannot
+    enforce."""
+    found = findings(offers)
     try:
-        choose(wish, findings(offers))
+        choose(wish, found)
     except CannotBeHad as error:
         raise Failure(Code.FAILED, f"this host cannot enforce policy: {error}") from None
+    return found
 
 
 def _require_readable(offers: Sequence[Offer]) -> None:

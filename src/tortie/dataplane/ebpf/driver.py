@@ -65,7 +65,10 @@ TAKE_OVER = "connections that existed before"
 def leftovers(bpffs: Path = BPFFS) -> Sequence[str]:
     """What an earlier agent of this network namespace left, whether it enforces or not; asking changes nothing."""
     found = [f"interface index {index}" for index in left_in(bpffs)]
-    return [*found, *(f"table {name}" for name in ("inet tortie", TRACKING) if nft.has_table(*name.split()))]
+    return [
+        *found,
+        *(f"table {name}" for name in (TABLE.removeprefix("table "), TRACKING) if nft.has_table(*name.split())),
+    ]
 
 
 def unreadable(bpffs: Path = BPFFS) -> Sequence[str]:
