@@ -92,9 +92,11 @@ class Loaded:
         (mark,) = unpack_from("<I", ran.ctx_out, 8)
         return Verdict.ALLOW if mark & MARK else Verdict.CONTINUE
 
-    def counts(self) -> Counts:
-        """Packets by rule and by reason, as the driver reads them."""
-        return read_counts(self.generation, self.refs)
+    def counts(self, lane: int | None = None) -> Counts:
+        """Packets by rule and by reason, as the driver reads them; of another lane, where it was put there too."""
+        made, counters = self.generation, rehearsal().counters(self.lane if lane is None else lane)
+        totals = counters.read(made.parity, made.stride, made.classifiers.count)
+        return meaning(totals, made.classifiers.parts[0].classifier, self.refs)
 
     def close(self) -> None:
         rehearsal().take_out(self.lane, self.generation.pages)
@@ -102,11 +104,18 @@ class Loaded:
         self.generation.close()
 
 
-def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[str, IPSet] | None = None) -> Loaded:
+def load(
+    case: Case,
+    *,
+    door: str = "xdp",
+    backend: str = "auto",
+    sets: Mapping[str, IPSet] | None = None,
+    parity: int = 0,
+) -> Loaded:
     """The case's untracked ingress policy before a loaded program."""
     plan, refs = plan_of(case, sets)
-    generation = Generation(plan, backend=backend)
-    return Loaded(case, door, generation, rehearsal().put(generation.pages), list(refs))
+    generation = Generation.made(plan, parity, backend=backend)
+    return Loaded(case, door, generation, rehearsal().put(generation), list(refs))
 
 
 def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, Sequence[RuleRef]]:
@@ -114,11 +123,6 @@ def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, 
     found = case.sets if sets is None else sets
     plan, index = Planner().plan(case.endpoint, Direction.INGRESS, found, case.failsafes, None)
     return plan, index.refs[Stage.UNTRACKED]
-
-
-def read_counts(generation: Generation, refs: Sequence[RuleRef]) -> Counts:
-    """Counters of the program by rule and reason."""
-    return meaning(generation.read_counters(), generation.classifiers.parts[0].classifier, refs)
 
 
 def meaning(totals: Sequence[int], classifier: Classifier, refs: Sequence[RuleRef]) -> Counts:

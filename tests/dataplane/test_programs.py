@@ -133,7 +133,7 @@ def test_a_policy_that_outgrows_its_size_moves_to_larger_pages_and_back(bpffs, l
 
         def size() -> int:
             assert lane.running is not None
-            return lane.running.pages.size
+            return lane.running.generation.pages.size
 
         assert size() == SIZES[0]
         large = policy(some_rules(rng, 3_000, with_nets=True), name="a-large-one")
@@ -254,11 +254,11 @@ def test_what_the_lanes_have_is_what_was_put_there() -> None:
             with each.writable(4096) as page:
                 page[:4] = each.id.to_bytes(4, "little")  # struct config, generation
         made.put(pages)
-        reader = LaneReader(made.shared(f"lanes{SIZES[0]}"))
+        reader = LaneReader(made.shared(f"lanes{SIZES[0]}"), made.shared("counts"))
         expected = {lane: each.id for lane, each in pages.items()}
-        assert {lane: found for lane, found in enumerate(reader.ids()) if found} == expected
+        assert {lane: found for lane, found in enumerate(reader.read()) if found.pages} == expected
         assert {lane: made.pages_in(lane, SIZES[0]) for lane in pages} == expected
-        assert reader.ids(63, 2) == [pages[63].id, pages[64].id]
+        assert reader.read(63, 2) == [(pages[63].id, 0), (pages[64].id, 0)]
         reader.close()
     finally:
         made.close()

@@ -117,7 +117,7 @@ def edit_members(site: AgentHost) -> None:
     pages = pages_of(site)
     start = pages.number("normal.at.src4_hosts")
     size = 64 << 32 - pages.number("normal.source.hosts4_shift")
-    with pages.writable(pages.number("counters")) as memory:
+    with pages.writable(pages.number("end")) as memory:
         memory[start : start + size] = bytes(size)
     pages.close()
 
@@ -126,7 +126,7 @@ def edit_tables(site: AgentHost) -> None:
     """What the ports of the normal class mean: ports from 7000 on are like any other. Nobody adds members there."""
     pages = pages_of(site)
     start = pages.number("normal.at.services")
-    with pages.writable(pages.number("counters")) as memory:
+    with pages.writable(pages.number("end")) as memory:
         memory[start + 14000 : start + 15000] = memory[start : start + 1000]
     pages.close()
 

@@ -11,7 +11,7 @@
 struct dimension {
 	u32 used;
 	u32 hosts4, hosts4_shift;        /* host table present; 32 - log2(buckets) */
-	u32 nets4;                       /* trie present */
+	u32 nets4;                       /* trie present; its first block is the root */
 	u32 table6, table6_shift;        /* IPv6 table present; 64 - log2(buckets) */
 	u32 table6_seed;
 	u32 hosts6;                      /* it holds single addresses */
@@ -23,8 +23,8 @@ struct dimension {
 /* Where the tables of one stage begin: bytes from the start of the generation's memory. */
 struct places {
 	u32 src4_hosts, src4_nets, src6, dst4_hosts, dst4_nets, dst6;
-	u32 services;                    /* (TCP, UDP, SCTP, ICMP, ICMPv6) << 16 | port, 256 protocols, 256 fragments of them */
-	u32 sports;                      /* source port; the protocol is in the service class */
+	u32 services;                    /* (TCP, UDP, SCTP, ICMP, ICMPv6), port: in blocks; 256 protocols, 256 fragments of them */
+	u32 sports;                      /* source port: in blocks; the protocol is in the service class */
 	u32 cells;                       /* decision words */
 	u32 fold_a;                      /* source class x destination class -> A */
 	u32 fold_b;                      /* service class x source port class -> B */
@@ -54,8 +54,10 @@ enum rejects { REJECTS_NOT, REJECTS, REJECTS_THROUGH_TC };
 
 struct config {
 	u32 generation;                  /* id of the map that this is in; what is logged carries it */
-	u32 counters, counters_stride;   /* where the first CPU's counters begin, and bytes from one CPU's to the next one's */
-	u32 fs_ports;                    /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
+	u32 end;                         /* bytes of this page and of all tables; read by the next agent */
+	u32 counters_begin;              /* word of the lane's counters where the first CPU's begin: every second one is ours */
+	u32 counters_stride;             /* words from one CPU's to the next one's */
+	u32 fs_ports;                    /* (inbound, outbound) x (TCP, UDP, SCTP), port: 0 no, 1 anyone, n list; in blocks */
 	u32 fs_nets, failsafe_nets;      /* struct failsafe_net, and how many */
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Where generations are found: lane -> pages. The agent writes, programs read. What is in the pages says maps.h. */
+/* Where generations and counters are found: lane -> pages, lane -> counters. The agent writes, programs read (and count).
+ * What is in the pages says maps.h. */
 #ifndef TORTIE_LANES_H
 #define TORTIE_LANES_H
 
@@ -26,5 +27,26 @@ struct {
 	__type(key, u32);
 	__array(values, struct pages);
 } lanes SEC(".maps");
+
+/* What a lane's packets met. Not in the pages, which interfaces with the same policy share. A generation counts in every
+ * second word, the next one of that lane in the words between: so the counts of both stay apart while packets are in
+ * either. Lanes have as many as they need; that costs a call, for each packet once. */
+struct counters {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__array(values, struct counters);
+} counts SEC(".maps");
+
+/* In front of the counters: the id of the map that they are in. */
+struct counters_head { u64 id, unused[15]; };
 
 #endif

@@ -2,9 +2,10 @@
 /* The memory of generations, and what all of them share.
  *
  *     lane (a number for each interface and direction; its root has it) -> lanes -> pages of the newest generation
+ *                                                                      -> counts -> counters of that lane
  *
- * A generation is one array of pages: struct config, then its tables, then its counters, a run of them for each CPU. User
- * space (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
+ * A generation is one array of pages: struct config, then its tables. Lanes whose policy is the same share it. User space
+ * (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
  * members (tables.c, "in place"). The programs read, and count. So a change of policy loads no program: the one there is
  * finds other pages. A packet looks into `lanes` once and goes on with what it found; functions that are verified by
  * themselves look again, and tell where they find newer ones: one packet never meets parts of two generations. */
@@ -27,6 +28,7 @@ const volatile struct {
 	struct bucket4 bucket4;
 	struct bucket6 bucket6;
 	struct failsafe_net failsafe_net;
+	struct counters_head counters_head;
 } records = {};
 
 /* Where a packet goes on: to this program from its beginning, when a change of policy overtook it, or to the one that
@@ -117,6 +119,13 @@ static __always_inline u32 get8(void *pages, u32 place, u32 index)
 	return v ? *v : 0;
 }
 
+/* Tables of ports are in blocks of 256, each kept once, as most ports are like their neighbours: first the numbers of the
+ * blocks, a row of 256 for each list of ports, then maybe other words, then the blocks. */
+static __always_inline u32 port_block(void *pages, u32 place, u32 row, u32 port)
+{
+	return get16(pages, place, row << 8 | (port >> 8 & 255)) << 8 | (port & 255);
+}
+
 /* False: this lane has no generation, which is so only where others took it out of `lanes`. */
 static __always_inline bool generation_newest(const struct scratch *c, struct generation *g)
 {
@@ -153,9 +162,12 @@ static __always_inline bool is_overtaken(const struct scratch *c)
 	return !c->generation;
 }
 
-static __always_inline void count(const struct generation g, u32 id)
+/* The lane has counters before it has a generation; where others took them out, nothing is counted. */
+static __always_inline void count(const struct scratch *c, const struct generation g, u32 id)
 {
-	u64 *counter = ELEMENT(g.pages, g.cfg->counters + bpf_get_smp_processor_id() * g.cfg->counters_stride + id * 8, 8);
+	u32 lane = c->lane, at = g.cfg->counters_begin + bpf_get_smp_processor_id() * g.cfg->counters_stride + id * 2;
+	void *counters = bpf_map_lookup_elem(&counts, &lane);
+	u64 *counter = counters ? bpf_map_lookup_elem(counters, &at) : NULL;
 
 	if (counter)
 		++*counter;

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
@@ -34,7 +35,7 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.handover import TRACKING, noticing
-from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
+from tortie.dataplane.ebpf.interface import Change, InterfacePlane, Plans, put
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
@@ -81,6 +82,30 @@ def unreadable(bpffs: Path = BPFFS) -> Sequence[str]:
     except KernelError as error:
         return (str(error),)
     return ()
+
+
+@dataclass(slots=True)
+class _Worked:
+    """What came of working on interfaces, by name: those that changed, why some are refused, what failed."""
+
+    changed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """A block about one interface, whose errors are its own."""
+        try:
+            yield
+        except Unsupported as error:
+            self.refused[name] = str(error)
+        except KernelError as error:
+            self.failed[name] = str(error)
+
+    def has_changed(self, name: str, *, changes: bool) -> None:
+        """Note whether anything changed."""
+        if changes:
+            self.changed.append(name)
 
 
 class EbpfDriver:
@@ -263,40 +288,70 @@ class EbpfDriver:
 
     def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
         """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
-        refused_late = False
         for name in dirty:  # before any new interface: which ones are protected already decides what is taken over
             state = self._intent.wanted(name)
             if state is not None:
                 self._plane(name).adopt(state.interface.index)
+        worked = _Worked()
+        if self._joins:
+            for name in dirty:
+                with worked.on(name):
+                    worked.has_changed(name, changes=self._join(name))
+        else:
+            self._enforce_together(dirty, worked)
         for name in dirty:
-            try:
-                if self._enforce(name):
-                    changed.append(name)
-                self._failed.pop(name, None)
-            except Unsupported as error:
-                self._intent.refused[name] = (str(error),)
-                refused_late = True
-            except KernelError as error:
-                self._failed[name] = str(error)
+            if name in worked.refused:
+                self._intent.refused[name] = (worked.refused[name],)
+            if name in worked.failed:
+                self._failed[name] = worked.failed[name]
                 continue
+            if name not in worked.refused:
+                self._failed.pop(name, None)
             self._intent.dirty.discard(name)
-        return refused_late
+        changed += worked.changed
+        return bool(worked.refused)
+
+    def _enforce_together(self, dirty: Sequence[str], worked: _Worked) -> None:
+        """Prepare all, have packets find it with one wait of the kernel, and attach what is new."""
+        changes: dict[str, Change] = {}
+        for name in dirty:
+            with worked.on(name):
+                state = self._intent.wanted(name)
+                if state is None:
+                    worked.has_changed(name, changes=self._let_go(name))
+                else:
+                    plans = self._plans(state, self._flows.open(self._tracking))
+                    changes[name] = self._plane(name).prepare(state.interface.index, plans, choose(state))
+        firsts = [name for name, change in changes.items() if change.is_new]
+        if firsts:
+            self._take_over(firsts, with_kernels_own=True)
+        self._put(changes, worked)
+        for name, change in changes.items():
+            with worked.on(name):
+                worked.has_changed(name, changes=self._plane(name).commit(change))
+                self._intent.done(name, self._intent.wanted(name))
+        if firsts:  # and what has begun meanwhile
+            self._take_over(firsts, with_kernels_own=False)
+
+    def _put(self, changes: dict[str, Change], worked: _Worked) -> None:
+        """Have packets find what was prepared; what cannot be found is given up, and the others go on."""
+        try:
+            put(self._programs, list(changes.values()))
+        except KernelError:
+            for name in tuple(changes):
+                with worked.on(name):
+                    try:
+                        put(self._programs, [changes[name]])
+                    except KernelError:
+                        self._plane(name).give_up(changes.pop(name))
+                        raise
 
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
-        changed = []
-        for name, plane in self._planes.items():
-            for lane in plane.lanes.values():
-                if lane.running is None or name in self._intent.dirty:
-                    continue
-                for set_id, change in self._sets.changes.items():
-                    if not lane.running.uses(set_id):
-                        continue
-                    if change is None or not lane.running.change(set_id, change):
-                        self._intent.dirty.add(name)
-                        break
-                    changed.append(name)
-        return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
+        done, failed = self._planes.generations.change(self._sets.changes)
+        found = {name: set(plane.generations()) for name, plane in self._planes.items()}
+        self._intent.dirty |= {name for name, its in found.items() if its & failed}
+        return [name for name, its in found.items() if its & done and name not in self._intent.dirty]
 
     def _follow_renames(self) -> None:
         newest = self._intent.newest
@@ -337,54 +392,50 @@ class EbpfDriver:
     def _plane(self, name: str) -> InterfacePlane:
         return self._planes.at(self._intent.newest[name].interface)
 
-    def _enforce(self, name: str) -> bool:
-        """Make one interface so; whether anything changed. Raises: KernelError, Unsupported."""
-        state = self._intent.wanted(name)
-        if state is None:
-            if self._intent.is_unknown(name):
-                return False
-            self._intent.done(name, None)
-            return self._planes.release(name)
-        tracking = self._flows.open(self._tracking)
+    def _let_go(self, name: str) -> bool:
+        """Nothing is wanted on the interface any more; whether there was anything."""
+        if self._intent.is_unknown(name):
+            return False
+        self._intent.done(name, None)
+        return self._planes.release(name)
+
+    def _plans(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
         self._programs.use(tracking.maps)
-        plans = {
+        return {
             direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
             for direction in Direction
         }
-        plane, index = self._plane(name), state.interface.index
-        is_first = not plane.adopt(index)
-        if self._joins:
-            # also where an agent died between two hooks: what leaves must be seen before what arrives is asked about
-            if is_first or plane.hooks is None or not plane.hooks.has_out:
-                plane.enforce(index, self._noticing(state, tracking), choose(state))
-                is_first = False
-            tracked = read_entries()
-            self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
-        if is_first:
-            self._take_over(name, with_kernels_own=True)
+
+    def _join(self, name: str) -> bool:
+        """Make one interface so beside another driver; whether anything changed. Raises: KernelError, Unsupported."""
+        state = self._intent.wanted(name)
+        if state is None:
+            return self._let_go(name)
+        tracking = self._flows.open(self._tracking)
+        plans, plane, index = self._plans(state, tracking), self._plane(name), state.interface.index
+        # also where an agent died between two hooks: what leaves must be seen before what arrives is asked about
+        if not plane.adopt(index) or plane.hooks is None or not plane.hooks.has_out:
+            plane.enforce(index, self._noticing(state, tracking), choose(state))
+        tracked = read_entries()
+        self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
         changed = plane.enforce(index, plans, choose(state))
-        if is_first:  # and what has begun meanwhile
-            self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
         return changed
 
     def _noticing(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
         """What the programs enforce while another driver decides."""
-        tracking = replace(tracking, drops_invalid=False)
-        return {
-            direction: self._planner.plan(noticing(state), direction, self._sets, self._failsafes, tracking)
-            for direction in Direction
-        }
+        return self._plans(noticing(state), replace(tracking, drops_invalid=False))
 
-    def _take_over(self, name: str, *, with_kernels_own: bool) -> None:
-        """Let connections that exist go on: store them before they meet policy as if they were new."""
+    def _take_over(self, names: Collection[str], *, with_kernels_own: bool) -> None:
+        """Let connections of these interfaces that exist go on: store them before they meet policy as if they were
+        new."""
         newest = self._intent.newest
         policed = {
             (net.version, net.address)
             for other, plane in self._planes.items()
-            if other != name and other in newest and plane.hooks is not None
+            if other not in names and other in newest and plane.hooks is not None
             for net in newest[other].interface.addresses
-        } - {(net.version, net.address) for net in newest[name].interface.addresses}
+        } - {(net.version, net.address) for name in names for net in newest[name].interface.addresses}
         try:
             found = [*of_sockets(read_connections())]
             if with_kernels_own:
@@ -479,7 +530,7 @@ class EbpfDriver:
         """Packets that met Log rules since the last call."""
         found = []
         for event in (decode(record) for record in self._programs.log_records()):
-            where = self._planes.running(event.pages_id)
+            where = self._planes.running(event.lane, event.pages_id)
             if where is not None:  # else it met pages that were replaced meanwhile
                 name, running = where
                 found.append(LogEvent(name, event.packet, *running.met(event.counter)))

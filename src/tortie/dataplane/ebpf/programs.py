@@ -6,8 +6,8 @@ A program knows no policy. It is loaded, and verified, when the first generation
 from then on a change of policy puts other pages into the lane. With a folder, programs and the maps they share are
 pinned there, so that the next agent finds them:
 
-    <bpffs>/netns-<cookie>/host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, events-<build>}
-                                {<door>_<pages>_<digest>_answer, <door>_<pages>_<digest>_jumps, told-<build>, ...}
+    <bpffs>/netns-<cookie>/host/{scratch_<door>, <door>_<pages>_<digest>, lanes<pages>-<build>, counts-<build>}
+                                {<door>_<pages>_<digest>_answer, <door>_<pages>_<digest>_jumps, events-<build>, ...}
 
 Behind each policy program is the one that answers its denials; `jumps` leads there, and back to the beginning.
 
@@ -24,12 +24,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from string import digits
 from threading import Lock
 from typing import NamedTuple
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
-from tortie.dataplane.ebpf.lanes import LANES, LaneReader
+from tortie.dataplane.ebpf.counters import Counters, create_counters
+from tortie.dataplane.ebpf.lanes import LANES, InLane, LaneReader
 from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
 from tortie.kernel import bpf
 
@@ -46,7 +48,9 @@ _SMALL = 64
 """Entries of maps of the host, in programs that have none."""
 LIMIT_MAPS = ("told", "host_limit", "remote_limits")
 """What programs remember of the answers that they gave (told.h, answer.h)."""
-_OF_BUILD = ("lanes", "events", *LIMIT_MAPS)
+_BESIDE = ("counts", "events", *LIMIT_MAPS)
+"""Shared maps that all programs use, whatever the size of generations."""
+_OF_BUILD = ("lanes", *_BESIDE)
 """Shared maps whose content only programs of the same build understand."""
 
 
@@ -146,9 +150,7 @@ class Programs:
 
     def _pin_name(self, door: str, size: int) -> str:
         ids = [self._maps[name].id for name in sorted(self._maps)]
-        shared = [
-            bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", "events", *LIMIT_MAPS)
-        ]
+        shared = [bpf.map_info(self.shared(name)).id for name in (f"lanes{size}", f"scratch_{door}", *_BESIDE)]
         parts = [object_digest(), repr((ids, shared, self.traits)).encode()]
         return f"{door}_{size}_{digest(parts).hex()[:16]}"
 
@@ -171,7 +173,7 @@ class Programs:
                     obj.set_max_entries(name, _SMALL)
             obj.reuse_map("lanes", self.shared(f"lanes{size}"))
             obj.reuse_map("scratch", self.shared(f"scratch_{door}"))
-            for name in ("events", *LIMIT_MAPS):
+            for name in _BESIDE:
                 obj.reuse_map(name, self.shared(name))
             obj.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
             if self.traits.has_frags and door == "xdp":
@@ -206,12 +208,10 @@ class Programs:
         return known
 
     def _made(self, name: str) -> int:
-        if name.startswith("lanes"):
-            like = create_array(int(name.removeprefix("lanes")))
-            try:
-                made = bpf.create_map_of_maps("lanes", max_entries=LANES, like=like)
-            finally:
-                os.close(like)
+        if name.startswith(("lanes", "counts")):
+            pages = name.removeprefix("lanes")
+            with bpf.borrowed(create_array(int(pages)) if pages.isdigit() else create_counters(0)) as like:
+                made = bpf.create_map_of_maps(name.rstrip(digits), max_entries=LANES, like=like)
         elif name == "events":
             made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
         elif name in LIMIT_MAPS:
@@ -283,8 +283,8 @@ class Programs:
         """A number that no interface and direction has. Raises: Unsupported, where all are in use."""
         taken = self._lanes_in_use | self._pinned_lanes()
         # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
-        held = [self._reader(size).ids() for size in self._sizes()]
-        lane = next((one for one in range(LANES) if one not in taken and not any(ids[one] for ids in held)), None)
+        held = [self._reader(size).read() for size in self._sizes()]
+        lane = next((one for one in range(LANES) if one not in taken and not any(are[one].pages for are in held)), None)
         if lane is None:
             raise Unsupported(f"more than {LANES // 2} interfaces with policy; give host endpoints to fewer of them")
         self._lanes_in_use.add(lane)
@@ -292,11 +292,11 @@ class Programs:
 
     def _holding(self, lane: int) -> list[int]:
         """Sizes of the generations that are in a lane."""
-        return [size for size in self._sizes() if self.seen_in(lane, size) is not None]
+        return [size for size in self._sizes() if self.seen_in(lane, size).pages]
 
     def _reader(self, size: int) -> LaneReader:
         if size not in self._readers:
-            self._readers[size] = LaneReader(self.shared(f"lanes{size}"))
+            self._readers[size] = LaneReader(self.shared(f"lanes{size}"), self.shared("counts"))
         return self._readers[size]
 
     def keep_lane(self, lane: int) -> None:
@@ -315,14 +315,23 @@ class Programs:
             values = [pages.fd.to_bytes(4, "little") for pages in lanes.values() if pages.size == size]
             bpf.update_all(self.shared(f"lanes{size}"), keys, values)
 
-    def seen_in(self, lane: int, size: int) -> int | None:
-        """Id of the pages in a lane, as they say it themselves."""
-        return self._reader(size).ids(lane, 1)[0] or None
+    def give_counters(self, lanes: Mapping[int, Counters]) -> None:
+        """Let every packet of these lanes from now on count there; returns when none counts elsewhere any more."""
+        if lanes:
+            fds = [counters.fd.to_bytes(4, "little") for counters in lanes.values()]
+            bpf.update_all(self.shared("counts"), [lane.to_bytes(4, "little") for lane in lanes], fds)
+
+    def seen_in(self, lane: int, size: int) -> InLane:
+        """Pages and counters in a lane, as they say it themselves."""
+        return self._reader(size).read(lane, 1)[0]
 
     def pages_in(self, lane: int, size: int) -> int | None:
         """Id of the pages in a lane, as the kernel says it: before Linux 6.8 that waits some 10 ms (lanes.py)."""
-        found = bpf.lookup(self.shared(f"lanes{size}"), lane.to_bytes(4, "little"), 4)
-        return int.from_bytes(found, "little") if found else None
+        return _id_at(self.shared(f"lanes{size}"), lane)
+
+    def counters_in(self, lane: int) -> int | None:
+        """Id of the counters in a lane, as the kernel says it."""
+        return _id_at(self.shared("counts"), lane)
 
     def take_out(self, lane: int, size: int) -> None:
         """Have nothing in the lane; returns when no packet can find what was there."""
@@ -343,16 +352,19 @@ class Programs:
     def free_lane(self, lane: int) -> None:
         """Nobody uses the lane any more."""
         for size in self._sizes():
-            self.take_out(lane, size)
+            if self.pages_in(lane, size) is not None:
+                self.take_out(lane, size)
+        if self.counters_in(lane) is not None:
+            bpf.delete(self.shared("counts"), lane.to_bytes(4, "little"))
         self._lanes_in_use.discard(lane)
 
     def sweep(self) -> None:
         """Let go of what nobody uses: pages of an agent that died before it attached anything to them, and old pins."""
         used = self._lanes_in_use | self._pinned_lanes()
         for size in self._sizes():
-            for lane, pages_id in enumerate(self._reader(size).ids()):
-                if pages_id and lane not in used:
-                    self.take_out(lane, size)
+            for lane, found in enumerate(self._reader(size).read()):
+                if any(found) and lane not in used:
+                    self.free_lane(lane)
         self._unpin_old()
 
     def _sizes(self) -> list[int]:
@@ -390,6 +402,11 @@ def _fill_jumps(loaded: _Loaded) -> bool:
             bpf.set_program(loaded.jumps, place, program)
             has_changed = True
     return has_changed
+
+
+def _id_at(maps: int, lane: int) -> int | None:
+    found = bpf.lookup(maps, lane.to_bytes(4, "little"), 4)
+    return int.from_bytes(found, "little") if found else None
 
 
 def _limit_map(name: str) -> int:

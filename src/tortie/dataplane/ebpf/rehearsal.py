@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from struct import Struct
 
+from tortie.dataplane.ebpf.counters import Counters
 from tortie.dataplane.ebpf.flows import empty, small_tables
+from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
 from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits, scratch_size
@@ -34,33 +37,52 @@ class Rehearsal:
         self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
         self._next_lane = 0
+        self._counters: dict[int, Counters] = {}
         self._tells_metadata = True
         """Whether the kernel says what programs write in front of a packet in XDP."""
 
-    def put(self, pages: Pages) -> int:
-        """The lane that the pages are in from now on.
+    def put(self, generation: Generation) -> int:
+        """The lane that the generation is in from now on, with counters at zero.
 
         Because: no number comes again soon, as first fragments are remembered by lane.
         """
         lane = self._next_lane
         self._next_lane = (lane + 1) % LANES
-        self._programs.put({lane: pages})
+        counters = self._counters.get(lane)
+        if counters is None or not counters.fits(generation.stride):
+            self._close_counters(lane)
+            counters = self._counters[lane] = Counters.create(generation.stride)
+        counters.clear(generation.parity)
+        with ThreadPoolExecutor(1) as pool:  # no packet is in that lane: both updates wait for the kernel side by side
+            given = pool.submit(self._programs.give_counters, {lane: counters})
+            self._programs.put({lane: generation.pages})
+            given.result()
         return lane
+
+    def counters(self, lane: int) -> Counters:
+        """What was counted in a lane."""
+        return self._counters[lane]
 
     def take_out(self, lane: int, pages: Pages) -> None:
         """Let go of the pages in a lane."""
         self._programs.take_out(lane, pages.size)
+        self._close_counters(lane)
         empty(self._own)
 
+    def _close_counters(self, lane: int) -> None:
+        counters = self._counters.pop(lane, None)
+        if counters is not None:
+            counters.close()
+
     @contextmanager
-    def lane(self, pages: Pages) -> Iterator[int]:
-        """A lane that has the pages until the end of the block. Log events of it are forgotten: nobody waits for them,
-        and where they found no room, that would be counted."""
-        lane = self.put(pages)
+    def lane(self, generation: Generation) -> Iterator[int]:
+        """A lane that has the generation until the end of the block. Log events of it are forgotten: nobody waits for
+        them, and where they found no room, that would be counted."""
+        lane = self.put(generation)
         try:
             yield lane
         finally:
-            self.take_out(lane, pages)
+            self.take_out(lane, generation.pages)
             self.log_records()
 
     def log_records(self) -> list[bytes]:
@@ -112,6 +134,8 @@ class Rehearsal:
     def close(self) -> None:
         """Let go of programs and lanes."""
         self._programs.close()
+        for lane in list(self._counters):
+            self._close_counters(lane)
         for shared in self._own.values():
             os.close(shared.fd)
         self._own = {}
