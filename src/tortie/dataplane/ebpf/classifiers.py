@@ -35,7 +35,7 @@ BESIDE = frozenset({Reason.NO_METADATA, Reason.UNSTORED, Reason.LOG_LOST, *OF_RE
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
 _VERDICTS = {lib.ACTION_ALLOW: Verdict.ALLOW, lib.ACTION_DENY: Verdict.DENY}
 SPARE_COUNTERS = 64
-"""For results that members added in place bring."""
+"""For results that members added in place bring, where there are sets."""
 STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
 PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
@@ -95,7 +95,7 @@ class Classifiers:
             if stage in stages:
                 classifier = Classifier(stages[stage], members, backend=backend)
                 self.parts.append(Part(stage, classifier, first))
-                first += classifier.results + SPARE_COUNTERS
+                first += classifier.results + (SPARE_COUNTERS if classifier.atoms else 0)
         self.count = first
         """How many counters the generation has."""
 

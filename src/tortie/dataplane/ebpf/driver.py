@@ -174,6 +174,7 @@ class EbpfDriver:
             repaired += self._flows.repair()
             if self._programs.repair():
                 repaired.append("pins of the host's programs")
+            self._programs.load_spare()
         except KernelError as error:
             self._failed[FLOWS] = str(error)
             self._addresses_are_dirty = True

@@ -20,12 +20,14 @@ from tortie.kernel import bpf
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
 PAGE = 4096
-SIZES = (8, 64, 1_024, 16_384, 147_456)
-"""Pages that a generation can have: 32 and 256 KiB, 4, 64 and 576 MiB. Most policy is in the first two.
+SIZES = (16, 512, 8_192, 147_456)
+"""Pages that a generation can have: 64 KiB, 2, 32 and 576 MiB. Most policy has the first.
 
 All arrays behind one `lanes` have the same number, so that the kernel looks into them without a call; so programs are
 loaded for each of these that is in use.
 """
+SPARE_SIZES = SIZES[:3]
+"""Those that programs are loaded for before anything needs them: policy that grows does not wait for the verifier."""
 _NAME = "tortie_pages"
 
 

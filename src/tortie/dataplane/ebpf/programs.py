@@ -18,9 +18,10 @@ may stand before a program of another.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,11 @@ from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
 from tortie.dataplane.ebpf.counters import Counters, create_counters
 from tortie.dataplane.ebpf.lanes import LANES, InLane, LaneReader
-from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, Pages, create_array
+from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, SPARE_SIZES, Pages, create_array
 from tortie.kernel import bpf
+from tortie.kernel.errors import KernelError
+
+log = logging.getLogger("tortie.dataplane.ebpf")
 
 DOORS = ("xdp", "tc", "egress")
 """Object files with a policy program, named <door>_policy."""
@@ -81,9 +85,10 @@ class _Loaded(NamedTuple):
     @property
     def pins(self) -> dict[str, int]:
         """What its pins' names end with."""
-        return {"": self.policy, "_answer": self.answer, "_jumps": self.jumps}
+        return dict(zip(_PIN_ENDS, self, strict=True))
 
 
+_PIN_ENDS = ("", "_answer", "_jumps")
 _JUMPS = ("policy", "answer")
 """In the order of `enum jump` (maps.h)."""
 
@@ -103,7 +108,13 @@ class Programs:
         self._shared: dict[str, int] = {}
         """Maps that programs share: `events`, `lanes<pages>`, `scratch_<door>`."""
         self._programs: dict[tuple[str, int], _Loaded] = {}
+        self._loading: dict[tuple[str, int], Future[_Loaded]] = {}
+        """Those that nothing needs yet."""
+        self._spare: ThreadPoolExecutor | None = None
+        self._unloadable: set[tuple[str, int]] = set()
         self._lanes_in_use: set[int] = set()
+        self._lanes_of_others: set[int] | None = None
+        """Lanes that an earlier agent's pins name, or that have something in them; None: nobody looked yet."""
         self._readers: dict[int, LaneReader] = {}
         self._lock = Lock()
         """Programs of two doors are loaded side by side."""
@@ -123,10 +134,17 @@ class Programs:
         """Descriptor of the door's policy program for generations of so many pages; it stays ours."""
         known = self._programs.get((door, size))
         if known is None:
-            known = self._found(door, size) or self._loaded(door, size)
-            self._programs[door, size] = known
-            _fill_jumps(known)
+            spare = self._loading.pop((door, size), None)
+            known = self._keep(door, size, spare.result() if spare is not None else self._left_or_loaded(door, size))
         return known.policy
+
+    def _left_or_loaded(self, door: str, size: int) -> _Loaded:
+        return self._found(door, size) or self._loaded(door, size)
+
+    def _keep(self, door: str, size: int, loaded: _Loaded) -> _Loaded:
+        self._programs[door, size] = loaded
+        _fill_jumps(loaded)
+        return loaded
 
     def load(self, wanted: Iterable[tuple[str, int]]) -> None:
         """Have these programs, by door and pages, loaded side by side: verification takes a while, outside Python."""
@@ -135,6 +153,36 @@ class Programs:
             with ThreadPoolExecutor(len(missing)) as pool:
                 for done in [pool.submit(self.program, *one) for one in missing]:
                     done.result()
+
+    def load_spare(self) -> None:
+        """Begin to load, beside what else is done, what the doors in use need if policy grows; and take what is ready.
+
+        Because: a change of policy must not wait for the verifier.
+        """
+        for key, spare in [(key, spare) for key, spare in self._loading.items() if spare.done()]:
+            del self._loading[key]
+            try:
+                self._keep(*key, spare.result())
+            except KernelError as error:  # who needs it is told then
+                log.info("programs for %d pages: %s", key[1], error)
+                self._unloadable.add(key)
+        known = self._programs.keys() | self._loading.keys() | self._unloadable
+        wanted = [(door, size) for door in dict.fromkeys(door for door, _ in self._programs) for size in SPARE_SIZES]
+        for key in wanted:
+            if key not in known:
+                self._spare = self._spare or ThreadPoolExecutor(1)
+                self._loading[key] = self._spare.submit(self._left_or_loaded, *key)
+
+    def _end_spare(self) -> None:
+        """Load nothing more; what is being loaded is let go when it is."""
+        if self._spare is None:
+            return
+        self._spare.shutdown(cancel_futures=True)
+        for spare in self._loading.values():
+            if not spare.cancelled() and spare.exception() is None:
+                _close(spare.result())
+        self._spare = None
+        self._loading.clear()
 
     def size_of(self, door: str, program_id: int) -> int | None:
         """The size of generations that a policy program in the kernel is for; None where it is none of ours."""
@@ -159,7 +207,7 @@ class Programs:
         if self._folder is None:
             return None
         name = self._pin_name(door, size)
-        paths = [self._folder / (name + end) for end in ("", "_answer", "_jumps")]
+        paths = [self._folder / (name + end) for end in _PIN_ENDS]
         if not all(path.exists() for path in paths):
             return None
         return _Loaded(*(bpf.open_pin(path) for path in paths))
@@ -191,7 +239,9 @@ class Programs:
     def _unpin_old(self) -> None:
         """Unpin programs, lanes and rings that we do not use: of other builds, or for another connection table, which
         they would keep. What is in a slot lives on by that."""
-        wanted = {self._shared_pin(name) for name in self._shared} | self._program_pins().keys()
+        spare = [(door, size) for door, _ in self._programs for size in self._sizes()]
+        wanted = {self._shared_pin(name) for name in self._shared}
+        wanted |= {self._pin_name(*key) + end for key in {*self._programs, *spare} for end in _PIN_ENDS}
         for path in self._folder.iterdir() if self._folder is not None and self._folder.is_dir() else ():
             is_program = path.name.partition("_")[0] in DOORS
             if (is_program or path.name.startswith(_OF_BUILD)) and path.name not in wanted:
@@ -281,10 +331,14 @@ class Programs:
 
     def new_lane(self) -> int:
         """A number that no interface and direction has. Raises: Unsupported, where all are in use."""
-        taken = self._lanes_in_use | self._pinned_lanes()
-        # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
-        held = [self._reader(size).read() for size in self._sizes()]
-        lane = next((one for one in range(LANES) if one not in taken and not any(are[one].pages for are in held)), None)
+        if self._lanes_of_others is None:
+            # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
+            held = [enumerate(self._reader(size).read()) for size in self._sizes()]
+            self._lanes_of_others = self._pinned_lanes() | {
+                lane for lanes in held for lane, found in lanes if any(found)
+            }
+        taken = self._lanes_in_use | self._lanes_of_others
+        lane = next((one for one in range(LANES) if one not in taken), None)
         if lane is None:
             raise Unsupported(f"more than {LANES // 2} interfaces with policy; give host endpoints to fewer of them")
         self._lanes_in_use.add(lane)
@@ -365,6 +419,7 @@ class Programs:
             for lane, found in enumerate(self._reader(size).read()):
                 if any(found) and lane not in used:
                     self.free_lane(lane)
+        self._lanes_of_others = self._pinned_lanes() - self._lanes_in_use
         self._unpin_old()
 
     def _sizes(self) -> list[int]:
@@ -377,9 +432,9 @@ class Programs:
         ]
 
     def _let_go_of_programs(self) -> None:
+        self._end_spare()
         for loaded in self._programs.values():
-            for fd in loaded:
-                os.close(fd)
+            _close(loaded)
         self._programs.clear()
 
     def close(self) -> None:
@@ -391,6 +446,11 @@ class Programs:
         for fd in self._shared.values():
             os.close(fd)
         self._shared.clear()
+
+
+def _close(loaded: _Loaded) -> None:
+    for fd in loaded:
+        os.close(fd)
 
 
 def _fill_jumps(loaded: _Loaded) -> bool:
