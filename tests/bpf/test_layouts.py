@@ -140,8 +140,9 @@ def test_log_events_are_decoded_by_the_programs_layout(
     write("packet.dport", dport)
     write("result", 77)
     write("generation", 78)
-    packet, counter, pages_id = decode(bytes(record))
-    assert (counter, pages_id) == (77, 78)
+    write("lane", 79)
+    packet, *where = decode(bytes(record))
+    assert where == [77, 78, 79]
     assert (packet.version, packet.protocol, packet.fragment) == (version, protocol, fragment)
     source, destination = (
         (1, 5) if version == 4 else ((1 << 96) + (2 << 64) + (3 << 32) + 4, (5 << 96) + (6 << 64) + (7 << 32) + 8)

@@ -408,7 +408,7 @@ class Programs:
         for size in self._sizes():
             if self.pages_in(lane, size) is not None:
                 self.take_out(lane, size)
-        if self.counters_in(lane) is not None:
+        if self._has("counts") and self.counters_in(lane) is not None:
             bpf.delete(self.shared("counts"), lane.to_bytes(4, "little"))
         self._lanes_in_use.discard(lane)
 
@@ -424,12 +424,11 @@ class Programs:
 
     def _sizes(self) -> list[int]:
         """Sizes of generations for which there are lanes."""
-        return [
-            size
-            for size in SIZES
-            if (name := f"lanes{size}") in self._shared
-            or (self._folder is not None and (self._folder / self._shared_pin(name)).exists())
-        ]
+        return [size for size in SIZES if self._has(f"lanes{size}")]
+
+    def _has(self, name: str) -> bool:
+        """Whether a shared map of that name is there already."""
+        return name in self._shared or (self._folder is not None and (self._folder / self._shared_pin(name)).exists())
 
     def _let_go_of_programs(self) -> None:
         self._end_spare()
