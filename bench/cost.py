@@ -17,8 +17,7 @@ from bench import shapes
 from bench.figures import Figure, Unmeasured
 from bench.lab import compiled, root_program
 from bench.shapes import Shape
-from tortie.dataplane.ebpf.classifiers import RuleIndex
-from tortie.dataplane.ebpf.counters import Counters
+from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
@@ -71,7 +70,7 @@ class Loaded:
     shape: Shape
     generation: Generation
     index: RuleIndex
-    counters: Counters
+    counted: Callable[[], Counts]
     program: Program
 
     def check(self, packets: int, ran: bpf.TestRun) -> None:
@@ -84,7 +83,7 @@ class Loaded:
             raise Unmeasured(f"{self.shape.name}: verdict and metadata are {found}, not {expected}")
         last = self.index.refs[self.shape.stage][len(self.shape.rules) - 1]
         wanted = {Reason.ESTABLISHED if self.shape.is_known else last: packets}
-        counted = self.generation.meaning(self.counters, self.index)
+        counted = self.counted()
         if counted != wanted:
             raise Unmeasured(f"{self.shape.name}: counted {counted}, not {wanted}")
 
@@ -169,7 +168,7 @@ def _load(shape: Shape, planner: Planner, flows: FlowTables, rehearsal: Rehearsa
         return rehearsal.enter("xdp", lane, generation.pages)
 
     program = Program(shape.name, enter(), frame(shape.packet), generation.classifiers.backend, enter)
-    return Loaded(shape, generation, index, rehearsal.counters(lane), program)
+    return Loaded(shape, generation, index, lambda: rehearsal.meaning(lane, generation, index), program)
 
 
 def measure_allow(rounds: int) -> Sequence[Figure]:

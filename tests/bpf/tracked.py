@@ -155,7 +155,7 @@ class Tracked:
     def counts(self, direction: Direction) -> Counts:
         """What the program counted."""
         generation, index = self.generations[direction]
-        return +generation.meaning(self.rehearsal.counters(self.lanes[direction][1]), index)
+        return +self.rehearsal.meaning(self.lanes[direction][1], generation, index)
 
     def states(self) -> dict[tuple[int, ...], tuple[FlowState, int, bool]]:
         """Key of each stored flow -> state, opener, whether it was opened by a packet that left."""

@@ -8,7 +8,7 @@ from functools import cache
 from struct import pack, unpack_from
 
 from strategies import Case
-from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS, RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import Generation, Plan
 from tortie.dataplane.ebpf.pages import OBJECTS
@@ -94,9 +94,8 @@ class Loaded:
 
     def counts(self, lane: int | None = None) -> Counts:
         """Packets by rule and by reason, as the driver reads them; of another lane, where it was put there too."""
-        made, counters = self.generation, rehearsal().counters(self.lane if lane is None else lane)
-        totals = counters.read(made.parity, made.stride, made.classifiers.count)
-        return meaning(totals, made.classifiers.parts[0].classifier, self.refs)
+        index = RuleIndex({Stage.UNTRACKED: self.refs})
+        return rehearsal().meaning(self.lane if lane is None else lane, self.generation, index)
 
     def close(self) -> None:
         rehearsal().take_out(self.lane, self.generation.pages)

@@ -55,8 +55,8 @@ enum rejects { REJECTS_NOT, REJECTS, REJECTS_THROUGH_TC };
 struct config {
 	u32 generation;                  /* id of the map that this is in; what is logged carries it */
 	u32 end;                         /* bytes of this page and of all tables; read by the next agent */
-	u32 counters_begin;              /* word of the lane's counters where the first CPU's begin: every second one is ours */
-	u32 counters_stride;             /* words from one CPU's to the next one's */
+	u32 parity;                      /* even (0) or odd (1): in which run of the lane's words it counts */
+	u32 counters_stride;             /* words from one CPU's counters to the next one's */
 	u32 fs_ports;                    /* (inbound, outbound) x (TCP, UDP, SCTP), port: 0 no, 1 anyone, n list; in blocks */
 	u32 fs_nets, failsafe_nets;      /* struct failsafe_net, and how many */
 	u32 vlan_count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Where generations and counters are found: lane -> pages, lane -> counters. The agent writes, programs read (and count).
+/* Where generations and counters are found: lane -> pages, lane -> words to count in. The agent writes, programs read (and count).
  * What is in the pages says maps.h. */
 #ifndef TORTIE_LANES_H
 #define TORTIE_LANES_H
@@ -28,13 +28,27 @@ struct {
 	__array(values, struct pages);
 } lanes SEC(".maps");
 
-/* What a lane's packets met. Not in the pages, which interfaces with the same policy share. A generation counts in every
- * second word, the next one of that lane in the words between: so the counts of both stay apart while packets are in
- * either. Lanes have as many as they need; that costs a call, for each packet once. */
-struct counters {
+/* What packets met is not counted in the pages, which interfaces with the same policy share, but in words of all lanes
+ * together, which are in chunks. A generation is even or odd, the next one of that lane the other, and each has its own run
+ * of words: so the counts of both stay apart while packets are in either. */
+struct lane_counts { u32 begin[2], words[2]; };
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct lane_counts);
+} lane_counts SEC(".maps");
+
+#define CHUNK_SHIFT 13
+#define CHUNK_WORDS (1 << CHUNK_SHIFT)
+#define CHUNK_HEAD 16            /* words in front: the first one is the id of the map that the chunk is */
+
+struct chunk {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CHUNK_HEAD + CHUNK_WORDS);
 	__type(key, u32);
 	__type(value, u64);
 };
@@ -43,10 +57,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__array(values, struct counters);
+	__array(values, struct chunk);
 } counts SEC(".maps");
-
-/* In front of the counters: the id of the map that they are in. */
-struct counters_head { u64 id, unused[15]; };
 
 #endif

@@ -2,7 +2,7 @@
 /* The memory of generations, and what all of them share.
  *
  *     lane (a number for each interface and direction; its root has it) -> lanes -> pages of the newest generation
- *                                                                      -> counts -> counters of that lane
+ *                                                        -> lane_counts -> where it counts: words in `counts`
  *
  * A generation is one array of pages: struct config, then its tables. Lanes whose policy is the same share it. User space
  * (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
@@ -28,7 +28,6 @@ const volatile struct {
 	struct bucket4 bucket4;
 	struct bucket6 bucket6;
 	struct failsafe_net failsafe_net;
-	struct counters_head counters_head;
 } records = {};
 
 /* Where a packet goes on: to this program from its beginning, when a change of policy overtook it, or to the one that
@@ -162,13 +161,21 @@ static __always_inline bool is_overtaken(const struct scratch *c)
 	return !c->generation;
 }
 
-/* The lane has counters before it has a generation; where others took them out, nothing is counted. */
+/* The lane has words before it has a generation; where others took them away, nothing is counted. */
 static __always_inline void count(const struct scratch *c, const struct generation g, u32 id)
 {
-	u32 lane = c->lane, at = g.cfg->counters_begin + bpf_get_smp_processor_id() * g.cfg->counters_stride + id * 2;
-	void *counters = bpf_map_lookup_elem(&counts, &lane);
-	u64 *counter = counters ? bpf_map_lookup_elem(counters, &at) : NULL;
+	u32 lane = c->lane, at, number;
+	struct lane_counts *where = bpf_map_lookup_elem(&lane_counts, &lane);
+	void *chunk;
+	u64 *counter;
 
+	if (!where)
+		return;
+	at = where->begin[g.cfg->parity & 1] + bpf_get_smp_processor_id() * g.cfg->counters_stride + id;
+	number = at >> CHUNK_SHIFT;
+	at = (at & (CHUNK_WORDS - 1)) + CHUNK_HEAD;
+	chunk = bpf_map_lookup_elem(&counts, &number);
+	counter = chunk ? bpf_map_lookup_elem(chunk, &at) : NULL;
 	if (counter)
 		++*counter;
 }

@@ -174,6 +174,8 @@ class EbpfDriver:
             repaired += self._flows.repair()
             if self._programs.repair():
                 repaired.append("pins of the host's programs")
+            if self._programs.repair_counters():
+                repaired.append("counters")
             self._programs.load_spare()
         except KernelError as error:
             self._failed[FLOWS] = str(error)

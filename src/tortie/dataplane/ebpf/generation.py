@@ -17,7 +17,7 @@ from functools import lru_cache
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.compile import Block, digest
-from tortie.dataplane.ebpf.counters import Counters, begin, stride_of
+from tortie.dataplane.ebpf.counters import Counters, Run, stride_of
 from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.pages import PAGE, Arrangement, Pages, arrange, encode_config
 from tortie.dataplane.ebpf.programs import SharedMap, object_digest
@@ -206,9 +206,9 @@ class Generation:
         self.is_tampered = bool(broken)
         return broken
 
-    def meaning(self, counters: Counters, index: RuleIndex) -> Counts:
-        """Packets by rule met and by reason, as those counters have them."""
-        return self.classifiers.meaning(counters.read(self.parity, self.stride, self.classifiers.count), index)
+    def meaning(self, counters: Counters, run: Run, index: RuleIndex) -> Counts:
+        """Packets by rule met and by reason, as a lane counted them in that run."""
+        return self.classifiers.meaning(counters.read(run, self.stride, self.classifiers.count), index)
 
     @property
     def is_closed(self) -> bool:
@@ -229,8 +229,8 @@ class Generation:
 
 
 def parity_of(pages: Pages) -> int:
-    """Whether they count in even (0) or in odd (1) words."""
-    return (pages.number("counters_begin") - begin()) & 1
+    """Whether they are an even (0) or an odd (1) generation."""
+    return pages.number("parity") & 1
 
 
 def _fill(
@@ -270,7 +270,7 @@ def write(
     own = {
         "generation": pages_id,
         "end": at.end,
-        "counters_begin": begin() + parity,
+        "parity": parity,
         "counters_stride": stride_of(classifiers.count),
     }
     config = encode_config({**describe(plan, classifiers, places), **own})

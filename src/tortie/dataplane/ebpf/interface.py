@@ -11,7 +11,7 @@ from pathlib import Path
 from tortie.dataplane.driver import Acceleration, InstalledVerdict
 from tortie.dataplane.ebpf.choice import Choice
 from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
-from tortie.dataplane.ebpf.counters import Counters
+from tortie.dataplane.ebpf.counters import Run
 from tortie.dataplane.ebpf.generation import Generation, Plan, parity_of
 from tortie.dataplane.ebpf.generations import Generations
 from tortie.dataplane.ebpf.hooks import Hooks
@@ -30,7 +30,7 @@ Plans = Mapping[Direction, tuple[Plan, RuleIndex]]
 @dataclass(slots=True, kw_only=True)
 class Change:
     """What an interface is going to enforce: new generations of some directions, the doors before them, the lanes they
-    are put into, those of them that were given for this, and other counters for lanes that have too few."""
+    are put into, those of them that were given for this, and words to count in."""
 
     index: int
     choice: Choice | None
@@ -39,16 +39,15 @@ class Change:
     lanes: dict[Direction, int]
     doors: dict[Direction, str] = field(default_factory=dict)
     new_lanes: dict[Direction, int] = field(default_factory=dict)
-    counters: dict[Direction, Counters] = field(default_factory=dict)
+    runs: dict[Direction, Run] = field(default_factory=dict)
+    is_put: bool = False
+    """Whether lanes were told to count there."""
 
     def close(self) -> None:
-        """Let go of what nobody took."""
+        """Let go of generations that nobody took."""
         for running in self.made.values():
             running.generation.close()
-        for counters in self.counters.values():
-            counters.close()
         self.made.clear()
-        self.counters.clear()
 
 
 class InterfacePlane:
@@ -97,9 +96,7 @@ class InterfacePlane:
             for direction, running in change.made.items():
                 if direction not in lanes:  # nor had an older version a hook for what leaves
                     lanes[direction] = change.new_lanes[direction] = self._programs.new_lane()
-                counters = self.lanes[direction].prepare(running.generation)
-                if counters is not None:
-                    change.counters[direction] = counters
+                change.runs[direction] = self._programs.counters.take(running.generation.stride)
             change.doors = {direction: self._door(direction, choice) for direction in change.made}
         except BaseException:
             self.give_up(change)
@@ -116,8 +113,6 @@ class InterfacePlane:
         """Have packets find what was put, and nothing else when this returns; whether anything changed. Raises:
         KernelError; what is attached stays so."""
         try:
-            for direction in tuple(change.counters):
-                self.lanes[direction].change_counters(change.counters.pop(direction))
             if change.is_new:
                 self._attach(change)
                 return True
@@ -135,14 +130,20 @@ class InterfacePlane:
         has_moved = change.choice is not None and self._move(hooks, change.made, change.choice)
         for direction, running in change.made.items():
             self._change_size(hooks, direction, running.generation.pages)
-        for direction in tuple(change.made):
-            self.lanes[direction].replace(change.made.pop(direction))
+        self._begin(change)
         has_renewed = [
             self._install(hooks, direction, lane.running.generation.pages.size)
             for direction, lane in self.lanes.items()
             if lane.running is not None
         ]
         return has_moved or has_changed or any(has_renewed)
+
+    def _begin(self, change: Change) -> None:
+        """No packet finds what was before: its counts are final."""
+        for direction in tuple(change.made):
+            running = change.made.pop(direction)
+            self.lanes[direction].begin(running, change.runs.pop(direction), self._programs.counters)
+            self._programs.counters.end(change.lanes[direction], 1 - running.generation.parity)
 
     def _change_size(self, hooks: Hooks, direction: Direction, pages: Pages) -> None:
         """Have the program for pages of that size before them, and no others in the lane."""
@@ -176,7 +177,10 @@ class InterfacePlane:
         return made
 
     def give_up(self, change: Change) -> None:
-        """Let go of what was prepared; nothing of it is found by packets."""
+        """Let go of what was prepared. Words that a lane was told to count in stay its own: packets may be there."""
+        for run in () if change.is_put else change.runs.values():
+            self._programs.counters.release(run)
+        change.runs.clear()
         change.close()
         for number in change.new_lanes.values():
             self._programs.free_lane(number)
@@ -225,15 +229,13 @@ class InterfacePlane:
 
         self.hooks = Hooks.attach(self._folder, change.index, self._programs, change.new_lanes, load, change.choice)
         change.new_lanes.clear()
-        for direction in tuple(change.made):
-            self.lanes[direction].replace(change.made.pop(direction))
+        self._begin(change)
 
     def _keeps(self, hooks: Hooks, direction: Direction, plan: Plan, index: RuleIndex) -> bool:
         """Whether what packets find is what the plan asks for, be it ours or an earlier agent's."""
         lane = self.lanes[direction]
         if lane.running is None:
-            lane.running = self._take_over(hooks, direction, plan, index)
-            return lane.running is not None
+            return self._take_over(hooks, direction, plan, index) is not None
         if lane.running.generation.plan.digest != plan.digest or not lane.running.generation.is_right:
             return False
         lane.running.index = index
@@ -246,19 +248,20 @@ class InterfacePlane:
         found = self._programs.pages_in(lane, size) if lane is not None and size is not None else None
         if found is None or lane is None:
             return None
-        pages, counted = Pages.of_id(found), self._programs.counters_in(lane)
-        counters = Counters.of_id(counted) if counted is not None else None
+        pages = Pages.of_id(found)
         try:
-            self.lanes[direction].adopt(counters, parity_of(pages))
+            self.lanes[direction].adopt(parity_of(pages))
         finally:
             pages.close()
         generation = self._generations.taken_over(plan, found)
         if generation is None:
             return None
-        if counters is None or not counters.fits(generation.stride):
-            generation.close()  # others took them out: what is put anew brings some
+        run = self._programs.counters.of(lane, generation.parity)
+        if run is None or not run.fits(generation.stride):  # others changed that: what is put anew counts elsewhere
+            generation.close()
             return None
-        return Running(generation, index)
+        self.lanes[direction].begin(Running(generation, index), run, self._programs.counters)
+        return self.lanes[direction].running
 
     def repair(self) -> tuple[str, ...]:
         """Put back what others removed; what that was. Raises: KernelError."""
@@ -272,11 +275,7 @@ class InterfacePlane:
             number, pages = self.hooks.lanes[direction], running.generation.pages
             if self._install(self.hooks, direction, pages.size):
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
-            found = self._programs.seen_in(number, pages.size)
-            if lane.counters is not None and found.counters != lane.counters.id:
-                self._programs.give_counters({number: lane.counters})
-                repaired.append(f"{direction.value} counters of interface {self.hooks.index}")
-            if found.pages != pages.id:
+            if self._programs.seen_in(number, pages.size) != pages.id:
                 self._programs.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.generation.check():
@@ -355,9 +354,11 @@ def put(programs: Programs, changes: Sequence[Change]) -> None:
         for change in changes
         for direction, door in change.doors.items()
     )
-    programs.give_counters(
-        {change.lanes[direction]: one for change in changes for direction, one in change.counters.items()}
-    )
+    programs.counters.publish()
+    for change in changes:
+        for direction, run in change.runs.items():
+            programs.counters.tell(change.lanes[direction], change.made[direction].generation.parity, run)
+        change.is_put = True
     programs.put(
         {change.lanes[direction]: one.generation.pages for change in changes for direction, one in change.made.items()}
     )

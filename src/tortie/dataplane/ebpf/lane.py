@@ -6,7 +6,7 @@ from collections import Counter
 
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex, is_rejected
-from tortie.dataplane.ebpf.counters import Counters
+from tortie.dataplane.ebpf.counters import Counters, Run
 from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Rejects
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
@@ -36,7 +36,7 @@ class Running:
         data = frame(packet)
         with rehearsal.lane(self.generation) as lane:
             ran = rehearsal.run(door, lane, self.generation.pages, data, ifindex)
-            counted = self.generation.meaning(rehearsal.counters(lane), self.index)
+            counted = rehearsal.meaning(lane, self.generation, self.index)
         rule, reason = self.index.decided(counted)
         if is_rejected(counted):
             return InstalledVerdict(Verdict.DENY, reason, rule, is_rejected=True)
@@ -47,51 +47,36 @@ class Running:
 
 
 class Lane:
-    """One direction: what packets find now, its counters, and the sum of what they counted before."""
+    """One direction: what packets find now, where they count, and the sum of what they counted before."""
 
     def __init__(self) -> None:
         self.running: Running | None = None
-        self.counters: Counters | None = None
+        self.run = Run(0, 0)
+        self._counters: Counters | None = None
         self._parity = 1
-        """In which words packets count now (counters.py)."""
+        """Whether what packets find is even (0) or odd (1)."""
         self._totals: Counts = Counter()
 
     @property
     def next_parity(self) -> int:
-        """In which words a generation has to count that comes next."""
+        """Whether what comes next has to be even (0) or odd (1)."""
         return 1 - self._parity
 
-    def adopt(self, counters: Counters | None, parity: int) -> None:
-        """An earlier agent's counters, where they are left, and in which words packets count now."""
-        self.counters, self._parity = counters, parity
+    def adopt(self, parity: int) -> None:
+        """Packets find an even (0) or odd (1) generation of an earlier agent."""
+        self._parity = parity
 
-    def prepare(self, generation: Generation) -> Counters | None:
-        """Have counters at zero for what comes next; other ones, if those there are too few: packets have to find them
-        first, and then `change_counters` is told."""
-        if self.counters is not None and self.counters.fits(generation.stride):
-            self.counters.clear(generation.parity)
-            return None
-        return Counters.create(generation.stride)
-
-    def change_counters(self, counters: Counters) -> None:
-        """Packets count there, and no packet in those before any more."""
-        self._fold()
-        if self.counters is not None:
-            self.counters.close()
-        self.counters = counters
-
-    def replace(self, running: Running) -> None:
-        """Another generation is found, and no packet finds the one before any more: its counts are final."""
-        self._fold()
-        if self.running is not None:
-            self.running.generation.close()
-        self.running, self._parity = running, running.generation.parity
+    def begin(self, running: Running, run: Run, counters: Counters) -> None:
+        """Packets find that generation, count there, and no packet finds the one before any more."""
+        self.close()
+        self.running, self.run, self._parity = running, run, running.generation.parity
+        self._counters = counters
 
     def counts(self) -> Counts:
         """Exact totals over every generation since we took the interface over."""
         found = self._totals.copy()
-        if self.running is not None and self.counters is not None:
-            found.update(self.running.generation.meaning(self.counters, self.running.index))
+        if self.running is not None and self._counters is not None:
+            found.update(self.running.generation.meaning(self._counters, self.run, self.running.index))
         return found
 
     def close(self) -> None:
@@ -100,10 +85,3 @@ class Lane:
         if self.running is not None:
             self.running.generation.close()
             self.running = None
-        if self.counters is not None:
-            self.counters.close()
-            self.counters = None
-        self._parity = 1
-
-    def _fold(self) -> None:
-        self._totals = self.counts()

@@ -31,8 +31,8 @@ from typing import NamedTuple
 
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.compile import digest
-from tortie.dataplane.ebpf.counters import Counters, create_counters
-from tortie.dataplane.ebpf.lanes import LANES, InLane, LaneReader
+from tortie.dataplane.ebpf.counters import CHUNKS, Counters, create_chunk, create_lane_counts
+from tortie.dataplane.ebpf.lanes import LANES, LaneReader
 from tortie.dataplane.ebpf.pages import OBJECTS, SIZES, SPARE_SIZES, Pages, create_array
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
@@ -52,7 +52,7 @@ _SMALL = 64
 """Entries of maps of the host, in programs that have none."""
 LIMIT_MAPS = ("told", "host_limit", "remote_limits")
 """What programs remember of the answers that they gave (told.h, answer.h)."""
-_BESIDE = ("counts", "events", *LIMIT_MAPS)
+_BESIDE = ("counts", "lane_counts", "events", *LIMIT_MAPS)
 """Shared maps that all programs use, whatever the size of generations."""
 _OF_BUILD = ("lanes", *_BESIDE)
 """Shared maps whose content only programs of the same build understand."""
@@ -116,6 +116,7 @@ class Programs:
         self._lanes_of_others: set[int] | None = None
         """Lanes that an earlier agent's pins name, or that have something in them; None: nobody looked yet."""
         self._readers: dict[int, LaneReader] = {}
+        self._counters: Counters | None = None
         self._lock = Lock()
         """Programs of two doors are loaded side by side."""
 
@@ -258,10 +259,13 @@ class Programs:
         return known
 
     def _made(self, name: str) -> int:
-        if name.startswith(("lanes", "counts")):
+        if name.startswith("lanes") or name == "counts":
             pages = name.removeprefix("lanes")
-            with bpf.borrowed(create_array(int(pages)) if pages.isdigit() else create_counters(0)) as like:
-                made = bpf.create_map_of_maps(name.rstrip(digits), max_entries=LANES, like=like)
+            with bpf.borrowed(create_array(int(pages)) if pages.isdigit() else create_chunk()) as like:
+                count = LANES if pages.isdigit() else CHUNKS
+                made = bpf.create_map_of_maps(name.rstrip(digits), max_entries=count, like=like)
+        elif name == "lane_counts":
+            made = create_lane_counts(LANES)
         elif name == "events":
             made = bpf.create_map(bpf.RINGBUF, "events", key_size=0, value_size=0, max_entries=EVENTS_BYTES)
         elif name in LIMIT_MAPS:
@@ -321,6 +325,15 @@ class Programs:
             self._pin(name, wanted[name])
         return any([bool(gone), *(_fill_jumps(loaded) for loaded in self._programs.values())])
 
+    def repair_counters(self) -> bool:
+        """Put back what others changed of where lanes count; whether anything was."""
+        sizes = self._sizes()
+        chunks = self.counters.chunks() if sizes else {}
+        if not chunks:
+            return False
+        found = self._reader(sizes[0]).read(0, max(chunks) + 1)
+        return self.counters.repair({number: found[number].chunk for number in chunks})
+
     def _program_pins(self) -> dict[str, int]:
         """Names of the pins of the programs that we use, and their descriptors."""
         return {
@@ -335,7 +348,7 @@ class Programs:
             # one that has pages has perhaps a root, whose pins somebody took away, until `sweep` says that it has none
             held = [enumerate(self._reader(size).read()) for size in self._sizes()]
             self._lanes_of_others = self._pinned_lanes() | {
-                lane for lanes in held for lane, found in lanes if any(found)
+                lane for lanes in held for lane, found in lanes if found.pages
             }
         taken = self._lanes_in_use | self._lanes_of_others
         lane = next((one for one in range(LANES) if one not in taken), None)
@@ -346,7 +359,7 @@ class Programs:
 
     def _holding(self, lane: int) -> list[int]:
         """Sizes of the generations that are in a lane."""
-        return [size for size in self._sizes() if self.seen_in(lane, size).pages]
+        return [size for size in self._sizes() if self.seen_in(lane, size)]
 
     def _reader(self, size: int) -> LaneReader:
         if size not in self._readers:
@@ -369,23 +382,20 @@ class Programs:
             values = [pages.fd.to_bytes(4, "little") for pages in lanes.values() if pages.size == size]
             bpf.update_all(self.shared(f"lanes{size}"), keys, values)
 
-    def give_counters(self, lanes: Mapping[int, Counters]) -> None:
-        """Let every packet of these lanes from now on count there; returns when none counts elsewhere any more."""
-        if lanes:
-            fds = [counters.fd.to_bytes(4, "little") for counters in lanes.values()]
-            bpf.update_all(self.shared("counts"), [lane.to_bytes(4, "little") for lane in lanes], fds)
+    @property
+    def counters(self) -> Counters:
+        """Where lanes count."""
+        if self._counters is None:
+            self._counters = Counters(self.shared("lane_counts"), self.shared("counts"))
+        return self._counters
 
-    def seen_in(self, lane: int, size: int) -> InLane:
-        """Pages and counters in a lane, as they say it themselves."""
-        return self._reader(size).read(lane, 1)[0]
+    def seen_in(self, lane: int, size: int) -> int:
+        """Id of the pages in a lane, as they say it themselves; 0: there are none."""
+        return self._reader(size).read(lane, 1)[0].pages
 
     def pages_in(self, lane: int, size: int) -> int | None:
         """Id of the pages in a lane, as the kernel says it: before Linux 6.8 that waits some 10 ms (lanes.py)."""
         return _id_at(self.shared(f"lanes{size}"), lane)
-
-    def counters_in(self, lane: int) -> int | None:
-        """Id of the counters in a lane, as the kernel says it."""
-        return _id_at(self.shared("counts"), lane)
 
     def take_out(self, lane: int, size: int) -> None:
         """Have nothing in the lane; returns when no packet can find what was there."""
@@ -408,8 +418,9 @@ class Programs:
         for size in self._sizes():
             if self.pages_in(lane, size) is not None:
                 self.take_out(lane, size)
-        if self._has("counts") and self.counters_in(lane) is not None:
-            bpf.delete(self.shared("counts"), lane.to_bytes(4, "little"))
+        if self._has("lane_counts"):
+            for parity in (0, 1):
+                self.counters.end(lane, parity)
         self._lanes_in_use.discard(lane)
 
     def sweep(self) -> None:
@@ -417,8 +428,10 @@ class Programs:
         used = self._lanes_in_use | self._pinned_lanes()
         for size in self._sizes():
             for lane, found in enumerate(self._reader(size).read()):
-                if any(found) and lane not in used:
+                if found.pages and lane not in used:
                     self.free_lane(lane)
+        for lane in self.counters.lanes() - used:
+            self.free_lane(lane)
         self._lanes_of_others = self._pinned_lanes() - self._lanes_in_use
         self._unpin_old()
 
@@ -439,6 +452,9 @@ class Programs:
     def close(self) -> None:
         """Let go of everything; what is pinned, or in a slot, lives on."""
         self._let_go_of_programs()
+        if self._counters is not None:
+            self._counters.close()
+            self._counters = None
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()

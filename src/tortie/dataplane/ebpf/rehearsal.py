@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from struct import Struct
 
-from tortie.dataplane.ebpf.counters import Counters
+from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.flows import empty, small_tables
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.lanes import LANES
@@ -37,7 +37,6 @@ class Rehearsal:
         self._programs.use({**self._own, **(maps or {})})
         self._entered: dict[str, int] = {}
         self._next_lane = 0
-        self._counters: dict[int, Counters] = {}
         self._tells_metadata = True
         """Whether the kernel says what programs write in front of a packet in XDP."""
 
@@ -48,31 +47,28 @@ class Rehearsal:
         """
         lane = self._next_lane
         self._next_lane = (lane + 1) % LANES
-        counters = self._counters.get(lane)
-        if counters is None or not counters.fits(generation.stride):
-            self._close_counters(lane)
-            counters = self._counters[lane] = Counters.create(generation.stride)
-        counters.clear(generation.parity)
-        with ThreadPoolExecutor(1) as pool:  # no packet is in that lane: both updates wait for the kernel side by side
-            given = pool.submit(self._programs.give_counters, {lane: counters})
-            self._programs.put({lane: generation.pages})
-            given.result()
+        counters = self._programs.counters
+        run = counters.take(generation.stride)
+        counters.publish()
+        counters.tell(lane, generation.parity, run)
+        self._programs.put({lane: generation.pages})
         return lane
 
-    def counters(self, lane: int) -> Counters:
-        """What was counted in a lane."""
-        return self._counters[lane]
+    def meaning(self, lane: int, generation: Generation, index: RuleIndex) -> Counts:
+        """Packets by rule met and by reason, of a generation that was put into that lane."""
+        run = self._programs.counters.of(lane, generation.parity)
+        return generation.meaning(self._programs.counters, run, index) if run is not None else Counter()
+
+    def clear(self, lane: int, generation: Generation) -> None:
+        """Have the generation's counters in that lane at zero."""
+        self._programs.counters.tell(lane, generation.parity, self._programs.counters.take(generation.stride))
 
     def take_out(self, lane: int, pages: Pages) -> None:
         """Let go of the pages in a lane."""
         self._programs.take_out(lane, pages.size)
-        self._close_counters(lane)
+        for parity in (0, 1):
+            self._programs.counters.end(lane, parity)
         empty(self._own)
-
-    def _close_counters(self, lane: int) -> None:
-        counters = self._counters.pop(lane, None)
-        if counters is not None:
-            counters.close()
 
     @contextmanager
     def lane(self, generation: Generation) -> Iterator[int]:
@@ -134,8 +130,6 @@ class Rehearsal:
     def close(self) -> None:
         """Let go of programs and lanes."""
         self._programs.close()
-        for lane in list(self._counters):
-            self._close_counters(lane)
         for shared in self._own.values():
             os.close(shared.fd)
         self._own = {}

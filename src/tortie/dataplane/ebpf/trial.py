@@ -144,10 +144,9 @@ class Trial:
         assert self._rehearsal is not None
         door = _DOORS[crossing.direction]
         generation, index, lane = self._load(crossing.state, crossing.direction)
-        counters = self._rehearsal.counters(lane)
-        counters.clear(generation.parity)
+        self._rehearsal.clear(lane, generation)
         ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX, is_forwarded=crossing.is_forwarded)
-        meaning = generation.meaning(counters, index)
+        meaning = self._rehearsal.meaning(lane, generation, index)
         rule, _ = index.decided(meaning)
         if is_rejected(meaning):
             return Answer(Verdict.DENY, is_tracked=False, rule=rule, is_rejected=True)

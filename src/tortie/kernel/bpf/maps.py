@@ -12,7 +12,7 @@ from tortie.kernel.bpf.calls import checked, text
 # Source: linux/bpf.h, enum bpf_map_type and the flags of BPF_MAP_CREATE and BPF_MAP_UPDATE_ELEM.
 HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 3, 5, 6, 9, 11
 ARRAY_OF_MAPS, RINGBUF = 12, 27
-NO_PREALLOC, MMAPABLE, INNER_MAP = 1 << 0, 1 << 10, 1 << 12
+NO_PREALLOC, MMAPABLE = 1 << 0, 1 << 10
 ANY, NOEXIST, EXIST = 0, 1, 2
 
 
