@@ -33,7 +33,9 @@ def generations(backend: str) -> tuple[Loaded, Loaded]:
 def test_no_packet_meets_parts_of_two_generations(backend: str) -> None:
     first, second = generations(backend)
     program, is_over, sent = rehearsal().enter("xdp", first.lane, first.generation.pages), Event(), 0
-    put = rehearsal()._programs.put
+    put, counters = rehearsal()._programs.put, rehearsal()._programs.counters
+    counters.tell(first.lane, 1, counters.take(second.generation.stride))
+    counters.publish()
 
     def send() -> None:
         nonlocal sent

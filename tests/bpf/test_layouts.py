@@ -7,6 +7,7 @@ import pytest
 
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
+from tortie.dataplane.ebpf.counters import LANE_BYTES
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
 from tortie.dataplane.ebpf.generation import NET_BYTES, Rejects, failsafe_tables
@@ -70,6 +71,7 @@ def test_a_generation_says_where_each_table_is_in_the_words_of_its_compiler(open
         start = f"{stage}.at."
         assert [name.removeprefix(start) for name in fields if name.startswith(start)] == list(TABLES)
     assert opened.size_of("config") <= PAGE
+    assert opened.size_of("lane_counts") == LANE_BYTES
     assert [PAGE % opened.size_of(each) for each in ("bucket4", "bucket6", "block", "failsafe_net")] == [0] * 4
 
 

@@ -15,7 +15,7 @@ from tortie.dataplane.ebpf import programs
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.lanes import LANES, LaneReader
-from tortie.dataplane.ebpf.pages import SIZES, SPARE_SIZES, Pages
+from tortie.dataplane.ebpf.pages import PAGE, SIZES, SPARE_SIZES, Pages
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.desired import Delta, EndpointState
@@ -256,7 +256,7 @@ def test_what_the_lanes_have_is_what_was_put_there() -> None:
     pages = {lane: Pages.create(1) for lane in (0, 1, 63, 64, LANES - 1)}
     try:
         for each in pages.values():
-            with each.writable(4096) as page:
+            with each.writable(PAGE) as page:
                 page[:4] = each.id.to_bytes(4, "little")  # struct config, generation
         made.put(pages)
         reader = LaneReader(made.shared(f"lanes{SIZES[0]}"), made.shared("counts"))

@@ -27,7 +27,7 @@ from lockdown import (
     until,
 )
 from tortie.dataplane.ebpf.layout import meaning
-from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -261,9 +261,9 @@ def test_t_rel_6_repairs_come_to_rest_and_what_others_do_to_their_own_rules_is_t
 def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost) -> None:
     pages = pages_of(site, leaving=True)
     with pytest.raises(KernelError, match="EPERM"):
-        bpf.update(pages.fd, bytes(4), bytes(4096))
+        bpf.update(pages.fd, bytes(4), bytes(PAGE))
     with pytest.raises(KernelError, match="EPERM"):
-        pages.writable(4096)
+        pages.writable(PAGE)
     pages.close()
 
 

@@ -44,10 +44,7 @@ static __always_inline u32 class4(void *pages, u32 hosts, u32 nets, const struct
 	}
 	if (!d->nets4)
 		return d->default4;
-	b = trie_block(pages, nets, 0);
-	if (!b)
-		return d->default4;
-	entry = b->v[address >> 24];
+	entry = d->root[address >> 24];
 	if (!(entry >> 31))
 		return entry;
 	b = trie_block(pages, nets, entry & 0x7fffffff);
@@ -159,7 +156,7 @@ static __always_inline u32 service_class(const struct stage s, struct packet *p)
 	else if (row == 5)
 		index = SERVICES_PROTOCOLS + protocol;
 	else
-		index = SERVICES_BLOCKS + port_block(s.pages, s.cfg->at.services, row, p->dport);
+		index = SERVICES_BLOCKS + port_block(s.cfg->service_blocks, 5, row, p->dport);
 	return get16(s.pages, s.cfg->at.services, index);
 }
 
@@ -169,7 +166,7 @@ static __always_inline u32 sport_class(const struct stage s, struct packet *p)
 		return s.cfg->sport_fragment;
 	if (p->protocol != TCP && p->protocol != UDP && p->protocol != SCTP)
 		return s.cfg->sport_none;
-	return get16(s.pages, s.cfg->at.sports, SPORTS_BLOCKS + port_block(s.pages, s.cfg->at.sports, 0, p->sport));
+	return get16(s.pages, s.cfg->at.sports, SPORTS_BLOCKS + port_block(s.cfg->sport_blocks, 1, 0, p->sport));
 }
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "packet.h"
 
-#define PAGE_SHIFT 12
-#define PAGE_MASK 4095
+#define PAGE_SHIFT 15
+#define PAGE_MASK ((1 << PAGE_SHIFT) - 1)
 
 struct page { u8 bytes[1 << PAGE_SHIFT]; };
 

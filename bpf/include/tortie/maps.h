@@ -118,11 +118,14 @@ static __always_inline u32 get8(void *pages, u32 place, u32 index)
 	return v ? *v : 0;
 }
 
-/* Tables of ports are in blocks of 256, each kept once, as most ports are like their neighbours: first the numbers of the
- * blocks, a row of 256 for each list of ports, then maybe other words, then the blocks. */
-static __always_inline u32 port_block(void *pages, u32 place, u32 row, u32 port)
+/* Where a port's element is among the blocks of 256 ports, each of which is kept once, as most ports are like their
+ * neighbours. `blocks`: a number for each row and high byte. */
+static __always_inline u32 port_block(const u16 *blocks, u32 rows, u32 row, u32 port)
 {
-	return get16(pages, place, row << 8 | (port >> 8 & 255)) << 8 | (port & 255);
+	u32 index = row << 8 | (port >> 8 & 255);
+
+	asm volatile("" : "+r"(index));
+	return index < rows << 8 ? blocks[index] << 8 | (port & 255) : 0;
 }
 
 /* False: this lane has no generation, which is so only where others took it out of `lanes`. */

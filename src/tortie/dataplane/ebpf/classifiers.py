@@ -42,6 +42,14 @@ PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stag
 LIVE = frozenset(prefix + table for prefix in PREFIXES.values() for table in LIVE_TABLES)
 """Tables that members are added to in place."""
 
+_HEADS = {
+    "services": ("service_blocks", 2 * lib.SERVICES_PROTOCOLS),
+    "sports": ("sport_blocks", 2 * lib.SPORTS_BLOCKS),
+    "src4_nets": ("source.root", 1024),
+    "dst4_nets": ("destination.root", 1024),
+}
+"""By table: the field of `struct classifier` that begins like it, and bytes."""
+
 Tiers = Sequence[Sequence[Block]]
 Counts = Counter[RuleRef | Reason]
 
@@ -119,6 +127,17 @@ class Classifiers:
             found |= {
                 f"{name}.at.{table}": places[part.prefix + table] for table in TABLES if part.prefix + table in places
             }
+        return found
+
+    def heads(self, memory: memoryview, places: Mapping[str, int]) -> dict[str, int | bytes]:
+        """The fields of `struct config` that are copies of how tables begin, which are filled: programs read them there
+        without a look-up."""
+        found: dict[str, int | bytes] = {}
+        for part in self.parts:
+            for table, (field, size) in _HEADS.items():
+                place = places.get(part.prefix + table)
+                if place is not None:
+                    found[f"{part.stage.name.lower()}.{field}"] = bytes(memory[place : place + size])
         return found
 
     def sizes(self) -> dict[str, int]:

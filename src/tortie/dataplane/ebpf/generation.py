@@ -15,6 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from tortie.dataplane.driver import Unsupported
+from tortie.dataplane.ebpf._tables import lib
 from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.compile import Block, digest
 from tortie.dataplane.ebpf.counters import Counters, Run, stride_of
@@ -34,6 +35,7 @@ from tortie.model.policy import Stage
 MAX_FAILSAFE_NETS = 255
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
+_FAILSAFE_BLOCKS: int = lib.FAILSAFE_BLOCKS
 NET_BYTES = 64
 """Size of struct failsafe_net."""
 
@@ -273,13 +275,13 @@ def write(
         "parity": parity,
         "counters_stride": stride_of(classifiers.count),
     }
-    config = encode_config({**describe(plan, classifiers, places), **own})
-    memory[: len(config)] = config
     for name, size in classifiers.sizes().items():
         classifiers.fill(name, memory[places[name] : places[name] + size])
     for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(plan.failsafes), strict=True):
         if data:
             memory[places[name] : places[name] + len(data)] = data
+    config = encode_config({**describe(plan, classifiers, places), **classifiers.heads(memory, places), **own})
+    memory[: len(config)] = config
 
 
 def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) -> dict[str, int | bytes]:
@@ -290,6 +292,7 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         vlans[vlan >> 3] |= 1 << (vlan & 7)
     fields = classifiers.config(places) | {
         "fs_ports": places["fs_ports"],
+        "fs_blocks": failsafe_tables(plan.failsafes)[0][: 2 * _FAILSAFE_BLOCKS],
         "fs_nets": places.get("fs_nets", 0),
         "failsafe_nets": len(nets) // NET_BYTES,
         "vlan_count": len(plan.vlans),
@@ -353,6 +356,7 @@ def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
 def _in_blocks(ports: bytes) -> bytes:
     """The table of 256 ports each, every block once, as failsafe.h reads it."""
     blocks: dict[bytes, int] = {}
+    assert len(ports) == 256 * _FAILSAFE_BLOCKS
     numbers = [blocks.setdefault(ports[at : at + 256], len(blocks)) for at in range(0, len(ports), 256)]
     return array("H", numbers).tobytes() + b"".join(blocks)
 

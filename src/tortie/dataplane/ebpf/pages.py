@@ -19,8 +19,8 @@ from tortie.dataplane.driver import Unsupported
 from tortie.kernel import bpf
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
-PAGE = 4096
-SIZES = (16, 512, 8_192, 147_456)
+PAGE = 32_768
+SIZES = (2, 64, 1_024, 18_432)
 """Pages that a generation can have: 64 KiB, 2, 32 and 576 MiB. Most policy has the first.
 
 All arrays behind one `lanes` have the same number, so that the kernel looks into them without a call; so programs are
