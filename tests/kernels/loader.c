@@ -26,7 +26,8 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 static int lanes_of(struct bpf_map *map, unsigned int pages)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, array, .map_flags = BPF_F_MMAPABLE);
-	int like = bpf_map_create(BPF_MAP_TYPE_ARRAY, "like", 4, bpf_map__value_size(bpf_map__inner_map(map)), pages, &array), made;
+	unsigned int page = bpf_map__value_size(bpf_map__inner_map(map));
+	int like = bpf_map_create(BPF_MAP_TYPE_ARRAY, "like", 4, page, pages, &array), made;
 	LIBBPF_OPTS(bpf_map_create_opts, maps, .inner_map_fd = like);
 
 	made = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "lanes", 4, 4, 64, &maps);

@@ -164,21 +164,22 @@ static __always_inline bool is_overtaken(const struct scratch *c)
 	return !c->generation;
 }
 
-/* The lane has words before it has a generation; where others took them away, nothing is counted. */
-static __always_inline void count(const struct scratch *c, const struct generation g, u32 id)
+/* The lane has words before it has a generation; where others took them away, nothing is counted. The keys are not on the
+ * stack, of which the deepest calls have none left. */
+static __always_inline void count(struct scratch *c, const struct generation g, u32 id)
 {
-	u32 lane = c->lane, at, number;
-	struct lane_counts *where = bpf_map_lookup_elem(&lane_counts, &lane);
+	struct lane_counts *where = bpf_map_lookup_elem(&lane_counts, &c->lane);
 	void *chunk;
 	u64 *counter;
+	u32 at;
 
 	if (!where)
 		return;
 	at = where->begin[g.cfg->parity & 1] + bpf_get_smp_processor_id() * g.cfg->counters_stride + id;
-	number = at >> CHUNK_SHIFT;
-	at = (at & (CHUNK_WORDS - 1)) + CHUNK_HEAD;
-	chunk = bpf_map_lookup_elem(&counts, &number);
-	counter = chunk ? bpf_map_lookup_elem(chunk, &at) : NULL;
+	c->chunk = at >> CHUNK_SHIFT;
+	c->counter = (at & (CHUNK_WORDS - 1)) + CHUNK_HEAD;
+	chunk = bpf_map_lookup_elem(&counts, &c->chunk);
+	counter = chunk ? bpf_map_lookup_elem(chunk, &c->counter) : NULL;
 	if (counter)
 		++*counter;
 }

@@ -75,7 +75,8 @@ struct scratch {
 	u32 steps;               /* the most that the walk may need */
 	u32 network;             /* of a packet to be answered: where its IP header begins */
 	u32 datagram;            /* and its bytes from there */
-	u32 room[46];            /* new fields take of it */
+	u32 chunk, counter;      /* where something is counted */
+	u32 room[44];            /* new fields take of it */
 };
 
 _Static_assert(sizeof(struct scratch) == 512, "the size is between versions");
