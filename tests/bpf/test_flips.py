@@ -33,7 +33,7 @@ def generations(backend: str) -> tuple[Loaded, Loaded]:
 def test_no_packet_meets_parts_of_two_generations(backend: str) -> None:
     first, second = generations(backend)
     program, is_over, sent = rehearsal().enter("xdp", first.lane, first.generation.pages), Event(), 0
-    put, counters = rehearsal()._programs.put, rehearsal()._programs.counters
+    put, counters = rehearsal()._programs.lanes.put, rehearsal()._programs.lanes.counters
     counters.tell(first.lane, 1, counters.take(second.generation.stride))
     counters.publish()
 

@@ -9,10 +9,11 @@ from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
 from tortie.dataplane.ebpf.counters import LANE_BYTES
 from tortie.dataplane.ebpf.events import decode
+from tortie.dataplane.ebpf.failsafes import NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
-from tortie.dataplane.ebpf.generation import NET_BYTES, Rejects, failsafe_tables
+from tortie.dataplane.ebpf.generation import Rejects
 from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
-from tortie.dataplane.ebpf.programs import DOORS, LIMIT_MAPS, SHARED_MAPS
+from tortie.dataplane.ebpf.shared import DOORS, LIMIT_MAPS, SHARED_MAPS
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.conntrack import FlowState

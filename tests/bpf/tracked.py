@@ -16,8 +16,8 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.plan import Planner, RuleIndex
-from tortie.dataplane.ebpf.programs import SharedMap
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.ebpf.shared import SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open

@@ -11,11 +11,12 @@ import pytest
 from driver_lab import ALLOW_BOTH, DENY, PORT, connects, driven, endpoint, is_silent, listening, policy, rule
 
 from netns import veth_pair
-from tortie.dataplane.ebpf import programs
+from tortie.dataplane.ebpf import programs, shared
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.hooks import Hooks
-from tortie.dataplane.ebpf.lanes import LANES, LaneReader
+from tortie.dataplane.ebpf.lanes import LaneReader
 from tortie.dataplane.ebpf.pages import PAGE, SIZES, SPARE_SIZES, Pages
+from tortie.dataplane.ebpf.shared import LANES
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.desired import Delta, EndpointState
@@ -169,16 +170,16 @@ def test_another_build_never_finds_pages_that_it_cannot_read(bpffs: Path, monkey
         first.apply()
         hooks = first._planes[host.interface].hooks
         assert hooks is not None
-        lanes = {to: (hooks.lanes[to], first._programs.pages_in(hooks.lanes[to], SIZES[0])) for to in Direction}
+        lanes = {to: (hooks.lanes[to], first._programs.lanes.pages_in(hooks.lanes[to], SIZES[0])) for to in Direction}
         found: dict[Direction, list[object]] = {}
         install = Hooks.install
 
         def noted(self: Hooks, direction: Direction, program: int) -> None:
             lane, pages = lanes[direction]
-            found.setdefault(direction, []).append(first._programs.pages_in(lane, SIZES[0]) == pages)
+            found.setdefault(direction, []).append(first._programs.lanes.pages_in(lane, SIZES[0]) == pages)
             install(self, direction, program)
 
-        monkeypatch.setattr(programs, "object_digest", lambda: bytes(16))
+        monkeypatch.setattr(shared, "object_digest", lambda: bytes(16))
         monkeypatch.setattr(Hooks, "install", noted)
         second.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}, failsafes=Failsafes()))
         assert second.apply().changed == (host.interface,)
@@ -203,7 +204,7 @@ def test_a_restart_with_a_policy_of_another_size_leaves_no_pages_behind(bpffs: P
         assert second.apply().failed == {}
         hooks = second._planes[host.interface].hooks
         assert hooks is not None
-        assert {to: second._programs._holding(hooks.lanes[to]) for to in Direction} == {
+        assert {to: second._programs.lanes.holding(hooks.lanes[to]) for to in Direction} == {
             to: [SIZES[0]] for to in Direction
         }
 
@@ -232,16 +233,16 @@ def test_lanes_whose_pins_others_took_are_given_to_nobody_and_old_names_do_not_s
 
 def test_more_interfaces_than_lanes_are_refused_and_told(bpffs: Path) -> None:
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
-        driver._programs._lanes_in_use.update(range(LANES - 1))
+        driver._programs.lanes._in_use.update(range(LANES - 1))
         driver.take(Delta(endpoints={host.interface: endpoint(host, DENY)}, failsafes=Failsafes()))
         assert "interfaces with policy" in driver.apply().refused[host.interface][0]
-        driver._programs._lanes_in_use.discard(0)
+        driver._programs.lanes._in_use.discard(0)
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         assert driver.apply().changed == (host.interface,)
 
 
 def test_many_questions_about_a_log_rule_have_one_answer(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "EVENTS_BYTES", 4096)
+    monkeypatch.setattr(shared, "EVENTS_BYTES", 4096)
     with veth_pair() as (host, _), driven(host, bpffs) as driver:
         logged = policy((rule(Action.LOG), rule(Action.DENY)))
         driver.take(Delta(endpoints={host.interface: endpoint(host, logged)}, failsafes=Failsafes()))
@@ -258,11 +259,11 @@ def test_what_the_lanes_have_is_what_was_put_there() -> None:
         for each in pages.values():
             with each.writable(PAGE) as page:
                 page[:4] = each.id.to_bytes(4, "little")  # struct config, generation
-        made.put(pages)
-        reader = LaneReader(made.shared(f"lanes{SIZES[0]}"), made.shared("counts"))
+        made.lanes.put(pages)
+        reader = LaneReader(made.maps.fd(f"lanes{SIZES[0]}"), made.maps.fd("counts"))
         expected = {lane: each.id for lane, each in pages.items()}
         assert {lane: found.pages for lane, found in enumerate(reader.read()) if any(found)} == expected
-        assert {lane: made.pages_in(lane, SIZES[0]) for lane in pages} == expected
+        assert {lane: made.lanes.pages_in(lane, SIZES[0]) for lane in pages} == expected
         assert reader.read(63, 2) == [(pages[63].id, 0), (pages[64].id, 0)]
         reader.close()
     finally:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import (
@@ -35,7 +34,7 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.handover import TRACKING, noticing
-from tortie.dataplane.ebpf.interface import Change, InterfacePlane, Plans, put
+from tortie.dataplane.ebpf.interface import Change, InterfacePlane, Plans
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
@@ -44,6 +43,7 @@ from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
 from tortie.dataplane.ebpf.telling import counts, statuses
+from tortie.dataplane.ebpf.worked import Worked, put_each
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.sets import Sets
@@ -82,30 +82,6 @@ def unreadable(bpffs: Path = BPFFS) -> Sequence[str]:
     except KernelError as error:
         return (str(error),)
     return ()
-
-
-@dataclass(slots=True)
-class _Worked:
-    """What came of working on interfaces, by name: those that changed, why some are refused, what failed."""
-
-    changed: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @contextmanager
-    def on(self, name: str) -> Iterator[None]:
-        """A block about one interface, whose errors are its own."""
-        try:
-            yield
-        except Unsupported as error:
-            self.refused[name] = str(error)
-        except KernelError as error:
-            self.failed[name] = str(error)
-
-    def has_changed(self, name: str, *, changes: bool) -> None:
-        """Note whether anything changed."""
-        if changes:
-            self.changed.append(name)
 
 
 class EbpfDriver:
@@ -174,7 +150,7 @@ class EbpfDriver:
             repaired += self._flows.repair()
             if self._programs.repair():
                 repaired.append("pins of the host's programs")
-            if self._programs.repair_counters():
+            if self._programs.lanes.repair():
                 repaired.append("counters")
             self._programs.load_spare()
         except KernelError as error:
@@ -215,7 +191,7 @@ class EbpfDriver:
             return
         self._planes.renew_pins()
         self._flows.move(self._folder.host)
-        self._programs.move(self._folder.host)
+        self._programs.maps.folder = self._folder.host
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
@@ -295,7 +271,7 @@ class EbpfDriver:
             state = self._intent.wanted(name)
             if state is not None:
                 self._plane(name).adopt(state.interface.index)
-        worked = _Worked()
+        worked = Worked()
         if self._joins:
             for name in dirty:
                 with worked.on(name):
@@ -314,7 +290,7 @@ class EbpfDriver:
         changed += worked.changed
         return bool(worked.refused)
 
-    def _enforce_together(self, dirty: Sequence[str], worked: _Worked) -> None:
+    def _enforce_together(self, dirty: Sequence[str], worked: Worked) -> None:
         """Prepare all, have packets find it with one wait of the kernel, and attach what is new."""
         changes: dict[str, Change] = {}
         for name in dirty:
@@ -328,26 +304,12 @@ class EbpfDriver:
         firsts = [name for name, change in changes.items() if change.is_new]
         if firsts:
             self._take_over(firsts, with_kernels_own=True)
-        self._put(changes, worked)
-        for name, change in changes.items():
+        for name, change in put_each(self._programs, changes, worked).items():
             with worked.on(name):
                 worked.has_changed(name, changes=self._plane(name).commit(change))
                 self._intent.done(name, self._intent.wanted(name))
         if firsts:  # and what has begun meanwhile
             self._take_over(firsts, with_kernels_own=False)
-
-    def _put(self, changes: dict[str, Change], worked: _Worked) -> None:
-        """Have packets find what was prepared; what cannot be found is given up, and the others go on."""
-        try:
-            put(self._programs, list(changes.values()))
-        except KernelError:
-            for name in tuple(changes):
-                with worked.on(name):
-                    try:
-                        put(self._programs, [changes[name]])
-                    except KernelError:
-                        self._plane(name).give_up(changes.pop(name))
-                        raise
 
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
@@ -532,7 +494,7 @@ class EbpfDriver:
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
         found = []
-        for event in (decode(record) for record in self._programs.log_records()):
+        for event in (decode(record) for record in self._programs.maps.log_records()):
             where = self._planes.running(event.lane, event.pages_id)
             if where is not None:  # else it met pages that were replaced meanwhile
                 name, running = where

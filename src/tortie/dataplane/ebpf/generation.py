@@ -12,32 +12,26 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import lru_cache
 
-from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf._tables import lib
 from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.compile import Block, digest
 from tortie.dataplane.ebpf.counters import Counters, Run, stride_of
+from tortie.dataplane.ebpf.failsafes import FAILSAFE_BLOCKS, NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.members import Members
 from tortie.dataplane.ebpf.pages import PAGE, Arrangement, Pages, arrange, encode_config
-from tortie.dataplane.ebpf.programs import SharedMap, object_digest
 from tortie.dataplane.ebpf.seal import Seal
+from tortie.dataplane.ebpf.shared import SharedMap, object_digest
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
-from tortie.model.address import WIDTH, Net
+from tortie.model.address import Net
 from tortie.model.conntrack import FlowState, Timeouts
 from tortie.model.desired import SetChange
-from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.packet import PORTED, TCP
+from tortie.model.failsafe import Failsafes
+from tortie.model.packet import TCP
 from tortie.model.policy import Stage
 
-MAX_FAILSAFE_NETS = 255
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
-_FAILSAFE_BLOCKS: int = lib.FAILSAFE_BLOCKS
-NET_BYTES = 64
-"""Size of struct failsafe_net."""
 
 
 class Rejects(IntEnum):
@@ -292,7 +286,7 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         vlans[vlan >> 3] |= 1 << (vlan & 7)
     fields = classifiers.config(places) | {
         "fs_ports": places["fs_ports"],
-        "fs_blocks": failsafe_tables(plan.failsafes)[0][: 2 * _FAILSAFE_BLOCKS],
+        "fs_blocks": failsafe_tables(plan.failsafes)[0][: 2 * FAILSAFE_BLOCKS],
         "fs_nets": places.get("fs_nets", 0),
         "failsafe_nets": len(nets) // NET_BYTES,
         "vlan_count": len(plan.vlans),
@@ -322,54 +316,3 @@ def _tracking_fields(tracking: TrackingPlan) -> dict[str, int | bytes]:
         "timeouts.icmp": clock_units(times.icmp_s),
         "timeouts.generic": clock_units(times.generic_s),
     }
-
-
-@lru_cache(maxsize=2)
-def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
-    """fs_ports and fs_nets (maps.h): a byte for each (list, protocol, port), in blocks, and the nets of the lists.
-
-    Kept, because all generations of a host have the same ones, and each asks where they are, how many, and what.
-
-    An entry for everyone makes the nets of the same port superfluous.
-    """
-    ports = bytearray(6 * 65536)
-    nets: list[bytes] = []
-    lists: dict[tuple[int, int, int], int] = {}
-    for direction, entries in enumerate((failsafes.inbound, failsafes.outbound)):
-        for entry in entries:
-            if entry.net is None:
-                ports[_place(direction, entry)] = 1
-    for direction, entries in enumerate((failsafes.inbound, failsafes.outbound)):
-        for entry in entries:
-            place = _place(direction, entry)
-            if entry.net is None or ports[place] == 1:
-                continue
-            key = (direction, entry.protocol, entry.port)
-            number = lists.setdefault(key, len(lists) + 2)
-            if number > 255 or len(nets) == MAX_FAILSAFE_NETS:
-                raise Unsupported(f"more than {MAX_FAILSAFE_NETS} failsafe ports with nets; give fewer, wider nets")
-            ports[place] = number
-            nets.append(_net_record(number, entry.net))
-    return _in_blocks(bytes(ports)), b"".join(nets)
-
-
-def _in_blocks(ports: bytes) -> bytes:
-    """The table of 256 ports each, every block once, as failsafe.h reads it."""
-    blocks: dict[bytes, int] = {}
-    assert len(ports) == 256 * _FAILSAFE_BLOCKS
-    numbers = [blocks.setdefault(ports[at : at + 256], len(blocks)) for at in range(0, len(ports), 256)]
-    return array("H", numbers).tobytes() + b"".join(blocks)
-
-
-def _place(direction: int, entry: FailsafePort) -> int:
-    return (direction * 3 + PORTED.index(entry.protocol)) << 16 | entry.port
-
-
-def _net_record(number: int, net: Net) -> bytes:
-    width = WIDTH[net.version]
-    mask = ((1 << net.length) - 1) << (width - net.length)
-    words = [number, net.version]
-    for value in (net.address, mask):
-        parts = [value >> (width - 32 - 32 * i) & 0xFFFFFFFF for i in range(width // 32)]
-        words += parts + [0] * (4 - len(parts))
-    return array("I", words).tobytes().ljust(NET_BYTES, b"\0")

@@ -43,6 +43,16 @@ class Change:
     is_put: bool = False
     """Whether lanes were told to count there."""
 
+    def give_up(self, programs: Programs) -> None:
+        """Let go of what was prepared. Words that a lane was told to count in stay its own: packets may be there."""
+        for run in () if self.is_put else self.runs.values():
+            programs.lanes.counters.release(run)
+        self.runs.clear()
+        self.close()
+        for number in self.new_lanes.values():
+            programs.lanes.free(number)
+        self.new_lanes.clear()
+
     def close(self) -> None:
         """Let go of generations that nobody took."""
         for running in self.made.values():
@@ -95,11 +105,11 @@ class InterfacePlane:
         try:
             for direction, running in change.made.items():
                 if direction not in lanes:  # nor had an older version a hook for what leaves
-                    lanes[direction] = change.new_lanes[direction] = self._programs.new_lane()
-                change.runs[direction] = self._programs.counters.take(running.generation.stride)
+                    lanes[direction] = change.new_lanes[direction] = self._programs.lanes.new()
+                change.runs[direction] = self._programs.lanes.counters.take(running.generation.stride)
             change.doors = {direction: self._door(direction, choice) for direction in change.made}
         except BaseException:
-            self.give_up(change)
+            change.give_up(self._programs)
             raise
         return change
 
@@ -118,7 +128,7 @@ class InterfacePlane:
                 return True
             return self._go_on(change)
         except BaseException:
-            self.give_up(change)
+            change.give_up(self._programs)
             raise
 
     def _go_on(self, change: Change) -> bool:
@@ -142,8 +152,8 @@ class InterfacePlane:
         """No packet finds what was before: its counts are final."""
         for direction in tuple(change.made):
             running = change.made.pop(direction)
-            self.lanes[direction].begin(running, change.runs.pop(direction), self._programs.counters)
-            self._programs.counters.end(change.lanes[direction], 1 - running.generation.parity)
+            self.lanes[direction].begin(running, change.runs.pop(direction), self._programs.lanes.counters)
+            self._programs.lanes.counters.end(change.lanes[direction], 1 - running.generation.parity)
 
     def _change_size(self, hooks: Hooks, direction: Direction, pages: Pages) -> None:
         """Have the program for pages of that size before them, and no others in the lane."""
@@ -154,7 +164,7 @@ class InterfacePlane:
             hooks.attach_out(self._programs.program("egress", pages.size))
         else:
             self._install(hooks, direction, pages.size)
-        self._programs.keep_only(hooks.lanes[direction], pages)
+        self._programs.lanes.keep_only(hooks.lanes[direction], pages)
 
     def _make_all(self, wanted: Plans) -> dict[Direction, Running]:
         """Generations by their direction, made side by side: tables are compiled and filled outside of Python."""
@@ -175,16 +185,6 @@ class InterfacePlane:
                 running.generation.close()
             raise errors[0]
         return made
-
-    def give_up(self, change: Change) -> None:
-        """Let go of what was prepared. Words that a lane was told to count in stay its own: packets may be there."""
-        for run in () if change.is_put else change.runs.values():
-            self._programs.counters.release(run)
-        change.runs.clear()
-        change.close()
-        for number in change.new_lanes.values():
-            self._programs.free_lane(number)
-        change.new_lanes.clear()
 
     def _install(self, hooks: Hooks, direction: Direction, size: int) -> bool:
         """Have the program for pages of that size in the slot; whether another one was there."""
@@ -245,7 +245,7 @@ class InterfacePlane:
         """What an earlier agent put before packets, if it is what the plan asks for; its counters in any case."""
         lane = hooks.lanes.get(direction)
         size = self._programs.size_of(hooks.door(direction), hooks.installed_program(direction))
-        found = self._programs.pages_in(lane, size) if lane is not None and size is not None else None
+        found = self._programs.lanes.pages_in(lane, size) if lane is not None and size is not None else None
         if found is None or lane is None:
             return None
         pages = Pages.of_id(found)
@@ -256,11 +256,11 @@ class InterfacePlane:
         generation = self._generations.taken_over(plan, found)
         if generation is None:
             return None
-        run = self._programs.counters.of(lane, generation.parity)
+        run = self._programs.lanes.counters.of(lane, generation.parity)
         if run is None or not run.fits(generation.stride):  # others changed that: what is put anew counts elsewhere
             generation.close()
             return None
-        self.lanes[direction].begin(Running(generation, index), run, self._programs.counters)
+        self.lanes[direction].begin(Running(generation, index), run, self._programs.lanes.counters)
         return self.lanes[direction].running
 
     def repair(self) -> tuple[str, ...]:
@@ -275,8 +275,8 @@ class InterfacePlane:
             number, pages = self.hooks.lanes[direction], running.generation.pages
             if self._install(self.hooks, direction, pages.size):
                 repaired.append(f"{direction.value} policy program of interface {self.hooks.index}")
-            if self._programs.seen_in(number, pages.size) != pages.id:
-                self._programs.put({number: pages})
+            if self._programs.lanes.seen_in(number, pages.size) != pages.id:
+                self._programs.lanes.put({number: pages})
                 repaired.append(f"{direction.value} lane of interface {self.hooks.index}")
             if broken := running.generation.check():
                 repaired.append(f"{direction.value} tables of interface {self.hooks.index} ({', '.join(broken)})")
@@ -342,7 +342,7 @@ class InterfacePlane:
             self.hooks.detach()
             self.hooks = None
             for number in lanes.values():
-                self._programs.free_lane(number)
+                self._programs.lanes.free(number)
         for lane in self.lanes.values():
             lane.close()
 
@@ -354,11 +354,11 @@ def put(programs: Programs, changes: Sequence[Change]) -> None:
         for change in changes
         for direction, door in change.doors.items()
     )
-    programs.counters.publish()
+    programs.lanes.counters.publish()
     for change in changes:
         for direction, run in change.runs.items():
-            programs.counters.tell(change.lanes[direction], change.made[direction].generation.parity, run)
+            programs.lanes.counters.tell(change.lanes[direction], change.made[direction].generation.parity, run)
         change.is_put = True
-    programs.put(
+    programs.lanes.put(
         {change.lanes[direction]: one.generation.pages for change in changes for direction, one in change.made.items()}
     )
