@@ -1,4 +1,4 @@
-"""Interfaces with the same policy share its tables, each counts by itself, and without memory nothing is let through."""
+"""Interfaces with the same policy share its tables, each counts by itself, and nothing passes for want of memory."""
 
 import errno
 import json
@@ -187,7 +187,7 @@ def test_one_interface_that_cannot_be_changed_keeps_none_from_it(bpffs: Path, mo
 
 def test_runs_of_counters_never_overlap_and_keep_what_was_counted(bpffs: Path) -> None:
     where, chunks = create_lane_counts(64), create_chunk()
-    counts = bpf.create_map_of_maps("counts", max_entries=64, like=chunks)
+    counts = bpf.create_map_of_maps("counts", max_entries=1_024, like=chunks)
     made, rng = Counters(where, counts), Random(8)
     expected: dict[tuple[int, int], tuple[Run, int, list[int]]] = {}
     try:

@@ -349,6 +349,8 @@ class InterfacePlane:
 
 def put(programs: Programs, changes: Sequence[Change]) -> None:
     """Have packets find what was prepared, all at once, and the kernel wait for all of it once. Raises: KernelError."""
+    if not any(change.made for change in changes):
+        return
     programs.load(
         (door, change.made[direction].generation.pages.size)
         for change in changes
