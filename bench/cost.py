@@ -39,6 +39,7 @@ REPEAT = 300_000
 SIZES = (1, 10, 100, 1_000, 10_000)
 MEMBER_SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 EMPTY = "xdp.empty"
+SPREAD_EMPTY = "xdp.empty.random"
 XDP_DROP, XDP_PASS = 1, 2
 METADATA_BYTES = 4
 
@@ -101,7 +102,10 @@ def groups(*, is_quick: bool) -> dict[str, Group]:
         "nets_mixed": lambda: shapes.nets_mixed(sizes),
         "nets6": lambda: shapes.nets6(sizes),
         "sets": lambda: shapes.sets(sizes),
+        "mixed": lambda: shapes.mixed(sizes),
+        "classes": lambda: shapes.classes(sizes),
         "members": lambda: shapes.members(member_sizes),
+        "members_random": lambda: shapes.members_random(member_sizes),
         "tracked": lambda: shapes.tracked(sizes),
     }
 
@@ -109,11 +113,11 @@ def groups(*, is_quick: bool) -> dict[str, Group]:
 def measure(group: Group, rounds: int) -> Sequence[Figure]:
     """The group's figures and the empty program's. Raises: Unmeasured, KernelError, Unsupported."""
     with ExitStack() as opened:
-        empty = _empty(opened)
         planner, flows = Planner(), _flows(opened)
         rehearsal = _rehearsal(flows, opened)
         loaded = [_load(shape, planner, flows, rehearsal, opened) for shape in group()]
         del planner
+        empty = _empty(opened, spread=max(one.shape.spread for one in loaded))
         for _ in range(rounds):
             empty.run(REPEAT)
             for one in loaded:
@@ -123,15 +127,30 @@ def measure(group: Group, rounds: int) -> Sequence[Figure]:
                     one.check(packets, ran)
         base = tuple(empty.samples)
         return [
-            Figure(EMPTY, "ns", base),
+            Figure(empty.name, "ns", base),
             *(Figure(one.shape.name, "ns", tuple(one.program.samples), base, one.program.note) for one in loaded),
         ]
 
 
-def _empty(opened: ExitStack) -> Program:
+def _empty(opened: ExitStack, spread: int = 0) -> Program:
     """The program that everything is measured against: it drops, and looks at nothing."""
     packet = Packet(version=4, protocol=6, source=1, destination=2, source_port=1, destination_port=2)
-    return Program(EMPTY, root_program("xdp_empty", opened), frame(packet))
+    program = root_program("xdp_empty", opened)
+    if spread:
+        return Program(SPREAD_EMPTY, _spread(program, 1, spread, opened, has_frags=False), frame(packet))
+    return Program(EMPTY, program, frame(packet))
+
+
+def _spread(program: int, first: int, count: int, opened: ExitStack, *, has_frags: bool) -> int:
+    """Descriptor of a program that gives each packet one of so many sources before that program gets it."""
+    made = compiled("spread", opened)
+    for name, value in (("first", first), ("count", count)):
+        made.write_rodata(name, value.to_bytes(4, "little"))
+    if has_frags:
+        made.set_program_flags("spread", bpf.XDP_HAS_FRAGS)
+    made.load()
+    bpf.set_program(made.map_fd("slot"), 0, program)
+    return made.program_fd("spread")
 
 
 def _flows(opened: ExitStack) -> FlowTables:
@@ -167,7 +186,10 @@ def _load(shape: Shape, planner: Planner, flows: FlowTables, rehearsal: Rehearsa
     def enter() -> int:
         return rehearsal.enter("xdp", lane, generation.pages)
 
-    program = Program(shape.name, enter(), frame(shape.packet), generation.classifiers.backend, enter)
+    fd = enter()
+    if shape.spread:
+        fd = _spread(fd, shape.packet.source, shape.spread, opened, has_frags=True)
+    program = Program(shape.name, fd, frame(shape.packet), generation.classifiers.backend, enter)
     return Loaded(shape, generation, index, lambda: rehearsal.meaning(lane, generation, index), program)
 
 

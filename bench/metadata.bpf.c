@@ -7,7 +7,7 @@
 SEC("xdp")
 int there_and_back(struct xdp_md *ctx)
 {
-	if (!metadata_write(ctx) || bpf_xdp_adjust_meta(ctx, sizeof(u32)))
+	if (!metadata_write(ctx, METADATA_ALLOWED) || bpf_xdp_adjust_meta(ctx, sizeof(u32)))
 		return XDP_ABORTED;
 	return XDP_DROP;
 }

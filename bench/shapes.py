@@ -12,7 +12,7 @@ from tortie.model.desired import EndpointState, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.ipset import AddressSet, IPSet, SelectorSet
 from tortie.model.matches import Match, NetMatch, PortMatch, PortRange, ProtocolMatch, SetMatch
-from tortie.model.packet import ACK, TCP, Direction, Packet, Side
+from tortie.model.packet import ACK, TCP, UDP, Direction, Packet, Side
 from tortie.model.policy import Policy, PolicyKey, Stage, Tier
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, parse_selector
@@ -39,25 +39,37 @@ class Shape:
     sets: Mapping[str, IPSet] = field(default_factory=dict)
     stage: Stage = Stage.UNTRACKED
     is_known: bool = False
+    before: Mapping[Stage, Sequence[Rule]] = field(default_factory=dict)
+    """Rules of other classes, none of which knows the packet."""
+    spread: int = 0
+    """How many sources, from the packet's on, repeated runs choose from at random; 0: always the packet's."""
 
     @property
     def endpoint(self) -> EndpointState:
         """The desired state of the interface that has this policy."""
-        chunks = [self.rules[at : at + RULES_PER_POLICY] for at in range(0, len(self.rules), RULES_PER_POLICY)]
-        policies = tuple(
-            Policy(
-                key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:03}"),
-                tier="default",
-                order=float(number),
-                selector=ALL,
-                ingress=tuple(chunk),
-                do_not_track=self.stage is Stage.UNTRACKED,
-                apply_on_forward=self.stage is Stage.UNTRACKED,
-            )
-            for number, chunk in enumerate(chunks)
-        )
-        tiers = {(self.stage, Direction.INGRESS): (TierPolicies(Tier("default"), policies),)}
+        tiers = {
+            (stage, Direction.INGRESS): (TierPolicies(Tier("default"), _policies(stage, rules)),)
+            for stage, rules in {**self.before, self.stage: self.rules}.items()
+        }
         return EndpointState(interface=Interface(name="bench", index=1), endpoint="bench", tiers=tiers)
+
+
+def _policies(stage: Stage, rules: Sequence[Rule]) -> tuple[Policy, ...]:
+    """The rules as policies of one class, 1,000 in each."""
+    chunks = [rules[at : at + RULES_PER_POLICY] for at in range(0, len(rules), RULES_PER_POLICY)]
+    return tuple(
+        Policy(
+            key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:03}"),
+            tier="default",
+            order=float(number),
+            selector=ALL,
+            ingress=tuple(chunk),
+            do_not_track=stage is Stage.UNTRACKED,
+            pre_dnat=stage is Stage.PRE_DNAT,
+            apply_on_forward=stage is not Stage.NORMAL,
+        )
+        for number, chunk in enumerate(chunks)
+    )
 
 
 def ports(sizes: Sequence[int]) -> Iterator[Shape]:
@@ -91,6 +103,49 @@ def tracked(sizes: Sequence[int]) -> Iterator[Shape]:
     for size in sizes:
         rules = [Rule(Action.DENY, _tcp_port(number)) for number in range(size)]
         yield Shape(f"xdp.normal.ports.{size}", rules, _packet(port=FIRST_PORT + size - 1), stage=Stage.NORMAL)
+
+
+def classes(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N rules with an own port in each of the four classes; only the last one of the normal class knows the packet."""
+    for size in sizes:
+        strangers = [Rule(Action.DENY, _tcp_port(size + number)) for number in range(size)]
+        rules = [Rule(Action.DENY, _tcp_port(number)) for number in range(size)]
+        before = dict.fromkeys((Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD), strangers)
+        yield Shape(
+            f"xdp.classes.{size}", rules, _packet(port=FIRST_PORT + size - 1), stage=Stage.NORMAL, before=before
+        )
+
+
+def mixed(sizes: Sequence[int]) -> Iterator[Shape]:
+    """N random rules about protocol, source and destination nets, source and destination ports; each misses the packet in
+    one of them at least, the last one in none."""
+    chance = random.Random(SEED)
+    packet = _packet()
+    for size in sizes:
+        rules = [_random_rule(chance, packet, chance.randrange(1, 32)) for _ in range(size - 1)]
+        yield Shape(f"xdp.mixed.{size}", [*rules, _random_rule(chance, packet, 0)], packet)
+
+
+def _random_rule(chance: random.Random, packet: Packet, misses: int) -> Rule:
+    """A rule that misses the packet in those of five dimensions, a bit each, and holds in the others."""
+
+    def net(side: Side, address: int, *, is_missed: bool) -> Match:
+        length = chance.choice((8, 16, 20, 24, 28, 32))
+        prefix = (address >> (32 - length)) ^ (chance.randrange(1, 1 << length) if is_missed else 0)
+        return NetMatch(side, (Net(4, prefix << (32 - length), length),))
+
+    def ports(side: Side, port: int, *, is_missed: bool) -> Match:
+        first = port + 1 + chance.randrange(20_000) if is_missed else port - chance.randrange(60)
+        return PortMatch(side, (PortRange(first, first + (chance.randrange(100) if is_missed else 60)),))
+
+    matches = (
+        ProtocolMatch(UDP if misses & 1 else TCP),
+        net(Side.SOURCE, packet.source, is_missed=bool(misses & 2)),
+        net(Side.DESTINATION, packet.destination, is_missed=bool(misses & 4)),
+        ports(Side.SOURCE, packet.source_port or 0, is_missed=bool(misses & 8)),
+        ports(Side.DESTINATION, packet.destination_port or 0, is_missed=bool(misses & 16)),
+    )
+    return Rule(Action.DENY, matches)
 
 
 def nets(sizes: Sequence[int]) -> Iterator[Shape]:
@@ -135,6 +190,13 @@ def members(sizes: Sequence[int]) -> Iterator[Shape]:
     for size in sizes:
         known = {source.set_id: _members(MEMBERS_FROM, size)}
         yield Shape(f"xdp.members.{size}", [rule], _packet(source=MEMBERS_FROM + size // 2), known)
+
+
+def members_random(sizes: Sequence[int]) -> Iterator[Shape]:
+    """The same, with another member as the source of each packet."""
+    for shape in members(sizes):
+        size = int(shape.name.rpartition(".")[2])
+        yield replace(shape, name=f"xdp.members_random.{size}", packet=_packet(source=MEMBERS_FROM), spread=size)
 
 
 def _members(first: int, count: int) -> AddressSet:
