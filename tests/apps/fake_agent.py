@@ -71,7 +71,7 @@ if __name__ == "__main__":
             open=lambda: SlowDriver(delay_s),
             lacks=lambda: (),
             left=lambda: (),
-            evidence="a test's own",
+            evidence=lambda: "a test's own",
         )
         main.run(settings, levels, [offer], StillInterfaces(), StillTimeouts())
     except Failure as failure:

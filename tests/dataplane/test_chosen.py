@@ -74,7 +74,7 @@ class Host:
             open=lambda: Recorded(self, name),
             lacks=lambda: (f"no {name} here: get one",) if name in self.lacks else (),
             left=lambda: (f"a thing of {name}",) if name in self.left else (),
-            evidence="it works",
+            evidence=lambda: "it works",
         )
 
     def since(self) -> list[str]:

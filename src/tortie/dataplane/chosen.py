@@ -43,14 +43,14 @@ class Offer:
 
     `lacks`: sentences about what this host would need for it, each with a remedy; none where it can be had. `left`:
     what an earlier agent left of it; asking changes nothing. `unreadable`: why this version cannot go on from that,
-    with a remedy. `evidence`: what speaks for it where nothing is missing.
+    with a remedy. `evidence`: what speaks for it, asked where nothing is missing.
     """
 
     name: str
     open: Callable[[], ReplaceableDriver]
     lacks: Callable[[], Sequence[str]]
     left: Callable[[], Sequence[str]]
-    evidence: str
+    evidence: Callable[[], str]
     unreadable: Callable[[], Sequence[str]] = tuple
 
 
@@ -84,7 +84,7 @@ def findings(offers: Sequence[Offer]) -> tuple[Finding, ...]:
     found = []
     for offer in offers:
         lacks = tuple(offer.lacks())
-        found.append(Finding(offer.name, not lacks, "; ".join(lacks) or offer.evidence))
+        found.append(Finding(offer.name, not lacks, "; ".join(lacks) or offer.evidence()))
     return tuple(found)
 
 

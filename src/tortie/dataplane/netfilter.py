@@ -141,6 +141,11 @@ class NetfilterDriver(KernelTracked, ABC):
 
     # ---- telling
 
+    @property
+    def backend(self) -> str:
+        """What decides: this dataplane, or the variant of it that is used."""
+        return self.name
+
     def _remark(self) -> str:
         """What else is said of who decides."""
         return ""
@@ -148,7 +153,7 @@ class NetfilterDriver(KernelTracked, ABC):
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
         return statuses(
-            self._intent, self._policed(), self._refused(), self._failed, backend=self.name, remark=self._remark()
+            self._intent, self._policed(), self._refused(), self._failed, backend=self.backend, remark=self._remark()
         )
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:

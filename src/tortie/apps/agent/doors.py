@@ -72,15 +72,27 @@ def _nftables_left() -> Sequence[str]:
 
 
 def _open_iptables() -> ReplaceableDriver:
-    raise KernelError("iptables", "open the driver", 0, *_iptables_lacks())
+    from tortie.dataplane.iptables.driver import IptablesDriver
+
+    return IptablesDriver()
 
 
 def _iptables_lacks() -> Sequence[str]:
-    return ("this version of tortie has no iptables driver yet: use ebpf or nftables",)
+    from tortie.dataplane.iptables.survey import lacks
+
+    return lacks()
 
 
-def _nothing() -> Sequence[str]:
-    return ()
+def _iptables_left() -> Sequence[str]:
+    from tortie.dataplane.iptables.survey import left
+
+    return left()
+
+
+def _iptables_evidence() -> str:
+    from tortie.dataplane.iptables.survey import evidence
+
+    return evidence()
 
 
 OFFERS = (
@@ -90,16 +102,16 @@ OFFERS = (
         lacks=_ebpf_lacks,
         left=_ebpf_left,
         unreadable=_ebpf_unreadable,
-        evidence="the kernel takes XDP and tc programs, and nft for untracked egress",
+        evidence=lambda: "the kernel takes XDP and tc programs, and nft for untracked egress",
     ),
     Offer(
         name=NFTABLES,
         open=_open_nftables,
         lacks=_nftables_lacks,
         left=_nftables_left,
-        evidence="the kernel takes nft rules with connection tracking",
+        evidence=lambda: "the kernel takes nft rules with connection tracking",
     ),
-    Offer(name=IPTABLES, open=_open_iptables, lacks=_iptables_lacks, left=_nothing, evidence=""),
+    Offer(name=IPTABLES, open=_open_iptables, lacks=_iptables_lacks, left=_iptables_left, evidence=_iptables_evidence),
 )
 
 

@@ -6,7 +6,6 @@ leaves (mangle POSTROUTING). The other bits are others', and are never touched.
 
 from dataclasses import dataclass
 
-DEFAULT_MASK = 0xFFFF0000
 _NEEDED = 5
 _OTHERS = 0x00100000
 """The eBPF driver's bit (`nft_egress`), the last to be taken: where one driver takes the other's place, both enforce
