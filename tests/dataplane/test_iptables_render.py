@@ -28,6 +28,8 @@ from tortie.dataplane.iptables.sets import (
     read_sets,
 )
 from tortie.dataplane.iptables.table import TABLES, Key, Table, change_script, whole_script
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
+from tortie.dataplane.nftables import marks as nftables_marks
 from tortie.dataplane.surroundings import Surroundings
 from tortie.kernel.iptables import LEGACY, NFT
 from tortie.model.address import Net, parse_net
@@ -120,6 +122,8 @@ def test_marks_are_within_the_mask_and_of_one_bit_each() -> None:
         rules = [rule.text for table in tables for found in table.chains.values() for rule in found]
         used = [int(word.split("/")[1], 16) for rule in rules for word in rule.split() if word.startswith("0x0/")]
         assert used and all(number & ~mask == 0 for number in used)
+    # Two drivers enforce for a moment where one takes the other's place, and each clears its own bits.
+    assert marks_of(DEFAULT_MASK).all & (nftables_marks.ALL | DEFAULT_MARK_BIT) == 0
     with pytest.raises(ValueError, match="4 bits; give iptablesMarkMask 5 or more"):
         marks_of(0xF)
 

@@ -132,6 +132,11 @@ class ChosenDriver:
         return self._choice.name
 
     @property
+    def resync_s(self) -> float:
+        """As often as the driver that enforces wants it."""
+        return self._current.resync_s if self._current is not None else float("inf")
+
+    @property
     def choice(self) -> Choice:
         """What was chosen and why."""
         return replace(self._choice, leaving=tuple(self._leaving))

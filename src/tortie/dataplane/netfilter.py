@@ -49,6 +49,9 @@ class Made(NamedTuple):
 class NetfilterDriver(KernelTracked, ABC):
     """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails."""
 
+    resync_s = 0.5
+    """What others flush is back within a second: anybody's `iptables -F` opens the host until then."""
+
     def __init__(self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:
         self.name = name
         self._thing = thing
@@ -106,6 +109,11 @@ class NetfilterDriver(KernelTracked, ABC):
             return self._apply(self._check())
         except KernelError as error:
             return self._report((), (), {self._thing: str(error)})
+
+    def settle(self) -> None:
+        """See ReplaceableDriver. What was made is looked at now, while it is known to be so: the others' going changes
+        the rule set, and what nobody has looked at before would be made anew."""
+        self._check()
 
     def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
         intent = self._intent

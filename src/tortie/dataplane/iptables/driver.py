@@ -23,7 +23,7 @@ from tortie.dataplane.iptables.survey import survey
 from tortie.dataplane.netfilter import Made, NetfilterDriver
 from tortie.dataplane.refusals import refused_by_rules
 from tortie.dataplane.telling import CountKey
-from tortie.kernel import iptables
+from tortie.kernel import iptables, nft
 from tortie.kernel.errors import KernelError
 from tortie.model.dataplane import IPTABLES
 from tortie.model.desired import Delta, EndpointState
@@ -56,6 +56,8 @@ class IptablesDriver(NetfilterDriver):
         self._members = InstalledSets()
         self._wanted_sets: Mapping[str, KernelSet] = {}
         self._interfaces: frozenset[str] = frozenset()
+        self._generation: int | None = None
+        """The kernel's count of transactions at the last check that found all tables well."""
 
     @property
     def _tables(self) -> InstalledTables:
@@ -77,7 +79,11 @@ class IptablesDriver(NetfilterDriver):
         self._renderer, self._used = renderer, self._use
 
     def _check(self) -> tuple[str, ...]:
-        return (*self._tables.check(), *self._members.check(self._wanted_sets, self._sets))
+        # The kernel counts transactions of the nft variant; the legacy one has to be listed to know.
+        now = nft.generation() if self.backend == iptables.NFT else None
+        tampered = self._tables.check() if now is None or now != self._generation else []
+        self._generation = None if tampered else now
+        return (*tampered, *self._members.check(self._wanted_sets, self._sets))
 
     def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
         before = self._renderer.pieces()
