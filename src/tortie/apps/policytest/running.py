@@ -21,7 +21,7 @@ UNSUPPORTED = "unsupported"
 
 
 class ProgramAnswer(NamedTuple):
-    """What the compiled program did, or why none was asked.
+    """What the compiled program, or another dataplane (`by`), did, or why none was asked.
 
     `is_tracked` None unless it is allowed; `rule` None where a reason alone decided.
     """
@@ -30,6 +30,7 @@ class ProgramAnswer(NamedTuple):
     is_tracked: bool | None
     rule: str | None
     unsupported: str
+    by: str = "the compiled program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,20 @@ def _entry(packet: Packet, relation: Relation, passage: Passage, named: Judged |
             return None
 
 
+def opener_in(judged: Sequence[Judged], one: Judged) -> Packet:
+    """The first packet of the connection that this one of a test is of."""
+    named = None if one.probe.named is None else judged[one.probe.named].entry
+    return named if named is not None else opener_of(one.probe.packet)
+
+
+def forced(one: Judged, opener: Packet | None) -> str:
+    """Why no table of connections makes the packet what the test says; empty where one with that connection does."""
+    table = ConnectionTable()
+    if opener is not None:
+        table.follow(opener, Direction.INGRESS, "", 0.0)
+    return "" if one.relation is table.relation(one.probe.packet) else "the test forces a state"
+
+
 def opener_of(packet: Packet) -> Packet:
     """A packet that opens the flow which this one is said to belong to."""
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_REPLIES[packet.protocol]:
@@ -146,7 +161,7 @@ def _disagreement(one: Judged) -> list[str]:
     if programs is None or one.is_of_programs or programs.unsupported or programs[:3] == mine:
         return []
     theirs = _answer_text(*programs[:3])
-    return [f"the compiled program says {theirs}, and the evaluator {_answer_text(*mine)}: please report it"]
+    return [f"{programs.by} says {theirs}, and the evaluator {_answer_text(*mine)}: please report it"]
 
 
 def _answer_text(verdict: str | None, is_tracked: bool | None, rule: str | None) -> str:

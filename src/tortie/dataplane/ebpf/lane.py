@@ -6,12 +6,12 @@ from collections import Counter
 
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.dataplane.ebpf.classifiers import Classifiers, Counts, RuleIndex, is_rejected
-from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Plan, Rejects, arranged, write
 from tortie.dataplane.ebpf.pages import PAGE, Pages
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.terms import SetAtom
+from tortie.dataplane.frames import frame
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.packet import Packet
