@@ -186,7 +186,7 @@ def _numbered(packet: Packet, number: int) -> bytes:
     return bytes(raw)
 
 
-def _checksum(data: bytes) -> bytes:
+def _checksum(data: bytes | bytearray) -> bytes:
     """Source: RFC 1071."""
     total = sum(unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
     while total >> 16:

@@ -32,7 +32,7 @@ _DCCP, _GRE = 33, 47
 _READ_BY_TRACKING = (SCTP, _DCCP, UDPLITE, _GRE)
 _NO_NEXT_HEADER = 59
 _UNTRACKED_TYPES = (*range(130, 138), 141, 142, 143, *range(148, 154))
-_OPENED = SYN | ACK
+_ANSWER = SYN | ACK
 _FAMILY = {ICMP: 4, ICMPV6: 6}
 
 
@@ -127,11 +127,16 @@ def _why_not_tracked(one: Judged, opener: Packet | None) -> str:
         return "connection tracking knows ICMP in IPv4 only, and ICMPv6 in IPv6"
     if packet.protocol == ICMPV6 and packet.icmp_type in _UNTRACKED_TYPES:
         return "connection tracking leaves this type of ICMPv6 alone: nothing shows whether policy did"
-    if opener is not None and packet.protocol == TCP and packet.tcp_flags & _OPENED == _OPENED:
-        return "connection tracking follows TCP, and calls a SYN+ACK invalid in a connection that is established"
+    if opener is not None and packet.tcp_flags & _ANSWER == _ANSWER and _is_from_opener(packet, opener):
+        return "connection tracking follows TCP, and calls a SYN+ACK of who opened the connection invalid"
     if one.relation is Relation.INVALID and one.passage.is_rejected:
         return "invalid packets are dropped silently by rules, also where denials are answered"
     return ""
+
+
+def _is_from_opener(packet: Packet, opener: Packet) -> bool:
+    ends = (packet.source, packet.source_port)
+    return packet.protocol == TCP and ends == (opener.source, opener.source_port)
 
 
 def _why_not_offered(packet: Packet, way: Way) -> str:
