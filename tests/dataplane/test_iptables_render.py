@@ -43,7 +43,7 @@ from tortie.model.rule import Action, Rule
 from tortie.model.tables import DEFAULT_MASK, Backend
 from tortie.model.verdict import RuleRef
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "iptables" / "host.rules"
+GOLDEN = Path(__file__).parents[1] / "golden" / "host" / "iptables.rules"
 SCRATCH = marks_of(DEFAULT_MASK).scratch
 
 
