@@ -105,6 +105,7 @@ def test_policy_is_enforced_counted_repaired_and_still_there_for_the_next_agent(
     )
     assert [one["backend"] for one in status["enforced"]["interfaces"]] == [variant]
     (found,) = (one for one in status["dataplane"]["found"] if one["name"] == IPTABLES)
+    assert f"iptables is {found['why']}" in host.tortie("status")
     assert found["can_be_had"] and "iptables-nft: " in found["why"] and "iptables-legacy: " in found["why"]
     assert "1 in netfilter" in host.tortie("status")
     assert f"{host.dataplane} offers no test run" in host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/6379")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tortie.apps.failure import Code, Failure
-from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, forced, opener_in, rule_name
+from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, answer_of, forced, opener_in
 from tortie.dataplane.driver import Driver
 from tortie.dataplane.ground import ground
 from tortie.dataplane.injected import Asked, Injected, Shown
@@ -18,7 +18,6 @@ from tortie.model.host import Host
 from tortie.model.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDPLITE, Fragment, Packet
 from tortie.model.passage import Way
 from tortie.model.tables import Backend, TablesUse
-from tortie.model.verdict import Verdict
 
 VARIANTS: Mapping[str, Callable[[], Driver]] = {
     NFTABLES: nftables.NftablesDriver,
@@ -58,7 +57,7 @@ def ask(ran: Ran, variant: str, *, alone: bool) -> Ran:
     ]
     shown = iter(_shown(asked, host, refusals, variant) if asked else ())
     answers = [
-        ProgramAnswer(None, None, None, reason, variant) if reason else _answer(next(shown), variant)
+        ProgramAnswer(None, None, None, reason, variant) if reason else answer_of(next(shown), variant)
         for reason in why_not
     ]
     judged = tuple(
@@ -82,17 +81,6 @@ def _shown(asked: list[Asked], host: Host, refusals: Mapping[str, object], varia
     )
     with ground(sorted(names), ways) as made:
         return Injected(made, VARIANTS[variant](), desired).ask(asked)
-
-
-def _answer(shown: Shown, variant: str) -> ProgramAnswer:
-    is_allowed = shown.verdict is Verdict.ALLOW
-    return ProgramAnswer(
-        "reject" if shown.is_rejected else shown.verdict.value,
-        shown.is_tracked if is_allowed else None,
-        rule_name(shown.rule) if shown.rule is not None else None,
-        "",
-        variant,
-    )
 
 
 # ---- what cannot be shown like this

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, opener_in, rule_name
+from tortie.apps.policytest.running import PROGRAM, Judged, ProgramAnswer, Ran, answer_of, opener_in
 from tortie.apps.privileges import require_privileges
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.driver import BPFFS
@@ -60,13 +60,7 @@ def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Tri
         found = trial.ask(crossings, one.probe.on_wire, flow=next(iter(table), None), first=one.probe.first)
     except Unsupported as error:
         return ProgramAnswer(None, None, None, str(error))
-    is_allowed = found.verdict is Verdict.ALLOW
-    return ProgramAnswer(
-        "reject" if found.is_rejected else found.verdict.value,
-        found.is_tracked if is_allowed else None,
-        rule_name(found.rule) if found.rule is not None else None,
-        "",
-    )
+    return answer_of(found, PROGRAM)
 
 
 def _is_forwarded(way: Way) -> bool:

@@ -6,7 +6,7 @@ where it was allowed, is tracked, and opens a flow or belongs to one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tortie.apps.policytest.document import PolicyTest, Unloadable
 from tortie.apps.policytest.packets import Probe, read_packets
@@ -18,6 +18,7 @@ from tortie.model.verdict import RuleRef, Verdict
 from tortie.resources.problems import Problems
 
 UNSUPPORTED = "unsupported"
+PROGRAM = "the compiled program"
 
 
 class ProgramAnswer(NamedTuple):
@@ -30,7 +31,38 @@ class ProgramAnswer(NamedTuple):
     is_tracked: bool | None
     rule: str | None
     unsupported: str
-    by: str = "the compiled program"
+    by: str = PROGRAM
+
+
+class Shown(Protocol):
+    """What became of a packet, by whoever shows it."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Allow or Deny."""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Means nothing where it is denied."""
+
+    @property
+    def is_rejected(self) -> bool:
+        """The sender is told of the denial."""
+
+    @property
+    def rule(self) -> RuleRef | None:
+        """What decided, None where a reason alone did."""
+
+
+def answer_of(shown: Shown, by: str) -> ProgramAnswer:
+    """The same in the words of tests."""
+    return ProgramAnswer(
+        "reject" if shown.is_rejected else shown.verdict.value,
+        shown.is_tracked if shown.verdict is Verdict.ALLOW else None,
+        rule_name(shown.rule) if shown.rule is not None else None,
+        "",
+        by,
+    )
 
 
 @dataclass(frozen=True, slots=True)
