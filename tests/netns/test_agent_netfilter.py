@@ -39,6 +39,8 @@ for x in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do
     for t in raw mangle filter; do $x -t $t -S > /dev/null; done
     $x -A INPUT -p udp --dport 9 -j DROP
 done
+ipset create listed hash:ip
+iptables-nft -A INPUT -m set --match-set listed src -j DROP
 nft add table inet theirs; nft add chain inet theirs one '{ type filter hook input priority 5; }'
 ipset create theirs hash:ip; ipset add theirs 192.0.2.1
 """
@@ -214,8 +216,13 @@ def test_a_dataplane_that_cannot_be_had_is_an_error_with_a_remedy_and_nothing_is
     host.until_answered()
     host.tortie("apply", "-f", "-", text=host.documents)
     host.stop()
-    host.dataplane = IPTABLES
     host.bounding.remove("CAP_NET_RAW")
+    host.namespace.run("sh", "-c", FOREIGN)  # which iptables cannot even list without that
+    host.start()
+    host.until_answered()
+    assert "not iptables: this process lacks CAP_NET_RAW" in host.tortie("status")
+    host.stop()
+    host.dataplane = IPTABLES
     with pytest.raises(AssertionError, match=r"the dataplane iptables cannot be had here .*lacks CAP_NET_RAW: run as"):
         host.start()
     assert host.agent is not None and host.agent.returncode == 1

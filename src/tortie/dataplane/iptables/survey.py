@@ -6,8 +6,9 @@ that a trial would make stays for as long as its namespace.
 
 import errno
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from tortie.dataplane.chosen import Look
 from tortie.dataplane.iptables.backend import Evidence, choose
 from tortie.dataplane.iptables.listing import read_tables
 from tortie.dataplane.iptables.sets import PORTS
@@ -69,40 +70,45 @@ def _refusal(variant: str) -> str:
     return ""
 
 
-def lacks() -> Sequence[str]:
-    """What this host would need for the driver, each with a remedy; none where it can be had. Changes nothing."""
-    return tuple(_lacks())
-
-
-def _lacks() -> Iterator[str]:
-    if absent := [name for name in _CAPABILITIES if name not in features.capabilities()]:
-        yield f"this process lacks {', '.join(absent)}: run as root, or give it these capabilities"
-        return
+def look() -> Look:
+    """Whether this host can have the driver, and which variant an agent takes unless it is told otherwise."""
+    if absent := _absent():
+        return Look((f"this process lacks {', '.join(absent)}: run as root, or give it these capabilities",))
     if shutil.which("ipset") is None:
-        yield "ipset is not installed: install the package ipset"
-        return
+        return Look(("ipset is not installed: install the package ipset",))
     try:
-        evidence = survey()
+        found = survey()
     except KernelError as error:
-        yield f"{error}: the kernel needs ip_set (CONFIG_IP_SET, CONFIG_NETFILTER_XT_SET)"
-        return
-    if not any(one.is_usable for one in evidence):
-        yield "; ".join(map(str, evidence))
+        return Look((f"{error}: the kernel needs ip_set (CONFIG_IP_SET, CONFIG_NETFILTER_XT_SET)",))
+    chosen = choose(Backend.AUTO, found)
+    if chosen is None:
+        return Look(("; ".join(map(str, found)),))
+    return Look((), f"{chosen.variant} unless IptablesBackend says otherwise: {chosen.reason}")
 
 
-def evidence() -> str:
-    """Which variant an agent takes unless it is told otherwise, and why. Raises: KernelError."""
-    found = choose(Backend.AUTO, survey())
-    return f"{found.variant} unless IptablesBackend says otherwise: {found.reason}" if found is not None else ""
+def _absent() -> list[str]:
+    return [name for name in _CAPABILITIES if name not in features.capabilities()]
 
 
 def left() -> Sequence[str]:
-    """Names of the tables in which an earlier agent left something. Changes nothing. Raises: KernelError."""
-    return [
-        f"{variant} IPv{version} {name}"
-        for variant in iptables.VARIANTS
-        for version in iptables.versions()
-        if not iptables.missing(variant)
-        for name, table in read_tables(iptables.save(variant, version)).items()
-        if table.is_ours
-    ]
+    """Names of the tables in which an earlier agent left something. Changes nothing. Raises: KernelError.
+
+    Whoever lacks privileges cannot look, and could not take anything away: `look` tells of it.
+    """
+    if _absent():
+        return ()
+    return [found for variant in iptables.VARIANTS if not iptables.missing(variant) for found in _left(variant)]
+
+
+def _left(variant: str) -> Sequence[str]:
+    try:
+        return [
+            f"{variant} IPv{version} {name}"
+            for version in iptables.versions()
+            for name, table in read_tables(iptables.save(variant, version)).items()
+            if table.is_ours
+        ]
+    except KernelError:
+        if variant in _refusals():  # a kernel that takes no such rules has none
+            return ()
+        raise
