@@ -1,10 +1,13 @@
 """What is the iptables driver's alone: others' rules around ours, both variants side by side, where our jumps stand."""
 
+import fcntl
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from contract import NEEDS_LEGACY, NO_FAILSAFES, InNamespace, Ports, delta_of, endpoint, running, tier, udp
@@ -244,3 +247,12 @@ class Behind:
 
     def __init__(self, one: Namespace, address: str) -> None:
         self.entered, self.address = one.entered, address
+
+
+@NEEDS_LEGACY
+def test_whoever_changes_iptables_elsewhere_is_not_waited_for_to_know_what_the_host_has(host: Namespace) -> None:
+    with Path("/run/xtables.lock").open("a") as lock, host.entered():
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = time.monotonic()
+        assert all(one.is_usable for one in survey())
+        assert time.monotonic() - started < 5

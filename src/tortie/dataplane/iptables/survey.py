@@ -64,7 +64,7 @@ def _refusal(variant: str) -> str:
         return ""
     try:
         for version in iptables.versions():
-            iptables.restore(variant, version, _TRIAL.format(version=version))
+            iptables.restore(variant, version, _TRIAL.format(version=version), is_alone=True)
     except KernelError as error:
         return error.detail or str(error)
     return ""
