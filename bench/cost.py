@@ -20,11 +20,11 @@ from bench.shapes import Shape
 from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.flows import FlowTables
-from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.frames import frame
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import bpf
 from tortie.model.conntrack import Flow, FlowState, TrackingSettings, key_of

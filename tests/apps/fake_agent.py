@@ -15,7 +15,7 @@ from tortie.apps.agent import main
 from tortie.apps.agent.settings import AgentSettings
 from tortie.apps.failure import Failure
 from tortie.apps.told import told
-from tortie.dataplane.chosen import Offer
+from tortie.dataplane.chosen import Look, Offer
 from tortie.dataplane.driver import ApplyReport, KernelTracked
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
@@ -69,9 +69,8 @@ if __name__ == "__main__":
         offer = Offer(
             name="reference",
             open=lambda: SlowDriver(delay_s),
-            lacks=lambda: (),
+            look=lambda: Look((), "a test's own"),
             left=lambda: (),
-            evidence="a test's own",
         )
         main.run(settings, levels, [offer], StillInterfaces(), StillTimeouts())
     except Failure as failure:

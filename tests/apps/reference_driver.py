@@ -33,6 +33,7 @@ class ReferenceDriver(FakeFlows):
     """See the module. `log` tells every call that changes something."""
 
     name = "reference"
+    resync_s = 3.0
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from tortie.model.policy import DEFAULT_ALLOW, Policy, PolicyKey, Profile, Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL, Selector, parse_selector
 from tortie.model.settings import FelixSettings
+from tortie.model.tables import TablesUse
 
 IN, OUT = Direction.INGRESS, Direction.EGRESS
 UNTRACKED_IN = (Stage.UNTRACKED, IN)
@@ -146,7 +147,11 @@ class TestFlush:
     def test_the_first_delta_carries_failsafes_tracking_and_addresses_even_without_anything_else(self) -> None:
         one = engine()
         first = Delta(
-            failsafes=Failsafes(), tracking=TrackingSettings(), addresses=HostAddresses(), dataplane=DataplaneWish()
+            failsafes=Failsafes(),
+            tracking=TrackingSettings(),
+            addresses=HostAddresses(),
+            dataplane=DataplaneWish(),
+            tables=TablesUse(),
         )
         assert one.flush() == first
         assert not one.flush()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from apps.reference_driver import ReferenceDriver
-from tortie.dataplane.chosen import DATAPLANE, CannotBeHad, ChosenDriver, Finding, Offer, choose
+from tortie.dataplane.chosen import DATAPLANE, CannotBeHad, ChosenDriver, Finding, Look, Offer, choose
 from tortie.dataplane.driver import ApplyReport
 from tortie.kernel.errors import KernelError
 from tortie.model.dataplane import WHATEVER, DataplaneWish, wish_of
@@ -72,9 +72,8 @@ class Host:
         return Offer(
             name=name,
             open=lambda: Recorded(self, name),
-            lacks=lambda: (f"no {name} here: get one",) if name in self.lacks else (),
+            look=lambda: Look((f"no {name} here: get one",) if name in self.lacks else (), "it works"),
             left=lambda: (f"a thing of {name}",) if name in self.left else (),
-            evidence="it works",
         )
 
     def since(self) -> list[str]:

@@ -10,10 +10,10 @@ from random import Random
 import pytest
 from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host
 
-from tortie.dataplane.iptables.backend import Backend, Evidence, choose
+from tortie.dataplane.iptables.backend import Evidence, choose
 from tortie.dataplane.iptables.driver import refusals
 from tortie.dataplane.iptables.listing import FoundTable, Jump, are_in_place, read_tables
-from tortie.dataplane.iptables.marks import DEFAULT_MASK, marks_of
+from tortie.dataplane.iptables.marks import marks_of
 from tortie.dataplane.iptables.matches import match_texts
 from tortie.dataplane.iptables.names import LONGEST_CHAIN, LONGEST_COMMENT, LONGEST_SET, chain, comment, set_name
 from tortie.dataplane.iptables.render import Renderer, Rendering
@@ -28,6 +28,8 @@ from tortie.dataplane.iptables.sets import (
     read_sets,
 )
 from tortie.dataplane.iptables.table import TABLES, Key, Table, change_script, whole_script
+from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
+from tortie.dataplane.nftables import marks as nftables_marks
 from tortie.dataplane.surroundings import Surroundings
 from tortie.kernel.iptables import LEGACY, NFT
 from tortie.model.address import Net, parse_net
@@ -38,9 +40,10 @@ from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, Prot
 from tortie.model.packet import ICMP, TCP, Direction, Side
 from tortie.model.policy import PolicyKey, Stage
 from tortie.model.rule import Action, Rule
+from tortie.model.tables import DEFAULT_MASK, Backend
 from tortie.model.verdict import RuleRef
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "iptables" / "host.rules"
+GOLDEN = Path(__file__).parents[1] / "golden" / "host" / "iptables.rules"
 SCRATCH = marks_of(DEFAULT_MASK).scratch
 
 
@@ -119,6 +122,8 @@ def test_marks_are_within_the_mask_and_of_one_bit_each() -> None:
         rules = [rule.text for table in tables for found in table.chains.values() for rule in found]
         used = [int(word.split("/")[1], 16) for rule in rules for word in rule.split() if word.startswith("0x0/")]
         assert used and all(number & ~mask == 0 for number in used)
+    # Two drivers enforce for a moment where one takes the other's place, and each clears its own bits.
+    assert marks_of(DEFAULT_MASK).all & (nftables_marks.ALL | DEFAULT_MARK_BIT) == 0
     with pytest.raises(ValueError, match="4 bits; give iptablesMarkMask 5 or more"):
         marks_of(0xF)
 
@@ -209,9 +214,9 @@ COMMIT
     assert table.chains["tortie-INPUT"] == ["-i eth0 -j DROP"] and table.packets["tortie-INPUT"] == [7]
     assert (table.digest, table.made, sum(table.others.values())) == ("abc", {"INPUT"}, 2)
     assert table.jumps == [Jump("INPUT", "-j tortie-INPUT", is_last=True)]
-    assert not are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT")], is_first=True)
-    assert are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT")], is_first=False)
-    assert not are_in_place(table.jumps * 2, [Jump("INPUT", "-j tortie-INPUT")], is_first=False)
+    assert not are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT")])
+    assert are_in_place(table.jumps, [Jump("INPUT", "-j tortie-INPUT", is_last=True)])
+    assert not are_in_place(table.jumps * 2, [Jump("INPUT", "-j tortie-INPUT", is_last=True)])
 
 
 def test_a_net_of_everything_is_two_halves_of_a_set() -> None:
@@ -248,10 +253,11 @@ def test_the_variant_with_others_rules_is_used_else_the_systems_own() -> None:
         assert all(str(one) in chosen.reason for one in evidence)
     gone = [replace(one, missing=("x",)) for one in (nft, legacy)]
     assert choose(Backend.AUTO, gone) is choose(Backend.LEGACY, gone) is None
-    assert str(gone[0]) == "iptables-nft: x not installed"
-    assert str(replace(legacy, rules=1, is_in_kernel=False)) == (
-        "iptables-legacy: 1 rule of others, not in this kernel, or not loaded yet"
-    )
+    assert str(gone[0]) == "iptables-nft: x not installed: install the package iptables"
+    assert str(replace(legacy, rules=1)) == "iptables-legacy: 1 rule of others"
+    refused = replace(legacy, refused="do you need to insmod?")
+    assert str(refused) == "iptables-legacy: do you need to insmod?"
+    assert choose(Backend.LEGACY, [nft, refused]) is None
 
 
 def test_tables_are_those_that_packets_meet_in_order() -> None:

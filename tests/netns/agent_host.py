@@ -21,6 +21,8 @@ class Host:
         self.namespace, self.folder, self.dataplane = namespace, folder, dataplane
         self.documents = PAIR.replace("eth0", namespace.interface)
         self.agent: subprocess.Popen[bytes] | None = None
+        self.bounding: list[str] = []
+        """The only capabilities that the agent and its children can have; none: all."""
 
     def start(self) -> float:
         """Start an agent; the seconds until it had programmed its first view, by its own log."""
@@ -65,7 +67,9 @@ class Host:
             time.sleep(0.01)
 
     def _inside(self, command: list[str]) -> list[str]:
-        return ["nsenter", f"--net={self.namespace.path}", *command]
+        bounds = [f"+{name.lower().removeprefix('cap_')}" for name in self.bounding]
+        bounded = ["setpriv", f"--bounding-set=-all,{','.join(bounds)}"] if bounds else []
+        return ["nsenter", f"--net={self.namespace.path}", *bounded, *command]
 
     def _where(self, option: str) -> list[str]:
         return [f"--{option}", str(self.folder / "agent" / option)]

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from netns import Namespace
-from tortie.dataplane.driver import ApplyReport, Driver
-from tortie.dataplane.iptables.backend import Backend
+from tortie.dataplane.driver import ApplyReport
 from tortie.dataplane.iptables.driver import IptablesDriver
+from tortie.dataplane.netfilter import NetfilterDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
@@ -28,6 +28,7 @@ from tortie.model.packet import UDP, Direction, Side
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
+from tortie.model.tables import Backend, TablesUse
 
 _TRY_LEGACY = ("unshare", "-n", "sh", "-c", "iptables-legacy -S && ip6tables-legacy -S")
 NEEDS_LEGACY = pytest.mark.skipif(
@@ -36,11 +37,11 @@ NEEDS_LEGACY = pytest.mark.skipif(
 )
 DRIVERS = [
     pytest.param(NftablesDriver, id="nftables"),
-    pytest.param(partial(IptablesDriver, Backend.NFT), id="iptables-nft"),
-    pytest.param(partial(IptablesDriver, Backend.LEGACY), id="iptables-legacy", marks=NEEDS_LEGACY),
+    pytest.param(partial(IptablesDriver, TablesUse(Backend.NFT)), id="iptables-nft"),
+    pytest.param(partial(IptablesDriver, TablesUse(Backend.LEGACY)), id="iptables-legacy", marks=NEEDS_LEGACY),
 ]
 """Drivers that use netfilter's hooks and its connection tracking."""
-MakeDriver = Callable[[], Driver]
+MakeDriver = Callable[[], NetfilterDriver]
 NO_FAILSAFES = Failsafes((), ())
 
 
@@ -51,7 +52,7 @@ class InNamespace:
         self._namespace = namespace
         with namespace.entered():
             self._driver = make()
-        self.name = self._driver.name
+        self.name = self._driver.backend
 
     def __getattr__(self, name: str) -> Any:
         return partial(self._call, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import NEEDS_LEGACY
 from exchanges import Exchange, exchanging
 from streams import Conversations, Stream, Streams, conversing, streaming
 
@@ -23,10 +24,23 @@ FREE_OUT = Stream(7007, is_inward=False)
 ASKED_HERE, ASKED_THERE, LONG = 7011, 7012, 7013
 STREAMS = (OPEN_IN, SHUT_IN, OPEN_OUT, SHUT_OUT, FREE_IN, BARRED_IN, FREE_OUT)
 PASSING = (OPEN_IN, OPEN_OUT, FREE_IN, FREE_OUT)
-EBPF, NFTABLES = settings(bpfEnabled=True), settings(nftablesMode="Enabled")
+IPTABLES_NFT, IPTABLES_LEGACY = (settings(nftablesMode="Disabled", iptablesBackend=one) for one in ("NFT", "Legacy"))
 CRASHES_S = (0.01, 0.03, 0.06, 0.1, 0.15, 0.25)
 """After a change was committed: within it, and behind it."""
-NAMES = {"ebpf": EBPF, "nftables": NFTABLES}
+NAMES = {
+    "ebpf": settings(bpfEnabled=True),
+    "nftables": settings(nftablesMode="Enabled"),
+    "iptables-nft": IPTABLES_NFT,
+    "iptables-legacy": IPTABLES_LEGACY,
+}
+"""By dataplane, or variant of it: what asks for it."""
+PAIRS = [
+    pytest.param("ebpf", "nftables", id="ebpf-nftables"),
+    pytest.param("ebpf", "iptables-nft", id="ebpf-iptables-nft"),
+    pytest.param("nftables", "iptables-nft", id="nftables-iptables-nft"),
+    pytest.param("ebpf", "iptables-legacy", id="ebpf-iptables-legacy", marks=NEEDS_LEGACY),
+    pytest.param("nftables", "iptables-legacy", id="nftables-iptables-legacy", marks=NEEDS_LEGACY),
+]
 POLICIES = (
     endpoint(),
     policy(
@@ -74,8 +88,15 @@ class Traffic:
         return f"{last - first} packets on each of {len(STREAMS)} streams, {asked} questions: {lost} lost"
 
 
+def is_iptables(name: str) -> bool:
+    return dataplane(name) == "iptables"
+
+
 @contextmanager
-def traffic(host: Namespace, peer: Namespace) -> Iterator[Traffic]:
+def traffic(host: Namespace, peer: Namespace, *names: str) -> Iterator[Traffic]:
+    """`names`: what changes. Every packet of the streams is a connection that the kernel knows for half a minute, and
+    that a change to eBPF takes over, 30,000 in some seconds: those that take longer get fewer."""
+    pause_s = 0.002 if any(map(is_iptables, names)) else 0.0005
     with ExitStack() as stack:
         conversations = stack.enter_context(conversing(host, peer, inward=8, outward=8, port=LONG))
         exchanges = [
@@ -83,7 +104,7 @@ def traffic(host: Namespace, peer: Namespace) -> Iterator[Traffic]:
             for asker, answerer, port in ((peer, host, ASKED_HERE), (host, peer, ASKED_THERE))
             for version in (4, 6)
         ]
-        streams = stack.enter_context(streaming(host, peer, STREAMS, pause_s=0.0005))
+        streams = stack.enter_context(streaming(host, peer, STREAMS, pause_s=pause_s))
         yield Traffic(streams, exchanges, conversations)
 
 
@@ -100,11 +121,15 @@ def changed_to(site: AgentHost, name: str) -> dict[str, Any]:
     def is_alone() -> bool:
         with suppress(OSError):
             found.update(site.settle())
-        return bool(found) and (found["dataplane"]["name"], found["dataplane"]["leaving"]) == (name, [])
+        return bool(found) and (found["dataplane"]["name"], found["dataplane"]["leaving"]) == (dataplane(name), [])
 
     until(is_alone, 20)
     assert "table inet tortie-tracking" not in tables(site.host)
     return found
+
+
+def dataplane(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def tables(host: Namespace) -> set[str]:
@@ -113,55 +138,58 @@ def tables(host: Namespace) -> set[str]:
 
 def left_of(site: AgentHost, name: str) -> bool:
     """Whether anything of that dataplane is there."""
+    if is_iptables(name):
+        return "tortie" in site.host.run(f"{name}-save") + site.host.run("ipset", "save")
     if name == "ebpf":
         return site.pins.exists() or bool({"table inet tortie", "table inet tortie-tracking"} & tables(site.host))
     return "table inet tortie-policy" in tables(site.host)
 
 
-def other(name: str) -> str:
-    return next(one for one in NAMES if one != name)
-
-
-def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHost) -> None:
-    site.commit(*POLICIES, EBPF)
+def first_on(site: AgentHost, name: str) -> None:
+    site.commit(*POLICIES, NAMES[name])
     site.start()
-    assert changed_to(site, "ebpf")["dataplane"]["because"] == "BPFEnabled is true"
-    with traffic(site.host, site.peer) as running:
+    changed_to(site, name)
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHost, before: str, after: str) -> None:
+    first_on(site, before)
+    with traffic(site.host, site.peer, before, after) as running:
         first = running.streams.settled()
-        for name in ("nftables", "ebpf") * 3:
+        for name, other in ((after, before), (before, after)) * 3:
             site.commit(NAMES[name])
             status = changed_to(site, name)
             assert status["mode"]["state"] == "enforcing"
-            assert not left_of(site, other(name))
+            assert not left_of(site, other)
             running.streams.go_on(200)
         print(running.check(first))
 
 
-def test_a_restart_with_another_setting_does_the_same(site: AgentHost) -> None:
-    site.commit(*POLICIES, NFTABLES)
-    site.start()
-    changed_to(site, "nftables")
-    with traffic(site.host, site.peer) as running:
+@pytest.mark.parametrize(("before", "after"), PAIRS[:3])
+def test_a_restart_with_another_setting_does_the_same(site: AgentHost, before: str, after: str) -> None:
+    first_on(site, after)
+    with traffic(site.host, site.peer, before, after) as running:
         first = running.streams.settled()
-        for name in ("ebpf", "nftables"):
+        for name, other in ((before, after), (after, before)):
             site.stop()
             site.commit(NAMES[name])
             site.start()
             changed_to(site, name)
-            assert not left_of(site, other(name))
+            assert not left_of(site, other)
             running.streams.go_on(100)
         print(running.check(first))
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str) -> None:
-    site.commit(*POLICIES, NAMES[name])
-    site.start()
-    changed_to(site, name)
-    with traffic(site.host, site.peer) as running:
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("ebpf", "nftables"), ("nftables", "ebpf"), ("ebpf", "iptables-nft"), ("iptables-nft", "nftables")],
+)
+def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str, other: str) -> None:
+    first_on(site, name)
+    with traffic(site.host, site.peer, name, other) as running:
         first = running.streams.settled()
         for delay_s in CRASHES_S:
-            site.commit(NAMES[other(name)])
+            site.commit(NAMES[other])
             time.sleep(delay_s)
             site.kill()
             if delay_s in CRASHES_S[::2]:  # the next agent goes on, or back
@@ -170,8 +198,8 @@ def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str) -> Non
                 changed_to(site, name)
             else:
                 site.start()
-                changed_to(site, other(name))
+                changed_to(site, other)
                 site.commit(NAMES[name])
                 changed_to(site, name)
-            assert not left_of(site, other(name))
+            assert not left_of(site, other)
         print(running.check(first, may_lose=LOST_IN_CRASHES))

@@ -1,17 +1,20 @@
 """What is the iptables driver's alone: others' rules around ours, both variants side by side, where our jumps stand."""
 
+import fcntl
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from contract import NEEDS_LEGACY, NO_FAILSAFES, InNamespace, Ports, delta_of, endpoint, running, tier, udp
 
 from netns import Namespace, namespace, veth_pair
-from tortie.dataplane.iptables.backend import Backend
-from tortie.dataplane.iptables.driver import IptablesDriver, survey
+from tortie.dataplane.iptables.driver import IptablesDriver
+from tortie.dataplane.iptables.survey import survey
 from tortie.kernel import iptables
 from tortie.kernel.errors import KernelError
 from tortie.model.address import Net
@@ -22,6 +25,7 @@ from tortie.model.packet import SCTP, TCP, UDP, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
+from tortie.model.tables import Backend, TablesUse
 
 pytestmark = pytest.mark.root
 
@@ -77,7 +81,7 @@ def test_t_rel_17_cleanup_leaves_others_rules_and_sets_byte_for_byte(host: Names
     for table in ("raw", "mangle", "filter"):  # a table of the legacy variant stays, once somebody looked at it
         script(host, f"{{four}} -t {table} -S > /dev/null; {{six}} -t {table} -S > /dev/null", backend)
     before, nft_before = saved(host, backend), host.run("nft", "-s", "list", "ruleset")
-    with running(host, lambda: IptablesDriver(backend)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(backend))) as driver:
         driver.enforce(FIRST)
         assert set(before.splitlines()) <= set(saved(host, backend).splitlines())
         driver.resync()
@@ -90,7 +94,7 @@ def test_t_rel_17_cleanup_leaves_others_rules_and_sets_byte_for_byte(host: Names
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_our_jumps_stand_before_others_rules_or_behind_them(host: Namespace, backend: Backend, appends: bool) -> None:
     script(host, OTHERS, backend)
-    with running(host, lambda: IptablesDriver(backend, appends=appends)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(backend, appends=appends))) as driver:
         driver.enforce(FIRST)
         assert jumps(host, backend) == (["other", "other", "ours"] if appends else ["ours", "other", "other"])
         assert not driver.resync().repaired
@@ -115,12 +119,12 @@ def test_the_variant_is_that_of_others_rules_and_said_with_the_evidence(host: Na
     with running(host, IptablesDriver) as driver:
         driver.enforce(FIRST)
         (status,) = driver.status()
-        assert status.backend == driver.name == VARIANT[backend]
+        assert status.backend == VARIANT[backend]
         assert f"{VARIANT[backend]}: 2 rules of others" in status.reason
 
 
 def test_looking_for_the_legacy_variant_makes_no_table_of_it(host: Namespace) -> None:
-    with running(host, lambda: IptablesDriver(Backend.NFT)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(Backend.NFT))) as driver:
         driver.enforce(FIRST)
         driver.cleanup()
     assert host.run("cat", "/proc/self/net/ip_tables_names") == ""
@@ -130,8 +134,8 @@ def test_looking_for_the_legacy_variant_makes_no_table_of_it(host: Namespace) ->
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rules_of_the_variant_before_go_when_those_of_the_other_are_there(host: Namespace, backend: Backend) -> None:
     other = Backend.LEGACY if backend is Backend.NFT else Backend.NFT
-    InNamespace(host, lambda: IptablesDriver(backend)).enforce(FIRST)
-    with running(host, lambda: IptablesDriver(other)) as driver:
+    InNamespace(host, lambda: IptablesDriver(TablesUse(backend))).enforce(FIRST)
+    with running(host, lambda: IptablesDriver(TablesUse(other))) as driver:
         assert driver.leftovers()
         driver.enforce(FIRST)
         assert "tortie" not in host.run(VARIANT[backend], "-S") and "tortie" in host.run(VARIANT[other], "-S")
@@ -140,7 +144,7 @@ def test_rules_of_the_variant_before_go_when_those_of_the_other_are_there(host: 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_only_bits_of_the_mask_are_used_and_others_stay(host: Namespace, backend: Backend) -> None:
     mask = 0x00003E00
-    with running(host, lambda: IptablesDriver(backend, mark_mask=mask)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(backend, mask))) as driver:
         driver.enforce(FIRST)
         used = re.findall(r"mark (0x[0-9a-f]+)/(0x[0-9a-f]+)", saved(host, backend))
     assert used and all((int(value, 16) | int(bits, 16)) & ~mask == 0 for value, bits in used)
@@ -148,7 +152,10 @@ def test_only_bits_of_the_mask_are_used_and_others_stay(host: Namespace, backend
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_deny_that_is_answered_and_one_that_is_not(backend: Backend) -> None:
-    with veth_pair(host_interface=IFACE) as (host, peer), running(host, lambda: IptablesDriver(backend)) as driver:
+    with (
+        veth_pair(host_interface=IFACE) as (host, peer),
+        running(host, lambda: IptablesDriver(TablesUse(backend))) as driver,
+    ):
         for is_answered in (True, False):
             driver.enforce(Delta(endpoints={IFACE: rejecting(is_answered)}, failsafes=NO_FAILSAFES))
             assert is_refused(peer, host.address, OTHER) == is_answered
@@ -188,13 +195,13 @@ def test_members_at_the_edges_get_into_sets_and_are_found_again(host: Namespace)
     ports = [PortMember(4, 0, TCP, 0), PortMember(6, 0, SCTP, 65535), PortMember(4, 0xFFFFFFFF, UDP, 1)]
     sets = {MEMBERS.set_id: AddressSet([*wide, *ends]), http.set_id: PortSet(ports)}
     state = endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))
-    with running(host, lambda: IptablesDriver(Backend.NFT)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(Backend.NFT))) as driver:
         driver.enforce(delta_of({IFACE: state}, sets))
         assert not driver.resync().repaired
         driver.enforce(Delta(sets={MEMBERS.set_id: SetChange(frozenset(), frozenset(wide[:2]))}))
         assert not driver.resync().repaired
         assert (
-            InNamespace(host, lambda: IptablesDriver(Backend.NFT))
+            InNamespace(host, lambda: IptablesDriver(TablesUse(Backend.NFT)))
             .enforce(delta_of({IFACE: state}, sets | {MEMBERS.set_id: AddressSet([wide[2], *ends])}))
             .changed
             == ()
@@ -206,7 +213,7 @@ def test_a_set_in_use_and_a_broken_script_are_told_in_words(host: Namespace, bac
     with host.entered(), pytest.raises(KernelError) as caught:
         iptables.restore(VARIANT[backend], 4, "*filter\n-A INPUT -m set --match-set missing src -j DROP\nCOMMIT\n")
     assert "missing" in str(caught.value) and "IPv4" in str(caught.value)
-    with running(host, lambda: IptablesDriver(backend)) as driver:
+    with running(host, lambda: IptablesDriver(TablesUse(backend))) as driver:
         driver.enforce(FIRST)
         name = next(line.split()[1] for line in host.run("ipset", "save").splitlines() if "tortie-s4" in line)
         script(host, f"{{four}} -A OUTPUT -m set --match-set {name} src -j ACCEPT", backend)
@@ -226,7 +233,7 @@ def test_what_is_forwarded_and_allowed_passes_a_chain_that_ends_with_drop(backen
         behind.run("ip", "route", "add", "default", "via", "10.98.0.1")
         peer.run("ip", "route", "add", "10.98.0.0/24", "via", host.address)
         script(host, "{four} -P FORWARD DROP; {four} -A FORWARD -p udp --dport 7003 -j DROP", backend)
-        with running(host, lambda: IptablesDriver(backend)) as driver:
+        with running(host, lambda: IptablesDriver(TablesUse(backend))) as driver:
             forward = tier(Stage.FORWARD, ingress=[udp(OPEN), udp(7003)])
             driver.enforce(delta_of({IFACE: endpoint(IFACE, forward)}, failsafes=NO_FAILSAFES))
             behind_with_address = Behind(behind, "10.98.0.2")
@@ -240,3 +247,12 @@ class Behind:
 
     def __init__(self, one: Namespace, address: str) -> None:
         self.entered, self.address = one.entered, address
+
+
+@NEEDS_LEGACY
+def test_whoever_changes_iptables_elsewhere_is_not_waited_for_to_know_what_the_host_has(host: Namespace) -> None:
+    with Path("/run/xtables.lock").open("a") as lock, host.entered():
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = time.monotonic()
+        assert all(one.is_usable for one in survey())
+        assert time.monotonic() - started < 5

@@ -6,10 +6,11 @@ from xml.sax.saxutils import quoteattr
 
 
 class Case(NamedTuple):
-    """Something that was tried; `complaint` is empty where it came out as it should."""
+    """Something to try; `complaint` is empty where it came out as it should. `skipped`: why it was not tried."""
 
     name: str
     complaint: str
+    skipped: str = ""
 
 
 class Suite(NamedTuple):
@@ -37,11 +38,15 @@ def _suite(suite: Suite) -> Iterator[str]:
         yield "  </testsuite>"
         return
     failures = sum(bool(case.complaint) for case in suite.cases)
-    yield f'  <testsuite name={name} tests="{len(suite.cases)}" failures="{failures}" errors="0">'
+    skipped = sum(bool(case.skipped) for case in suite.cases)
+    counts = f'tests="{len(suite.cases)}" failures="{failures}" errors="0"' + (
+        f' skipped="{skipped}"' if skipped else ""
+    )
+    yield f"  <testsuite name={name} {counts}>"
     for case in suite.cases:
         start = f"    <testcase classname={name} name={_attribute(case.name)}"
-        failure = f"><failure message={_attribute(case.complaint)}/></testcase>" if case.complaint else "/>"
-        yield f"{start}{failure}"
+        told = ("failure", case.complaint) if case.complaint else ("skipped", case.skipped)
+        yield f"{start}><{told[0]} message={_attribute(told[1])}/></testcase>" if told[1] else f"{start}/>"
     yield "  </testsuite>"
 
 

@@ -250,6 +250,7 @@ class Engine:
             addresses=addresses,
             tracking=settings.tracking,
             dataplane=settings.dataplane,
+            tables=settings.tables,
         )
 
     def desired(self) -> DesiredState:
@@ -261,6 +262,7 @@ class Engine:
             failsafes=settings.failsafes,
             addresses=self._addresses or HostAddresses(),
             tracking=settings.tracking,
+            tables=settings.tables,
         )
 
     def endpoints(self) -> Mapping[str, EndpointState]:

@@ -8,6 +8,7 @@ from tortie.model.conntrack import TrackingSettings
 from tortie.model.dataplane import DataplaneWish
 from tortie.model.failsafe import Failsafes
 from tortie.model.settings import FelixSettings
+from tortie.model.tables import TablesUse
 
 
 class SettingsChange(NamedTuple):
@@ -17,6 +18,7 @@ class SettingsChange(NamedTuple):
     failsafes: Failsafes | None = None
     tracking: TrackingSettings | None = None
     dataplane: DataplaneWish | None = None
+    tables: TablesUse | None = None
 
 
 class SettingsInForce:
@@ -78,4 +80,5 @@ class SettingsInForce:
             failsafes=None if old is not None and new.failsafes == old.failsafes else new.failsafes,
             tracking=None if old is not None and new.tracking == old.tracking else new.tracking,
             dataplane=None if old is not None and new.dataplane == old.dataplane else new.dataplane,
+            tables=None if old is not None and new.tables == old.tables else new.tables,
         )

@@ -15,6 +15,7 @@ from tortie.model.endpoint import HostEndpoint
 from tortie.model.failsafe import Failsafes
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings, InvalidPattern, applying, interface_pattern, overlaps
+from tortie.model.tables import TablesUse
 from tortie.model.xdp import XdpWish
 
 Value = TypeVar("Value")
@@ -50,6 +51,7 @@ class HostSettings:
     to_host: ToHost = ToHost.DROP
     rejects: bool = False
     dataplane: DataplaneWish = WHATEVER
+    tables: TablesUse = field(default_factory=TablesUse)
 
     def xdp_of(self, endpoint: HostEndpoint) -> XdpWish:
         """What holds for interfaces of the endpoint: what it says itself counts before what is said of the host."""
@@ -109,6 +111,11 @@ def merge(levels: Sequence[FelixSettings], kernel: Mapping[str, float]) -> HostS
         wish_of(
             next((one.uses_ebpf for one in levels if one.uses_ebpf is not None), None),
             next((one.nftables_mode for one in levels if one.nftables_mode is not None), None),
+        ),
+        TablesUse(
+            _first((level.iptables_backend for level in levels), host.tables.backend),
+            _first((level.iptables_mark_mask for level in levels), host.tables.mark_mask),
+            appends=_first((level.appends_rules for level in levels), host.tables.appends),
         ),
     )
 

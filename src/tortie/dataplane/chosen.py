@@ -37,20 +37,26 @@ DATAPLANE = "dataplane"
 """What a failed choice is reported under."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a host lacks for a dataplane, each with a remedy; none where it can be had, and `evidence` is why."""
+
+    lacks: tuple[str, ...]
+    evidence: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A dataplane that can be chosen.
 
-    `lacks`: sentences about what this host would need for it, each with a remedy; none where it can be had. `left`:
-    what an earlier agent left of it; asking changes nothing. `unreadable`: why this version cannot go on from that,
-    with a remedy. `evidence`: what speaks for it where nothing is missing.
+    `look`: whether it can be had. `left`: what an earlier agent left of it. Asking changes nothing. `unreadable`: why
+    this version cannot go on from that, with a remedy.
     """
 
     name: str
     open: Callable[[], ReplaceableDriver]
-    lacks: Callable[[], Sequence[str]]
+    look: Callable[[], Look]
     left: Callable[[], Sequence[str]]
-    evidence: str
     unreadable: Callable[[], Sequence[str]] = tuple
 
 
@@ -83,8 +89,8 @@ def findings(offers: Sequence[Offer]) -> tuple[Finding, ...]:
     """What the host can have, in order of preference; nothing is changed by asking."""
     found = []
     for offer in offers:
-        lacks = tuple(offer.lacks())
-        found.append(Finding(offer.name, not lacks, "; ".join(lacks) or offer.evidence))
+        look = offer.look()
+        found.append(Finding(offer.name, not look.lacks, "; ".join(look.lacks) or look.evidence))
     return tuple(found)
 
 
@@ -130,6 +136,11 @@ class ChosenDriver:
     def name(self) -> str:
         """The name of the driver that enforces; `none` before the first choice."""
         return self._choice.name
+
+    @property
+    def resync_s(self) -> float:
+        """As often as the driver that enforces wants it."""
+        return self._current.resync_s if self._current is not None else float("inf")
 
     @property
     def choice(self) -> Choice:
@@ -273,6 +284,6 @@ class ChosenDriver:
         for name, offer in self._offers.items():
             if name in known:
                 removed += known[name].cleanup()
-            elif offer.left() or not offer.lacks():
+            elif offer.left() or not offer.look().lacks:
                 removed += offer.open().cleanup()
         return removed

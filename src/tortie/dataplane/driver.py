@@ -144,6 +144,10 @@ class Driver(Protocol):
     def name(self) -> str:
         """What people call it."""
 
+    @property
+    def resync_s(self) -> float:
+        """How often to look for what others changed, where looking takes no time: `resync`."""
+
     def take(self, delta: Delta) -> None:
         """Note a change of the desired state."""
 

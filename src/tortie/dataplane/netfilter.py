@@ -49,6 +49,9 @@ class Made(NamedTuple):
 class NetfilterDriver(KernelTracked, ABC):
     """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails."""
 
+    resync_s = 0.5
+    """What others flush is back within a second: anybody's `iptables -F` opens the host until then."""
+
     def __init__(self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:
         self.name = name
         self._thing = thing
@@ -107,6 +110,11 @@ class NetfilterDriver(KernelTracked, ABC):
         except KernelError as error:
             return self._report((), (), {self._thing: str(error)})
 
+    def settle(self) -> None:
+        """See ReplaceableDriver. What was made is looked at now, while it is known to be so: the others' going changes
+        the rule set, and what nobody has looked at before would be made anew."""
+        self._check()
+
     def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
         intent = self._intent
         intent.judge()
@@ -141,6 +149,11 @@ class NetfilterDriver(KernelTracked, ABC):
 
     # ---- telling
 
+    @property
+    def backend(self) -> str:
+        """What decides: this dataplane, or the variant of it that is used."""
+        return self.name
+
     def _remark(self) -> str:
         """What else is said of who decides."""
         return ""
@@ -148,7 +161,7 @@ class NetfilterDriver(KernelTracked, ABC):
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
         return statuses(
-            self._intent, self._policed(), self._refused(), self._failed, backend=self.name, remark=self._remark()
+            self._intent, self._policed(), self._refused(), self._failed, backend=self.backend, remark=self._remark()
         )
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:

@@ -22,7 +22,7 @@ _TCX_INGRESS = 46
 _NO_INTERFACE = 0x7FFFFFFE
 
 # Source: linux/capability.h.
-_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Features:
 def probe() -> Features:
     """What the kernel and the privileges of this process can do now."""
     release = os.uname().release
-    held = _capabilities()
+    held = capabilities()
     absent = [name for name in ("CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON") if name not in held]
     # Before Linux 5.8, and for mounting a bpffs ever since, CAP_SYS_ADMIN is the one that counts.
     may_bpf = "CAP_NET_ADMIN" in held and ("CAP_SYS_ADMIN" in held or not absent)
@@ -140,7 +140,7 @@ def probe() -> Features:
 
 def may_administer() -> bool:
     """Whether this process may change interfaces and packet filters (CAP_NET_ADMIN)."""
-    return "CAP_NET_ADMIN" in _capabilities()
+    return "CAP_NET_ADMIN" in capabilities()
 
 
 def _required(name: str, is_present: bool, lack: str) -> Feature:
@@ -156,7 +156,7 @@ def _version(release: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _capabilities() -> frozenset[str]:
+def capabilities() -> frozenset[str]:
     """Names of the capabilities in effect, of those that matter here."""
     status = Path("/proc/self/status").read_text()
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.M)

@@ -8,8 +8,10 @@ The variants are two firewalls of one kernel: `iptables-legacy` (ip_tables) and 
 """
 
 import errno
+import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 
@@ -20,6 +22,8 @@ LEGACY, NFT = "iptables-legacy", "iptables-nft"
 VARIANTS = (NFT, LEGACY)
 _TIMEOUT_S = 60
 _LOCK_WAIT_S = 10
+_AS_IT_IS: Mapping[str, str] = {}
+_OWN_LOCK = {"XTABLES_LOCKFILE": "/dev/null"}
 _WORDS = {4: "iptables", 6: "ip6tables"}
 _NAMES = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _LINE = re.compile(r"line:? (\d+)")
@@ -71,21 +75,23 @@ def save(variant: str, version: int, *, with_counters: bool = False) -> str:
     return _run(words, "", f"list {variant}, IPv{version}")
 
 
-def restore(variant: str, version: int, script: str) -> None:
+def restore(variant: str, version: int, script: str, *, is_alone: bool = False) -> None:
     """Carry out a script, leaving alone what it does not name.
 
+    `is_alone`: nobody else knows this network namespace. The lock of iptables is one for all of them, and whoever
+    changes tables elsewhere is not waited for then.
     Raises: KernelError with iptables' own words and the line; of that table nothing was changed then.
     """
     words = [_program(variant, version, "restore"), "--noflush", "--wait", str(_LOCK_WAIT_S)]
-    _run(words, script, f"change {variant}, IPv{version}")
+    _run(words, script, f"change {variant}, IPv{version}", _OWN_LOCK if is_alone else {})
 
 
 def _program(variant: str, version: int, verb: str) -> str:
     return f"{variant.replace('iptables', _WORDS[version])}-{verb}"
 
 
-def _run(words: list[str], script: str, thing: str) -> str:
-    done = _child(words, script)
+def _run(words: list[str], script: str, thing: str, environment: Mapping[str, str] = _AS_IT_IS) -> str:
+    done = _child(words, script, environment)
     if done.returncode == 0:
         return done.stdout
     said = " ".join(_PREFIX.sub("", done.stderr).split()) or "iptables said nothing"
@@ -99,9 +105,19 @@ def _run(words: list[str], script: str, thing: str) -> str:
     raise KernelError(DOOR, thing, code, f"{said}{culprit}" + (f"; {remedy}" if remedy else ""))
 
 
-def _child(words: list[str], script: str) -> subprocess.CompletedProcess[str]:
+def _child(
+    words: list[str], script: str, environment: Mapping[str, str] = _AS_IT_IS
+) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+        return subprocess.run(
+            words,
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+            env={**os.environ, **environment},
+        )
     except FileNotFoundError as error:
         raise KernelError(
             DOOR, f"run {words[0]}", errno.ENOENT, "it is not installed: install the package iptables"

@@ -10,7 +10,7 @@ import errno
 import json
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -99,10 +99,22 @@ def lead_everywhere() -> None:
             raise KernelError(DOOR, f"ip {words}", errno.EINVAL, done.stderr.decode(errors="replace").strip())
 
 
-def _run_ip(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+def configure(version: int, lines: Sequence[str]) -> None:
+    """Have `ip` carry out the lines, about that IP version where they do not say which; up to the first that fails.
+
+    Raises: KernelError.
+    """
+    done = _run_ip(f"-{version}", "-batch", "-", script="".join(f"{line}\n" for line in lines))
+    if done.returncode:
+        raise KernelError(DOOR, "configure by ip", errno.EINVAL, done.stderr.decode(errors="replace").strip())
+
+
+def _run_ip(*arguments: str, script: str = "") -> subprocess.CompletedProcess[bytes]:
     """What `ip` answers in JSON, whatever it is."""
     try:
-        return subprocess.run(["ip", "-json", *arguments], capture_output=True, check=False, timeout=10)
+        return subprocess.run(
+            ["ip", "-json", *arguments], input=script.encode(), capture_output=True, check=False, timeout=10
+        )
     except FileNotFoundError as error:
         raise KernelError(DOOR, "run ip", errno.ENOENT, "install the package iproute2") from error
     except subprocess.TimeoutExpired as error:

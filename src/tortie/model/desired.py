@@ -16,6 +16,7 @@ from tortie.model.ipset import IPSet, Member, PortSet
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Rule
+from tortie.model.tables import TablesUse
 from tortie.model.verdict import RuleRef
 from tortie.model.xdp import XdpWish
 
@@ -123,7 +124,7 @@ class SetChange:
 class Delta:
     """Change of the desired state; None is gone. Every set that an endpoint refers to is in it or was before.
 
-    `dataplane` is for whoever chooses the driver; drivers do not look at it.
+    `dataplane` is for whoever chooses the driver; drivers do not look at it. `tables` is for drivers in others' tables.
     """
 
     endpoints: Mapping[str, EndpointState | None] = field(default_factory=dict)
@@ -132,9 +133,10 @@ class Delta:
     addresses: HostAddresses | None = None
     tracking: TrackingSettings | None = None
     dataplane: DataplaneWish | None = None
+    tables: TablesUse | None = None
 
     def __bool__(self) -> bool:
-        settings = (self.failsafes, self.addresses, self.tracking, self.dataplane)
+        settings = (self.failsafes, self.addresses, self.tracking, self.dataplane, self.tables)
         return bool(self.endpoints or self.sets or any(one is not None for one in settings))
 
 
@@ -147,6 +149,7 @@ class DesiredState:
     failsafes: Failsafes = field(default_factory=Failsafes)
     addresses: HostAddresses = field(default_factory=HostAddresses)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    tables: TablesUse = field(default_factory=TablesUse)
 
     def as_delta(self) -> Delta:
         """All of it as a change from nothing."""
@@ -159,6 +162,7 @@ class DesiredState:
             failsafes=self.failsafes,
             addresses=self.addresses,
             tracking=self.tracking,
+            tables=self.tables,
         )
 
 

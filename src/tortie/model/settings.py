@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tortie.model.failsafe import FailsafePort
 from tortie.model.host import ToHost
 from tortie.model.selector import Selector
+from tortie.model.tables import Backend
 from tortie.model.xdp import XdpUse
 
 DEFAULT_NAME = "default"
@@ -88,7 +89,8 @@ class FelixSettings:
     value nobody could read, has its built-in value. A `conntrack_size` of 0 or less stands for the built-in one.
     `uses_ebpf` and `nftables_mode` choose the dataplane (`model.dataplane`).
     `problems`: what the level says and does not count as it was said.
-    `iptables_rejects`, `nftables_rejects`: the deny action of that filter is Reject.
+    `iptables_rejects`, `nftables_rejects`: the deny action of that filter is Reject. `iptables_backend`,
+    `iptables_mark_mask`, `appends_rules`: see `model.tables`.
     """
 
     name: str
@@ -108,6 +110,9 @@ class FelixSettings:
     nftables_rejects: bool | None = None
     uses_ebpf: bool | None = None
     nftables_mode: str | None = None
+    iptables_backend: Backend | None = None
+    iptables_mark_mask: int | None = None
+    appends_rules: bool | None = None
     problems: tuple[str, ...] = ()
 
     @property

@@ -389,6 +389,16 @@ def test_without_any_event_the_driver_looks_again_in_time(monkeypatch: pytest.Mo
     in_world(test)
 
 
+def test_a_driver_that_wants_to_look_sooner_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        world.driver.sabotaged = ["table"]
+        await until(lambda: not world.driver.sabotaged)
+
+    monkeypatch.setattr(ReferenceDriver, "resync_s", 0.05)
+    in_world(test)
+
+
 def test_changes_that_come_while_the_driver_works_merge() -> None:
     async def test(world: World) -> None:
         await world.apply(PAIR)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tortie.apps.agent.interfaces import InterfaceSource, KernelInterfaces
 from tortie.apps.agent.kerneltimeouts import KernelTimeouts, TimeoutSource
-from tortie.dataplane.chosen import Offer
+from tortie.dataplane.chosen import Look, Offer
 from tortie.dataplane.driver import ReplaceableDriver
 from tortie.kernel import features, nft
 from tortie.kernel.errors import KernelError
@@ -31,8 +31,9 @@ def _open_ebpf() -> ReplaceableDriver:
     return EbpfDriver()
 
 
-def _ebpf_lacks() -> Sequence[str]:
-    return features.probe().missing_required
+def _look_for_ebpf() -> Look:
+    lacks = features.probe().missing_required
+    return Look(lacks, "the kernel takes XDP and tc programs, and nft for untracked egress")
 
 
 def _ebpf_left() -> Sequence[str]:
@@ -53,16 +54,14 @@ def _open_nftables() -> ReplaceableDriver:
     return NftablesDriver()
 
 
-def _nftables_lacks() -> Sequence[str]:
+def _look_for_nftables() -> Look:
     if not features.may_administer():
-        return ("this process lacks CAP_NET_ADMIN: run as root, or give it this capability",)
+        return Look(("this process lacks CAP_NET_ADMIN: run as root, or give it this capability",))
     try:
         nft.run(_NFT_TRIAL, check_only=True)
     except KernelError as error:
-        if error.detail:
-            return (error.detail,)
-        return (f"{error}: the kernel needs nf_tables and connection tracking",)
-    return ()
+        return Look((error.detail or f"{error}: the kernel needs nf_tables and connection tracking",))
+    return Look((), "the kernel takes nft rules with connection tracking")
 
 
 def _nftables_left() -> Sequence[str]:
@@ -72,34 +71,27 @@ def _nftables_left() -> Sequence[str]:
 
 
 def _open_iptables() -> ReplaceableDriver:
-    raise KernelError("iptables", "open the driver", 0, *_iptables_lacks())
+    from tortie.dataplane.iptables.driver import IptablesDriver
+
+    return IptablesDriver()
 
 
-def _iptables_lacks() -> Sequence[str]:
-    return ("this version of tortie has no iptables driver yet: use ebpf or nftables",)
+def _look_for_iptables() -> Look:
+    from tortie.dataplane.iptables.survey import look
+
+    return look()
 
 
-def _nothing() -> Sequence[str]:
-    return ()
+def _iptables_left() -> Sequence[str]:
+    from tortie.dataplane.iptables.survey import left
+
+    return left()
 
 
 OFFERS = (
-    Offer(
-        name=EBPF,
-        open=_open_ebpf,
-        lacks=_ebpf_lacks,
-        left=_ebpf_left,
-        unreadable=_ebpf_unreadable,
-        evidence="the kernel takes XDP and tc programs, and nft for untracked egress",
-    ),
-    Offer(
-        name=NFTABLES,
-        open=_open_nftables,
-        lacks=_nftables_lacks,
-        left=_nftables_left,
-        evidence="the kernel takes nft rules with connection tracking",
-    ),
-    Offer(name=IPTABLES, open=_open_iptables, lacks=_iptables_lacks, left=_nothing, evidence=""),
+    Offer(name=EBPF, open=_open_ebpf, look=_look_for_ebpf, left=_ebpf_left, unreadable=_ebpf_unreadable),
+    Offer(name=NFTABLES, open=_open_nftables, look=_look_for_nftables, left=_nftables_left),
+    Offer(name=IPTABLES, open=_open_iptables, look=_look_for_iptables, left=_iptables_left),
 )
 
 

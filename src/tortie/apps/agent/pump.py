@@ -34,7 +34,8 @@ from tortie.store.protocol import Batch, Entry, Gone, Key, Store, Unavailable
 log = logging.getLogger("tortie.agent")
 
 RESYNC_S = 3.0
-"""What others removed is back within 5 s (T-REL-6), also where the kernel tells nobody of the removal."""
+"""What others removed is back within 5 s (T-REL-6), also where the kernel tells nobody of the removal; sooner where the
+driver wants to look sooner."""
 RESYNC_SHARE = 50
 """A resync that takes long comes less often: it may use one part in fifty of the time."""
 SETTLE_S = 0.02
@@ -170,12 +171,12 @@ class Pump:
         if not self._is_open:
             self.engine.in_sync()
             self._is_open = True
-            self._resync_at, self._resync_floor = time.monotonic() + RESYNC_S, time.monotonic()
+            self._resync_at, self._resync_floor = time.monotonic() + self._pause_s(), time.monotonic()
         delta = self.engine.flush()
         if delta:
             self.driver.take(delta)
         now = time.monotonic()
-        if now >= self._resync_at and (not delta or now >= self._resync_at + RESYNC_S):
+        if now >= self._resync_at and (not delta or now >= self._resync_at + self._pause_s()):
             if not delta:  # else changes come without a pause, and repairs must not wait for one
                 self.history.forget_causes()
             self._program(is_resync=True)
@@ -280,9 +281,12 @@ class Pump:
         if is_resync:
             # a repair takes longer than a look, and whoever broke one thing may break the next
             self._resync_floor = finished + (0.0 if report.repaired else RESYNC_SHARE * (finished - started))
-            self._resync_at = max(finished + RESYNC_S, self._resync_floor)
+            self._resync_at = max(finished + self._pause_s(), self._resync_floor)
         outcome = Outcome(revision=self.revision, refused=report.refused, failed=report.failed, apply_ms=elapsed_ms)
         self.outcomes.publish(outcome)
+
+    def _pause_s(self) -> float:
+        return min(RESYNC_S, self.driver.resync_s)
 
     def _attempt(self, *, is_resync: bool) -> ApplyReport:
         """The driver's report; whatever it raises becomes a failure of the whole dataplane, to be tried again.

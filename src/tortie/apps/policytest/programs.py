@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from tortie.apps.policytest.running import Judged, ProgramAnswer, Ran, opener_of, rule_name
+from tortie.apps.policytest.running import PROGRAM, Judged, ProgramAnswer, Ran, answer_of, opener_in
 from tortie.apps.privileges import require_privileges
 from tortie.dataplane.driver import Unsupported
 from tortie.dataplane.ebpf.driver import BPFFS
@@ -53,26 +53,14 @@ def _trial(ran: Ran) -> Iterator[Trial]:
 
 def _answer(one: Judged, all_of_them: tuple[Judged, ...], host: Host, trial: Trial) -> ProgramAnswer:
     crossings = _crossings(one.probe.way, host)
-    table = _table(_opener(one, all_of_them) if one.relation is Relation.ESTABLISHED else None)
+    table = _table(opener_in(all_of_them, one) if one.relation is Relation.ESTABLISHED else None)
     if reason := _why_not(one, host, crossings, table):
         return ProgramAnswer(None, None, None, reason)
     try:
         found = trial.ask(crossings, one.probe.on_wire, flow=next(iter(table), None), first=one.probe.first)
     except Unsupported as error:
         return ProgramAnswer(None, None, None, str(error))
-    is_allowed = found.verdict is Verdict.ALLOW
-    return ProgramAnswer(
-        "reject" if found.is_rejected else found.verdict.value,
-        found.is_tracked if is_allowed else None,
-        rule_name(found.rule) if found.rule is not None else None,
-        "",
-    )
-
-
-def _opener(one: Judged, all_of_them: tuple[Judged, ...]) -> Packet:
-    """The first packet of the connection that this one is of."""
-    named = None if one.probe.named is None else all_of_them[one.probe.named].entry
-    return named if named is not None else opener_of(one.probe.packet)
+    return answer_of(found, PROGRAM)
 
 
 def _is_forwarded(way: Way) -> bool:

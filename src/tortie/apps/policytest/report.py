@@ -1,13 +1,12 @@
 """What came of tests: as text for people, as JSON, and as suites for JUnit."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from tortie.apps.junit import Case, Suite
 from tortie.apps.packets import describe
-from tortie.apps.policytest.running import Judged, Ran, complaints
+from tortie.apps.policytest.running import UNSUPPORTED, Judged, Ran, complaints
 from tortie.apps.trace.origins import Origins
 from tortie.apps.trace.visits import Rulebook, passage_lines
 from tortie.model.passage import Way, pass_through
@@ -15,10 +14,10 @@ from tortie.resources.problems import Problem
 
 
 class PacketAnswer(TypedDict):
-    """One packet. `tracked` is null unless it is allowed."""
+    """One packet. `tracked` is null unless it is allowed, `passed` where nobody was asked who is all of the test."""
 
     index: int
-    passed: bool
+    passed: bool | None
     verdict: str
     tracked: bool | None
     reason: str
@@ -27,7 +26,7 @@ class PacketAnswer(TypedDict):
 
 
 class ProgramsAnswer(TypedDict):
-    """What the compiled program did; `unsupported` says why none was asked."""
+    """What the compiled program, or another dataplane, did; `unsupported` says why none was asked."""
 
     verdict: str | None
     tracked: bool | None
@@ -57,6 +56,11 @@ class Outcome:
         """How many packets were not as expected."""
         return sum(bool(complaints(one)) for one in self.ran.judged) if self.ran is not None else 0
 
+    @property
+    def skipped(self) -> int:
+        """How many packets nobody was asked about who is part of the test."""
+        return sum(bool(_skipped(one)) for one in self.ran.judged) if self.ran is not None else 0
+
 
 def answer(outcome: Outcome) -> FileAnswer:
     """As JSON."""
@@ -73,14 +77,14 @@ def answer(outcome: Outcome) -> FileAnswer:
 def _packet_answer(number: int, one: Judged) -> PacketAnswer:
     found: PacketAnswer = {
         "index": number,
-        "passed": not complaints(one),
+        "passed": None if one.verdict == UNSUPPORTED else not complaints(one),
         "verdict": one.verdict,
         "tracked": one.is_tracked,
         "reason": one.passage.reason.value,
         "rule": one.rule,
     }
     if one.programs is not None:
-        verdict, is_tracked, rule, unsupported = one.programs
+        verdict, is_tracked, rule, unsupported, _ = one.programs
         found["programs"] = {
             "verdict": verdict,
             "tracked": is_tracked,
@@ -99,7 +103,9 @@ def text(outcome: Outcome) -> Iterator[str]:
         return
     total, failed = len(ran.judged), outcome.failed
     count = f"{total} packet" if total == 1 else f"{total} packets"
-    yield f"FAIL {outcome.source}: {failed} of {count}" if failed else f"ok   {outcome.source}: {count}"
+    is_shown = outcome.skipped < total or not any(one.is_of_programs for one in ran.judged)
+    well = f"{'ok  ' if is_shown else 'skip'} {outcome.source}: {count}"
+    yield f"FAIL {outcome.source}: {failed} of {count}" if failed else well
     yield from _unsupported(ran)
     if not failed:
         return
@@ -112,9 +118,16 @@ def text(outcome: Outcome) -> Iterator[str]:
 
 
 def _unsupported(ran: Ran) -> Iterator[str]:
-    """How many packets no program was asked about, and why."""
-    found = Counter(one.programs.unsupported for one in ran.judged if one.programs and one.programs.unsupported)
-    yield from (f"  unsupported by the programs: {number}, because {why}" for why, number in found.items())
+    """The packets that the programs, or the dataplane, were not asked about, and why."""
+    found: dict[str, list[str]] = {}
+    for number, one in enumerate(ran.judged):
+        if why := _skipped(one):
+            found.setdefault(why, []).append(str(number))
+    yield from (f"  skipped {', '.join(numbers)}: {why}" for why, numbers in found.items())
+
+
+def _skipped(one: Judged) -> str:
+    return one.programs.unsupported if one.programs is not None else ""
 
 
 def _described(one: Judged) -> str:
@@ -143,12 +156,20 @@ def _book(ran: Ran) -> Rulebook:
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One line about all files."""
-    packets = sum(len(one.ran.judged) for one in outcomes if one.ran is not None)
+    judged = [packet for one in outcomes if one.ran is not None for packet in one.ran.judged]
     failed, broken = sum(one.failed for one in outcomes), sum(one.ran is None for one in outcomes)
-    words = [f"{packets - failed} passed", f"{failed} failed"]
+    unknown = sum(one.verdict == UNSUPPORTED for one in judged)
+    words = [f"{len(judged) - failed - unknown} passed", f"{failed} failed"]
+    if skipped := sum(one.skipped for one in outcomes):
+        words.append(f"{skipped} skipped" if skipped == unknown else f"{skipped} asked of the evaluator alone")
     if broken:
         words.append(f"{broken} of {len(outcomes)} files could not be loaded")
     return ", ".join(words)
+
+
+def are_shown(outcomes: Sequence[Outcome]) -> bool:
+    """Whether anything was shown at all, by whoever is asked."""
+    return any(one.verdict != UNSUPPORTED for each in outcomes if each.ran is not None for one in each.ran.judged)
 
 
 def suite(outcome: Outcome) -> Suite:
@@ -161,5 +182,6 @@ def suite(outcome: Outcome) -> Suite:
     for number, one in enumerate(ran.judged):
         wrong = complaints(one)
         told = [*wrong, *_trace(ran, one, book)] if wrong else []
-        cases.append(Case(f"{number}: {_described(one)}", "\n".join(told)))
+        skipped = _skipped(one) if one.verdict == UNSUPPORTED else ""
+        cases.append(Case(f"{number}: {_described(one)}", "\n".join(told), skipped))
     return Suite(outcome.source, cases)

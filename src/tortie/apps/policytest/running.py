@@ -6,7 +6,7 @@ where it was allowed, is tracked, and opens a flow or belongs to one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tortie.apps.policytest.document import PolicyTest, Unloadable
 from tortie.apps.policytest.packets import Probe, read_packets
@@ -18,10 +18,11 @@ from tortie.model.verdict import RuleRef, Verdict
 from tortie.resources.problems import Problems
 
 UNSUPPORTED = "unsupported"
+PROGRAM = "the compiled program"
 
 
 class ProgramAnswer(NamedTuple):
-    """What the compiled program did, or why none was asked.
+    """What the compiled program, or another dataplane (`by`), did, or why none was asked.
 
     `is_tracked` None unless it is allowed; `rule` None where a reason alone decided.
     """
@@ -30,6 +31,38 @@ class ProgramAnswer(NamedTuple):
     is_tracked: bool | None
     rule: str | None
     unsupported: str
+    by: str = PROGRAM
+
+
+class Shown(Protocol):
+    """What became of a packet, by whoever shows it."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Allow or Deny."""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Means nothing where it is denied."""
+
+    @property
+    def is_rejected(self) -> bool:
+        """The sender is told of the denial."""
+
+    @property
+    def rule(self) -> RuleRef | None:
+        """What decided, None where a reason alone did."""
+
+
+def answer_of(shown: Shown, by: str) -> ProgramAnswer:
+    """The same in the words of tests."""
+    return ProgramAnswer(
+        "reject" if shown.is_rejected else shown.verdict.value,
+        shown.is_tracked if shown.verdict is Verdict.ALLOW else None,
+        rule_name(shown.rule) if shown.rule is not None else None,
+        "",
+        by,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +160,20 @@ def _entry(packet: Packet, relation: Relation, passage: Passage, named: Judged |
             return None
 
 
+def opener_in(judged: Sequence[Judged], one: Judged) -> Packet:
+    """The first packet of the connection that this one of a test is of."""
+    named = None if one.probe.named is None else judged[one.probe.named].entry
+    return named if named is not None else opener_of(one.probe.packet)
+
+
+def forced(one: Judged, opener: Packet | None) -> str:
+    """Why no table of connections makes the packet what the test says; empty where one with that connection does."""
+    table = ConnectionTable()
+    if opener is not None:
+        table.follow(opener, Direction.INGRESS, "", 0.0)
+    return "" if one.relation is table.relation(one.probe.packet) else "the test forces a state"
+
+
 def opener_of(packet: Packet) -> Packet:
     """A packet that opens the flow which this one is said to belong to."""
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_REPLIES[packet.protocol]:
@@ -146,7 +193,7 @@ def _disagreement(one: Judged) -> list[str]:
     if programs is None or one.is_of_programs or programs.unsupported or programs[:3] == mine:
         return []
     theirs = _answer_text(*programs[:3])
-    return [f"the compiled program says {theirs}, and the evaluator {_answer_text(*mine)}: please report it"]
+    return [f"{programs.by} says {theirs}, and the evaluator {_answer_text(*mine)}: please report it"]
 
 
 def _answer_text(verdict: str | None, is_tracked: bool | None, rule: str | None) -> str:

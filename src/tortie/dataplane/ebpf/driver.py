@@ -88,6 +88,7 @@ class EbpfDriver:
     """See the module, and the protocol `Driver`."""
 
     name = "ebpf"
+    resync_s = 3.0
 
     def __init__(self, bpffs: Path = BPFFS, *, mark_bit: int = DEFAULT_MARK_BIT) -> None:
         found = features.probe()

@@ -7,9 +7,9 @@ from collections import Counter
 from tortie.dataplane.driver import InstalledVerdict
 from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex, is_rejected
 from tortie.dataplane.ebpf.counters import Counters, Run
-from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation, Rejects
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.frames import frame
 from tortie.model.packet import Packet
 from tortie.model.passage import ANSWERED
 from tortie.model.verdict import RuleRef, Verdict

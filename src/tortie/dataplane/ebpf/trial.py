@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from tortie.dataplane.ebpf.classifiers import RuleIndex, is_rejected
 from tortie.dataplane.ebpf.flows import FlowTables
-from tortie.dataplane.ebpf.frames import frame
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.plan import Planner
 from tortie.dataplane.ebpf.programs import Traits
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.frames import frame
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel.netlink import lead_everywhere
 from tortie.kernel.netns import fresh

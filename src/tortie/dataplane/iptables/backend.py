@@ -2,18 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 from tortie.kernel import iptables
-
-
-class Backend(Enum):
-    """What the operator asked for (`iptablesBackend`)."""
-
-    AUTO = "Auto"
-    LEGACY = "Legacy"
-    NFT = "NFT"
-
+from tortie.model.tables import Backend
 
 _VARIANT = {Backend.LEGACY: iptables.LEGACY, Backend.NFT: iptables.NFT}
 
@@ -22,21 +13,28 @@ _VARIANT = {Backend.LEGACY: iptables.LEGACY, Backend.NFT: iptables.NFT}
 class Evidence:
     """One variant on this host. `missing`: programs that are not installed. `rules`: those of others, both families.
 
-    `is_in_kernel`: None where only trying would tell. `is_default`: the plain command `iptables` means it.
+    `refused`: why the kernel does not take what every endpoint needs. `is_default`: the plain command `iptables` means
+    it.
     """
 
     variant: str
     missing: tuple[str, ...] = ()
     rules: int = 0
-    is_in_kernel: bool | None = True
+    refused: str = ""
     is_default: bool = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether an agent can enforce with it."""
+        return not (self.missing or self.refused)
 
     def __str__(self) -> str:
         if self.missing:
-            return f"{self.variant}: {', '.join(self.missing)} not installed"
+            return f"{self.variant}: {', '.join(self.missing)} not installed: install the package iptables"
         found = [f"{self.rules or 'no'} {'rule' if self.rules == 1 else 'rules'} of others"]
         found += ["what `iptables` means"] if self.is_default else []
-        found += ["not in this kernel, or not loaded yet"] if not self.is_in_kernel else []
+        if self.refused:
+            return f"{self.variant}: {self.refused}"
         return f"{self.variant}: {', '.join(found)}"
 
 
@@ -49,18 +47,18 @@ class Chosen:
 
 
 def choose(wanted: Backend, evidence: Iterable[Evidence]) -> Chosen | None:
-    """The variant to use; None where none is installed, or not the wanted one.
+    """The variant to use; None where none can be used, or not the wanted one.
 
     Of two, the one that holds more rules of others, because rules of the two do not know each other and one firewall is
     easier to understand; else the one that the command `iptables` means.
     """
     listed = list(evidence)
     told = "; ".join(map(str, listed))
-    usable = [one for one in listed if not one.missing]
+    usable = [one for one in listed if one.is_usable]
     if wanted is not Backend.AUTO:
         chosen = next((one for one in usable if one.variant == _VARIANT[wanted]), None)
         return Chosen(chosen.variant, f"asked for ({told})") if chosen else None
     if not usable:
         return None
-    best = max(usable, key=lambda one: (one.rules, one.is_default, bool(one.is_in_kernel)))
+    best = max(usable, key=lambda one: (one.rules, one.is_default))
     return Chosen(best.variant, told)

@@ -12,81 +12,90 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from tortie.dataplane.iptables.backend import Backend, Chosen, Evidence, choose
+from tortie.dataplane.iptables.backend import Chosen, choose
 from tortie.dataplane.iptables.installed import InstalledTables
-from tortie.dataplane.iptables.listing import read_tables
-from tortie.dataplane.iptables.marks import DEFAULT_MASK, marks_of
+from tortie.dataplane.iptables.marks import marks_of
 from tortie.dataplane.iptables.members import InstalledSets
 from tortie.dataplane.iptables.names import INTERFACE_NAME
 from tortie.dataplane.iptables.render import Renderer
 from tortie.dataplane.iptables.sets import KernelSet
+from tortie.dataplane.iptables.survey import survey
 from tortie.dataplane.netfilter import Made, NetfilterDriver
 from tortie.dataplane.refusals import refused_by_rules
 from tortie.dataplane.telling import CountKey
-from tortie.kernel import iptables
+from tortie.kernel import iptables, nft
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import EndpointState
+from tortie.model.dataplane import IPTABLES
+from tortie.model.desired import Delta, EndpointState
+from tortie.model.tables import USUAL, Backend, TablesUse
 
 _THING = "iptables"
 _PATIENCE_S = 0.5
 """How long an apply waits for sets that nf_tables still holds; what is in use then goes with the next one."""
 
 
-def survey() -> list[Evidence]:
-    """Both variants on this host and in this network namespace. Raises: KernelError."""
-    default = iptables.default_variant()
-    return [_evidence(variant, is_default=variant == default) for variant in iptables.VARIANTS]
-
-
-def _evidence(variant: str, *, is_default: bool) -> Evidence:
-    missing = iptables.missing(variant)
-    is_in_kernel = variant == iptables.NFT or iptables.legacy_tables(4) is not None
-    rules = 0
-    if not missing:
-        for version in iptables.versions():
-            tables = read_tables(iptables.save(variant, version))
-            rules += sum(sum(table.others.values()) for table in tables.values())
-    return Evidence(variant, missing, rules, is_in_kernel, is_default)
-
-
 class IptablesDriver(NetfilterDriver):
-    """See the module, and the protocol `Driver`. Its name is that of the variant.
+    """See the module, and the protocol `Driver`. `use` is what holds until a change says something else.
 
-    `mark_mask`: bits of the mark that may be used. `appends`: our rules come behind those of others, not before.
-    Raises: KernelError where no variant can be used, ValueError for a mask with too few bits.
+    Raises: KernelError where no variant can be used.
     """
 
-    def __init__(
-        self, backend: Backend = Backend.AUTO, *, mark_mask: int = DEFAULT_MASK, appends: bool = False
-    ) -> None:
-        self._chosen = _choose(backend)
-        super().__init__(self._chosen.variant, _THING, refusals)
+    def __init__(self, use: TablesUse = USUAL) -> None:
+        super().__init__(IPTABLES, _THING, refusals)
         self._versions = iptables.versions()
-        self._renderer = Renderer(marks_of(mark_mask), appends=appends)
-        self._tables = InstalledTables(self.name, self._versions, is_first=not appends)
-        self._others = [
-            InstalledTables(variant, self._versions, is_first=True)
+        self._use, self._used = use, use
+        self._chosen = _choose(use.backend)
+        self._renderer = _renderer(use)
+        self._variants = {
+            variant: InstalledTables(variant, self._versions)
             for variant in iptables.VARIANTS
-            if variant != self.name and not iptables.missing(variant)
-        ]
-        """Tables of the variant that is not used, where an agent that used it may have left something."""
+            if not iptables.missing(variant)
+        }
+        self._untidy = self._variants.keys() - {self._chosen.variant}
+        """Variants that are not used, where we, or an agent before, may have left something."""
         self._members = InstalledSets()
         self._wanted_sets: Mapping[str, KernelSet] = {}
         self._interfaces: frozenset[str] = frozenset()
+        self._generation: int | None = None
+        """The kernel's count of transactions at the last check that found all tables well."""
+
+    @property
+    def _tables(self) -> InstalledTables:
+        return self._variants[self._chosen.variant]
+
+    def take(self, delta: Delta) -> None:
+        """Note a change."""
+        super().take(delta)
+        self._use = self._use if delta.tables is None else delta.tables
+
+    def _follow_use(self) -> None:
+        """Go over to the way of using tables that is wanted. Raises: KernelError; all is as before then."""
+        if self._use == self._used:
+            return
+        renderer = _renderer(self._use)
+        if self._use.backend is not self._used.backend:
+            before, self._chosen = self._chosen, _choose(self._use.backend)
+            self._untidy = (self._untidy | {before.variant}) - {self._chosen.variant}
+        self._renderer, self._used = renderer, self._use
 
     def _check(self) -> tuple[str, ...]:
-        return (*self._tables.check(), *self._members.check(self._wanted_sets, self._sets))
+        # The kernel counts transactions of the nft variant; the legacy one has to be listed to know.
+        now = nft.generation() if self.backend == iptables.NFT else None
+        tampered = self._tables.check() if now is None or now != self._generation else []
+        self._generation = None if tampered else now
+        return (*tampered, *self._members.check(self._wanted_sets, self._sets))
 
     def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
         before = self._renderer.pieces()
+        self._follow_use()
         rendering = self._renderer.render(wanted.values(), self._versions, self._sets, self._around)
         touched_sets = self._members.make(rendering.sets, self._sets.changes, self._sets)
         self._wanted_sets = rendering.sets
         made = self._tables.make(rendering.tables)
         self._interfaces = rendering.interfaces
-        while self._others:  # now that the rules are here
-            self._others[-1].make({})
-            self._others.pop()
+        for variant in sorted(self._untidy):  # now that the rules are here
+            self._variants[variant].make({})
+            self._untidy -= {variant}
         self._members.keep(rendering.sets, patience_s=_PATIENCE_S)
         after = self._renderer.pieces()
         touched = {key[0] for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
@@ -102,30 +111,41 @@ class IptablesDriver(NetfilterDriver):
     def _totals(self) -> Counter[CountKey]:
         return self._tables.counts()
 
+    @property
+    def backend(self) -> str:
+        """The variant of iptables."""
+        return self._chosen.variant
+
     def _remark(self) -> str:
         return f"; {self._chosen.reason}"
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here, with either variant."""
         found = self._tables.found() if self._tables.is_from_before() else []
-        return [*found, *(name for other in self._others for name in other.found())]
+        return [*found, *(name for variant in sorted(self._untidy) for name in self._variants[variant].found())]
 
     def cleanup(self) -> Sequence[str]:
         """Remove what is ours in this network namespace; names of what was removed."""
         removed: list[str] = []
-        for tables in (self._tables, *self._others):
+        for tables in self._variants.values():
             removed += tables.found()
             tables.make({})
         self._interfaces = frozenset()
         return [*removed, *self._members.remove()]
 
 
+def _renderer(use: TablesUse) -> Renderer:
+    try:
+        return Renderer(marks_of(use.mark_mask), appends=use.appends)
+    except ValueError as error:
+        raise KernelError(iptables.DOOR, "use of marks", 0, str(error)) from None
+
+
 def _choose(backend: Backend) -> Chosen:
     evidence = survey()
     chosen = choose(backend, evidence)
     if chosen is None:
-        told = "; ".join(map(str, evidence))
-        raise KernelError(iptables.DOOR, f"backend {backend.value}", 0, f"{told}: install the package iptables")
+        raise KernelError(iptables.DOOR, f"IptablesBackend {backend.value}", 0, "; ".join(map(str, evidence)))
     return chosen
 
 

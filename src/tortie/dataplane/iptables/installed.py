@@ -29,10 +29,10 @@ class MadeTables(NamedTuple):
 
 
 class InstalledTables:
-    """Wanted against installed, in one variant of iptables. `is_first`: our jumps belong before others' rules."""
+    """Wanted against installed, in one variant of iptables."""
 
-    def __init__(self, variant: str, versions: tuple[int, ...], *, is_first: bool) -> None:
-        self._variant, self._versions, self._is_first = variant, versions, is_first
+    def __init__(self, variant: str, versions: tuple[int, ...]) -> None:
+        self._variant, self._versions = variant, versions
         self._tables: dict[Key, Table] = {}
         """What was last made or adopted."""
         self._doubtful = {Key(version, table) for version in versions for table in TABLES}
@@ -90,14 +90,11 @@ class InstalledTables:
         """Whether what was found is what is wanted, and nobody has changed it."""
         if not table.chains:
             return not found.is_ours
-        if found.digest != table.digest or not found.is_intact or not self._is_in_place(found, table):
+        if found.digest != table.digest or not found.is_intact or not are_in_place(found.jumps, table.jumps):
             return False
         self._fingerprints[key] = found.fingerprint
         self._made[key] = found.made
         return True
-
-    def _is_in_place(self, found: FoundTable, table: Table) -> bool:
-        return are_in_place(found.jumps, table.jumps, is_first=self._is_first)
 
     def _run(self, version: int, scripts: Mapping[Key, Script], wanted: Mapping[Key, Table]) -> None:
         is_removal = not any(wanted[key].chains for key in scripts)
@@ -163,7 +160,7 @@ class InstalledTables:
         sizes = {name: len(rules) for name, rules in table.chains.items()}
         if found.digest != table.digest or {n: len(found.chains.get(n, ())) for n in sizes} != sizes:
             return False
-        if not self._is_in_place(found, table) or self._fingerprints.get(key) not in (None, found.fingerprint):
+        if not are_in_place(found.jumps, table.jumps) or self._fingerprints.get(key) not in (None, found.fingerprint):
             return False
         self._fingerprints[key] = found.fingerprint
         if not found.is_intact:

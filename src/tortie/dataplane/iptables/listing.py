@@ -97,13 +97,13 @@ def _note_chain(table: FoundTable, name: str, policy: str) -> None:
         table.made |= {name.removeprefix(MADE_PREFIX)}
 
 
-def are_in_place(found: Iterable[Jump], wanted: Iterable[Jump], *, is_first: bool) -> bool:
-    """Whether our rules in the kernel's chains are each there once; `is_first`: and those in front are in front."""
+def are_in_place(found: Iterable[Jump], wanted: Iterable[Jump]) -> bool:
+    """Whether our rules in the kernel's chains are each there once, and those that belong in front are in front."""
     listed, expected = list(found), list(wanted)
     if sorted(jump[:2] for jump in listed) != sorted(jump[:2] for jump in expected):
         return False
     behind = {jump[:2] for jump in listed if jump.is_last}
-    return not is_first or not any(jump[:2] in behind for jump in expected if not jump.is_last)
+    return not any(jump[:2] in behind for jump in expected if not jump.is_last)
 
 
 def _is_memory(name: str) -> bool:

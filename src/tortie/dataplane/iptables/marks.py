@@ -6,11 +6,10 @@ leaves (mangle POSTROUTING). The other bits are others', and are never touched.
 
 from dataclasses import dataclass
 
-DEFAULT_MASK = 0xFFFF0000
 _NEEDED = 5
-_OTHERS = 0x00100000
-"""The eBPF driver's bit (`nft_egress`), the last to be taken: where one driver takes the other's place, both enforce
-for a moment."""
+_OTHERS = 0x00F00000
+"""The bits of our other drivers (`nft_egress`, `nftables`), the last to be taken: where one driver takes the other's
+place, both enforce for a moment, and each clears its own where packets enter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Marks:
 def marks_of(mask: int) -> Marks:
     """The lowest bits of the mask. Raises: ValueError where it has too few."""
     bits = (1 << position for position in range(32) if mask >> position & 1)
-    found = sorted(bits, key=lambda bit: (bit == _OTHERS, bit))[:_NEEDED]
+    found = sorted(bits, key=lambda bit: (bit & _OTHERS != 0, bit))[:_NEEDED]
     if len(found) < _NEEDED:
         raise ValueError(f"the mask of marks {mask:#x} has {len(found)} bits; give iptablesMarkMask {_NEEDED} or more")
     return Marks(*found)

@@ -83,6 +83,16 @@ TO_HOST = Parameter(
     may_be_none=False,
 )
 
+INSERT_MODE = Parameter(
+    "ChainInsertMode",
+    word("Insert", "Append", ignore_case=True, may_be_empty=True),
+    "Insert",
+    "Whether own rules come before those of others in the kernel's chains, or behind them; with iptables.",
+    is_fatal=True,
+    may_be_none=False,
+    is_used=True,
+)
+
 PARAMETERS: tuple[Parameter[object], ...] = (
     INTERFACE_PREFIX,
     INTERFACE_EXCLUDE,
@@ -90,14 +100,7 @@ PARAMETERS: tuple[Parameter[object], ...] = (
     FAILSAFE_INBOUND,
     FAILSAFE_OUTBOUND,
     TO_HOST,
-    Parameter(
-        "ChainInsertMode",
-        word("Insert", "Append", ignore_case=True, may_be_empty=True),
-        "Insert",
-        "Whether own chains come before the rules of others in the kernel's chains, or after them.",
-        is_fatal=True,
-        may_be_none=False,
-    ),
+    INSERT_MODE,
     DISABLE_INVALID_CHECK,
     Parameter("Ipv6Support", SWITCH, "true", "Program IPv6."),
     Parameter(

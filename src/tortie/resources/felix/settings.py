@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from tortie.model.host import ToHost
 from tortie.model.settings import FelixSettings
+from tortie.model.tables import Backend
 from tortie.model.xdp import XdpUse
 from tortie.resources.felix.ebpf import BPF_ENABLED, CONNECTION_TIMEOUTS
 from tortie.resources.felix.host import (
@@ -11,6 +12,7 @@ from tortie.resources.felix.host import (
     FAILSAFE_INBOUND,
     FAILSAFE_OUTBOUND,
     GENERIC_XDP,
+    INSERT_MODE,
     INTERFACE_EXCLUDE,
     INTERFACE_PREFIX,
     TO_HOST,
@@ -20,7 +22,7 @@ from tortie.resources.felix.host import (
 from tortie.resources.felix.levels import Level, read
 from tortie.resources.felix.maps import CONNTRACK_SIZE
 from tortie.resources.felix.parameter import Parameter
-from tortie.resources.felix.tables import IPTABLES_DENY, NFTABLES_DENY, NFTABLES_MODE
+from tortie.resources.felix.tables import IPTABLES_BACKEND, IPTABLES_DENY, IPTABLES_MASK, NFTABLES_DENY, NFTABLES_MODE
 from tortie.resources.lowering import Meaningless
 
 V = TypeVar("V")
@@ -48,6 +50,7 @@ def settings_of(level: Level) -> FelixSettings:
 
     scope = level.scope
     is_disabled, to_host = say(DISABLE_INVALID_CHECK), say(TO_HOST)
+    backend, place = wish(IPTABLES_BACKEND), say(INSERT_MODE)
     return FelixSettings(
         name=scope.name if scope else level.source,
         node_selector=scope.node_selector if scope else None,
@@ -66,6 +69,9 @@ def settings_of(level: Level) -> FelixSettings:
         nftables_rejects=_rejects(say(NFTABLES_DENY)),
         uses_ebpf=wish(BPF_ENABLED),
         nftables_mode=wish(NFTABLES_MODE),
+        iptables_backend=Backend(backend) if backend else None,
+        iptables_mark_mask=say(IPTABLES_MASK),
+        appends_rules=place == "Append" if place else None,
         problems=tuple(problems),
     )
 

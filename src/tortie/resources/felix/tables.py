@@ -23,7 +23,25 @@ def _deny_action(tables: str) -> Parameter[str]:
 IPTABLES_DENY, NFTABLES_DENY = _deny_action("Iptables"), _deny_action("Nftables")
 
 
-def _verdicts(tables: str, deny: Parameter[str]) -> tuple[Parameter[object], ...]:
+def _mark_mask(tables: str, *, is_used: bool) -> Parameter[int]:
+    return Parameter(
+        f"{tables}MarkMask",
+        MASK,
+        "0xffff0000",
+        f"Bits of the packet mark that {tables.lower()} rules may use.",
+        is_fatal=True,
+        may_be_none=False,
+        is_used=is_used,
+    )
+
+
+IPTABLES_MASK = _mark_mask("Iptables", is_used=True)
+IPTABLES_BACKEND = Parameter(
+    "IptablesBackend", word("Auto", "Legacy", "NFT"), "Auto", "Which flavour of iptables is used.", is_used=True
+)
+
+
+def _verdicts(tables: str, deny: Parameter[str], mask: Parameter[int]) -> tuple[Parameter[object], ...]:
     return (
         Parameter(
             f"{tables}FilterAllowAction",
@@ -42,14 +60,7 @@ def _verdicts(tables: str, deny: Parameter[str]) -> tuple[Parameter[object], ...
             is_fatal=True,
             may_be_none=False,
         ),
-        Parameter(
-            f"{tables}MarkMask",
-            MASK,
-            "0xffff0000",
-            f"Bits of the packet mark that {tables.lower()} rules may use.",
-            is_fatal=True,
-            may_be_none=False,
-        ),
+        mask,
     )
 
 
@@ -65,8 +76,8 @@ NFTABLES_MODE = Parameter(
 
 PARAMETERS: tuple[Parameter[object], ...] = (
     Parameter("IpsetsRefreshInterval", SECONDS, "90", "How often IP sets are checked; 0: never."),
-    Parameter("IptablesBackend", word("Auto", "Legacy", "NFT"), "Auto", "Which flavour of iptables is used."),
-    *_verdicts("Iptables", IPTABLES_DENY),
+    IPTABLES_BACKEND,
+    *_verdicts("Iptables", IPTABLES_DENY, IPTABLES_MASK),
     Parameter(
         "IptablesLockProbeIntervalMillis",
         MILLISECONDS,
@@ -93,7 +104,7 @@ PARAMETERS: tuple[Parameter[object], ...] = (
     ),
     Parameter("MaxIpsetSize", WHOLE, "1048576", "Most entries of an IP set.", may_be_none=False),
     NFTABLES_MODE,
-    *_verdicts("Nftables", NFTABLES_DENY),
+    *_verdicts("Nftables", NFTABLES_DENY, _mark_mask("Nftables", is_used=False)),
     Parameter("NftablesRefreshInterval", SIGNED_SECONDS, "180", "How often the tables are checked; 0: never."),
     Parameter(
         "NFTablesFlowTableOffload",

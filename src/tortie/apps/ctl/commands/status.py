@@ -18,6 +18,7 @@ from tortie.apps.ctl.names import some, span
 from tortie.apps.ctl.options import choice, with_target
 from tortie.apps.ctl.show import not_enforced, out, out_json, table
 from tortie.apps.ctl.target import choose
+from tortie.model.dataplane import IPTABLES
 
 POLICIES = 12
 """Policies that are shown where no terminal says how much it holds."""
@@ -103,12 +104,13 @@ def _mode(answer: StatusAnswer) -> str:
 
 
 def _dataplane(found: DataplaneAnswer) -> list[str]:
-    """What was chosen and why, then what this host cannot have."""
+    """What was chosen and why, then what this host cannot have, and which variant of iptables it has."""
     beside = f"; {', '.join(found['leaving'])} still enforces beside it" if found["leaving"] else ""
     because = f", because {found['because']}" if found["because"] else ""
     return [
         f"{found['name']}{because}{beside}",
         *(f"not {one['name']}: {one['why']}" for one in found["found"] if not one["can_be_had"]),
+        *(f"iptables is {one['why']}" for one in found["found"] if one["can_be_had"] and one["name"] == IPTABLES),
     ]
 
 

@@ -1,10 +1,11 @@
-"""The Ethernet frame of a packet, to ask the installed program about it."""
+"""The Ethernet frame of a packet, to ask what is installed about it."""
 
 from struct import pack
 
 from tortie.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Fragment, Packet
 
 _ETHERNET = bytes.fromhex("020000000001020000000002")
+ETHERNET_BYTES = 14
 _FRAGMENT_HEADER = 44
 _LATER_OFFSET = 185
 """Where a later fragment is, in units of 8 bytes: behind a first one that fills an Ethernet frame."""
