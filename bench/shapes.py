@@ -117,13 +117,17 @@ def classes(sizes: Sequence[int]) -> Iterator[Shape]:
 
 
 def mixed(sizes: Sequence[int]) -> Iterator[Shape]:
-    """N random rules about protocol, source and destination nets, source and destination ports; each misses the packet in
-    one of them at least, the last one in none."""
-    chance = random.Random(SEED)
-    packet = _packet()
-    for size in sizes:
-        rules = [_random_rule(chance, packet, chance.randrange(1, 32)) for _ in range(size - 1)]
-        yield Shape(f"xdp.mixed.{size}", [*rules, _random_rule(chance, packet, 0)], packet)
+    """N random rules about protocol, source and destination nets, source and destination ports, the last of which knows
+    the packet. Then rules that are all about addresses and ports like the packet's, but for one to five things."""
+    chance, packet = random.Random(SEED), _packet()
+    for name, least in (("mixed", _OTHER), ("mixed_near", 1)):
+        for size in sizes:
+            rules = [_random_rule(chance, packet, chance.randrange(least, 32)) for _ in range(size - 1)]
+            yield Shape(f"xdp.{name}.{size}", [*rules, _random_rule(chance, packet, 0)], packet)
+
+
+_OTHER = 30
+"""Other nets and ports than the packet's, with the same protocol or another one."""
 
 
 def _random_rule(chance: random.Random, packet: Packet, misses: int) -> Rule:
