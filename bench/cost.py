@@ -17,7 +17,7 @@ from bench import shapes
 from bench.figures import Figure, Unmeasured
 from bench.lab import compiled, root_program
 from bench.shapes import Shape
-from tortie.dataplane.ebpf.classifiers import RuleIndex
+from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.driver import BPFFS
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.frames import frame
@@ -70,6 +70,7 @@ class Loaded:
     shape: Shape
     generation: Generation
     index: RuleIndex
+    counted: Callable[[], Counts]
     program: Program
 
     def check(self, packets: int, ran: bpf.TestRun) -> None:
@@ -82,7 +83,7 @@ class Loaded:
             raise Unmeasured(f"{self.shape.name}: verdict and metadata are {found}, not {expected}")
         last = self.index.refs[self.shape.stage][len(self.shape.rules) - 1]
         wanted = {Reason.ESTABLISHED if self.shape.is_known else last: packets}
-        counted = self.generation.classifiers.meaning(self.generation.read_counters(), self.index)
+        counted = self.counted()
         if counted != wanted:
             raise Unmeasured(f"{self.shape.name}: counted {counted}, not {wanted}")
 
@@ -159,15 +160,15 @@ def _load(shape: Shape, planner: Planner, flows: FlowTables, rehearsal: Rehearsa
     if shape.is_known:
         key, end = key_of(shape.packet) or ((0,) * 6, 0)
         flows.store([Flow(key, end, False, "bench", 0.0, FlowState.ESTABLISHED, is_answered=True)])
-    generation = Generation(plan)
+    generation = Generation.made(plan)
     opened.callback(generation.close)
-    lane = rehearsal.put(generation.pages)
+    lane = rehearsal.put(generation)
 
     def enter() -> int:
         return rehearsal.enter("xdp", lane, generation.pages)
 
     program = Program(shape.name, enter(), frame(shape.packet), generation.classifiers.backend, enter)
-    return Loaded(shape, generation, index, program)
+    return Loaded(shape, generation, index, lambda: rehearsal.meaning(lane, generation, index), program)
 
 
 def measure_allow(rounds: int) -> Sequence[Figure]:

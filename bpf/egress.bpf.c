@@ -33,7 +33,7 @@ int egress_policy(struct __sk_buff *skb)
 	}
 	outer = outer_of(skb, g.cfg);
 	if (outer == OTHER_DEVICE) {
-		count(g, REASON_VLAN);
+		count(c, g, REASON_VLAN);
 		return TC_ACT_UNSPEC;
 	}
 	switch (verdict_of(skb, c, g, outer)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Which generations are in the lanes: the agent runs this on memory of its own; it is attached nowhere.
+/* Which generations and chunks of counters are there: the agent runs this on memory of its own; it is attached nowhere.
  *
  * Because: before Linux 6.8 a look-up in an array of maps by system call waits for a grace period of RCU, some 10 ms, and
  * there are thousands of lanes. A program looks without waiting. (bpf_map_copy_value in kernel/bpf/syscall.c.) */
@@ -8,8 +8,9 @@
 #include "tortie/config.h"
 #include "tortie/lanes.h"
 
-/* In: the first lane. Out: the id of the pages in each lane from there on, as they say it themselves; 0: none. */
-const volatile struct lanes_read { u32 first, ids[64]; } lanes_asked = {};
+/* In: the first number. Out: the ids of the pages in each lane from there on, and of the chunks of these numbers, as they
+ * say it themselves; 0: none. */
+const volatile struct lanes_read { u32 first, pages[64], chunks[64]; } lanes_asked = {};
 
 SEC("xdp")
 int lanes_read(struct xdp_md *ctx)
@@ -18,12 +19,14 @@ int lanes_read(struct xdp_md *ctx)
 
 	if ((void *)(asked + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	for (u32 i = 0; i < sizeof(asked->ids) / sizeof(u32); i++) {
-		u32 lane = asked->first + i, zero = 0;
-		void *pages = bpf_map_lookup_elem(&lanes, &lane);
+	for (u32 i = 0; i < sizeof(asked->pages) / sizeof(u32); i++) {
+		u32 number = asked->first + i, zero = 0;
+		void *pages = bpf_map_lookup_elem(&lanes, &number), *chunk = bpf_map_lookup_elem(&counts, &number);
 		const struct config *cfg = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
+		const u64 *id = chunk ? bpf_map_lookup_elem(chunk, &zero) : NULL;
 
-		asked->ids[i] = cfg ? cfg->generation : 0;
+		asked->pages[i] = cfg ? cfg->generation : 0;
+		asked->chunks[i] = id ? *id : 0;
 	}
 	return XDP_PASS;
 }

@@ -26,7 +26,7 @@ int tc_policy(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;                        /* as where the slot is empty: see root.bpf.c */
 	outer = outer_of(skb, g.cfg);
 	if (outer == OTHER_DEVICE) {
-		count(g, REASON_VLAN);
+		count(c, g, REASON_VLAN);
 		return TC_ACT_UNSPEC;
 	}
 	switch (verdict_of(skb, c, g, outer)) {

@@ -34,7 +34,7 @@ int xdp_policy(struct xdp_md *ctx)
 		return XDP_DROP;
 	case VERDICT_ALLOW:
 		if (!metadata_write(ctx, METADATA_ALLOWED))
-			count(g, REASON_NO_METADATA);
+			count(c, g, REASON_NO_METADATA);
 		return XDP_PASS;
 	default:
 		return XDP_PASS;

@@ -164,14 +164,14 @@ static u32 trie_block(struct tables *t, struct dimension *d, u32 value, u32 room
 	return 1u << 31 | d->trie_blocks++;
 }
 
-/* The most blocks that the nets can need: the first 256, and for each net one of every level that it reaches into.
+/* The most blocks that the nets can need: the root, and for each net one of every level that it reaches into.
  * Memory that is never written costs nothing, while growing would write all of it again and again. */
 static u32 trie_room(const struct found4 *nets, u32 count)
 {
-	u64 room = 256;
+	u64 room = 1;
 
 	for (u32 i = 0; i < count; i++)
-		room += (nets[i].length > 16) + (nets[i].length > 24);
+		room += (nets[i].length > 8) + (nets[i].length > 16) + (nets[i].length > 24);
 	return room < MAX_TABLE_BYTES / 1024 ? room : MAX_TABLE_BYTES / 1024;
 }
 
@@ -181,41 +181,35 @@ static void paint(u32 *from, u32 count, u32 value)
 		from[i] = value;
 }
 
-/* 16 + 8 + 8 bits; nets come shortest first, so that a longer one paints over the shorter around it. */
+static void trie_paint(struct tables *t, struct dimension *d, const struct found4 *net, u32 room)
+{
+	u32 block = 0, left = 24, at;      /* `left`: bits of the address below this level */
+
+	for (;; left -= 8) {
+		u32 entry;
+
+		at = block * 256 + (net->address >> left & 255);
+		if (net->length <= 32 - left)
+			break;
+		entry = d->trie[at];
+		if (!(entry >> 31))
+			d->trie[at] = entry = trie_block(t, d, entry, room);
+		block = entry & 0x7fffffff;
+	}
+	paint(d->trie + at, 1u << (32 - left - net->length), net->class);
+}
+
+/* Four times 8 bits; nets come shortest first, so that a longer one paints over the shorter around it. */
 static void trie_compile(struct tables *t, struct dimension *d, const struct found4 *nets, u32 count)
 {
 	u32 room = trie_room(nets, count);
 
 	d->trie = arena_alloc(t, (size_t)room * 1024);
-	d->trie_blocks = 256;
-	paint(d->trie, 65536, d->default4);
+	trie_block(t, d, d->default4, room);
 	for (u32 length = 0; length < 32; length++)
-		for (u32 i = 0; i < count; i++) {
-			u32 a = nets[i].address, e, at;
-
-			if (nets[i].length != length)
-				continue;
-			if (length <= 16) {
-				paint(d->trie + (a >> 16), 1u << (16 - length), nets[i].class);
-				continue;
-			}
-			e = d->trie[a >> 16];
-			if (!(e >> 31)) {
-				e = trie_block(t, d, e, room);
-				d->trie[a >> 16] = e;
-			}
-			at = (e & 0x7fffffff) * 256 + (a >> 8 & 255);
-			if (length <= 24) {
-				paint(d->trie + at, 1u << (24 - length), nets[i].class);
-				continue;
-			}
-			e = d->trie[at];
-			if (!(e >> 31)) {
-				e = trie_block(t, d, e, room);
-				d->trie[at] = e;
-			}
-			paint(d->trie + (e & 0x7fffffff) * 256 + (a & 255), 1u << (32 - length), nets[i].class);
-		}
+		for (u32 i = 0; i < count; i++)
+			if (nets[i].length == length)
+				trie_paint(t, d, &nets[i], room);
 }
 
 static void hosts4_compile(struct tables *t, struct dimension *d, u32 hosts)

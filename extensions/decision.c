@@ -180,12 +180,20 @@ static int cells_row(struct tables *t, const u64 *source, u32 *out, u32 *chain)
 	return fits;
 }
 
+/* Room for 16 more classes, or as many as an eighth of those bytes holds; never for more than they hold. */
+static u32 spare_rows(u64 row_bytes, u32 spare_bytes)
+{
+	u64 most = spare_bytes / row_bytes, some = spare_bytes / 8 / row_bytes;
+
+	return some > 16 ? some : most < 16 ? most : 16;
+}
+
 static void cells(struct tables *t, u32 spare_bytes, u32 *chain)
 {
 	u32 rows = t->side[SOURCE].rows.count;
 
 	t->row_cells = t->side[DESTINATION].rows.count * t->services.count * t->sports.count;
-	t->spare_rows = t->side[SOURCE].used ? spare_bytes / 4 / t->row_cells : 0;
+	t->spare_rows = t->side[SOURCE].used ? spare_rows(t->row_cells * 4ull, spare_bytes) : 0;
 	t->cells = arena_alloc(t, (size_t)rows * t->row_cells * sizeof(u32));
 	for (u32 s = 0; s < rows; s++)
 		cells_row(t, row_at(&t->side[SOURCE].rows, s), t->cells + (size_t)s * t->row_cells, chain);

@@ -174,6 +174,37 @@ static void source_ports(struct tables *t, struct edge *edges)
 	arena_drop(t, row);
 }
 
+/* Number of a block among those before it, `count` of them, interned; slots has 2,048 places. */
+static u32 block_number(u16 *blocks, u32 *count, u16 *slots, const u16 *block)
+{
+	u64 words[64];
+	u32 i;
+
+	memcpy(words, block, sizeof(words));
+	for (i = hash_words(words, 64) >> 32 & 2047; slots[i]; i = (i + 1) & 2047)
+		if (!memcmp(blocks + (slots[i] - 1) * 256, block, 512))
+			return slots[i] - 1;
+	memcpy(blocks + *count * 256, block, 512);
+	slots[i] = ++*count;
+	return slots[i] - 1;
+}
+
+/* The table that programs read (maps.h): the numbers of the blocks of all rows, the values that follow the ports as they
+ * are, and each block once. */
+static u16 *in_blocks(struct tables *t, u16 *ports, u32 rows, u32 others, u32 *words)
+{
+	u32 begin = rows * 256 + others, count = 0;
+	u16 *made = arena_alloc(t, (begin + rows * 65536) * sizeof(u16)), *slots = arena_alloc(t, 2048 * sizeof(u16));
+
+	for (u32 i = 0; i < rows * 256; i++)
+		made[i] = block_number(made + begin, &count, slots, ports + i * 256);
+	memcpy(made + rows * 256, ports + rows * 65536, others * sizeof(u16));
+	arena_drop(t, slots);
+	arena_drop(t, ports);
+	*words = begin + count * 256;
+	return made;
+}
+
 void service_compile(struct tables *t)
 {
 	struct edge *edges;
@@ -187,4 +218,7 @@ void service_compile(struct tables *t)
 	services(t, edges, spans * 2);
 	source_ports(t, edges);
 	arena_drop(t, edges);
+	t->service_table = in_blocks(t, t->service_table, 5, 512, &t->service_words);
+	if (t->uses_sports)
+		t->sport_table = in_blocks(t, t->sport_table, 1, 0, &t->sport_words);
 }

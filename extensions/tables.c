@@ -205,9 +205,9 @@ u64 tables_bytes(const struct tables *t, int table)
 	case SRC6: case DST6:
 		return d->used && d->table6_bits ? 64ull << d->table6_bits : 0;
 	case SERVICES:
-		return t->services.count > 1 ? (5 * 65536 + 512) * sizeof(u16) : 0;
+		return t->services.count > 1 ? t->service_words * sizeof(u16) : 0;
 	case SPORTS:
-		return t->uses_sports ? 65536 * sizeof(u16) : 0;
+		return t->uses_sports ? t->sport_words * sizeof(u16) : 0;
 	case CELLS:
 		return t->backend == BACKEND_BITS ? 0 : decision_bytes(t);
 	case FOLD_A:

@@ -112,6 +112,7 @@ struct tables {
 	struct rows services, sports, fold_a, fold_b;
 	struct rows unknown;       /* terms that hang on a port which a later fragment does not show; row 0 is none */
 	u16 *service_table, *sport_table;
+	u32 service_words, sport_words;
 	u32 uses_sports, sport_none, sport_fragment;
 	enum backend backend;
 	u32 words, summary_words, steps, has_log;

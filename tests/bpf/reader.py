@@ -90,8 +90,8 @@ class Reader:
         if not config["nets4"]:
             return config["default4"]
         trie = self.tables[f"{prefix}4_nets"]
-        entry = _word(trie, address >> 16)
-        for shift in (8, 0):
+        entry = 1 << 31  # the root is the first block
+        for shift in (24, 16, 8, 0):
             if entry >> 31:
                 entry = _word(trie, (entry & 0x7FFFFFFF) * 256 + (address >> shift & 255))
         return entry
@@ -132,14 +132,17 @@ class Reader:
             return 0
         row = {TCP: 0, UDP: 1, SCTP: 2, ICMP: 3, ICMPV6: 4}.get(packet.protocol)
         if packet.fragment is Fragment.LATER:
-            index = (5 << 16) + 256 + packet.protocol
-        elif row is None:
-            index = (5 << 16) + packet.protocol
-        elif row < 3:
-            index = row << 16 | (packet.destination_port or 0)
-        else:
-            index = row << 16 | (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0)
-        return _half(self.tables["services"], index)
+            return _half(self.tables["services"], 5 * 256 + 256 + packet.protocol)
+        if row is None:
+            return _half(self.tables["services"], 5 * 256 + packet.protocol)
+        is_icmp = row >= 3
+        port = (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0) if is_icmp else packet.destination_port or 0
+        return self._of_port("services", row, 5 * 256 + 512, port)
+
+    def _of_port(self, table: str, row: int, blocks: int, port: int) -> int:
+        """What a table of ports has in the block of that port, whose number comes first."""
+        block = _half(self.tables[table], row * 256 + (port >> 8))
+        return _half(self.tables[table], blocks + block * 256 + (port & 255))
 
     def sport_class(self, packet: Packet) -> int:
         """The class of the source port."""
@@ -149,7 +152,7 @@ class Reader:
             return self.config["sport_fragment"]
         if packet.protocol not in (TCP, UDP, SCTP):
             return self.config["sport_none"]
-        return _half(self.tables["sports"], packet.source_port or 0)
+        return self._of_port("sports", 0, 256, packet.source_port or 0)
 
     # ---- decisions
 

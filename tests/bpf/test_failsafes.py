@@ -10,7 +10,7 @@ from bpf.untracked import FirstFragments, Loaded, judge, load
 from frames import frame
 from strategies import random_net
 from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf.generation import failsafe_tables
+from tortie.dataplane.ebpf.failsafes import failsafe_tables
 from tortie.model.address import WIDTH, Net
 from tortie.model.failsafe import FailsafePort, Failsafes
 from tortie.model.packet import ICMP, PORTED, SCTP, TCP, UDP, UDPLITE, Fragment, Packet

@@ -26,14 +26,16 @@ def generations(backend: str) -> tuple[Loaded, Loaded]:
     ours, theirs, others = AddressSet((OURS,)), AddressSet((THEIRS,)), AddressSet((OTHERS,))
     first = case_of([Rule(Action.ALLOW, (a,)), Rule(Action.DENY, (b,))], sets=sets_of(a=ours, b=theirs))
     second = case_of([Rule(Action.DENY, (a,)), Rule(Action.ALLOW, (b,))], sets=sets_of(a=theirs, b=others))
-    return load(first, backend=backend), load(second, backend=backend)
+    return load(first, backend=backend), load(second, backend=backend, parity=1)
 
 
 @pytest.mark.parametrize("backend", ["cells", "bits"])
 def test_no_packet_meets_parts_of_two_generations(backend: str) -> None:
     first, second = generations(backend)
     program, is_over, sent = rehearsal().enter("xdp", first.lane, first.generation.pages), Event(), 0
-    put = rehearsal()._programs.put
+    put, counters = rehearsal()._programs.lanes.put, rehearsal()._programs.lanes.counters
+    counters.tell(first.lane, 1, counters.take(second.generation.stride))
+    counters.publish()
 
     def send() -> None:
         nonlocal sent
@@ -52,7 +54,7 @@ def test_no_packet_meets_parts_of_two_generations(backend: str) -> None:
         is_over.set()
         sender.join()
     assert flips > 10
-    by_first, by_second = first.counts(), second.counts()
+    by_first, by_second = first.counts(), second.counts(first.lane)
     assert set(by_first) <= {first.refs[1]} and set(by_second) <= {second.refs[0]}  # those that deny
     assert by_first.total() + by_second.total() == sent > 0
     second.close()

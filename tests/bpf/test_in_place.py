@@ -7,13 +7,11 @@ import pytest
 
 from bpf.policies import case_of, member_of, sets_of, source, tcp
 from bpf.reader import Reader
-from bpf.untracked import Counts, Loaded, expected_counts, load, plan_of, rehearsal
+from bpf.untracked import Counts, expected_counts, load, plan_of, rehearsal
 from frames import frame
 from strategies import Case
-from tortie.dataplane.ebpf.classifiers import RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.events import decode
-from tortie.dataplane.ebpf.lane import Running
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.model.address import WIDTH, Net
 from tortie.model.desired import SetChange
@@ -137,14 +135,6 @@ def test_a_table_is_filled_in_place_until_it_is_full_and_never_wrong(version: in
     classifier.close()
 
 
-def running(case: Case, *, backend: str = "auto") -> tuple[Running, Loaded]:
-    """The case as the driver runs it, not attached."""
-    loaded = load(case, backend=backend)
-    index = RuleIndex({Stage.UNTRACKED: loaded.refs})
-    made = loaded.generation
-    return Running(made.plan, index, made.pages, made.classifiers, made), loaded
-
-
 @pytest.mark.root
 def test_the_loaded_program_sees_every_change_at_once() -> None:
     taken = 0
@@ -152,7 +142,8 @@ def test_the_loaded_program_sees_every_change_at_once() -> None:
         rng = Random(seed)
         members = start(rng)
         case = case_of(RULES, sets=as_sets(members))
-        made, loaded = running(case)
+        loaded = load(case)
+        made = loaded.generation
         expected = Counts()
         for _ in range(25):
             added: dict[str, set[Net]] = {name: set() for name in NAMES}
@@ -185,7 +176,8 @@ def test_other_back_ends_take_members_of_combinations_that_exist(backend: str) -
     hosts = [Net(4, 0x0A000000 + n, 32) for n in range(20)]
     members = {"a": set(hosts[:5]), "b": set(hosts[5:10]), "c": {hosts[19]}}
     case = case_of(RULES, sets=as_sets(members))
-    made, loaded = running(case, backend=backend)
+    loaded = load(case, backend=backend)
+    made = loaded.generation
     assert loaded.generation.classifiers.backend == backend
     assert made.change(source("a").set_id, SetChange(frozenset({hosts[12]}), frozenset({hosts[0]})))
     members["a"] = members["a"] - {hosts[0]} | {hosts[12]}
@@ -204,11 +196,12 @@ def test_a_log_rule_that_nobody_could_meet_tells_of_the_member_that_came() -> No
     friends, strangers = Net(4, 0x0A000001, 32), Net(4, 0x0A000002, 32)
     rules = [Rule(Action.LOG, (member_of("a"), member_of("b"))), Rule(Action.ALLOW, (member_of("a"),))]
     case = case_of(rules, sets=sets_of(a=AddressSet((friends,)), b=AddressSet((strangers,))))
-    made, loaded = running(case)
+    loaded = load(case)
+    made = loaded.generation
     assert made.change(source("b").set_id, SetChange(frozenset({friends}), frozenset()))
     packet = tcp(4, friends.address)
     rehearsal().log_records()
     loaded.run(frame(packet))
     (event,) = [decode(record) for record in rehearsal().log_records()]
-    assert (event.packet, event.pages_id) == (packet, made.pages.id)
+    assert (event.packet, event.pages_id, event.lane) == (packet, made.pages.id, loaded.lane)
     loaded.close()

@@ -7,11 +7,13 @@ import pytest
 
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
+from tortie.dataplane.ebpf.counters import LANE_BYTES
 from tortie.dataplane.ebpf.events import decode
+from tortie.dataplane.ebpf.failsafes import NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
-from tortie.dataplane.ebpf.generation import NET_BYTES, Rejects, failsafe_tables
+from tortie.dataplane.ebpf.generation import Rejects
 from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
-from tortie.dataplane.ebpf.programs import DOORS, LIMIT_MAPS, SHARED_MAPS
+from tortie.dataplane.ebpf.shared import DOORS, LIMIT_MAPS, SHARED_MAPS
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.conntrack import FlowState
@@ -70,6 +72,7 @@ def test_a_generation_says_where_each_table_is_in_the_words_of_its_compiler(open
         start = f"{stage}.at."
         assert [name.removeprefix(start) for name in fields if name.startswith(start)] == list(TABLES)
     assert opened.size_of("config") <= PAGE
+    assert opened.size_of("lane_counts") == LANE_BYTES
     assert [PAGE % opened.size_of(each) for each in ("bucket4", "bucket6", "block", "failsafe_net")] == [0] * 4
 
 
@@ -102,7 +105,9 @@ def test_failsafe_nets_are_records_of_the_program(opened: bpf.ObjectFile) -> Non
         offset, length = layout[name]
         return unpack_from(f"<{length // 4}I", records, number * size + offset)
 
-    assert [field(n, "list") for n in range(3)] == [(ports[1 << 16 | 100 + n],) for n in range(3)] == [(2,), (3,), (4,)]
+    (block,) = unpack_from("<H", ports, 2 * 256)  # the second row is UDP's; six rows of numbers are before the blocks
+    lists = ports[2 * 6 * 256 + 256 * block + 100 :][:3]
+    assert [field(n, "list") for n in range(3)] == [(one,) for one in lists] == [(2,), (3,), (4,)]
     assert [field(n, "version") for n in range(3)] == [(4,), (6,), (6,)]
     assert [field(n, "net") for n in range(3)] == [(0x0A010000, 0, 0, 0), (0xFD010000, 0, 0, 0), (0, 0, 0, 0)]
     full = 0xFFFF0000
@@ -138,8 +143,9 @@ def test_log_events_are_decoded_by_the_programs_layout(
     write("packet.dport", dport)
     write("result", 77)
     write("generation", 78)
-    packet, counter, pages_id = decode(bytes(record))
-    assert (counter, pages_id) == (77, 78)
+    write("lane", 79)
+    packet, *where = decode(bytes(record))
+    assert where == [77, 78, 79]
     assert (packet.version, packet.protocol, packet.fragment) == (version, protocol, fragment)
     source, destination = (
         (1, 5) if version == 4 else ((1 << 96) + (2 << 64) + (3 << 32) + 4, (5 << 96) + (6 << 64) + (7 << 32) + 8)

@@ -16,8 +16,8 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.plan import Planner, RuleIndex
-from tortie.dataplane.ebpf.programs import SharedMap
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.ebpf.shared import SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import ConnectionTable, FlowState, Relation, can_open
@@ -121,9 +121,9 @@ class Tracked:
         for direction in Direction:
             plan, index = planner.plan(case.endpoint, direction, case.sets, case.failsafes, tracking)
             one_door = "egress" if direction is Direction.EGRESS else door
-            generation = Generation(plan, backend=backend)
+            generation = Generation.made(plan, backend=backend)
             self.generations[direction] = generation, index
-            self.lanes[direction] = one_door, self.rehearsal.put(generation.pages)
+            self.lanes[direction] = one_door, self.rehearsal.put(generation)
 
     def run(self, direction: Direction, data: bytes, *, is_forwarded: bool = False) -> Outcome:
         """What the program did to a frame."""
@@ -155,7 +155,7 @@ class Tracked:
     def counts(self, direction: Direction) -> Counts:
         """What the program counted."""
         generation, index = self.generations[direction]
-        return +generation.classifiers.meaning(generation.read_counters(), index)
+        return +self.rehearsal.meaning(self.lanes[direction][1], generation, index)
 
     def states(self) -> dict[tuple[int, ...], tuple[FlowState, int, bool]]:
         """Key of each stored flow -> state, opener, whether it was opened by a packet that left."""

@@ -8,7 +8,7 @@ from functools import cache
 from struct import pack, unpack_from
 
 from strategies import Case
-from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
+from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS, RuleIndex
 from tortie.dataplane.ebpf.compile import Classifier
 from tortie.dataplane.ebpf.generation import Generation, Plan
 from tortie.dataplane.ebpf.pages import OBJECTS
@@ -92,9 +92,10 @@ class Loaded:
         (mark,) = unpack_from("<I", ran.ctx_out, 8)
         return Verdict.ALLOW if mark & MARK else Verdict.CONTINUE
 
-    def counts(self) -> Counts:
-        """Packets by rule and by reason, as the driver reads them."""
-        return read_counts(self.generation, self.refs)
+    def counts(self, lane: int | None = None) -> Counts:
+        """Packets by rule and by reason, as the driver reads them; of another lane, where it was put there too."""
+        index = RuleIndex({Stage.UNTRACKED: self.refs})
+        return rehearsal().meaning(self.lane if lane is None else lane, self.generation, index)
 
     def close(self) -> None:
         rehearsal().take_out(self.lane, self.generation.pages)
@@ -102,11 +103,18 @@ class Loaded:
         self.generation.close()
 
 
-def load(case: Case, *, door: str = "xdp", backend: str = "auto", sets: Mapping[str, IPSet] | None = None) -> Loaded:
+def load(
+    case: Case,
+    *,
+    door: str = "xdp",
+    backend: str = "auto",
+    sets: Mapping[str, IPSet] | None = None,
+    parity: int = 0,
+) -> Loaded:
     """The case's untracked ingress policy before a loaded program."""
     plan, refs = plan_of(case, sets)
-    generation = Generation(plan, backend=backend)
-    return Loaded(case, door, generation, rehearsal().put(generation.pages), list(refs))
+    generation = Generation.made(plan, parity, backend=backend)
+    return Loaded(case, door, generation, rehearsal().put(generation), list(refs))
 
 
 def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, Sequence[RuleRef]]:
@@ -114,11 +122,6 @@ def plan_of(case: Case, sets: Mapping[str, IPSet] | None = None) -> tuple[Plan, 
     found = case.sets if sets is None else sets
     plan, index = Planner().plan(case.endpoint, Direction.INGRESS, found, case.failsafes, None)
     return plan, index.refs[Stage.UNTRACKED]
-
-
-def read_counts(generation: Generation, refs: Sequence[RuleRef]) -> Counts:
-    """Counters of the program by rule and reason."""
-    return meaning(generation.read_counters(), generation.classifiers.parts[0].classifier, refs)
 
 
 def meaning(totals: Sequence[int], classifier: Classifier, refs: Sequence[RuleRef]) -> Counts:

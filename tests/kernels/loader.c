@@ -23,10 +23,11 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 }
 
 /* Descriptor of an array of such arrays of pages, as programs.py makes it; the first array can go. */
-static int lanes_of(unsigned int pages)
+static int lanes_of(struct bpf_map *map, unsigned int pages)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, array, .map_flags = BPF_F_MMAPABLE);
-	int like = bpf_map_create(BPF_MAP_TYPE_ARRAY, "like", 4, 4096, pages, &array), made;
+	unsigned int page = bpf_map__value_size(bpf_map__inner_map(map));
+	int like = bpf_map_create(BPF_MAP_TYPE_ARRAY, "like", 4, page, pages, &array), made;
 	LIBBPF_OPTS(bpf_map_create_opts, maps, .inner_map_fd = like);
 
 	made = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "lanes", 4, 4, 64, &maps);
@@ -157,7 +158,7 @@ static int load(char *line)
 			wanted = each;
 	}
 	map = bpf_object__find_map_by_name(object, "lanes");
-	if (map && ((lanes = lanes_of(pages)) < 0 || bpf_map__reuse_fd(map, lanes)))
+	if (map && ((lanes = lanes_of(map, pages)) < 0 || bpf_map__reuse_fd(map, lanes)))
 		return 1;
 	if (with_frags)
 		bpf_program__set_flags(wanted, BPF_F_XDP_HAS_FRAGS);

@@ -26,8 +26,9 @@ from lockdown import (
     tcp_server,
     until,
 )
+from tortie.dataplane.ebpf._tables import lib
 from tortie.dataplane.ebpf.layout import meaning
-from tortie.dataplane.ebpf.pages import OBJECTS
+from tortie.dataplane.ebpf.pages import OBJECTS, PAGE, SPARE_SIZES
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -105,8 +106,9 @@ def table(site: AgentHost) -> str:
 
 
 def whole(site: AgentHost) -> tuple[str, list[str]]:
-    """Our table, and what is pinned."""
-    return table(site), sorted(str(path) for path in site.pins.glob("*/*"))
+    """Our table, and what is pinned, but for what is loaded beside everything else because it may be needed."""
+    spare = re.compile(rf"(lanes|_)({'|'.join(map(str, SPARE_SIZES[1:]))})[-_]")
+    return table(site), sorted(str(path) for path in site.pins.glob("*/*") if not spare.search(path.name))
 
 
 Tamper = Callable[[AgentHost], object]
@@ -117,17 +119,18 @@ def edit_members(site: AgentHost) -> None:
     pages = pages_of(site)
     start = pages.number("normal.at.src4_hosts")
     size = 64 << 32 - pages.number("normal.source.hosts4_shift")
-    with pages.writable(pages.number("counters")) as memory:
+    with pages.writable(pages.number("end")) as memory:
         memory[start : start + size] = bytes(size)
     pages.close()
 
 
 def edit_tables(site: AgentHost) -> None:
-    """What the ports of the normal class mean: ports from 7000 on are like any other. Nobody adds members there."""
+    """What the ports of the normal class mean: the first ones are like others. Nobody adds members there."""
     pages = pages_of(site)
     start = pages.number("normal.at.services")
-    with pages.writable(pages.number("counters")) as memory:
-        memory[start + 14000 : start + 15000] = memory[start : start + 1000]
+    with pages.writable(pages.number("end")) as memory:
+        first = start + 2 * lib.SERVICES_BLOCKS
+        memory[first : first + 512] = bytes(byte ^ 1 for byte in memory[first : first + 512])
     pages.close()
 
 
@@ -261,9 +264,9 @@ def test_t_rel_6_repairs_come_to_rest_and_what_others_do_to_their_own_rules_is_t
 def test_t_rel_6_nobody_can_edit_tables_without_members(site: AgentHost) -> None:
     pages = pages_of(site, leaving=True)
     with pytest.raises(KernelError, match="EPERM"):
-        bpf.update(pages.fd, bytes(4), bytes(4096))
+        bpf.update(pages.fd, bytes(4), bytes(PAGE))
     with pytest.raises(KernelError, match="EPERM"):
-        pages.writable(4096)
+        pages.writable(PAGE)
     pages.close()
 
 
@@ -302,12 +305,14 @@ def test_members_that_went_and_came_back_while_no_agent_ran_are_members(site: Ag
 
 def test_the_folder_of_pins_is_where_the_tests_look(site: AgentHost) -> None:
     names = {path.name for path in (site.pins / "host").iterdir()}
-    one = r"(xdp|egress)_512_[0-9a-f]{16}"
-    programs = {name for name in names if re.fullmatch(rf"{one}(_answer|_jumps)?", name)}
-    of_build = {
-        name for name in names if re.fullmatch(r"(events|lanes512|told|host_limit|remote_limits)-[0-9a-f]{16}", name)
+    sizes = "|".join(map(str, SPARE_SIZES))
+    programs = {
+        name for name in names if re.fullmatch(rf"(xdp|egress)_({sizes})_[0-9a-f]{{16}}(_answer|_jumps)?", name)
     }
+    kinds = rf"events|lanes({sizes})|counts|lane_counts|told|host_limit|remote_limits"
+    of_build = {name for name in names if re.fullmatch(rf"({kinds})-[0-9a-f]{{16}}", name)}
     shared = {"scratch_xdp", "scratch_egress", f"layout-{meaning()}"}
     assert names - programs - of_build == {"flows4", "flows6", "opening4", "opening6", "local"} | shared
-    assert len(programs) == 6 and len(of_build) == 5
+    assert len([name for name in programs if f"_{SPARE_SIZES[0]}_" in name]) == 6
+    assert len([name for name in of_build if not name.startswith("lanes")]) == 6
     assert Path("/run/tortie/bpf") == BPFFS

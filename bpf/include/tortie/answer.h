@@ -321,18 +321,18 @@ static __always_inline bool answer(context_t *ctx, struct scratch *c, const stru
 	bool is_reset = c->packet.protocol == TCP, is_four = c->packet.version == 4, is_written;
 
 	if (!may_be_answered(ctx)) {
-		count(g, REASON_UNANSWERED);
+		count(c, g, REASON_UNANSWERED);
 		return false;
 	}
 	if (!is_reset && (!IS_EGRESS || IS_FORWARDED(ctx)) && is_over_limit()) {
-		count(g, REASON_ANSWER_LIMIT);
+		count(c, g, REASON_ANSWER_LIMIT);
 		return false;
 	}
 	if (is_reset)
 		is_written = is_four ? write_reset(ctx, c, 4, is_noted) : write_reset(ctx, c, 6, is_noted);
 	else
 		is_written = is_four ? write_error(ctx, c, 4, is_noted) : write_error(ctx, c, 6, is_noted);
-	count(g, is_written ? REASON_ANSWERED : REASON_UNANSWERED);
+	count(c, g, is_written ? REASON_ANSWERED : REASON_UNANSWERED);
 	return is_written;
 }
 

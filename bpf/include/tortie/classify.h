@@ -44,7 +44,10 @@ static __always_inline u32 class4(void *pages, u32 hosts, u32 nets, const struct
 	}
 	if (!d->nets4)
 		return d->default4;
-	b = trie_block(pages, nets, address >> 24);
+	entry = d->root[address >> 24];
+	if (!(entry >> 31))
+		return entry;
+	b = trie_block(pages, nets, entry & 0x7fffffff);
 	if (!b)
 		return d->default4;
 	entry = b->v[address >> 16 & 255];
@@ -149,11 +152,11 @@ static __always_inline u32 service_class(const struct stage s, struct packet *p)
 
 	row = protocol == TCP ? 0 : protocol == UDP ? 1 : protocol == SCTP ? 2 : protocol == ICMP ? 3 : protocol == ICMPV6 ? 4 : 5;
 	if (p->fragment == LATER)
-		index = (5 << 16) + 256 + protocol;
+		index = SERVICES_FRAGMENTS + protocol;
 	else if (row == 5)
-		index = (5 << 16) + protocol;
+		index = SERVICES_PROTOCOLS + protocol;
 	else
-		index = row << 16 | (p->dport & 0xffff);
+		index = SERVICES_BLOCKS + port_block(s.cfg->service_blocks, 5, row, p->dport);
 	return get16(s.pages, s.cfg->at.services, index);
 }
 
@@ -163,7 +166,7 @@ static __always_inline u32 sport_class(const struct stage s, struct packet *p)
 		return s.cfg->sport_fragment;
 	if (p->protocol != TCP && p->protocol != UDP && p->protocol != SCTP)
 		return s.cfg->sport_none;
-	return get16(s.pages, s.cfg->at.sports, p->sport & 0xffff);
+	return get16(s.pages, s.cfg->at.sports, SPORTS_BLOCKS + port_block(s.cfg->sport_blocks, 1, 0, p->sport));
 }
 
 #endif

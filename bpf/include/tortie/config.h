@@ -18,13 +18,14 @@ struct dimension {
 	u32 lengths6_count;              /* distinct prefix lengths of its nets */
 	u32 default4, default6;          /* class of an address outside every prefix */
 	u8 lengths6[128];                /* those lengths, ascending */
+	u32 root[256];                   /* first byte of an IPv4 address -> class, or 1 << 31 | block of the trie */
 };
 
 /* Where the tables of one stage begin: bytes from the start of the generation's memory. */
 struct places {
 	u32 src4_hosts, src4_nets, src6, dst4_hosts, dst4_nets, dst6;
-	u32 services;                    /* (TCP, UDP, SCTP, ICMP, ICMPv6) << 16 | port, 256 protocols, 256 fragments of them */
-	u32 sports;                      /* source port; the protocol is in the service class */
+	u32 services;                    /* as decision.h says: classes of protocols, of fragments of them, and blocks of ports */
+	u32 sports;                      /* blocks of source ports; the protocol is in the service class */
 	u32 cells;                       /* decision words */
 	u32 fold_a;                      /* source class x destination class -> A */
 	u32 fold_b;                      /* service class x source port class -> B */
@@ -44,6 +45,8 @@ struct classifier {
 	u32 has_log;
 	struct places at;
 	struct dimension source, destination;
+	u16 service_blocks[5 * 256];     /* (TCP, UDP, SCTP, ICMP, ICMPv6), high byte of the port -> block of `services` */
+	u16 sport_blocks[256];           /* high byte of the source port -> block of `sports` */
 };
 
 /* Idle times after which a flow is gone, in units of the coarse clock (flows.h); TCP's by state. */
@@ -54,8 +57,11 @@ enum rejects { REJECTS_NOT, REJECTS, REJECTS_THROUGH_TC };
 
 struct config {
 	u32 generation;                  /* id of the map that this is in; what is logged carries it */
-	u32 counters, counters_stride;   /* where the first CPU's counters begin, and bytes from one CPU's to the next one's */
-	u32 fs_ports;                    /* (inbound, outbound) x (TCP, UDP, SCTP) << 16 | port: 0 no, 1 anyone, n list */
+	u32 end;                         /* bytes of this page and of all tables; read by the next agent */
+	u32 parity;                      /* even (0) or odd (1): in which run of the lane's words it counts */
+	u32 counters_stride;             /* words from one CPU's counters to the next one's */
+	u32 fs_ports;                    /* blocks of ports: 0 no, 1 anyone, n list */
+	u16 fs_blocks[6 * 256];          /* (inbound, outbound) x (TCP, UDP, SCTP), high byte of the port -> block */
 	u32 fs_nets, failsafe_nets;      /* struct failsafe_net, and how many */
 	u32 vlan_count;
 	u8 vlans[512];                   /* bit mask of the VLAN ids that the host's VLAN devices take */

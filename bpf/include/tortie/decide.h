@@ -17,12 +17,13 @@ static __always_inline void emit(context_t *ctx, struct scratch *c, const struct
 	struct log_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e) {
-		count(g, REASON_LOG_LOST);
+		count(c, g, REASON_LOG_LOST);
 		return;
 	}
 	c->event.result = result;
 	c->event.ifindex = ctx->ingress_ifindex;
 	c->event.generation = g.cfg->generation;
+	c->event.lane = c->lane;
 	*e = c->event;
 	bpf_ringbuf_submit(e, 0);
 }
@@ -30,7 +31,7 @@ static __always_inline void emit(context_t *ctx, struct scratch *c, const struct
 /* Counts what a decision word stands for. */
 static __always_inline void record(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
 {
-	count(g, word >> 3);
+	count(c, g, word >> 3);
 	if (word & WORD_LOG)
 		emit(ctx, c, g, word >> 3);
 }
@@ -129,7 +130,7 @@ static __always_inline int step(const struct generation g, const struct stage s,
 			return WORD(rule, action);
 		c->start = c->pass_until;
 	} else {
-		count(g, rule);
+		count(c, g, rule);
 		if (s.cfg->has_log && action == ACTION_LOG)
 			emit(ctx, c, g, rule);
 		c->start = action == ACTION_PASS ? next : index + 1;

@@ -18,6 +18,16 @@ enum verdict { VERDICT_CONTINUE, VERDICT_ALLOW, VERDICT_DENY, VERDICT_REJECT };
 #define WORD(id, verdict) ((unsigned int)(id) << 3 | (verdict))
 #define WORD_LOG 4
 
+/* Tables of ports: words of 16 bits from a table's beginning. First come the numbers of blocks, which programs read in
+ * struct config (config.h), as they do the first block of a trie. */
+enum port_tables {
+	SERVICES_PROTOCOLS = 1280,   /* 5 rows of 256 blocks are before it */
+	SERVICES_FRAGMENTS = 1536,
+	SERVICES_BLOCKS = 1792,
+	SPORTS_BLOCKS = 256,
+	FAILSAFE_BLOCKS = 1536       /* 6 rows */
+};
+
 /* Most steps of the bit vector walk: a policy that may need more is refused. */
 #define MAX_STEPS 1024
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Failsafe ports: one byte for each (list, protocol, port), so that they cost the same however many there are. */
+/* Failsafe ports: one byte for each (list, protocol, port), in blocks, so that they cost the same however many there are. */
 #ifndef TORTIE_FAILSAFE_H
 #define TORTIE_FAILSAFE_H
 
@@ -42,9 +42,9 @@ __noinline int failsafe_list(u32 list)
 	return 0;
 }
 
-static __always_inline bool failsafe_port(const struct generation g, u32 index)
+static __always_inline bool failsafe_port(const struct generation g, u32 row, u32 port)
 {
-	u32 entry = get8(g.pages, g.cfg->fs_ports, index);
+	u32 entry = get8(g.pages, g.cfg->fs_ports + FAILSAFE_BLOCKS * 2, port_block(g.cfg->fs_blocks, 6, row, port));
 
 	return entry && (entry == 1 || failsafe_list(entry));
 }
@@ -57,9 +57,9 @@ static __always_inline enum failsafe failsafe(const struct generation g, struct 
 
 	if (row == 3 || p->fragment == LATER)
 		return FAILSAFE_NONE;
-	if (failsafe_port(g, (IS_EGRESS ? 3 + row : row) << 16 | p->dport))
+	if (failsafe_port(g, IS_EGRESS ? 3 + row : row, p->dport))
 		return FAILSAFE_OPEN;
-	return !IS_EGRESS && failsafe_port(g, (3 + row) << 16 | p->sport) ? FAILSAFE_REPLY : FAILSAFE_NONE;
+	return !IS_EGRESS && failsafe_port(g, 3 + row, p->sport) ? FAILSAFE_REPLY : FAILSAFE_NONE;
 }
 
 #endif

@@ -235,7 +235,7 @@ static __always_inline void unstored(struct scratch *c)
 	struct generation g;
 
 	if (generation_newest(c, &g))
-		count(g, REASON_UNSTORED);
+		count(c, g, REASON_UNSTORED);
 }
 
 /* Stores a flow that the packet in scratch opens, under the key in scratch. Global: verified once. */

@@ -2,9 +2,10 @@
 /* The memory of generations, and what all of them share.
  *
  *     lane (a number for each interface and direction; its root has it) -> lanes -> pages of the newest generation
+ *                                                        -> lane_counts -> where it counts: words in `counts`
  *
- * A generation is one array of pages: struct config, then its tables, then its counters, a run of them for each CPU. User
- * space (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
+ * A generation is one array of pages: struct config, then its tables. Lanes whose policy is the same share it. User space
+ * (dataplane/ebpf/generation.py) fills it through mmap before it puts it into `lanes`; afterwards it only adds host
  * members (tables.c, "in place"). The programs read, and count. So a change of policy loads no program: the one there is
  * finds other pages. A packet looks into `lanes` once and goes on with what it found; functions that are verified by
  * themselves look again, and tell where they find newer ones: one packet never meets parts of two generations. */
@@ -117,6 +118,16 @@ static __always_inline u32 get8(void *pages, u32 place, u32 index)
 	return v ? *v : 0;
 }
 
+/* Where a port's element is among the blocks of 256 ports, each of which is kept once, as most ports are like their
+ * neighbours. `blocks`: a number for each row and high byte. */
+static __always_inline u32 port_block(const u16 *blocks, u32 rows, u32 row, u32 port)
+{
+	u32 index = row << 8 | (port >> 8 & 255);
+
+	asm volatile("" : "+r"(index));
+	return index < rows << 8 ? blocks[index] << 8 | (port & 255) : 0;
+}
+
 /* False: this lane has no generation, which is so only where others took it out of `lanes`. */
 static __always_inline bool generation_newest(const struct scratch *c, struct generation *g)
 {
@@ -153,10 +164,22 @@ static __always_inline bool is_overtaken(const struct scratch *c)
 	return !c->generation;
 }
 
-static __always_inline void count(const struct generation g, u32 id)
+/* The lane has words before it has a generation; where others took them away, nothing is counted. The keys are not on the
+ * stack, of which the deepest calls have none left. */
+static __always_inline void count(struct scratch *c, const struct generation g, u32 id)
 {
-	u64 *counter = ELEMENT(g.pages, g.cfg->counters + bpf_get_smp_processor_id() * g.cfg->counters_stride + id * 8, 8);
+	struct lane_counts *where = bpf_map_lookup_elem(&lane_counts, &c->lane);
+	void *chunk;
+	u64 *counter;
+	u32 at;
 
+	if (!where)
+		return;
+	at = where->begin[g.cfg->parity & 1] + bpf_get_smp_processor_id() * g.cfg->counters_stride + id;
+	c->chunk = at >> CHUNK_SHIFT;
+	c->counter = (at & (CHUNK_WORDS - 1)) + CHUNK_HEAD;
+	chunk = bpf_map_lookup_elem(&counts, &c->chunk);
+	counter = chunk ? bpf_map_lookup_elem(chunk, &c->counter) : NULL;
 	if (counter)
 		++*counter;
 }

@@ -36,7 +36,7 @@ struct packet {
 };
 
 /* What the agent reads of a packet that met a Log rule. */
-struct log_event { struct packet packet; u32 result, ifindex, generation; };
+struct log_event { struct packet packet; u32 result, ifindex, generation, lane; };
 
 struct flow_key4 { u32 a, b; u16 a_port, b_port; u32 protocol; };
 struct flow_key6 { u32 a[4], b[4]; u16 a_port, b_port; u32 protocol; };
@@ -75,7 +75,8 @@ struct scratch {
 	u32 steps;               /* the most that the walk may need */
 	u32 network;             /* of a packet to be answered: where its IP header begins */
 	u32 datagram;            /* and its bytes from there */
-	u32 room[47];            /* new fields take of it */
+	u32 chunk, counter;      /* where something is counted */
+	u32 room[44];            /* new fields take of it */
 };
 
 _Static_assert(sizeof(struct scratch) == 512, "the size is between versions");

@@ -35,12 +35,20 @@ BESIDE = frozenset({Reason.NO_METADATA, Reason.UNSTORED, Reason.LOG_LOST, *OF_RE
 REASON_OF: Mapping[int, Reason] = {place: reason for reason, place in REASONS.items()}
 _VERDICTS = {lib.ACTION_ALLOW: Verdict.ALLOW, lib.ACTION_DENY: Verdict.DENY}
 SPARE_COUNTERS = 64
-"""For results that members added in place bring."""
+"""For results that members added in place bring, where there are sets."""
 STAGES = (Stage.UNTRACKED, Stage.PRE_DNAT, Stage.FORWARD, Stage.NORMAL)
 PREFIXES = {Stage.UNTRACKED: "", Stage.PRE_DNAT: "d_", Stage.FORWARD: "f_", Stage.NORMAL: "n_"}
 """What the names of a stage's tables begin with here."""
 LIVE = frozenset(prefix + table for prefix in PREFIXES.values() for table in LIVE_TABLES)
 """Tables that members are added to in place."""
+
+_HEADS = {
+    "services": ("service_blocks", 2 * lib.SERVICES_PROTOCOLS),
+    "sports": ("sport_blocks", 2 * lib.SPORTS_BLOCKS),
+    "src4_nets": ("source.root", 1024),
+    "dst4_nets": ("destination.root", 1024),
+}
+"""By table: the field of `struct classifier` that begins like it, and bytes."""
 
 Tiers = Sequence[Sequence[Block]]
 Counts = Counter[RuleRef | Reason]
@@ -95,7 +103,7 @@ class Classifiers:
             if stage in stages:
                 classifier = Classifier(stages[stage], members, backend=backend)
                 self.parts.append(Part(stage, classifier, first))
-                first += classifier.results + SPARE_COUNTERS
+                first += classifier.results + (SPARE_COUNTERS if classifier.atoms else 0)
         self.count = first
         """How many counters the generation has."""
 
@@ -119,6 +127,17 @@ class Classifiers:
             found |= {
                 f"{name}.at.{table}": places[part.prefix + table] for table in TABLES if part.prefix + table in places
             }
+        return found
+
+    def heads(self, memory: memoryview, places: Mapping[str, int]) -> dict[str, int | bytes]:
+        """The fields of `struct config` that are copies of how tables begin, which are filled: programs read them there
+        without a look-up."""
+        found: dict[str, int | bytes] = {}
+        for part in self.parts:
+            for table, (field, size) in _HEADS.items():
+                place = places.get(part.prefix + table)
+                if place is not None:
+                    found[f"{part.stage.name.lower()}.{field}"] = bytes(memory[place : place + size])
         return found
 
     def sizes(self) -> dict[str, int]:

@@ -154,7 +154,7 @@ class Classifier:
         for tier in tiers:
             for position, block in enumerate(tier):
                 self._add(block, members, starts_tier=position == 0)
-        _checked(lib.tables_compile(self._tables, BACKENDS[backend], spare_bytes))
+        _checked(lib.tables_compile(self._tables, BACKENDS[backend], spare_bytes if self.atoms else 0))
         self._layout = ffi.new("struct tables_layout *")
         lib.tables_layout(self._tables, self._layout)
 

@@ -34,7 +34,7 @@ from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
 from tortie.dataplane.ebpf.handover import TRACKING, noticing
-from tortie.dataplane.ebpf.interface import InterfacePlane, Plans
+from tortie.dataplane.ebpf.interface import Change, InterfacePlane, Plans
 from tortie.dataplane.ebpf.plan import Planner, refusals
 from tortie.dataplane.ebpf.planes import Planes
 from tortie.dataplane.ebpf.programs import Programs, Traits
@@ -43,6 +43,7 @@ from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
 from tortie.dataplane.ebpf.telling import counts, statuses
+from tortie.dataplane.ebpf.worked import Worked, put_each
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.sets import Sets
@@ -149,6 +150,9 @@ class EbpfDriver:
             repaired += self._flows.repair()
             if self._programs.repair():
                 repaired.append("pins of the host's programs")
+            if self._programs.lanes.repair():
+                repaired.append("counters")
+            self._programs.load_spare()
         except KernelError as error:
             self._failed[FLOWS] = str(error)
             self._addresses_are_dirty = True
@@ -187,7 +191,7 @@ class EbpfDriver:
             return
         self._planes.renew_pins()
         self._flows.move(self._folder.host)
-        self._programs.move(self._folder.host)
+        self._programs.maps.folder = self._folder.host
         repaired.append("bpffs")
 
     def _apply(self, *, repaired: tuple[str, ...]) -> ApplyReport:
@@ -263,40 +267,56 @@ class EbpfDriver:
 
     def _enforce_dirty(self, dirty: Sequence[str], changed: list[str]) -> bool:
         """Work off the interfaces; whether one of them turned out to be refused. What is not done stays dirty."""
-        refused_late = False
         for name in dirty:  # before any new interface: which ones are protected already decides what is taken over
             state = self._intent.wanted(name)
             if state is not None:
                 self._plane(name).adopt(state.interface.index)
+        worked = Worked()
+        if self._joins:
+            for name in dirty:
+                with worked.on(name):
+                    worked.has_changed(name, changes=self._join(name))
+        else:
+            self._enforce_together(dirty, worked)
         for name in dirty:
-            try:
-                if self._enforce(name):
-                    changed.append(name)
-                self._failed.pop(name, None)
-            except Unsupported as error:
-                self._intent.refused[name] = (str(error),)
-                refused_late = True
-            except KernelError as error:
-                self._failed[name] = str(error)
+            if name in worked.refused:
+                self._intent.refused[name] = (worked.refused[name],)
+            if name in worked.failed:
+                self._failed[name] = worked.failed[name]
                 continue
+            if name not in worked.refused:
+                self._failed.pop(name, None)
             self._intent.dirty.discard(name)
-        return refused_late
+        changed += worked.changed
+        return bool(worked.refused)
+
+    def _enforce_together(self, dirty: Sequence[str], worked: Worked) -> None:
+        """Prepare all, have packets find it with one wait of the kernel, and attach what is new."""
+        changes: dict[str, Change] = {}
+        for name in dirty:
+            with worked.on(name):
+                state = self._intent.wanted(name)
+                if state is None:
+                    worked.has_changed(name, changes=self._let_go(name))
+                else:
+                    plans = self._plans(state, self._flows.open(self._tracking))
+                    changes[name] = self._plane(name).prepare(state.interface.index, plans, choose(state))
+        firsts = [name for name, change in changes.items() if change.is_new]
+        if firsts:
+            self._take_over(firsts, with_kernels_own=True)
+        for name, change in put_each(self._programs, changes, worked).items():
+            with worked.on(name):
+                worked.has_changed(name, changes=self._plane(name).commit(change))
+                self._intent.done(name, self._intent.wanted(name))
+        if firsts:  # and what has begun meanwhile
+            self._take_over(firsts, with_kernels_own=False)
 
     def _change_in_place(self) -> Sequence[str]:
         """Interfaces whose tables took all changes of members; those that could not become dirty."""
-        changed = []
-        for name, plane in self._planes.items():
-            for lane in plane.lanes.values():
-                if lane.running is None or name in self._intent.dirty:
-                    continue
-                for set_id, change in self._sets.changes.items():
-                    if not lane.running.uses(set_id):
-                        continue
-                    if change is None or not lane.running.change(set_id, change):
-                        self._intent.dirty.add(name)
-                        break
-                    changed.append(name)
-        return list(dict.fromkeys(name for name in changed if name not in self._intent.dirty))
+        done, failed = self._planes.generations.change(self._sets.changes)
+        found = {name: set(plane.generations()) for name, plane in self._planes.items()}
+        self._intent.dirty |= {name for name, its in found.items() if its & failed}
+        return [name for name, its in found.items() if its & done and name not in self._intent.dirty]
 
     def _follow_renames(self) -> None:
         newest = self._intent.newest
@@ -337,54 +357,50 @@ class EbpfDriver:
     def _plane(self, name: str) -> InterfacePlane:
         return self._planes.at(self._intent.newest[name].interface)
 
-    def _enforce(self, name: str) -> bool:
-        """Make one interface so; whether anything changed. Raises: KernelError, Unsupported."""
-        state = self._intent.wanted(name)
-        if state is None:
-            if self._intent.is_unknown(name):
-                return False
-            self._intent.done(name, None)
-            return self._planes.release(name)
-        tracking = self._flows.open(self._tracking)
+    def _let_go(self, name: str) -> bool:
+        """Nothing is wanted on the interface any more; whether there was anything."""
+        if self._intent.is_unknown(name):
+            return False
+        self._intent.done(name, None)
+        return self._planes.release(name)
+
+    def _plans(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
         self._programs.use(tracking.maps)
-        plans = {
+        return {
             direction: self._planner.plan(state, direction, self._sets, self._failsafes, tracking)
             for direction in Direction
         }
-        plane, index = self._plane(name), state.interface.index
-        is_first = not plane.adopt(index)
-        if self._joins:
-            # also where an agent died between two hooks: what leaves must be seen before what arrives is asked about
-            if is_first or plane.hooks is None or not plane.hooks.has_out:
-                plane.enforce(index, self._noticing(state, tracking), choose(state))
-                is_first = False
-            tracked = read_entries()
-            self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
-        if is_first:
-            self._take_over(name, with_kernels_own=True)
+
+    def _join(self, name: str) -> bool:
+        """Make one interface so beside another driver; whether anything changed. Raises: KernelError, Unsupported."""
+        state = self._intent.wanted(name)
+        if state is None:
+            return self._let_go(name)
+        tracking = self._flows.open(self._tracking)
+        plans, plane, index = self._plans(state, tracking), self._plane(name), state.interface.index
+        # also where an agent died between two hooks: what leaves must be seen before what arrives is asked about
+        if not plane.adopt(index) or plane.hooks is None or not plane.hooks.has_out:
+            plane.enforce(index, self._noticing(state, tracking), choose(state))
+        tracked = read_entries()
+        self._flows.store([*of_conntrack(tracked, self._addresses), *of_forwarded(tracked, self._addresses)])
         changed = plane.enforce(index, plans, choose(state))
-        if is_first:  # and what has begun meanwhile
-            self._take_over(name, with_kernels_own=False)
         self._intent.done(name, state)
         return changed
 
     def _noticing(self, state: EndpointState, tracking: TrackingPlan) -> Plans:
         """What the programs enforce while another driver decides."""
-        tracking = replace(tracking, drops_invalid=False)
-        return {
-            direction: self._planner.plan(noticing(state), direction, self._sets, self._failsafes, tracking)
-            for direction in Direction
-        }
+        return self._plans(noticing(state), replace(tracking, drops_invalid=False))
 
-    def _take_over(self, name: str, *, with_kernels_own: bool) -> None:
-        """Let connections that exist go on: store them before they meet policy as if they were new."""
+    def _take_over(self, names: Collection[str], *, with_kernels_own: bool) -> None:
+        """Let connections of these interfaces that exist go on: store them before they meet policy as if they were
+        new."""
         newest = self._intent.newest
         policed = {
             (net.version, net.address)
             for other, plane in self._planes.items()
-            if other != name and other in newest and plane.hooks is not None
+            if other not in names and other in newest and plane.hooks is not None
             for net in newest[other].interface.addresses
-        } - {(net.version, net.address) for net in newest[name].interface.addresses}
+        } - {(net.version, net.address) for name in names for net in newest[name].interface.addresses}
         try:
             found = [*of_sockets(read_connections())]
             if with_kernels_own:
@@ -478,8 +494,8 @@ class EbpfDriver:
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
         found = []
-        for event in (decode(record) for record in self._programs.log_records()):
-            where = self._planes.running(event.pages_id)
+        for event in (decode(record) for record in self._programs.maps.log_records()):
+            where = self._planes.running(event.lane, event.pages_id)
             if where is not None:  # else it met pages that were replaced meanwhile
                 name, running = where
                 found.append(LogEvent(name, event.packet, *running.met(event.counter)))

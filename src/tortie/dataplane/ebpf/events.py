@@ -13,11 +13,12 @@ from tortie.model.packet import ICMP, ICMPV6, PORTED, Fragment, Packet
 
 
 class Event(NamedTuple):
-    """A packet that met a Log rule, the counter it fell under, and the id of the pages that has it."""
+    """A packet that met a Log rule, the counter it fell under, the pages whose counter that is, and the lane."""
 
     packet: Packet
     counter: int
     pages_id: int
+    lane: int
 
 
 class _Layout(NamedTuple):
@@ -62,4 +63,4 @@ def decode(record: bytes) -> Event:
         icmp_code=dport & 255 if is_icmp else None,
         fragment=fragment,
     )
-    return Event(packet, word("result"), word("generation"))
+    return Event(packet, word("result"), word("generation"), word("lane"))

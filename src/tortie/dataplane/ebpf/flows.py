@@ -21,7 +21,7 @@ from tortie.dataplane.driver import ConnectionStatus, TableFill
 from tortie.dataplane.ebpf import layout
 from tortie.dataplane.ebpf.generation import CLOCK_SHIFT, TrackingPlan, clock_units
 from tortie.dataplane.ebpf.layout import Shape, fits, shapes
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, SHARED_MAPS, SharedMap
+from tortie.dataplane.ebpf.shared import FLOW_MAPS, SHARED_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, TrackingSettings

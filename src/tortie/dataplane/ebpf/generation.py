@@ -1,8 +1,8 @@
-"""One generation of one interface and direction: what its policy compiles to, complete before any packet meets it.
+"""One generation of policy for an interface and direction: what it compiles to, complete before any packet meets it.
 
     EndpointState + sets ──▶ Plan (blocks, members, digest) ──▶ Classifiers ──▶ Generation (pages filled)
 
-A generation is memory only: the programs are the host's (`programs.py`), and find it through the lane it is put into.
+A generation is memory only: the programs are the host's (`programs.py`), and find it through the lanes it is put into.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import lru_cache
 
-from tortie.dataplane.driver import Unsupported
-from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers
+from tortie.dataplane.ebpf.classifiers import LIVE, Classifiers, Counts, RuleIndex
 from tortie.dataplane.ebpf.compile import Block, digest
+from tortie.dataplane.ebpf.counters import Counters, Run, stride_of
+from tortie.dataplane.ebpf.failsafes import FAILSAFE_BLOCKS, NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.members import Members
-from tortie.dataplane.ebpf.pages import Arrangement, Pages, arrange, encode_config
-from tortie.dataplane.ebpf.programs import SharedMap, object_digest
+from tortie.dataplane.ebpf.pages import PAGE, Arrangement, Pages, arrange, encode_config
 from tortie.dataplane.ebpf.seal import Seal
+from tortie.dataplane.ebpf.shared import SharedMap, object_digest
 from tortie.dataplane.ebpf.terms import SetAtom
 from tortie.kernel import bpf
-from tortie.model.address import WIDTH, Net
+from tortie.model.address import Net
 from tortie.model.conntrack import FlowState, Timeouts
-from tortie.model.failsafe import FailsafePort, Failsafes
-from tortie.model.packet import PORTED, TCP
+from tortie.model.desired import SetChange
+from tortie.model.failsafe import Failsafes
+from tortie.model.packet import TCP
 from tortie.model.policy import Stage
 
-MAX_FAILSAFE_NETS = 255
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
-NET_BYTES = 64
-"""Size of struct failsafe_net."""
 
 
 class Rejects(IntEnum):
@@ -109,57 +107,147 @@ class Plan:
 
 
 class Generation:
-    """Pages with filled tables, which no packet finds yet. Raises: KernelError, Unsupported."""
+    """Pages with filled tables. Lanes whose plans are equal share it, each with counters of its own.
 
-    def __init__(self, plan: Plan, *, backend: str = "auto") -> None:
-        self.plan = plan
-        self.classifiers = Classifiers(plan.stages, plan.members, backend=backend)
-        self._arranged = arranged(plan, self.classifiers)
-        self._view: mmap.mmap | None = None
-        self.seal = Seal({})
+    It is closed when as many have let go as have taken it. `parity`: see counters.py. Members are added in place if we
+    made it. Raises everywhere: KernelError.
+    """
+
+    def __init__(
+        self, plan: Plan, parity: int, pages: Pages, classifiers: Classifiers, view: mmap.mmap | None, seal: Seal
+    ) -> None:
+        self.plan, self.parity, self.pages, self.classifiers = plan, parity, pages, classifiers
+        self.stride = stride_of(classifiers.count)
+        """Words of a lane's counters for each CPU."""
+        self._view, self._seal = view, seal
+        self._users = 1
+        self.is_outdated = False
+        """Members changed in place: the tables no longer are what the digest says."""
+        self.is_tampered = False
+        """Others changed the tables."""
+
+    @classmethod
+    def made(cls, plan: Plan, parity: int = 0, *, backend: str = "auto") -> Generation:
+        """A new one, which no packet finds yet. Raises: Unsupported."""
+        classifiers = Classifiers(plan.stages, plan.members, backend=backend)
         try:
-            self.pages = Pages.create(self._arranged.end)
+            at = arranged(plan, classifiers)
+            pages = Pages.create(at.end)
+            try:
+                view, seal = _fill(pages, plan, parity, classifiers, at)
+            except BaseException:
+                pages.close()
+                raise
         except BaseException:
-            self.classifiers.close()
+            classifiers.close()
             raise
+        classifiers.settle()
+        return cls(plan, parity, pages, classifiers, view, seal)
+
+    @classmethod
+    def taken_over(cls, plan: Plan, pages: Pages) -> Generation | None:
+        """The pages of an earlier agent, if they are what the plan asks for; they are closed if not.
+
+        Because: the digest says what a generation was made of, not what became of it. It is not the same any more where
+        members changed in place, even if they changed back, or where others edited it.
+        """
+        classifiers = None
         try:
-            self._fill()
+            if pages.field("digest") == plan.digest:
+                classifiers, parity = Classifiers(plan.stages, plan.members), parity_of(pages)
+                at = arranged(plan, classifiers)
+                wanted = bytearray(at.end)
+                write(memoryview(wanted), plan, parity, classifiers, at, pages.id)
+                if at.end <= pages.size * PAGE and pages.read(0, at.end) == wanted:
+                    classifiers.settle()
+                    seal = Seal({"tables": pages.memory(at.end)} if classifiers.can_change else {})
+                    return cls(plan, parity, pages, classifiers, None, seal)
         except BaseException:
-            self.close()
+            pages.close()
             raise
-        self.classifiers.settle()
+        if classifiers is not None:
+            classifiers.close()
+        pages.close()
+        return None
 
-    def _fill(self) -> None:
-        """Write everything but the counters. Pages that no members are added to are frozen: nobody can write them."""
-        self._view = self.pages.writable(self._arranged.end)
-        with memoryview(self._view) as memory:
-            write(memory, self.plan, self.classifiers, self._arranged, self.pages.id)
-            if self.classifiers.can_change:
-                self.seal = Seal(_sections(memory, self._arranged), LIVE)
-        if not self.classifiers.can_change:
-            self._view.close()
-            self._view = None
-            bpf.freeze(self.pages.fd)
+    def share(self) -> Generation:
+        """The same, for one more who lets go of it."""
+        self._users += 1
+        return self
 
-    def read_counters(self) -> Sequence[int]:
-        """Packets by counter number, added up over the CPUs."""
-        return self.pages.counters()[: self.classifiers.count]
+    @property
+    def is_right(self) -> bool:
+        """Whether the tables hold what the plan says."""
+        return not (self.is_outdated or self.is_tampered)
+
+    def change(self, set_id: str, change: SetChange) -> bool:
+        """Take a change of a set's members in place; False: a new generation is needed."""
+        if self._view is None or change.is_new or change.has_ports:
+            return False
+        atom = SetAtom(set_id)
+        members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
+        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken(live_only=True):
+            return False
+        self.is_outdated = True
+        is_done = all(
+            isinstance(net, Net) and self.classifiers.change_host(net, atom, is_member=is_member)
+            for net, is_member in members
+        )
+        self._seal.note()
+        return is_done
+
+    def check(self) -> tuple[str, ...]:
+        """What others edited since we wrote it; a new generation is needed then."""
+        broken = self._seal.broken()
+        self.is_tampered = bool(broken)
+        return broken
+
+    def meaning(self, counters: Counters, run: Run, index: RuleIndex) -> Counts:
+        """Packets by rule met and by reason, as a lane counted them in that run."""
+        return self.classifiers.meaning(counters.read(run, self.stride, self.classifiers.count), index)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all have let go of it."""
+        return not self._users
 
     def close(self) -> None:
-        """Let go of everything; what the kernel references lives on."""
+        """Let go of it; what the kernel references lives on."""
+        self._users -= 1
+        if self._users:
+            return
         self.classifiers.close()
-        self.seal.close()
+        self._seal.close()
         if self._view is not None:
             self._view.close()
             self._view = None
         self.pages.close()
 
 
+def parity_of(pages: Pages) -> int:
+    """Whether they are an even (0) or an odd (1) generation."""
+    return pages.number("parity") & 1
+
+
+def _fill(
+    pages: Pages, plan: Plan, parity: int, classifiers: Classifiers, at: Arrangement
+) -> tuple[mmap.mmap | None, Seal]:
+    """Write everything. Pages that no members are added to are frozen: nobody can write them."""
+    view = pages.writable(at.end)
+    with memoryview(view) as memory:
+        write(memory, plan, parity, classifiers, at, pages.id)
+        if classifiers.can_change:
+            return view, Seal(_sections(memory, at), LIVE)
+    view.close()
+    bpf.freeze(pages.fd)
+    return None, Seal({})
+
+
 def _sections(memory: memoryview, at: Arrangement) -> Mapping[str, memoryview]:
-    """The memory of each table by its name, and of what stands before them; together everything but the counters."""
+    """The memory of each table by its name, and of what stands before them; together everything."""
     names = ["config", *at.places]
     starts = [0, *at.places.values()]
-    ends = [*starts[1:], at.counters]
+    ends = [*starts[1:], at.end]
     return {name: memory[start:end] for name, start, end in zip(names, starts, ends, strict=True)}
 
 
@@ -167,20 +255,27 @@ def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:
     """Where everything of the plan's generation is."""
     ports, nets = failsafe_tables(plan.failsafes)
     failsafes = {"fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
-    return arrange({**classifiers.sizes(), **failsafes}, classifiers.count)
+    return arrange({**classifiers.sizes(), **failsafes})
 
 
-def write(memory: memoryview, plan: Plan, classifiers: Classifiers, at: Arrangement, pages_id: int) -> None:
-    """Fill the pages of that id: everything but the counters."""
+def write(
+    memory: memoryview, plan: Plan, parity: int, classifiers: Classifiers, at: Arrangement, pages_id: int
+) -> None:
+    """Fill the pages of that id."""
     places = at.places
-    own = {"generation": pages_id, "counters": at.counters, "counters_stride": at.stride}
-    config = encode_config({**describe(plan, classifiers, places), **own})
-    memory[: len(config)] = config
+    own = {
+        "generation": pages_id,
+        "end": at.end,
+        "parity": parity,
+        "counters_stride": stride_of(classifiers.count),
+    }
     for name, size in classifiers.sizes().items():
         classifiers.fill(name, memory[places[name] : places[name] + size])
     for name, data in zip(("fs_ports", "fs_nets"), failsafe_tables(plan.failsafes), strict=True):
         if data:
             memory[places[name] : places[name] + len(data)] = data
+    config = encode_config({**describe(plan, classifiers, places), **classifiers.heads(memory, places), **own})
+    memory[: len(config)] = config
 
 
 def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) -> dict[str, int | bytes]:
@@ -191,6 +286,7 @@ def describe(plan: Plan, classifiers: Classifiers, places: Mapping[str, int]) ->
         vlans[vlan >> 3] |= 1 << (vlan & 7)
     fields = classifiers.config(places) | {
         "fs_ports": places["fs_ports"],
+        "fs_blocks": failsafe_tables(plan.failsafes)[0][: 2 * FAILSAFE_BLOCKS],
         "fs_nets": places.get("fs_nets", 0),
         "failsafe_nets": len(nets) // NET_BYTES,
         "vlan_count": len(plan.vlans),
@@ -220,46 +316,3 @@ def _tracking_fields(tracking: TrackingPlan) -> dict[str, int | bytes]:
         "timeouts.icmp": clock_units(times.icmp_s),
         "timeouts.generic": clock_units(times.generic_s),
     }
-
-
-@lru_cache(maxsize=2)
-def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
-    """fs_ports and fs_nets (maps.h): a byte for each (list, protocol, port), and the nets of the lists.
-
-    Kept, because all generations of a host have the same ones, and each asks where they are, how many, and what.
-
-    An entry for everyone makes the nets of the same port superfluous.
-    """
-    ports = bytearray(6 * 65536)
-    nets: list[bytes] = []
-    lists: dict[tuple[int, int, int], int] = {}
-    for direction, entries in enumerate((failsafes.inbound, failsafes.outbound)):
-        for entry in entries:
-            if entry.net is None:
-                ports[_place(direction, entry)] = 1
-    for direction, entries in enumerate((failsafes.inbound, failsafes.outbound)):
-        for entry in entries:
-            place = _place(direction, entry)
-            if entry.net is None or ports[place] == 1:
-                continue
-            key = (direction, entry.protocol, entry.port)
-            number = lists.setdefault(key, len(lists) + 2)
-            if number > 255 or len(nets) == MAX_FAILSAFE_NETS:
-                raise Unsupported(f"more than {MAX_FAILSAFE_NETS} failsafe ports with nets; give fewer, wider nets")
-            ports[place] = number
-            nets.append(_net_record(number, entry.net))
-    return bytes(ports), b"".join(nets)
-
-
-def _place(direction: int, entry: FailsafePort) -> int:
-    return (direction * 3 + PORTED.index(entry.protocol)) << 16 | entry.port
-
-
-def _net_record(number: int, net: Net) -> bytes:
-    width = WIDTH[net.version]
-    mask = ((1 << net.length) - 1) << (width - net.length)
-    words = [number, net.version]
-    for value in (net.address, mask):
-        parts = [value >> (width - 32 - 32 * i) & 0xFFFFFFFF for i in range(width // 32)]
-        words += parts + [0] * (4 - len(parts))
-    return array("I", words).tobytes().ljust(NET_BYTES, b"\0")

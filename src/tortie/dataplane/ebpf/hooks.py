@@ -21,10 +21,10 @@ from pathlib import Path
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf import xdplink
 from tortie.dataplane.ebpf.choice import Choice, obstacle
-from tortie.dataplane.ebpf.lanes import LANES
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.ebpf.placement import Placement
 from tortie.dataplane.ebpf.programs import Programs
+from tortie.dataplane.ebpf.shared import LANES
 from tortie.kernel import bpf, ethtool, tc
 from tortie.kernel.errors import KernelError
 from tortie.kernel.netlink import interface_name
@@ -229,7 +229,7 @@ class Hooks:
             if door is None:
                 roots.leave_out("scratch")
             else:
-                roots.reuse_map("scratch", self._programs.shared(f"scratch_{door}"))
+                roots.reuse_map("scratch", self._programs.maps.fd(f"scratch_{door}"))
                 lane = self.lanes[Direction.EGRESS if door == "egress" else Direction.INGRESS]
                 roots.write_rodata("lane", lane.to_bytes(4, "little"))
             roots.load()
@@ -321,9 +321,9 @@ class Hooks:
         of a version without lanes get some; what is in the slots goes on until other programs are installed there."""
         for direction in Direction:
             if direction in self.lanes:
-                self._programs.keep_lane(self.lanes[direction])
+                self._programs.lanes.keep(self.lanes[direction])
             elif SLOTS[direction] in self._fds:
-                self.lanes[direction] = self._programs.new_lane()
+                self.lanes[direction] = self._programs.lanes.new()
         for name, program in (self._root_names() | self._filter_names()).items():
             with self._roots(program) as roots:
                 fd = roots.program_fd(program)

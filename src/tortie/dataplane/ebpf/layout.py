@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tortie.dataplane.ebpf.compile import digest
 from tortie.dataplane.ebpf.generation import CLOCK_SHIFT
 from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, SHARED_MAPS, SharedMap
+from tortie.dataplane.ebpf.shared import FLOW_MAPS, SHARED_MAPS, SharedMap
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 

@@ -1,6 +1,6 @@
 """The memory of one generation: an array of pages that packets' programs find through `lanes`.
 
-    page 0: struct config │ tables │ counters, a run of them for each CPU
+    page 0: struct config │ tables
 
 It lives as long as a lane or a descriptor refers to it. Source of the layout: bpf/include/tortie/{config,maps}.h.
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,37 +19,36 @@ from tortie.dataplane.driver import Unsupported
 from tortie.kernel import bpf
 
 OBJECTS = Path(str(files("tortie.dataplane.ebpf") / "objects"))
-PAGE = 4096
-SIZES = (512, 1_280, 4_096, 32_768, 147_456)
-"""Pages that a generation can have: 2, 5, 16, 128 and 576 MiB. Policy of three or four classes mostly needs the second.
+PAGE = 32_768
+SIZES = (2, 64, 1_024, 18_432)
+"""Pages that a generation can have: 64 KiB, 2, 32 and 576 MiB. Most policy has the first.
 
 All arrays behind one `lanes` have the same number, so that the kernel looks into them without a call; so programs are
 loaded for each of these that is in use.
 """
+SPARE_SIZES = SIZES[:3]
+"""Those that programs are loaded for before anything needs them: policy that grows does not wait for the verifier."""
 _NAME = "tortie_pages"
-_ELEMENT = 1024
-"""Tables begin at multiples of the largest element: elements never cross a page."""
-_LINE = 128
-"""Counters of two CPUs never share a cache line, nor the neighbour that is fetched with it."""
 
 
 class Arrangement(NamedTuple):
-    """Where everything begins. Units: bytes."""
+    """Where every table begins, and where they end. Units: bytes."""
 
     places: Mapping[str, int]
-    counters: int
-    stride: int
     end: int
 
 
-def arrange(sizes: Mapping[str, int], counters: int) -> Arrangement:
-    """Tables of these sizes one after another, and that many counters for each CPU."""
+def arrange(sizes: Mapping[str, int]) -> Arrangement:
+    """Tables of these sizes one after another, those with the largest elements first."""
     places, at = {}, PAGE
-    for name, size in sizes.items():
-        places[name] = at
-        at += _up(size, _ELEMENT)
-    first, stride = _up(at, PAGE), _up(counters * 8, _LINE)
-    return Arrangement(places, first, stride, _up(first + stride * bpf.possible_cpus(), PAGE))
+    for name in sorted(sizes, key=_unit, reverse=True):
+        places[name] = at = _up(at, _unit(name))
+        at += sizes[name]
+    return Arrangement(places, _up(at, 8))
+
+
+def _unit(table: str) -> int:
+    return 1024 if table.endswith("_nets") and table != "fs_nets" else 64
 
 
 def _up(value: int, unit: int) -> int:
@@ -121,24 +119,6 @@ class Pages:
     def number(self, name: str) -> int:
         """A field of struct config that is a number."""
         return int.from_bytes(self.field(name), "little")
-
-    def counters(self) -> Sequence[int]:
-        """Every counter, added up over the CPUs."""
-        first, stride = self.number("counters"), self.number("counters_stride")
-        cpus = bpf.possible_cpus()
-        data = array("Q", self.read(first, first + stride * cpus))
-        count = stride // 8
-        runs = [data[cpu * count : (cpu + 1) * count] for cpu in range(cpus)]
-        return [sum(each) for each in zip(*runs, strict=True)]
-
-    def twin(self) -> Pages:
-        """The same tables with counters of their own, at 0."""
-        end = self.number("counters")
-        made = Pages(create_array(self.size))
-        view = made.writable(self.size * PAGE)
-        view[:end] = self.read(0, end)
-        view.close()
-        return made
 
     def close(self) -> None:
         """Close descriptor and memory."""

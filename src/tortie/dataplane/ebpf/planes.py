@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tortie.dataplane.ebpf.folder import PinFolder
+from tortie.dataplane.ebpf.generations import Generations
 from tortie.dataplane.ebpf.interface import InterfacePlane
 from tortie.dataplane.ebpf.lane import Running
 from tortie.dataplane.ebpf.programs import Programs
@@ -16,6 +17,8 @@ class Planes(Mapping[str, InterfacePlane]):
 
     def __init__(self, folder: PinFolder, programs: Programs) -> None:
         self._folder, self._programs = folder, programs
+        self.generations = Generations()
+        """What the lanes of all of them find."""
         self._planes: dict[str, InterfacePlane] = {}
 
     def __getitem__(self, name: str) -> InterfacePlane:
@@ -30,7 +33,7 @@ class Planes(Mapping[str, InterfacePlane]):
     def at(self, interface: Interface) -> InterfacePlane:
         """The plane of that interface, made if there is none; nothing is attached by that."""
         folder = self._folder.of(interface.index)
-        plane = self._planes.setdefault(interface.name, InterfacePlane(folder, self._programs))
+        plane = self._planes.setdefault(interface.name, InterfacePlane(folder, self._programs, self.generations))
         plane.place(interface.index, folder)
         return plane
 
@@ -66,14 +69,15 @@ class Planes(Mapping[str, InterfacePlane]):
         self._planes |= planes
         return moved
 
-    def running(self, pages_id: int) -> tuple[str, Running] | None:
-        """The interface, and what is found there, of pages with that id."""
+    def running(self, number: int, pages_id: int) -> tuple[str, Running] | None:
+        """The interface that has the lane of that number, and what is found there, if it is in pages with that id."""
         return next(
             (
-                (name, lane.running)
+                (name, running)
                 for name, plane in self._planes.items()
-                for lane in plane.lanes.values()
-                if lane.running is not None and lane.running.pages.id == pages_id
+                for direction, lane in plane.lanes.items()
+                if plane.hooks is not None and plane.hooks.lanes.get(direction) == number
+                if (running := lane.running) is not None and running.generation.pages.id == pages_id
             ),
             None,
         )

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from struct import Struct
 
+from tortie.dataplane.ebpf.classifiers import Counts, RuleIndex
 from tortie.dataplane.ebpf.flows import empty, small_tables
-from tortie.dataplane.ebpf.lanes import LANES
+from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.pages import OBJECTS, Pages
-from tortie.dataplane.ebpf.programs import FLOW_MAPS, Programs, SharedMap, Traits, scratch_size
+from tortie.dataplane.ebpf.programs import Programs, Traits
+from tortie.dataplane.ebpf.shared import FLOW_MAPS, LANES, SharedMap, scratch_size
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -37,39 +40,56 @@ class Rehearsal:
         self._tells_metadata = True
         """Whether the kernel says what programs write in front of a packet in XDP."""
 
-    def put(self, pages: Pages) -> int:
-        """The lane that the pages are in from now on.
+    def put(self, generation: Generation) -> int:
+        """The lane that the generation is in from now on, with counters at zero.
 
         Because: no number comes again soon, as first fragments are remembered by lane.
         """
         lane = self._next_lane
         self._next_lane = (lane + 1) % LANES
-        self._programs.put({lane: pages})
+        counters = self._programs.lanes.counters
+        run = counters.take(generation.stride)
+        counters.publish()
+        counters.tell(lane, generation.parity, run)
+        self._programs.lanes.put({lane: generation.pages})
         return lane
+
+    def meaning(self, lane: int, generation: Generation, index: RuleIndex) -> Counts:
+        """Packets by rule met and by reason, of a generation that was put into that lane."""
+        run = self._programs.lanes.counters.of(lane, generation.parity)
+        return generation.meaning(self._programs.lanes.counters, run, index) if run is not None else Counter()
+
+    def clear(self, lane: int, generation: Generation) -> None:
+        """Have the generation's counters in that lane at zero."""
+        self._programs.lanes.counters.tell(
+            lane, generation.parity, self._programs.lanes.counters.take(generation.stride)
+        )
 
     def take_out(self, lane: int, pages: Pages) -> None:
         """Let go of the pages in a lane."""
-        self._programs.take_out(lane, pages.size)
+        self._programs.lanes.take_out(lane, pages.size)
+        for parity in (0, 1):
+            self._programs.lanes.counters.end(lane, parity)
         empty(self._own)
 
     @contextmanager
-    def lane(self, pages: Pages) -> Iterator[int]:
-        """A lane that has the pages until the end of the block. Log events of it are forgotten: nobody waits for them,
-        and where they found no room, that would be counted."""
-        lane = self.put(pages)
+    def lane(self, generation: Generation) -> Iterator[int]:
+        """A lane that has the generation until the end of the block. Log events of it are forgotten: nobody waits for
+        them, and where they found no room, that would be counted."""
+        lane = self.put(generation)
         try:
             yield lane
         finally:
-            self.take_out(lane, pages)
+            self.take_out(lane, generation.pages)
             self.log_records()
 
     def log_records(self) -> list[bytes]:
         """What programs wrote of packets that met Log rules, since the last call."""
-        return self._programs.log_records()
+        return self._programs.maps.log_records()
 
     def forget_answers(self) -> None:
         """Have every denial answered that may be, as if none had been before."""
-        self._programs.forget_answers()
+        self._programs.maps.forget_answers()
 
     def enter(self, door: str, lane: int, pages: Pages) -> int:
         """Descriptor of the door's program, which judges by that lane in every test run until another one is entered.
@@ -80,7 +100,7 @@ class Rehearsal:
             offset = _place_of_lane()
             one = bytearray(-(-scratch_size() // 8) * 8)
             one[offset : offset + 4] = lane.to_bytes(4, "little")
-            scratch = self._programs.shared(f"scratch_{door}")
+            scratch = self._programs.maps.fd(f"scratch_{door}")
             bpf.update(scratch, bytes(4), bytes(one) * bpf.possible_cpus())
             self._entered[door] = lane
         return self._programs.program(door, pages.size)

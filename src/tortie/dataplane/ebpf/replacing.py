@@ -68,7 +68,7 @@ def only_notice(
     tracking = flows.plan()
     known = {plane.hooks.index: plane for plane in planes.values() if plane.hooks is not None}
     for index in map(int, folder.left()):
-        plane = known.get(index) or InterfacePlane(folder.of(index), programs)
+        plane = known.get(index) or InterfacePlane(folder.of(index), programs, planes.generations)
         try:
             if tracking is not None:
                 programs.use(tracking.maps)

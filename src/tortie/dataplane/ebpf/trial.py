@@ -134,8 +134,8 @@ class Trial:
             return known
         assert self._rehearsal is not None
         plan, index = self._planner.plan(state, direction, self._sets, self._failsafes, self._tracking)
-        generation = Generation(plan)
-        made = _Loaded(generation, index, self._rehearsal.put(generation.pages))
+        generation = Generation.made(plan)
+        made = _Loaded(generation, index, self._rehearsal.put(generation))
         self._loaded[state.interface.name, direction] = made
         return made
 
@@ -144,10 +144,9 @@ class Trial:
         assert self._rehearsal is not None
         door = _DOORS[crossing.direction]
         generation, index, lane = self._load(crossing.state, crossing.direction)
-        before = generation.read_counters()
+        self._rehearsal.clear(lane, generation)
         ran = self._rehearsal.run(door, lane, generation.pages, data, _IFINDEX, is_forwarded=crossing.is_forwarded)
-        counted = [new - old for new, old in zip(generation.read_counters(), before, strict=True)]
-        meaning = generation.classifiers.meaning(counted, index)
+        meaning = self._rehearsal.meaning(lane, generation, index)
         rule, _ = index.decided(meaning)
         if is_rejected(meaning):
             return Answer(Verdict.DENY, is_tracked=False, rule=rule, is_rejected=True)
