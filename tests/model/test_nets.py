@@ -1,9 +1,10 @@
 """Many networks as one value: the same ones as a set of `Net`, from whatever texts and in whatever order."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tortie.model.address import InvalidAddress, Net, parse_net
@@ -59,6 +60,32 @@ def test_a_difference_is_that_of_sets(common: list[Net], first: list[Net], secon
 @given(st.lists(st.sampled_from((*TEXTS, MAPPED))))
 def test_texts_are_read_as_one_by_one(texts: list[str]) -> None:
     assert Nets.parse(texts) == Nets(parse_net(text, strict=False) for text in texts)
+
+
+def nearly() -> st.SearchStrategy[str]:
+    """Texts that are a network, or would be one but for a character or two."""
+    number = st.one_of(
+        st.integers(0, 300).map(str), st.sampled_from(("", "00", "01", "1e2", "-1", "+1", "1.", "9" * 30))
+    )
+    head = st.lists(number, min_size=3, max_size=5).map(".".join)
+    tail = st.one_of(st.just(""), st.integers(0, 34).map("/{}".format), number.map("/{}".format))
+    odd = st.text(alphabet="0123456789./:,[] \n\r\t٣\ud800", max_size=12)
+    return st.one_of(st.builds("{}{}".format, head, tail), odd, st.sampled_from((*TEXTS, MAPPED, *WRONG)))
+
+
+def outcome(read: Callable[[], Nets]) -> Nets | str:
+    try:
+        return read()
+    except InvalidAddress as error:
+        return str(error)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(TEXTS[:5])), nearly(), st.lists(st.sampled_from(TEXTS)))
+def test_nearly_right_texts_are_read_or_refused_as_one_by_one(before: list[str], text: str, after: list[str]) -> None:
+    texts = [*before, text, *after]
+    alone = outcome(lambda: Nets([parse_net(each, strict=False) for each in texts]))
+    assert outcome(lambda: Nets.parse(texts)) == alone
 
 
 @pytest.mark.parametrize("wrong", WRONG)

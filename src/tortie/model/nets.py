@@ -16,9 +16,7 @@ _LENGTH_BITS = 8
 _LENGTH = (1 << _LENGTH_BITS) - 1
 _MASKS = [(0xFFFFFFFF << (32 - length) & 0xFFFFFFFF) << _LENGTH_BITS | _LENGTH for length in range(33)]
 """By length: what a key keeps without host bits."""
-_NUMBERS = {str(number): number for number in range(256)}
-"""Numbers of an address as they have to be written."""
-_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+_COMMAS = bytes.maketrans(b"./\n", b",,,")
 
 
 class Nets:
@@ -107,21 +105,37 @@ def _common(most: int, is_same: Callable[[int, int], bool]) -> int:
 def _parse_plain(texts: Sequence[str]) -> set[int] | None:
     """The keys of IPv4 networks and addresses; None where one of them is written in another way, or wrong.
 
-    Because: a set has ten thousand of them at times, and is read whenever one of them changes. All texts go through
-    each step together, which takes a quarter of the time of reading them one by one.
+    Because: a set has a hundred thousand of them at times, and is read whenever one of them changes. All texts go
+    through each step together, and no step makes a text of each number.
     """
-    joined = "\n".join([text if "/" in text else f"{text}/32" for text in texts])
-    if joined.translate(_NO_DIGITS) != "\n".join([".../"] * len(texts)):
+    if not texts:
+        return set()
+    joined = "\n".join(texts)
+    if "/" not in joined:
+        joined = joined.replace("\n", "/32\n") + "/32"
+    else:
+        joined = "\n".join([text if "/" in text else f"{text}/32" for text in texts])
+    if not joined.isascii():
         return None
-    words = joined.replace("/", ".").replace("\n", ".").split(".") if texts else []
+    plain = joined.encode()
+    if plain.translate(None, b"0123456789") != b"\n".join([b".../"] * len(texts)):
+        return None
+    import msgspec  # takes as long to load as a thousand addresses to read, and not everybody reads any
+
     try:
-        numbers = bytes(map(_NUMBERS.__getitem__, words))
-        packed = bytearray(8 * len(texts))  # of each key the last five bytes: address and length
-        for place in range(5):
-            packed[place + 3 :: 8] = numbers[place::5]
-        keys = array("Q", packed)
-        if byteorder == "little":
-            keys.byteswap()
+        # JSON writes whole numbers as addresses do: without leading zeros, and with a digit at least.
+        numbers = bytes(msgspec.json.decode(b"[%b]" % plain.translate(_COMMAS), type=list[int]))
+    except (msgspec.DecodeError, ValueError):
+        return None
+    packed = bytearray(8 * len(texts))  # of each key the last five bytes: address and length
+    for place in range(5):
+        packed[place + 3 :: 8] = numbers[place::5]
+    keys = array("Q", packed)
+    if byteorder == "little":
+        keys.byteswap()
+    if numbers[4::5].count(WIDTH[4]) == len(texts):
+        return set(keys)
+    try:
         return {key & _MASKS[key & _LENGTH] for key in keys}
-    except (KeyError, IndexError):
+    except IndexError:
         return None
