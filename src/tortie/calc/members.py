@@ -9,7 +9,7 @@ Source: reference selectors.md sections 12 and 13, resources.md section 6 (named
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import assert_never, cast
 
 from tortie.calc.labels import LabelIndex
 from tortie.calc.services import ServiceIndex
@@ -29,6 +29,10 @@ from tortie.model.ipset import (
 )
 from tortie.model.nets import Nets
 
+_FEW = 64
+"""Networks up to which each has a value of its own from the beginning; and how many change at a time in packed sets."""
+_PATIENCE = 1_000
+
 Contributor = tuple[str, str, str]
 """Kind, namespace and name of an endpoint or network set."""
 
@@ -40,11 +44,11 @@ class Contribution:
     nets: Nets
     ports: tuple[NamedPort, ...] = ()
 
-    def members(self, source: SetSource) -> frozenset[Member]:
-        """Its members of that set, given that the set's selector matches it."""
+    def members(self, source: SetSource) -> frozenset[Member] | Nets:
+        """Its members of that set, given that the set's selector matches it; many of them packed."""
         match source:
             case SelectorSet():
-                return frozenset(self.nets)
+                return self.nets if len(self.nets) > _FEW else frozenset(self.nets)
             case NamedPortSet():
                 return frozenset(
                     PortMember(net.version, net.address, port.protocol, port.port)
@@ -61,16 +65,21 @@ class Contribution:
         """Its members of that set that the other one lacks."""
         if isinstance(source, SelectorSet):
             return self.nets - other.nets
-        return self.members(source) - other.members(source)
+        return frozenset(self.members(source)) - frozenset(other.members(source))
 
 
 @dataclass(slots=True)
 class _ActiveSet:
-    """`shared` counts only members with two contributors or more; `added` and `removed` are against the last flush."""
+    """`shared` counts only members with two contributors or more; `added` and `removed` are against the last flush.
+
+    Members that one contributor brought packed stay so while few others come and go.
+    """
 
     source: SetSource
     references: int = 0
-    members: set[Member] = field(default_factory=set)
+    members: set[Member] | Nets = field(default_factory=set)
+    patience: int = 0
+    """How many changes packed members take before each of them gets a value."""
     shared: dict[Member, int] = field(default_factory=dict)
     added: set[Member] = field(default_factory=set)
     removed: set[Member] = field(default_factory=set)
@@ -81,17 +90,22 @@ class _ActiveSet:
     def has_ports(self) -> bool:
         return isinstance(self.source, NamedPortSet) or (isinstance(self.source, ServiceSet) and self.source.with_ports)
 
-    def add(self, members: Set[Member]) -> None:
-        again = members & self.members
+    def add(self, given: Set[Member] | Nets) -> None:
+        if isinstance(given, Nets) and not self.members and not self.is_known:
+            self.members, self.patience = given, _PATIENCE
+            return
+        members = frozenset(given) if isinstance(given, Nets) else given
+        again = members & self.members if isinstance(self.members, set) else {m for m in members if m in self.members}
         for member in again:
             self.shared[member] = self.shared.get(member, 1) + 1
         fresh = members - again if again else members
-        self.members |= fresh
+        self._change(fresh, frozenset())
         if self.is_known:
             self.added |= fresh - self.removed if self.removed else fresh
             self.removed -= fresh
 
-    def withdraw(self, members: Set[Member]) -> None:
+    def withdraw(self, given: Set[Member] | Nets) -> None:
+        members = frozenset(given) if isinstance(given, Nets) else given
         staying = self.shared.keys() & members if self.shared else frozenset[Member]()
         for member in staying:
             left = self.shared[member] - 1
@@ -100,14 +114,26 @@ class _ActiveSet:
             else:
                 self.shared[member] = left
         gone = members - staying if staying else members
-        self.members -= gone
+        self._change(frozenset(), gone)
         if self.is_known:
             self.removed |= gone - self.added if self.added else gone
             self.added -= gone
 
+    def _change(self, come: Set[Member], gone: Set[Member]) -> None:
+        if isinstance(self.members, Nets):
+            self.patience -= 1
+            if self.patience > 0 and len(come) + len(gone) <= _FEW:
+                self.members = self.members.changed(cast(Set[Net], come), cast(Set[Net], gone))
+                return
+            self.members = set(self.members)
+        self.members |= come
+        self.members -= gone
+
     def flushed(self) -> Iterable[Member]:
         """The members as of the last flush."""
-        return (self.members - self.added) | self.removed if self.added or self.removed else self.members
+        if not (self.added or self.removed):
+            return self.members
+        return (frozenset(self.members) - self.added) | self.removed
 
 
 class SetMembers:
@@ -170,7 +196,7 @@ class SetMembers:
             self._changed.add(set_id)
             # Emptied at once: member by member, as matches stop, a large set would take long.
             if active.is_known:
-                active.removed |= active.members - active.added
+                active.removed |= frozenset(active.members) - active.added
             active.members, active.added, active.shared = set(), set(), {}
             if isinstance(source, ServiceSet):
                 self._services.deactivate(source)
@@ -188,7 +214,9 @@ class SetMembers:
                     changes[set_id] = None
                 continue
             if not active.is_known or active.added or active.removed:
-                added = frozenset(active.added if active.is_known else active.members)
+                added = active.members if isinstance(active.members, Nets) else frozenset(active.members)
+                if active.is_known:
+                    added = frozenset(active.added)
                 removed = frozenset(active.removed)
                 changes[set_id] = SetChange(added, removed, is_new=not active.is_known, has_ports=active.has_ports)
                 active.is_known, active.added, active.removed = True, set(), set()
@@ -226,6 +254,8 @@ class SetMembers:
 
 def _as_value(active: _ActiveSet) -> IPSet:
     members = active.flushed()
+    if isinstance(members, Nets):
+        return AddressSet(members)
     if active.has_ports:
         return PortSet(m for m in members if isinstance(m, PortMember))
     return AddressSet(m for m in members if isinstance(m, Net))

@@ -97,13 +97,13 @@ def union_change(
         change = changes.get(set_id)
         if change is not None and (member in change.added or member in change.removed):
             return member in change.removed
-        return member in after[set_id].members
+        return after[set_id].has(member)
 
     own = [changes[set_id] for set_id in named.set_ids if set_id in changes]
     come = {m for change in own for m in change.added if named.holds(m)}
     gone = {m for change in own for m in change.removed if named.holds(m)}
     added = {m for m in come if not any(was_in(set_id, m) for set_id in named.set_ids)}
-    removed = {m for m in gone if not any(m in after[set_id].members for set_id in named.set_ids)}
+    removed = {m for m in gone if not any(after[set_id].has(m) for set_id in named.set_ids)}
     return added, removed
 
 

@@ -1,11 +1,14 @@
 """The driver's IP sets: members change one by one, and a frozen value is made only where somebody compiles it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import cast
 
 from tortie.model.address import Net
 from tortie.model.desired import SetChange
 from tortie.model.ipset import AddressSet, IPSet, Member, PortMember, PortSet
+from tortie.model.nets import Nets
+
+_FEW = 64
 
 
 class Sets(Mapping[str, IPSet]):
@@ -16,7 +19,8 @@ class Sets(Mapping[str, IPSet]):
     """
 
     def __init__(self) -> None:
-        self._members: dict[str, set[Member]] = {}
+        self._members: dict[str, set[Member] | Nets] = {}
+        """As they came: packed ones stay so while few of them change at a time."""
         self._has_ports: dict[str, bool] = {}
         self._frozen: dict[str, IPSet] = {}
         self._dropped: set[str] = set()
@@ -32,12 +36,17 @@ class Sets(Mapping[str, IPSet]):
         self._dropped.discard(set_id)
         self._frozen.pop(set_id, None)
         if change.is_new:
-            self._members[set_id] = set(change.added)
+            self._members[set_id] = change.added if isinstance(change.added, Nets) else set(change.added)
             self._has_ports[set_id] = change.has_ports
-        else:
-            members = self._members[set_id]
-            members -= change.removed
-            members |= change.added
+            return
+        members = self._members[set_id]
+        if isinstance(members, Nets) and len(change.added) + len(change.removed) <= _FEW:
+            self._members[set_id] = members.changed(cast(Set[Net], change.added), cast(Set[Net], change.removed))
+            return
+        if isinstance(members, Nets):
+            members = self._members[set_id] = set(members)
+        members -= change.removed
+        members |= frozenset(change.added)
 
     def dropped(self) -> Collection[str]:
         """Sets that the desired state does not have any more."""
@@ -62,7 +71,8 @@ class Sets(Mapping[str, IPSet]):
             if self._has_ports[set_id]:
                 found = PortSet(member for member in members if isinstance(member, PortMember))
             else:
-                found = AddressSet(cast(set[Net], members))  # as a whole: one by one, a large set would take long
+                # as a whole: one by one, a large set would take long
+                found = AddressSet(cast(set[Net] | Nets, members))
             self._frozen[set_id] = found
         return found
 
@@ -78,8 +88,8 @@ def _joined(first: SetChange | None, second: SetChange | None) -> SetChange | No
     if first is None or second is None or second.is_new:
         return second
     return SetChange(
-        added=(first.added - second.removed) | second.added,
-        removed=(first.removed - second.added) | second.removed,
+        added=(frozenset(first.added) - second.removed) | frozenset(second.added),
+        removed=(first.removed - frozenset(second.added)) | second.removed,
         is_new=first.is_new,
         has_ports=first.has_ports,
     )

@@ -12,7 +12,8 @@ from tortie.model.conntrack import TrackingSettings
 from tortie.model.dataplane import DataplaneWish
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
-from tortie.model.ipset import IPSet, Member, PortSet
+from tortie.model.ipset import AddressSet, IPSet, Member, PortSet
+from tortie.model.nets import Nets
 from tortie.model.packet import Direction
 from tortie.model.policy import Policy, PolicyKey, Profile, Stage, Tier
 from tortie.model.rule import Rule
@@ -112,9 +113,9 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class SetChange:
-    """Members that came and went; `is_new`: the set did not exist, `added` is all of it."""
+    """Members that came and went; `is_new`: the set did not exist, `added` is all of it, maybe packed."""
 
-    added: frozenset[Member]
+    added: frozenset[Member] | Nets
     removed: frozenset[Member]
     is_new: bool = False
     has_ports: bool = False
@@ -156,7 +157,7 @@ class DesiredState:
         return Delta(
             endpoints=self.endpoints,
             sets={
-                set_id: SetChange(frozenset(one.members), frozenset(), is_new=True, has_ports=isinstance(one, PortSet))
+                set_id: SetChange(_all_of(one), frozenset(), is_new=True, has_ports=isinstance(one, PortSet))
                 for set_id, one in self.sets.items()
             },
             failsafes=self.failsafes,
@@ -181,3 +182,9 @@ class PolicyStatus:
 
     policy: PolicyKey
     problem: str
+
+
+def _all_of(members: IPSet) -> frozenset[Member] | Nets:
+    if isinstance(members, AddressSet):
+        return members.packed if members.packed is not None else frozenset(members.members)
+    return frozenset(members.members)

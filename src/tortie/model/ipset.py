@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tortie.model.address import WIDTH, Net
+from tortie.model.nets import Nets
 from tortie.model.selector import Selector
 from tortie.model.selector import unique_id as unique_id
 
@@ -73,13 +74,30 @@ SetSource = SelectorSet | NamedPortSet | ServiceSet
 
 
 class AddressSet:
-    """Immutable members of a net set. Who only lists them does without the index that `contains` makes."""
+    """Immutable members of a net set. Who only lists them does without the index that `contains` makes, and who takes
+    them packed does without a value for each."""
 
-    __slots__ = ("_by_length", "members")
+    __slots__ = ("_by_length", "_members", "packed")
 
     def __init__(self, members: Iterable[Net]) -> None:
-        self.members: frozenset[Net] = frozenset(members)
+        self.packed = members if isinstance(members, Nets) else None
+        """The members, where they came packed."""
+        self._members: frozenset[Net] | None = None if self.packed is not None else frozenset(members)
         self._by_length: Mapping[tuple[int, int], set[int]] | None = None
+
+    @property
+    def members(self) -> frozenset[Net]:
+        """All of them."""
+        if self._members is None:
+            self._members = frozenset(self.packed or ())
+        return self._members
+
+    def has(self, member: object) -> bool:
+        """Whether that is a member itself, be it covered or not."""
+        return member in (self.packed if self.packed is not None else self.members)
+
+    def __len__(self) -> int:
+        return len(self.packed if self.packed is not None else self.members)
 
     def contains(self, version: int, address: int) -> bool:
         """Whether a member covers the address."""
@@ -93,13 +111,17 @@ class AddressSet:
         """Addresses by version and prefix length."""
         if self._by_length is None:
             index: dict[tuple[int, int], set[int]] = {}
-            for net in self.members:
+            for net in self.packed if self.packed is not None else self.members:
                 index.setdefault((net.version, net.length), set()).add(net.address)
             self._by_length = index
         return self._by_length
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AddressSet) and self.members == other.members
+        if not isinstance(other, AddressSet):
+            return False
+        if self.packed is not None and other.packed is not None:
+            return self.packed == other.packed
+        return self.members == other.members
 
     def __hash__(self) -> int:
         return hash(self.members)
@@ -112,6 +134,13 @@ class PortSet:
 
     def __init__(self, members: Iterable[PortMember]) -> None:
         self.members: frozenset[PortMember] = frozenset(members)
+
+    def has(self, member: object) -> bool:
+        """Whether that is a member."""
+        return member in self.members
+
+    def __len__(self) -> int:
+        return len(self.members)
 
     def contains(self, version: int, address: int, protocol: int, port: int) -> bool:
         """Whether exactly that address, protocol and port is a member."""

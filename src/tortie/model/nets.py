@@ -5,6 +5,7 @@ bytes here; as a `Net` it takes over a hundred, and its place in a set forty mor
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
@@ -49,6 +50,41 @@ class Nets:
     def _pack(self, four: Iterable[int], six: Iterable[int]) -> None:
         self._four = array("Q", sorted(four))
         self._six = tuple(sorted(six))
+
+    @property
+    def four(self) -> Sequence[int]:
+        """The IPv4 ones in order, each as address << 8 | length; an `array("Q")`."""
+        return self._four
+
+    @property
+    def six(self) -> Sequence[int]:
+        """The IPv6 ones likewise."""
+        return self._six
+
+    def changed(self, added: Iterable[Net], removed: Iterable[Net]) -> "Nets":
+        """With those, and without these; quick where they are few."""
+        four, six = array("Q", self._four), list(self._six)
+        for nets, is_member in ((removed, False), (added, True)):
+            for version, address, length in nets:
+                keys: array[int] | list[int] = four if version == 4 else six
+                key = address << _LENGTH_BITS | length
+                place = bisect_left(keys, key)
+                is_there = place < len(keys) and keys[place] == key
+                if is_member and not is_there:
+                    keys.insert(place, key)
+                elif is_there and not is_member:
+                    del keys[place]
+        made = Nets.__new__(Nets)
+        made._four, made._six = four, tuple(six)
+        return made
+
+    def __contains__(self, net: object) -> bool:
+        if not isinstance(net, Net):
+            return False
+        keys: Sequence[int] = self._four if net.version == 4 else self._six
+        key = net.address << _LENGTH_BITS | net.length
+        place = bisect_left(keys, key)
+        return place < len(keys) and keys[place] == key
 
     def __len__(self) -> int:
         return len(self._four) + len(self._six)

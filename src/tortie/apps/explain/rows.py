@@ -58,7 +58,7 @@ class Names:
                 things = [str(one) for one in named if name in (port.name for port in one.ports)]
             case _:
                 pass
-        networks = None if members is None else len(members.members)
+        networks = None if members is None else len(members)
         return {"field": field, "selector": set_name(source), "things": things, "networks": networks}
 
     def called(self, ref: RuleRef) -> str:

@@ -29,7 +29,7 @@ def missing(engine: Engine, host: Host) -> Iterator[str]:
         for state in states
         for rule in state.rules()
         for source in rule.set_sources()
-        if isinstance(source, ServiceSet) and not host.sets[source.set_id].members
+        if isinstance(source, ServiceSet) and not len(host.sets[source.set_id])
     }
     for namespace, name in dict.fromkeys((one.namespace, one.name) for one in services):
         yield f"no endpoint of service {namespace}/{name} is known, so rules with it match nothing: add EndpointSlices"

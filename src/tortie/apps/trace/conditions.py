@@ -120,7 +120,7 @@ def _membership(packet: Packet, match: SetMatch, sets: Mapping[str, IPSet]) -> s
     address, members = _address(packet, match.side), sets.get(match.source.set_id)
     if match.negated:
         return f"{address} is one of them"
-    size = len(members.members) if members is not None else 0
+    size = len(members) if members is not None else 0
     what = "network" if isinstance(match.source, SelectorSet) else "address"
     if not size:
         return f"it stands for no {what} at all"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from struct import Struct
 from typing import NamedTuple
@@ -36,6 +36,8 @@ def records6(nets: Iterable[tuple[Net, int]]) -> bytes:
 
 def members_of(atom: SetAtom, members: IPSet) -> Members:
     """The records of a set atom, in an order that depends on the members only."""
+    if isinstance(members, AddressSet) and members.packed is not None:
+        return Members(_packed4(members.packed.four), _packed6(members.packed.six))
     chosen: Iterable[Net] = members.members if isinstance(members, AddressSet) else ()
     if isinstance(members, PortSet):
         chosen = {
@@ -45,6 +47,20 @@ def members_of(atom: SetAtom, members: IPSet) -> Members:
         }
     nets = [(net, 0) for net in sorted(chosen)]
     return Members(records4(nets), records6(nets))
+
+
+def _packed4(keys: Sequence[int]) -> bytes:
+    """Records of packed networks, which are in order: byte by byte of all of them, as no value is made for each."""
+    data, records = array("Q", keys).tobytes(), bytearray(12 * len(keys))
+    for place in range(4):
+        records[place::12] = data[place + 1 :: 8]
+    records[4::12] = data[0::8]
+    return bytes(records)
+
+
+def _packed6(keys: Sequence[int]) -> bytes:
+    fields = ((key >> 72, key >> 8 & _64, key & 255) for key in keys)
+    return array("Q", chain.from_iterable(fields)).tobytes()
 
 
 FEW = 64

@@ -160,7 +160,9 @@ class Planner:
         if known is not None and known[0] is members:
             return known[1]
         found = None
-        if known is not None and isinstance(members, AddressSet) and isinstance(known[0], AddressSet):
+        is_slow = isinstance(members, AddressSet) and members.packed is None  # else all are made as quickly
+        if is_slow and known is not None and isinstance(known[0], AddressSet):
+            assert isinstance(members, AddressSet)
             found = members_after(known[0], known[1], members)
         if found is None:
             found = members_of(atom, members)

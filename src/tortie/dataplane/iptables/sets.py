@@ -114,7 +114,7 @@ def change_of(added: set[Member], removed: set[Member], after: set[Net]) -> tupl
 def wide_nets(named: NamedSet, sets: Mapping[str, IPSet]) -> set[Net]:
     """The nets of length 0 and 1 in a set."""
     candidates = (Net(named.version, 0, 0), *_halves(named.version))
-    return {net for net in candidates if any(net in sets[set_id].members for set_id in named.set_ids)}
+    return {net for net in candidates if any(sets[set_id].has(net) for set_id in named.set_ids)}
 
 
 def _halves(version: int) -> tuple[Net, Net]:
