@@ -27,6 +27,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.members_random.100000": (Ratio("xdp.members_random.100", 3),),
     "xdp.mixed.1000": (AboveEmpty(60),),
     "xdp.classes.10000": (Ratio("xdp.classes.1", 1.3),),
+    "members.restore.ratio": (AtMost(0.5),),
     "veth.drop.policy.ratio": (AtLeast(0.85),),
     "veth.drop.policy.random.ratio": (AtLeast(0.50),),
     "redis.untracked.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),

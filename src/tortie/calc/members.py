@@ -61,8 +61,10 @@ class Contribution:
             case _:
                 assert_never(source)
 
-    def beyond(self, other: "Contribution", source: SetSource) -> frozenset[Member]:
+    def beyond(self, other: "Contribution", source: SetSource) -> frozenset[Member] | Nets:
         """Its members of that set that the other one lacks."""
+        if not len(other.nets):
+            return self.members(source)
         if isinstance(source, SelectorSet):
             return self.nets - other.nets
         return frozenset(self.members(source)) - frozenset(other.members(source))
@@ -85,14 +87,18 @@ class _ActiveSet:
     removed: set[Member] = field(default_factory=set)
     is_known: bool = False
     """Whether the last flush told of it; until then all that it has is new, and `added` stays empty."""
+    is_other: bool = False
+    """Whether it is to be told as if it were new: it had become empty, and then very many came. `removed` is then what
+    it had at the last flush."""
 
     @property
     def has_ports(self) -> bool:
         return isinstance(self.source, NamedPortSet) or (isinstance(self.source, ServiceSet) and self.source.with_ports)
 
     def add(self, given: Set[Member] | Nets) -> None:
-        if isinstance(given, Nets) and not self.members and not self.is_known:
-            self.members, self.patience = given, _PATIENCE
+        if isinstance(given, Nets) and not self.members:
+            self.members, self.patience, self.added = given, _PATIENCE, set()
+            self.is_other = self.is_known
             return
         members = frozenset(given) if isinstance(given, Nets) else given
         again = members & self.members if isinstance(self.members, set) else {m for m in members if m in self.members}
@@ -100,7 +106,7 @@ class _ActiveSet:
             self.shared[member] = self.shared.get(member, 1) + 1
         fresh = members - again if again else members
         self._change(fresh, frozenset())
-        if self.is_known:
+        if self.is_known and not self.is_other:
             self.added |= fresh - self.removed if self.removed else fresh
             self.removed -= fresh
 
@@ -115,7 +121,7 @@ class _ActiveSet:
                 self.shared[member] = left
         gone = members - staying if staying else members
         self._change(frozenset(), gone)
-        if self.is_known:
+        if self.is_known and not self.is_other:
             self.removed |= gone - self.added if self.added else gone
             self.added -= gone
 
@@ -129,8 +135,23 @@ class _ActiveSet:
         self.members |= come
         self.members -= gone
 
+    def change(self) -> SetChange | None:
+        """What changed since the last flush, which this one is; None: nothing did."""
+        is_new = not self.is_known or self.is_other
+        if not (is_new or self.added or self.removed):
+            return None
+        if is_new:
+            whole = self.members if isinstance(self.members, Nets) else frozenset(self.members)
+            change = SetChange(whole, frozenset(), is_new=True, has_ports=self.has_ports)
+        else:
+            change = SetChange(frozenset(self.added), frozenset(self.removed), has_ports=self.has_ports)
+        self.is_known, self.is_other, self.added, self.removed = True, False, set(), set()
+        return change
+
     def flushed(self) -> Iterable[Member]:
         """The members as of the last flush."""
+        if self.is_other:
+            return self.removed
         if not (self.added or self.removed):
             return self.members
         return (frozenset(self.members) - self.added) | self.removed
@@ -195,9 +216,9 @@ class SetMembers:
         if active.references == 0:
             self._changed.add(set_id)
             # Emptied at once: member by member, as matches stop, a large set would take long.
-            if active.is_known:
+            if active.is_known and not active.is_other:
                 active.removed |= frozenset(active.members) - active.added
-            active.members, active.added, active.shared = set(), set(), {}
+            active.members, active.added, active.shared, active.is_other = set(), set(), {}, False
             if isinstance(source, ServiceSet):
                 self._services.deactivate(source)
             else:
@@ -213,13 +234,8 @@ class SetMembers:
                 if active.is_known:
                     changes[set_id] = None
                 continue
-            if not active.is_known or active.added or active.removed:
-                added = active.members if isinstance(active.members, Nets) else frozenset(active.members)
-                if active.is_known:
-                    added = frozenset(active.added)
-                removed = frozenset(active.removed)
-                changes[set_id] = SetChange(added, removed, is_new=not active.is_known, has_ports=active.has_ports)
-                active.is_known, active.added, active.removed = True, set(), set()
+            if change := active.change():
+                changes[set_id] = change
         self._changed.clear()
         return changes
 

@@ -113,7 +113,7 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class SetChange:
-    """Members that came and went; `is_new`: the set did not exist, `added` is all of it, maybe packed."""
+    """Members that came and went; `is_new`: `added`, maybe packed, is all of it, whatever there was."""
 
     added: frozenset[Member] | Nets
     removed: frozenset[Member]

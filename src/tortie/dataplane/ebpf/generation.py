@@ -30,6 +30,8 @@ from tortie.model.failsafe import Failsafes
 from tortie.model.packet import TCP
 from tortie.model.policy import Stage
 
+_MANY = 10_000
+"""Members that change at a time, from which on they are not put into the tables one by one."""
 CLOCK_SHIFT = 26
 """The coarse clock counts units of 2^26 ns. Source: flows.h; a test compares."""
 
@@ -183,6 +185,8 @@ class Generation:
     def change(self, set_id: str, change: SetChange) -> bool:
         """Take a change of a set's members in place; False: a new generation is needed."""
         if self._view is None or change.is_new or change.has_ports:
+            return False
+        if len(change.added) + len(change.removed) > _MANY:  # new tables take less time
             return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
