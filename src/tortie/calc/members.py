@@ -137,6 +137,8 @@ class _ActiveSet:
 
     def change(self) -> SetChange | None:
         """What changed since the last flush, which this one is; None: nothing did."""
+        if self.is_other and len(self.members) == len(self.removed) and set(self.members) == self.removed:
+            self.is_other, self.removed = False, set()
         is_new = not self.is_known or self.is_other
         if not (is_new or self.added or self.removed):
             return None

@@ -9,15 +9,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from sys import byteorder
 
 from tortie.model.address import WIDTH, Net, parse_net
 
 _LENGTH_BITS = 8
 _LENGTH = (1 << _LENGTH_BITS) - 1
-_MASKS = [(0xFFFFFFFF << (32 - length) & 0xFFFFFFFF) << _LENGTH_BITS | _LENGTH for length in range(33)]
-"""By length: what a key keeps without host bits."""
-_COMMAS = bytes.maketrans(b"./\n", b",,,")
 
 
 class Nets:
@@ -44,7 +40,7 @@ class Nets:
         if any(net.version == 4 for net in others):  # IPv4 in IPv6's clothes
             return cls([*_unpacked(4, four), *others])
         made = cls.__new__(cls)
-        made._pack(four, {net.address << _LENGTH_BITS | net.length for net in others})
+        made._four, made._six = four, tuple(sorted({net.address << _LENGTH_BITS | net.length for net in others}))
         return made
 
     def _pack(self, four: Iterable[int], six: Iterable[int]) -> None:
@@ -138,40 +134,20 @@ def _common(most: int, is_same: Callable[[int, int], bool]) -> int:
     return known
 
 
-def _parse_plain(texts: Sequence[str]) -> set[int] | None:
-    """The keys of IPv4 networks and addresses; None where one of them is written in another way, or wrong.
+def _parse_plain(texts: Sequence[str]) -> "array[int] | None":
+    """The keys of IPv4 networks and addresses, in order; None where one of them is written in another way, or wrong.
 
-    Because: a set has a hundred thousand of them at times, and is read whenever one of them changes. All texts go
-    through each step together, and no step makes a text of each number.
+    Because: a set has a hundred thousand of them at times, and is read whenever one of them changes.
     """
-    if not texts:
-        return set()
-    joined = "\n".join(texts)
-    if "/" not in joined:
-        joined = joined.replace("\n", "/32\n") + "/32"
-    else:
-        joined = "\n".join([text if "/" in text else f"{text}/32" for text in texts])
-    if not joined.isascii():
-        return None
-    plain = joined.encode()
-    if plain.translate(None, b"0123456789") != b"\n".join([b".../"] * len(texts)):
-        return None
-    import msgspec  # takes as long to load as a thousand addresses to read, and not everybody reads any
+    from tortie.model._nets import ffi, lib  # not everybody reads any
 
-    try:
-        # JSON writes whole numbers as addresses do: without leading zeros, and with a digit at least.
-        numbers = bytes(msgspec.json.decode(b"[%b]" % plain.translate(_COMMAS), type=list[int]))
-    except (msgspec.DecodeError, ValueError):
+    joined = "\n".join(texts)
+    if (texts and not joined) or not joined.isascii() or joined.count("\n") != len(texts) - bool(texts):
         return None
-    packed = bytearray(8 * len(texts))  # of each key the last five bytes: address and length
-    for place in range(5):
-        packed[place + 3 :: 8] = numbers[place::5]
-    keys = array("Q", packed)
-    if byteorder == "little":
-        keys.byteswap()
-    if numbers[4::5].count(WIDTH[4]) == len(texts):
-        return set(keys)
-    try:
-        return {key & _MASKS[key & _LENGTH] for key in keys}
-    except IndexError:
+    keys = array("Q", bytes(8 * len(texts)))
+    data = joined.encode()
+    count = lib.nets_parse4(data, len(data), ffi.from_buffer("uint64_t[]", keys, require_writable=True))
+    if count < 0:
         return None
+    del keys[count:]
+    return keys
