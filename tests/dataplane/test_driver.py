@@ -34,8 +34,8 @@ from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.hooks import TC_PRIORITY, Hooks
+from tortie.dataplane.ebpf.lanes import Lanes
 from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.programs import Programs
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.address import Net, parse_address, parse_net
@@ -542,7 +542,7 @@ def test_a_program_that_cannot_be_installed_leaves_no_descriptor(bpffs: Path, mo
         driver.take(Delta(endpoints={host.interface: endpoint(host, ALLOW_BOTH)}))
         before = descriptors()
         with monkeypatch.context() as broken:
-            broken.setattr(Programs, "put", fail)
+            broken.setattr(Lanes, "put", fail)
             assert set(driver.apply().failed) == {host.interface}
         assert before == descriptors()
         assert driver.apply().changed == (host.interface,)
