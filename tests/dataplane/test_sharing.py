@@ -84,6 +84,7 @@ def test_the_same_policy_has_one_set_of_tables_and_counters_for_each_interface(b
         assert {to: (len(found), len(set(found))) for to, found in first.items()} == dict.fromkeys(
             Direction, (OTHERS + 1, 1)
         )
+        assert {one.table_bytes for one in driver.status()} == {2 * pages.SIZES[0] * pages.PAGE}
         assert is_silent(peer, host)
         assert denied_on(driver).keys() == {host.interface}
         before = denied_on(driver)[host.interface]

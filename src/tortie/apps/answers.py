@@ -66,6 +66,7 @@ class InterfaceAnswer(TypedDict):
     """What is enforced on one interface; `refused`: why its newest policy is not.
 
     `xdp`: what the endpoint or the settings ask for; `unmet`: what is wrong where that cannot be had, else empty.
+    `table_bytes`: memory of its tables, which other interfaces may share; 0 where rules are netfilter's.
     """
 
     interface: str
@@ -79,6 +80,7 @@ class InterfaceAnswer(TypedDict):
     backend: str
     xdp: str
     unmet: str
+    table_bytes: int
 
 
 class EndpointAnswer(TypedDict):

@@ -43,6 +43,7 @@ class InterfaceStatus:
     """What is enforced on an interface now. `refused`: why its newest policy is not; the state before it stays.
 
     `xdp`: what was asked for; `unmet`: what is wrong where that cannot be had, although the policy is enforced.
+    `table_bytes`: memory of the tables that its packets find, which other interfaces may share.
     """
 
     interface: str
@@ -56,6 +57,7 @@ class InterfaceStatus:
     backend: str = ""
     xdp: XdpUse = XdpUse.AUTO
     unmet: str = ""
+    table_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

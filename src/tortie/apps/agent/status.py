@@ -93,6 +93,7 @@ class Status:
                 "backend": one.backend,
                 "xdp": one.xdp.value,
                 "unmet": one.unmet,
+                "table_bytes": one.table_bytes,
             }
             for one in self._pump.driver.status()
         ]

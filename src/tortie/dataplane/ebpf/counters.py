@@ -101,8 +101,12 @@ class Counters:
             self._free[words].append(begin)
             self._end = begin + words
         run = Run(self._free[words].pop(), words)
-        for part in self._parts(run):
-            part[:] = bytes(len(part))
+        try:
+            for part in self._parts(run):
+                part[:] = bytes(len(part))
+        except BaseException:
+            self.release(run)
+            raise
         return run
 
     def _keep_gap(self, begin: int, end: int) -> None:

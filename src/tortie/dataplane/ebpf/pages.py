@@ -80,6 +80,11 @@ class Pages:
         self.fd, self.id, self.size = fd, info.id, info.max_entries
         self._whole: mmap.mmap | None = None
 
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that they take."""
+        return self.size * PAGE
+
     @classmethod
     def create(cls, needed_bytes: int) -> Pages:
         """New ones, all zero, of the smallest size that holds so much. Raises: Unsupported."""

@@ -38,6 +38,7 @@ def statuses(intent: Intent, planes: Planes, failed: Mapping[str, str]) -> Seque
                 backend=plane.backend if plane is not None else "",
                 xdp=state.xdp.use,
                 unmet=hooks.placement.unmet if hooks is not None else "",
+                table_bytes=sum(one.pages.memory_bytes for one in plane.generations()) if plane is not None else 0,
             )
         )
     return found
