@@ -26,6 +26,7 @@ from tortie.store.sqlite import SqliteStore
 
 COUNT = 10_000
 MOST_S = 1.0
+"""Or half as much again as a harmless document of the largest size takes, where the machine is slow."""
 MOST_KB = 200 * 1024
 MOST_BYTES = 12 * 1024 * 1024
 """A little more than a document may have."""
@@ -49,6 +50,14 @@ def small_heap() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def harmless_s() -> float:
+    """CPU seconds of reading a document with as many values as one may have, and nothing odd about it."""
+    text = "kind: GlobalNetworkSet\nspec:\n  nets:\n" + "  - {a: [255]}\n" * 300_000
+    begin = time.process_time()
+    decode_text(text, "harmless.yaml")
+    return time.process_time() - begin
 
 
 @pytest.mark.usefixtures("small_heap")
@@ -84,7 +93,7 @@ def test_ten_thousand_damaged_documents_change_nothing_or_are_valid_after_all(tm
             with suppress(Failure):
                 run_now(service.write(store, Verb.APPLY, files))
             elapsed = time.process_time() - begin
-        assert elapsed < MOST_S, data[:500]
+        assert elapsed < MOST_S or elapsed < 1.5 * harmless_s(), data[:500]
     before = _digest(path)
     for data in mutated(200, seed=12):
         with pytest.raises(Failure):

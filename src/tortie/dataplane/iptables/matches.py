@@ -7,6 +7,7 @@ all are meant, a bit of the mark that is set and taken away again from those tha
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import assert_never
 
@@ -24,6 +25,7 @@ from tortie.dataplane.alternatives import (
 )
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.sets import AskedSets
+from tortie.model.matches import NetMatch
 from tortie.model.packet import ICMP, ICMPV6, Side
 from tortie.model.rule import Rule
 
@@ -49,6 +51,18 @@ class MatchText:
 
 def match_texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
     """The match parts for one policy rule; no packet meets two of them. `scratch`: a bit of the mark."""
+    if rule.set_sources() or any(isinstance(match, NetMatch) and len(match.nets) > 1 for match in rule.matches):
+        return _texts(rule, version, asked, scratch)
+    return iter(_plain_texts(rule, version, scratch))
+
+
+@lru_cache(maxsize=1 << 15)
+def _plain_texts(rule: Rule, version: int, scratch: int) -> tuple[MatchText, ...]:
+    """Those of a rule that asks for no set. Kept, because one rule of thousands changes at a time."""
+    return tuple(_texts(rule, version, AskedSets({}), scratch))
+
+
+def _texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
     for one in alternatives(rule, version, asked.table.kind):
         for guard in _guards(one, scratch):
             options = [
