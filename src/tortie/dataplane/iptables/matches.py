@@ -25,7 +25,6 @@ from tortie.dataplane.alternatives import (
 )
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.sets import AskedSets
-from tortie.model.matches import NetMatch
 from tortie.model.packet import ICMP, ICMPV6, Side
 from tortie.model.rule import Rule
 
@@ -51,15 +50,16 @@ class MatchText:
 
 def match_texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
     """The match parts for one policy rule; no packet meets two of them. `scratch`: a bit of the mark."""
-    if rule.set_sources() or any(isinstance(match, NetMatch) and len(match.nets) > 1 for match in rule.matches):
-        return _texts(rule, version, asked, scratch)
-    return iter(_plain_texts(rule, version, scratch))
+    kept = None if rule.set_sources() else _plain_texts(rule, version, scratch)
+    return iter(kept) if kept is not None else _texts(rule, version, asked, scratch)
 
 
 @lru_cache(maxsize=1 << 15)
-def _plain_texts(rule: Rule, version: int, scratch: int) -> tuple[MatchText, ...]:
-    """Those of a rule that asks for no set. Kept, because one rule of thousands changes at a time."""
-    return tuple(_texts(rule, version, AskedSets({}), scratch))
+def _plain_texts(rule: Rule, version: int, scratch: int) -> tuple[MatchText, ...] | None:
+    """Those of a rule for which no set is made; None: one is. Kept, because one rule of thousands changes at a time."""
+    asked = AskedSets({})
+    found = tuple(_texts(rule, version, asked, scratch))
+    return None if asked.literal else found
 
 
 def _texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
