@@ -25,7 +25,7 @@ from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.kernel import bpf
-from tortie.model.address import Net
+from tortie.model.address import Net, format_address
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -149,7 +149,7 @@ def _nft(name: str, taken: Taken) -> None:
         script = f"table inet t {{\n chain c {{\n{hook}{rules}}}\n}}\n"
         _run(f"apply.{size}.by_hand.{name}", ["nft", "-f", "-"], script, taken)
         subprocess.run(["nft", "flush", "ruleset"], check=True)
-    listed = ", ".join(map(_text, random.Random(1).sample(range(1 << 24, 200 << 24), MEMBERS)))
+    listed = ", ".join(map(partial(format_address, 4), random.Random(1).sample(range(1 << 24, 200 << 24), MEMBERS)))
     script = (
         f"table inet t {{\n set s {{ type ipv4_addr; elements = {{ {listed} }}\n }}\n"
         " chain c { type filter hook prerouting priority raw; ip saddr @s drop;\n }\n}\n"
@@ -164,7 +164,7 @@ def _iptables(name: str, taken: Taken) -> None:
         _run(f"apply.{size}.by_hand.{name}", ["iptables-nft-restore"], script, taken)
     size = 1 << (MEMBERS - 1).bit_length()
     lines = [f"create s hash:ip hashsize {size} maxelem {size}"]
-    lines += [f"add s {_text(one)}" for one in random.Random(1).sample(range(1 << 24, 200 << 24), MEMBERS)]
+    lines += [f"add s {format_address(4, one)}" for one in random.Random(1).sample(range(1 << 24, 200 << 24), MEMBERS)]
     _run(f"apply.members.{MEMBERS}.by_hand.{name}", ["ipset", "restore"], "\n".join([*lines, ""]), taken)
 
 
@@ -174,7 +174,3 @@ def _run(what: str, words: Sequence[str], script: str, taken: Taken) -> None:
     taken.setdefault(what, []).append((time.perf_counter() - began) * 1e3)
     if done.returncode:
         raise Unmeasured(f"{json.dumps(list(words))}: {done.stderr}")
-
-
-def _text(address: int) -> str:
-    return ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))

@@ -19,7 +19,7 @@ from tortie.apps.absorb import absorb
 from tortie.calc import Engine
 from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.kernel import bpf
-from tortie.model.address import Net
+from tortie.model.address import Net, format_address
 from tortie.model.desired import Delta
 from tortie.model.endpoint import Interface
 from tortie.store.protocol import Put
@@ -41,7 +41,7 @@ def measure(rounds: int) -> Sequence[Figure]:
         try:
             _take(engine, driver, _listed([]))
             for _ in range(rounds):
-                texts = [_text(address) for address in chance.sample(range(1 << 24, 200 << 24), MEMBERS)]
+                texts = [format_address(4, address) for address in chance.sample(range(1 << 24, 200 << 24), MEMBERS)]
                 write = _listed(texts)
                 ours.append(_take(engine, driver, write))
                 one_more.append(_take(engine, driver, _listed([*texts, "203.0.113.1"])))
@@ -111,7 +111,3 @@ def _restore(texts: Sequence[str]) -> float:
         raise Unmeasured(f"ipset restore: {done.stderr}")
     subprocess.run(["ipset", "destroy", "listed"], check=True)
     return took
-
-
-def _text(address: int) -> str:
-    return ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))

@@ -1,13 +1,15 @@
 """What C and Python both know of the programs' numbers and records is the same, by the objects' BTF."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from struct import unpack_from
 
 import pytest
 
 from tortie.dataplane.ebpf.classifiers import REASON_BASE, REASONS
 from tortie.dataplane.ebpf.compile import BACKENDS, TABLES
-from tortie.dataplane.ebpf.counters import LANE_BYTES
+from tortie.dataplane.ebpf.counters import CHUNK_WORDS, HEAD_WORDS, LANE_BYTES
 from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.failsafes import NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
@@ -73,6 +75,11 @@ def test_a_generation_says_where_each_table_is_in_the_words_of_its_compiler(open
         assert [name.removeprefix(start) for name in fields if name.startswith(start)] == list(TABLES)
     assert opened.size_of("config") <= PAGE
     assert opened.size_of("lane_counts") == LANE_BYTES
+    lanes = (Path(__file__).parents[2] / "bpf/include/tortie/lanes.h").read_text()
+    assert re.findall(r"#define CHUNK_(?:SHIFT|HEAD) +([0-9]+)", lanes) == [
+        str(CHUNK_WORDS.bit_length() - 1),
+        str(HEAD_WORDS),
+    ]
     assert [PAGE % opened.size_of(each) for each in ("bucket4", "bucket6", "block", "failsafe_net")] == [0] * 4
 
 

@@ -185,6 +185,5 @@ class PolicyStatus:
 
 
 def _all_of(members: IPSet) -> frozenset[Member] | Nets:
-    if isinstance(members, AddressSet):
-        return members.packed if members.packed is not None else frozenset(members.members)
-    return frozenset(members.members)
+    given = members.given if isinstance(members, AddressSet) else members.members
+    return given if isinstance(given, Nets) else frozenset(given)

@@ -92,12 +92,17 @@ class AddressSet:
             self._members = frozenset(self.packed or ())
         return self._members
 
+    @property
+    def given(self) -> frozenset[Net] | Nets:
+        """All of them, as they came."""
+        return self.packed if self.packed is not None else self.members
+
     def has(self, member: object) -> bool:
         """Whether that is a member itself, be it covered or not."""
-        return member in (self.packed if self.packed is not None else self.members)
+        return member in self.given
 
     def __len__(self) -> int:
-        return len(self.packed if self.packed is not None else self.members)
+        return len(self.given)
 
     def contains(self, version: int, address: int) -> bool:
         """Whether a member covers the address."""
@@ -111,7 +116,7 @@ class AddressSet:
         """Addresses by version and prefix length."""
         if self._by_length is None:
             index: dict[tuple[int, int], set[int]] = {}
-            for net in self.packed if self.packed is not None else self.members:
+            for net in self.given:
                 index.setdefault((net.version, net.length), set()).add(net.address)
             self._by_length = index
         return self._by_length

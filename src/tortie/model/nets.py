@@ -61,11 +61,9 @@ class Nets:
         """With those, and without these; quick where they are few."""
         four, six = array("Q", self._four), list(self._six)
         for nets, is_member in ((removed, False), (added, True)):
-            for version, address, length in nets:
-                keys: array[int] | list[int] = four if version == 4 else six
-                key = address << _LENGTH_BITS | length
-                place = bisect_left(keys, key)
-                is_there = place < len(keys) and keys[place] == key
+            for net in nets:
+                keys: array[int] | list[int] = four if net.version == 4 else six
+                key, place, is_there = _sought(keys, net)
                 if is_member and not is_there:
                     keys.insert(place, key)
                 elif is_there and not is_member:
@@ -77,10 +75,7 @@ class Nets:
     def __contains__(self, net: object) -> bool:
         if not isinstance(net, Net):
             return False
-        keys: Sequence[int] = self._four if net.version == 4 else self._six
-        key = net.address << _LENGTH_BITS | net.length
-        place = bisect_left(keys, key)
-        return place < len(keys) and keys[place] == key
+        return _sought(self._four if net.version == 4 else self._six, net)[2]
 
     def __len__(self) -> int:
         return len(self._four) + len(self._six)
@@ -102,6 +97,13 @@ class Nets:
 
     def __repr__(self) -> str:
         return f"Nets({', '.join(map(str, self))})"
+
+
+def _sought(keys: Sequence[int], net: Net) -> tuple[int, int, bool]:
+    """The key of a network, its place among those of its version, and whether it is there."""
+    key = net.address << _LENGTH_BITS | net.length
+    place = bisect_left(keys, key)
+    return key, place, place < len(keys) and keys[place] == key
 
 
 def _unpacked(version: int, keys: Collection[int]) -> Iterator[Net]:

@@ -164,7 +164,12 @@ class Counters:
         return self._runs.get((lane, parity))
 
     def tell(self, lane: int, parity: int, run: Run) -> None:
-        """Have even (0) or odd (1) generations of a lane count there: no packet of it is in one."""
+        """Have even (0) or odd (1) generations of a lane count there: no packet of it is in one.
+
+        May be said again: what many lanes are told together is told to each of them once more where that failed.
+        """
+        if self.of(lane, parity) == run:
+            return
         self.end(lane, parity)
         self._runs[lane, parity] = run
         self._write(lane, parity, run)

@@ -48,16 +48,12 @@ class Change:
         for run in () if self.is_put else self.runs.values():
             programs.lanes.counters.release(run)
         self.runs.clear()
-        self.close()
-        for number in self.new_lanes.values():
-            programs.lanes.free(number)
-        self.new_lanes.clear()
-
-    def close(self) -> None:
-        """Let go of generations that nobody took."""
         for running in self.made.values():
             running.generation.close()
         self.made.clear()
+        for number in self.new_lanes.values():
+            programs.lanes.free(number)
+        self.new_lanes.clear()
 
 
 class InterfacePlane:
@@ -88,9 +84,10 @@ class InterfacePlane:
         change = self.prepare(index, plans, choice)
         try:
             put(self._programs, [change])
-            return self.commit(change)
-        finally:
-            change.close()
+        except BaseException:
+            change.give_up(self._programs)
+            raise
+        return self.commit(change)
 
     def prepare(self, index: int, plans: Plans, choice: Choice | None) -> Change:
         """What has to change for the interface to enforce the plans, which no packet finds yet: `put` and then `commit`
