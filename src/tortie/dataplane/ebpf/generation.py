@@ -258,7 +258,9 @@ def _sections(memory: memoryview, at: Arrangement) -> Mapping[str, memoryview]:
 def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:
     """Where everything of the plan's generation is."""
     ports, nets = failsafe_tables(plan.failsafes)
-    failsafes = {"fs_ports": Extent(len(ports), NET_BYTES)} | ({"fs_nets": Extent(len(nets), NET_BYTES)} if nets else {})
+    failsafes = {"fs_ports": Extent(len(ports), NET_BYTES)} | (
+        {"fs_nets": Extent(len(nets), NET_BYTES)} if nets else {}
+    )
     tables = {name: Extent(size, classifiers.unit(name)) for name, size in classifiers.sizes().items()}
     return arrange({**tables, **failsafes})
 
