@@ -118,16 +118,16 @@ def test_what_was_rendered_before_changes_nothing_of_what_is_rendered(seed: int)
 
 
 def _turned(rng: Random, tiers: Mapping[Any, tuple[TierPolicies, ...]]) -> dict[Any, tuple[TierPolicies, ...]]:
-    """Some policies in another order, some with their rules for the other direction; the others as they are."""
+    """Policies in another order or tier, some with their rules for the other direction; most as they are."""
     found = {}
     for where, groups in tiers.items():
-        mixed = []
-        for group in groups:
-            policies = rng.sample(group.policies, len(group.policies))
-            if policies and rng.random() < 0.3:
-                policies[0] = replace(policies[0], ingress=policies[0].egress, egress=policies[0].ingress)
-            mixed.append(replace(group, policies=tuple(policies)))
-        found[where] = tuple(mixed)
+        policies = [list(rng.sample(group.policies, len(group.policies))) for group in groups]
+        given, taken = rng.choice(policies), rng.choice(policies)
+        if given and rng.random() < 0.5:
+            taken.append(given.pop())
+        if given and rng.random() < 0.3:
+            given[0] = replace(given[0], ingress=given[0].egress, egress=given[0].ingress)
+        found[where] = tuple(replace(one, policies=tuple(its)) for one, its in zip(groups, policies, strict=True))
     return found
 
 
