@@ -17,8 +17,8 @@ from netns import Namespace
 from tortie.kernel import bpf
 
 SOURCE_PORT, PORT = 40_000, 9
-FACTOR, MASK, BASE = 0x9E3779B1, 0x3FFFFFFF, 0x40000000
-"""An odd factor spreads consecutive numbers over a quarter of all addresses, none of them twice."""
+FACTOR, MASK, BASE, SOURCES_LENGTH = 0x9E3779B1, 0x1FFFFFFF, 0x40000000, 3
+"""An odd factor spreads consecutive numbers over an eighth of all addresses, none of them twice."""
 PACKETS = 400_000
 """In one call: setting it up costs the kernel some 10 ms, and its own time of the run does not have them."""
 STRAY = 20
@@ -44,12 +44,14 @@ def one_cpu() -> Iterator[None]:
         os.sched_setaffinity(0, usual)
 
 
-def sender(peer: Namespace, spread: int, opened: ExitStack) -> int:
-    """Descriptor of a program that sends frames from the hot source, or each from one of so many."""
+def sender(peer: Namespace, spread: int, opened: ExitStack, *, is_mended: bool = False) -> int:
+    """Descriptor of a program that sends frames from the hot source, or each from one of so many; those are for the
+    stack if they are `is_mended`."""
     made = compiled("drops", opened)
     constants = {
         "out_interface": peer.ifindex,
         "spread": spread,
+        "mended": is_mended,
         "factor": FACTOR,
         "mask": MASK,
         "base": BASE,

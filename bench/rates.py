@@ -2,7 +2,10 @@
 
     dataplane.drop.N.NAME          a flood that the last of N rules, one in each policy, denies without tracking
     dataplane.drop.members.NAME    one rule that denies a set, to which every packet's source belongs
-    dataplane.accept.WHICH.NAME    a flood to a socket of the host, allowed by untracked or by tracked policy
+    dataplane.accept.WHICH.NAME    a flood to a socket of the host, of one connection that is established
+    dataplane.accept.WHICH.new.NAME    one of which each packet is from one of 100,000 sources: most are new
+
+WHICH: allowed by untracked or by tracked policy.
 
 The packets are a flood (flood.py): a rate has the cost of sending in it, so rates are nearer to each other than what
 the dataplanes take. A figure counts only if the deciding rule, or the host's UDP, counted every packet that arrived.
@@ -16,10 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as
 from bench.figures import Figure, Unmeasured
-from bench.flood import HOT, PORT, SOURCE_PORT, STRAY, one_cpu, receive_frames, send, sender
+from bench.flood import HOT, PORT, SOURCE_PORT, SOURCES_LENGTH, STRAY, one_cpu, receive_frames, send, sender
 from bench.shapes import FIRST_PORT
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Driver
@@ -46,12 +50,12 @@ def measure(rounds: int) -> Sequence[Figure]:
     with one_cpu():
         for number in range(-1, rounds):
             for name, make in drivers():
-                with _site() as (host, flood), host.entered(), make() as driver:
-                    _drops(name, driver, host, flood, rates)
-                    _accepts(name, driver, host, flood, rates)
+                with _site() as site, site.host.entered(), make() as driver:
+                    _drops(name, driver, site, rates)
+                    _accepts(name, driver, site, rates)
             for name, by_hand in (("nft", _nft), ("iptables", _iptables)):
-                with _site() as (host, flood):
-                    by_hand(name, host, flood, rates)
+                with _site() as site:
+                    by_hand(name, site.host, site.hot, rates)
             if number < 0:  # the first round is for the caches
                 rates.clear()
     return [*_figures(rates)]
@@ -60,7 +64,7 @@ def measure(rounds: int) -> Sequence[Figure]:
 def _figures(rates: Rates) -> Iterator[Figure]:
     for name, samples in rates.items():
         yield Figure(f"dataplane.{name}", "Mpps", tuple(samples))
-    for name, _ in drivers():
+    for name in (f"{new}{name}" for name, _ in drivers() for new in ("", "new.")):
         pairs = zip(rates[f"accept.untracked.{name}"], rates[f"accept.tracked.{name}"], strict=True)
         ratios = tuple(untracked / tracked for untracked, tracked in pairs)
         yield Figure(f"dataplane.accept.{name}.ratio", "x", ratios, note="untracked to tracked")
@@ -69,14 +73,21 @@ def _figures(rates: Rates) -> Iterator[Figure]:
 Flood = Callable[[], tuple[int, int]]
 
 
+class Site(NamedTuple):
+    """A host, and floods that are sent to it: from one source, and from many."""
+
+    host: Namespace
+    hot: Flood
+    many: Flood
+
+
 @contextmanager
-def _site() -> Iterator[tuple[Namespace, Flood]]:
-    """A host, and a flood that is sent to it."""
+def _site() -> Iterator[Site]:
     with veth_pair() as (host, peer), ExitStack() as opened:
         receive_frames(host)
-        host.run("ip", "route", "add", f"{HOT}/32", "via", peer.address)
-        program = sender(peer, 0, opened)
-        yield host, lambda: send(program, host, peer, _PACKETS)
+        host.run("ip", "route", "add", f"{HOT}/{SOURCES_LENGTH}", "via", peer.address)
+        hot, many = sender(peer, 0, opened), sender(peer, MEMBERS, opened, is_mended=True)
+        yield Site(host, lambda: send(hot, host, peer, _PACKETS), lambda: send(many, host, peer, _PACKETS))
 
 
 def _note(what: str, flood: Flood, counted: Callable[[], int], rates: Rates) -> None:
@@ -90,7 +101,9 @@ def _note(what: str, flood: Flood, counted: Callable[[], int], rates: Rates) -> 
     rates.setdefault(what, []).append(arrived * 1e3 / took_ns)
 
 
-def _drops(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Rates) -> None:
+def _drops(name: str, driver: Driver, site: Site, rates: Rates) -> None:
+    host, flood = site.host, site.hot
+
     def denied() -> int:
         return sum(one.packets for one in driver.counters()[0])
 
@@ -108,7 +121,8 @@ def _drops(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Rate
     _note(f"drop.members.{name}", flood, denied, rates)
 
 
-def _accepts(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Rates) -> None:
+def _accepts(name: str, driver: Driver, site: Site, rates: Rates) -> None:
+    host = site.host
     sides = {Direction.INGRESS: Side.DESTINATION, Direction.EGRESS: Side.SOURCE}
     driver.take(Delta(addresses=HostAddresses(frozenset({(4, int(IPv4Address(host.address)))}))))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
@@ -120,7 +134,8 @@ def _accepts(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Ra
             }
             _enforce(driver, desired(host, policies))
             asked.sendto(b"", (str(HOT), SOURCE_PORT))  # what comes is then an answer: a connection is established
-            _note(f"accept.{which}.{name}", flood, lambda: _delivered(host), rates)
+            _note(f"accept.{which}.{name}", site.hot, lambda: _delivered(host), rates)
+            _note(f"accept.{which}.new.{name}", site.many, lambda: _delivered(host), rates)
 
 
 def _enforce(driver: Driver, delta: Delta) -> None:
