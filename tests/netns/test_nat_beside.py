@@ -1,0 +1,90 @@
+"""Docker and kube-proxy beside us: each class of policy sees the destination that it is about, on every dataplane.
+
+Random policies, real connections through rules of the shape that those programs make, and the evaluator's verdict.
+"""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import pytest
+from beside import (
+    BRIDGE_NETFILTER,
+    DATAPLANES,
+    HOST,
+    INSIDE,
+    OUTSIDE,
+    WITH_DOCKER,
+    WITH_KUBE,
+    Attempt,
+    enforcing,
+    is_allowed,
+    pass_bridges_by_netfilter,
+    random_endpoints,
+    site,
+    tried,
+)
+from contract import endpoint
+from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, Rules
+
+from tortie.model.desired import Delta, EndpointState
+
+pytestmark = pytest.mark.root
+
+CASES = 24
+OTHERS = [
+    pytest.param(DOCKER, WITH_DOCKER, id="docker"),
+    pytest.param(KUBE_IPTABLES, WITH_KUBE, id="kube-proxy-iptables"),
+    pytest.param(KUBE_NFTABLES, WITH_KUBE, id="kube-proxy-nftables"),
+]
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+@pytest.mark.parametrize(("rules", "attempts"), OTHERS)
+def test_translated_connections_get_the_evaluators_verdict(
+    rules: Rules, attempts: Sequence[Attempt], dataplane: str
+) -> None:
+    rng = Random(f"{rules.script[:20]} {dataplane}")
+    seen: set[tuple[str, bool]] = set()
+    with site() as town:
+        rules.load(town.host)
+        assert tried(town, attempts, lambda _: True) == set(attempts)
+        if dataplane == "ebpf":  # see the test below
+            pass_bridges_by_netfilter(town.host, is_on=False)
+        with enforcing(town.host, dataplane) as driver:
+            for _ in range(CASES):
+                endpoints = random_endpoints(rng, (OUTSIDE, INSIDE))
+                driver.enforce(town.delta(endpoints))
+                expected = {one: is_allowed(endpoints, one, judges_early=dataplane == "ebpf") for one in attempts}
+                found = tried(town, attempts, expected.__getitem__)
+                wrong = {one.name: one in found for one in attempts if (one in found) is not expected[one]}
+                assert not wrong, f"allowed? {wrong}\n{_told(endpoints)}"
+                seen |= {(one.name, expected[one]) for one in attempts}
+    assert seen == {(one.name, verdict) for one in attempts for verdict in (True, False)}  # else it proves little
+
+
+@pytest.mark.skipif(not BRIDGE_NETFILTER.exists(), reason="br_netfilter is not loaded (modprobe br_netfilter)")
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_answers_to_masqueraded_connections_at_a_bridge_whose_frames_meet_netfilter(dataplane: str) -> None:
+    (attempt,) = (one for one in WITH_KUBE if one.named == (HOST, NODE_PORT))
+    with site() as town, enforcing(town.host, dataplane) as driver:
+        KUBE_IPTABLES.load(town.host)
+        for interfaces in ((OUTSIDE, INSIDE), (OUTSIDE,)):
+            driver.enforce(town.delta({name: endpoint(name) for name in interfaces}))
+            for is_on in (True, False):
+                pass_bridges_by_netfilter(town.host, is_on=is_on)
+                # What leaves the bridge is translated already, what comes back is translated back before its hook.
+                is_lost = dataplane == "ebpf" and INSIDE in interfaces and is_on
+                assert tried(town, [attempt], lambda _: not is_lost) == (set() if is_lost else {attempt})  # noqa: B023
+            driver.enforce(Delta(endpoints=dict.fromkeys(interfaces)))
+
+
+def _told(endpoints: Mapping[str, EndpointState]) -> str:
+    """The rules of all policies, one in a line."""
+    return "\n".join(
+        f"{name} {stage.value} {direction.value}: {rule}"
+        for name, state in endpoints.items()
+        for (stage, direction), groups in state.tiers.items()
+        for group in groups
+        for policy in group.policies
+        for rule in policy.rules(direction)
+    )
