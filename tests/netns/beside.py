@@ -54,6 +54,7 @@ DATAPLANES = ("ebpf", "nftables", "iptables-nft")
 OUTSIDE, INSIDE = "ens4", "docker0"
 HOST, PEER = "10.99.0.1", "10.99.0.2"
 ADDRESSES = HostAddresses(frozenset((4, int(IPv4Address(one))) for one in (HOST, BRIDGE)))
+"""Those of the host; that of a Service is one more where IPVS is the proxy."""
 UNPUBLISHED, OWN, OWN_UDP, AWAY = 81, 9090, 9053, 70
 _PORTS = (
     *(WEB, DNS, LOCAL, PUBLISHED, PUBLISHED_UDP, REDIRECTED, NODE_PORT),
@@ -122,22 +123,28 @@ WITH_KUBE = (
 # ---- what the evaluator says
 
 
-def is_allowed(endpoints: Mapping[str, EndpointState], attempt: Attempt, *, judges_early: bool) -> bool:
+def is_allowed(
+    endpoints: Mapping[str, EndpointState], attempt: Attempt, *, judges_early: bool, by_ipvs: bool = False
+) -> bool:
     """Whether the host's policy lets the connection be opened.
 
     Untracked and pre-DNAT policy see what the sender named, the later stages what is behind translation, and go by
-    where that leads. `judges_early` (eBPF): whatever arrives is judged by what its sender named.
+    where that leads. `judges_early` (eBPF): whatever arrives is judged by what its sender named. `by_ipvs`: normal
+    policy of where it arrives is asked too, about what the sender named, since IPVS takes it out of INPUT.
     """
     named, behind = attempt.packet(attempt.named), attempt.packet(attempt.behind)
     arrival = endpoints.get(attempt.arrives or "")
     if arrival is not None:
-        is_for_host = attempt.leaves is None
-        if judges_early:
-            is_for_host = ADDRESSES.contains(4, named.destination)
-        trace = _judged(named, Direction.INGRESS, arrival, is_for_host=is_for_host)
+        goes_on = attempt.leaves is not None
+        seems_own = ADDRESSES.contains(4, named.destination) or (by_ipvs and attempt.named[0] == SERVICE)
+        trace = _judged(named, Direction.INGRESS, arrival, is_for_host=seems_own if judges_early else not goes_on)
         if trace.stage not in _EARLY and not judges_early:
-            late = {key: groups for key, groups in arrival.tiers.items() if key[0] not in _EARLY}
-            trace = _judged(behind, Direction.INGRESS, replace(arrival, tiers=late), is_for_host=is_for_host)
+            late = replace(
+                arrival, tiers={key: groups for key, groups in arrival.tiers.items() if key[0] not in _EARLY}
+            )
+            trace = _judged(behind, Direction.INGRESS, late, is_for_host=not goes_on)
+            if by_ipvs and seems_own and goes_on and trace.verdict is Verdict.ALLOW:
+                trace = _judged(named, Direction.INGRESS, late, is_for_host=True)
         if trace.verdict is Verdict.DENY:
             return False
     departure = endpoints.get(attempt.leaves or "")
@@ -173,6 +180,18 @@ def _random_rules(rng: Random) -> list[Rule]:
         for _ in range(1 + rng.randrange(5))
     ]
     return [*rules, Rule(Action.ALLOW)] if chance(rng, 60) else rules
+
+
+def told(endpoints: Mapping[str, EndpointState]) -> str:
+    """The rules of all policies, one in a line."""
+    return "\n".join(
+        f"{name} {stage.value} {direction.value}: {rule}"
+        for name, state in endpoints.items()
+        for (stage, direction), groups in state.tiers.items()
+        for group in groups
+        for policy in group.policies
+        for rule in policy.rules(direction)
+    )
 
 
 # ---- the host

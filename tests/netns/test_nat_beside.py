@@ -3,7 +3,7 @@
 Random policies, real connections through rules of the shape that those programs make, and the evaluator's verdict.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -21,12 +21,13 @@ from beside import (
     pass_bridges_by_netfilter,
     random_endpoints,
     site,
+    told,
     tried,
 )
 from contract import endpoint
 from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, Rules
 
-from tortie.model.desired import Delta, EndpointState
+from tortie.model.desired import Delta
 
 pytestmark = pytest.mark.root
 
@@ -57,7 +58,7 @@ def test_translated_connections_get_the_evaluators_verdict(
                 expected = {one: is_allowed(endpoints, one, judges_early=dataplane == "ebpf") for one in attempts}
                 found = tried(town, attempts, expected.__getitem__)
                 wrong = {one.name: one in found for one in attempts if (one in found) is not expected[one]}
-                assert not wrong, f"allowed? {wrong}\n{_told(endpoints)}"
+                assert not wrong, f"allowed? {wrong}\n{told(endpoints)}"
                 seen |= {(one.name, expected[one]) for one in attempts}
     assert seen == {(one.name, verdict) for one in attempts for verdict in (True, False)}  # else it proves little
 
@@ -76,15 +77,3 @@ def test_answers_to_masqueraded_connections_at_a_bridge_whose_frames_meet_netfil
                 is_lost = dataplane == "ebpf" and INSIDE in interfaces and is_on
                 assert tried(town, [attempt], lambda _: not is_lost) == (set() if is_lost else {attempt})  # noqa: B023
             driver.enforce(Delta(endpoints=dict.fromkeys(interfaces)))
-
-
-def _told(endpoints: Mapping[str, EndpointState]) -> str:
-    """The rules of all policies, one in a line."""
-    return "\n".join(
-        f"{name} {stage.value} {direction.value}: {rule}"
-        for name, state in endpoints.items()
-        for (stage, direction), groups in state.tiers.items()
-        for group in groups
-        for policy in group.policies
-        for rule in policy.rules(direction)
-    )

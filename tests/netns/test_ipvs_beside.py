@@ -1,0 +1,109 @@
+"""IPVS beside us: what it passes on meets policy where it arrives and where it leaves, on every dataplane.
+
+Where this kernel has no IPVS, emulated guests that have it run this file (`tests/kernels`).
+"""
+
+import subprocess
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from beside import (
+    ALWAYS,
+    DATAPLANES,
+    HOST,
+    INSIDE,
+    OUTSIDE,
+    Attempt,
+    Site,
+    enforcing,
+    is_allowed,
+    random_endpoints,
+    site,
+    told,
+    tried,
+)
+from contract import endpoint, ported, tier
+from others_rules import CONTAINER, NODE_PORT, SERVICE, WEB
+
+from tortie.model.packet import TCP
+from tortie.model.policy import Stage
+from tortie.model.rule import Action, Rule
+
+HAS_IPVS = subprocess.run(["modprobe", "--all", "ip_vs", "ip_vs_rr"], capture_output=True, check=False).returncode == 0
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not HAS_IPVS, reason="this kernel has no IPVS (CONFIG_IP_VS); tests/kernels has some that do"),
+]
+CASES = 6
+OUTSIDE_IN = Attempt("a service from outside", (SERVICE, WEB), (CONTAINER, WEB), OUTSIDE, INSIDE)
+ATTEMPTS = (
+    OUTSIDE_IN,
+    Attempt("a node port", (HOST, NODE_PORT), (CONTAINER, WEB), OUTSIDE, INSIDE),
+    Attempt("a service from the host", (SERVICE, WEB), (CONTAINER, WEB), None, INSIDE),
+    *(one for one in ALWAYS if one.named == one.behind),
+)
+
+
+@pytest.fixture
+def town() -> Iterator[Site]:
+    """A host that is the director, as kube-proxy makes it: the service's address is on a dummy interface."""
+    with site() as made:
+        made.host.run("ip", "link", "add", "kube-ipvs0", "type", "dummy")
+        made.host.run("ip", "address", "add", f"{SERVICE}/32", "dev", "kube-ipvs0")
+        track(made, is_on=True)
+        for service in (f"{SERVICE}:{WEB}", f"{HOST}:{NODE_PORT}"):
+            made.host.run("ipvsadm", "-A", "-t", service, "-s", "rr")
+            made.host.run("ipvsadm", "-a", "-t", service, "-r", f"{CONTAINER}:{WEB}", "-m")
+        made.host.run(
+            "iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-o", OUTSIDE, "-s", CONTAINER, "-j", "MASQUERADE"
+        )
+        yield made
+
+
+def track(town: Site, *, is_on: bool) -> None:
+    town.host.run("sysctl", "-qw", f"net.ipv4.vs.conntrack={is_on:d}")
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_what_ipvs_passes_on_gets_the_evaluators_verdict(town: Site, dataplane: str) -> None:
+    rng = Random(f"ipvs {dataplane}")
+    seen: set[tuple[str, bool]] = set()
+    with enforcing(town.host, dataplane) as driver:
+        for _ in range(CASES):
+            endpoints = random_endpoints(rng)
+            driver.enforce(town.delta(endpoints))
+            expected = {
+                one: is_allowed(endpoints, one, judges_early=dataplane == "ebpf", by_ipvs=True) for one in ATTEMPTS
+            }
+            found = tried(town, ATTEMPTS, expected.__getitem__)
+            wrong = {one.name: one in found for one in ATTEMPTS if (one in found) is not expected[one]}
+            assert not wrong, f"allowed? {wrong}\n{told(endpoints)}"
+            seen |= {(one.name, expected[one]) for one in ATTEMPTS}
+    assert {(OUTSIDE_IN.name, verdict) for verdict in (True, False)} <= seen
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_without_the_kernels_tracking_of_ipvs_nothing_is_passed_on_but_with_ebpf(town: Site, dataplane: str) -> None:
+    track(town, is_on=False)
+    with enforcing(town.host, dataplane) as driver:
+        driver.enforce(town.delta({name: endpoint(name) for name in (OUTSIDE, INSIDE)}))
+        passes = dataplane == "ebpf"
+        assert tried(town, [OUTSIDE_IN], lambda _: passes) == ({OUTSIDE_IN} if passes else set())
+        track(town, is_on=True)
+        assert tried(town, [OUTSIDE_IN], lambda _: True) == {OUTSIDE_IN}
+
+
+@pytest.mark.parametrize("dataplane", ["nftables", "iptables-nft"])
+def test_where_marks_cannot_tell_where_it_arrived_it_is_dropped(town: Site, dataplane: str) -> None:
+    open_ones = [tier(Stage.FORWARD, ingress=[Rule(Action.ALLOW)])]
+    crowd = [f"a{number}" for number in range(5)]  # before the others, in the order in which values are given
+    for name in crowd:
+        town.host.run("ip", "link", "add", name, "type", "dummy")
+    with enforcing(town.host, dataplane) as driver:
+        for extra, passes in ((crowd[:4], True), (crowd, False)):
+            driver.enforce(town.delta({name: endpoint(name, *open_ones) for name in (*extra, OUTSIDE)}))
+            assert tried(town, [OUTSIDE_IN], lambda _: passes) == ({OUTSIDE_IN} if passes else set())  # noqa: B023
+        early = tier(Stage.PRE_DNAT, ingress=[ported(TCP, WEB)])
+        driver.enforce(town.delta({OUTSIDE: endpoint(OUTSIDE, *open_ones, early)}))
+        assert tried(town, [OUTSIDE_IN], lambda _: True) == {OUTSIDE_IN}  # forward policy is not asked
