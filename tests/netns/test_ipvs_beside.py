@@ -23,18 +23,16 @@ from beside import (
     told,
     tried,
 )
-from contract import endpoint, ported, tier
+from contract import endpoint, ported, ruleset, tier
 from others_rules import CONTAINER, NODE_PORT, SERVICE, WEB
 
 from tortie.model.packet import TCP
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 
-HAS_IPVS = subprocess.run(["modprobe", "--all", "ip_vs", "ip_vs_rr"], capture_output=True, check=False).returncode == 0
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not HAS_IPVS, reason="this kernel has no IPVS (CONFIG_IP_VS); tests/kernels has some that do"),
-]
+pytestmark = pytest.mark.root
+
+MODULES = ("ip_vs_rr", "ip_vs")
 CASES = 6
 OUTSIDE_IN = Attempt("a service from outside", (SERVICE, WEB), (CONTAINER, WEB), OUTSIDE, INSIDE)
 ATTEMPTS = (
@@ -43,6 +41,20 @@ ATTEMPTS = (
     Attempt("a service from the host", (SERVICE, WEB), (CONTAINER, WEB), None, INSIDE),
     *(one for one in ALWAYS if one.named == one.behind),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ipvs() -> Iterator[None]:
+    """The modules are there for these tests only: drivers beside them make other rules."""
+    found = modprobe("--all", *MODULES)
+    if found.returncode:
+        pytest.skip("this kernel has no IPVS (CONFIG_IP_VS); tests/kernels has some that do")
+    yield
+    modprobe("--remove", *MODULES)  # unless others use it
+
+
+def modprobe(*words: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["modprobe", *words], capture_output=True, check=check)
 
 
 @pytest.fixture
@@ -107,3 +119,23 @@ def test_where_marks_cannot_tell_where_it_arrived_it_is_dropped(town: Site, data
         early = tier(Stage.PRE_DNAT, ingress=[ported(TCP, WEB)])
         driver.enforce(town.delta({OUTSIDE: endpoint(OUTSIDE, *open_ones, early)}))
         assert tried(town, [OUTSIDE_IN], lambda _: True) == {OUTSIDE_IN}  # forward policy is not asked
+
+
+@pytest.mark.parametrize("dataplane", ["nftables", "iptables-nft"])
+def test_ipvs_that_comes_and_goes_is_noticed_at_the_next_check(dataplane: str) -> None:
+    with site() as bare, enforcing(bare.host, dataplane) as driver:
+        modprobe("--remove", *MODULES, check=True)
+        try:
+            driver.enforce(bare.delta({OUTSIDE: endpoint(OUTSIDE, tier(Stage.FORWARD, ingress=[ported(TCP, WEB)]))}))
+            driver.resync()
+            alone = ruleset(bare.host)
+            assert not any("passed-on" in item for item in alone)
+            modprobe("ip_vs", check=True)
+            report = driver.resync()
+            assert report.changed == (OUTSIDE,) and not report.repaired and not report.failed
+            assert any("passed-on" in item for item in ruleset(bare.host))
+            modprobe("--remove", "ip_vs", check=True)
+            driver.resync()
+            assert ruleset(bare.host) == alone
+        finally:
+            modprobe("--all", *MODULES, check=True)

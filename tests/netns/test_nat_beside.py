@@ -4,9 +4,11 @@ Random policies, real connections through rules of the shape that those programs
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 from beside import (
     BRIDGE_NETFILTER,
     DATAPLANES,
@@ -25,8 +27,12 @@ from beside import (
     tried,
 )
 from contract import endpoint
-from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, Rules
+from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, PUBLISHED, Rules
 
+from lockdown import entry
+from tortie.apps.absorb import absorb
+from tortie.apps.agent.interfaces import KernelInterfaces
+from tortie.calc import Engine
 from tortie.model.desired import Delta
 
 pytestmark = pytest.mark.root
@@ -77,3 +83,26 @@ def test_answers_to_masqueraded_connections_at_a_bridge_whose_frames_meet_netfil
                 is_lost = dataplane == "ebpf" and INSIDE in interfaces and is_on
                 assert tried(town, [attempt], lambda _: not is_lost) == (set() if is_lost else {attempt})  # noqa: B023
             driver.enforce(Delta(endpoints=dict.fromkeys(interfaces)))
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_the_example_of_the_manual_governs_published_ports_alike_on_every_dataplane(dataplane: str) -> None:
+    with site() as town, enforcing(town.host, dataplane) as driver:
+        DOCKER.load(town.host)
+        engine = Engine("web1")
+        for document in yaml.safe_load_all(_example()):
+            assert absorb(engine, *entry(document)) is None
+        with town.host.entered():
+            for interface in KernelInterfaces().read():
+                engine.set_interface(interface.name, interface)
+        engine.in_sync()
+        driver.enforce(engine.flush())
+        expected = {one: one.named == (HOST, PUBLISHED) or one.arrives != OUTSIDE for one in WITH_DOCKER}
+        found = tried(town, WITH_DOCKER, expected.__getitem__)
+        assert {one.name: one in found for one in WITH_DOCKER} == {one.name: expected[one] for one in WITH_DOCKER}
+
+
+def _example() -> str:
+    manual = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    _, _, text = manual.partition("## Beside Docker, kube-proxy, ufw and firewalld\n")
+    return text.partition("```yaml\n")[2].partition("```")[0]

@@ -45,7 +45,8 @@ def marks_of(mask: int) -> Marks:
     found = sorted(bits, key=lambda bit: (bit & _OTHERS != 0, bit))
     if len(found) < _NEEDED:
         raise ValueError(f"the mask of marks {mask:#x} has {len(found)} bits; give iptablesMarkMask {_NEEDED} or more")
-    return Marks(*found[:_NEEDED], arrived=sum(found[_NEEDED : _NEEDED + _ARRIVED]))
+    untracked, decided, allowed, deferred, scratch, *more = found[: _NEEDED + _ARRIVED]
+    return Marks(untracked, decided, allowed, deferred, scratch, sum(more))
 
 
 def has(bits: int) -> str:
