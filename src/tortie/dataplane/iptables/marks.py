@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _NEEDED = 5
 _ARRIVED = 3
-_OTHERS = 0xE0F00000
+_OTHERS = 0x70F00000
 """The bits of our other drivers (`nft_egress`, `nftables`), the last to be taken: where one driver takes the other's
 place, both enforce for a moment, and each clears its own where packets enter."""
 

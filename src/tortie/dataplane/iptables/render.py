@@ -211,6 +211,6 @@ def _add_passed_on(
             f"{marks.is_value(value, mask | decided)} -j {pieces[name].dispatch[FORWARD_IN.code]}"
             for name, value in arrivals.numbered.items()
         ),
-        f"{marks.is_value(arrivals.unnumbered, mask | decided)} -j DROP",
+        f"{marks.is_value(arrivals.unnumbered, mask | decided)} -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
         f"-j {_WAY_OUT}",
     ]

@@ -13,7 +13,7 @@ DEFERRED = 0x00800000
 """A local packet to a translated address: it is judged in POSTROUTING, because OUTPUT still shows the interface that
 the address before translation led to."""
 ALL = UNTRACKED | DECIDED | DEFERRED
-ARRIVED = 0xE0000000
+ARRIVED = 0x70000000
 """Where a packet arrived that IPVS may pass on (`passed_on`); used only where the kernel has IPVS."""
 
 

@@ -182,6 +182,7 @@ def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece]) -> dict[str, Cha
             (
                 f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept",
                 *judging,
+                "ct state established,related accept",
                 f"{marks.is_value(arrivals.unnumbered, marks.ARRIVED)} {untold}",
             ),
         ),
