@@ -9,11 +9,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from agent_host import Host
+from agent_host import Host, answer_of
 from beside import DATAPLANES, enforcing
 from contract import NO_FAILSAFES, Ports, delta_of, endpoint, tier, udp
 from others_rules import Rules, firewalld, ufw
-from test_agent_netfilter import CONFIGURED, answer_of
 
 from netns import Namespace, veth_pair
 from tortie.apps.agent.interfaces import KernelInterfaces
@@ -91,10 +90,8 @@ def test_what_arrives_needs_both_to_allow_it_but_where_our_allow_ends_their_chai
 
 
 def _agent(namespace: Namespace, folder: Path, dataplane: str) -> Host:
-    """An agent that enforces: 8081 is closed, and what others say of it does not matter."""
+    """An agent that enforces, with iptables the variant of those who were there: policy opens 6379, and 8081 not."""
     host = Host(namespace, folder, dataplane)
-    if dataplane == "iptables":
-        host.documents += CONFIGURED.format("NFT")
     host.start()
     host.until_answered()
     host.tortie("apply", "-f", "-", text=host.documents)

@@ -5,30 +5,20 @@ Where this kernel has no IPVS, emulated guests that have it run this file (`test
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from random import Random
 
 import pytest
-from beside import (
-    ALWAYS,
-    DATAPLANES,
-    HOST,
-    INSIDE,
-    OUTSIDE,
-    Attempt,
-    Site,
-    enforcing,
-    is_allowed,
-    random_endpoints,
-    site,
-    told,
-    tried,
-)
-from contract import endpoint, ported, ruleset, tier
+from attempts import ALWAYS, HOST, INSIDE, OUTSIDE, Attempt, is_allowed, random_endpoints, told
+from beside import DATAPLANES, Site, enforcing, site, tried
+from contract import endpoint, ported, ruleset, running, tier
 from others_rules import CONTAINER, NODE_PORT, SERVICE, WEB
 
+from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.model.packet import TCP
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
+from tortie.model.tables import Backend, TablesUse
 
 pytestmark = pytest.mark.root
 
@@ -139,3 +129,10 @@ def test_ipvs_that_comes_and_goes_is_noticed_at_the_next_check(dataplane: str) -
             assert ruleset(bare.host) == alone
         finally:
             modprobe("--all", *MODULES, check=True)
+
+
+def test_a_mask_with_too_few_bits_is_told(town: Site) -> None:
+    with running(town.host, partial(IptablesDriver, TablesUse(Backend.NFT, 0x3F))) as driver:
+        driver.enforce(town.delta({OUTSIDE: endpoint(OUTSIDE)}))
+        (status,) = driver.status()
+        assert "meets no forward policy: give iptablesMarkMask two bits more" in status.reason

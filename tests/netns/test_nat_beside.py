@@ -9,23 +9,8 @@ from random import Random
 
 import pytest
 import yaml
-from beside import (
-    BRIDGE_NETFILTER,
-    DATAPLANES,
-    HOST,
-    INSIDE,
-    OUTSIDE,
-    WITH_DOCKER,
-    WITH_KUBE,
-    Attempt,
-    enforcing,
-    is_allowed,
-    pass_bridges_by_netfilter,
-    random_endpoints,
-    site,
-    told,
-    tried,
-)
+from attempts import HOST, INSIDE, OUTSIDE, WITH_DOCKER, WITH_KUBE, Attempt, is_allowed, random_endpoints, told
+from beside import BRIDGE_NETFILTER, DATAPLANES, enforcing, pass_bridges_by_netfilter, site, tried
 from contract import endpoint
 from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, PUBLISHED, Rules
 
