@@ -5,19 +5,22 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 from agent_host import Host, answer_of
 from beside import DATAPLANES, enforcing
-from contract import NO_FAILSAFES, Ports, delta_of, endpoint, tier, udp
+from contract import NO_FAILSAFES, Ports, delta_of, endpoint, running, tier, udp
 from others_rules import Rules, firewalld, ufw
 
 from netns import Namespace, veth_pair
 from tortie.apps.agent.interfaces import KernelInterfaces
+from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.model.desired import Delta, EndpointState
 from tortie.model.policy import Stage
+from tortie.model.tables import Backend, TablesUse
 
 pytestmark = pytest.mark.root
 
@@ -86,6 +89,21 @@ def test_what_arrives_needs_both_to_allow_it_but_where_our_allow_ends_their_chai
             driver.enforce(_delta(host, endpoint(IFACE, tier(Stage.NORMAL, ingress=rules))))
             ends_their_chain = dataplane == "iptables-nft" and firewall is ufw
             assert ports.reached(*PORTS, first=MARKER) == (ours if ends_their_chain else ours & theirs)
+        ports.close()
+
+
+def test_behind_ufws_rules_ours_are_asked_about_what_it_does_not_accept() -> None:
+    rng = Random(1)
+    use = TablesUse(Backend.NFT, appends=True)
+    with (
+        veth_pair(host_interface=IFACE) as (host, peer),
+        running(host, partial(IptablesDriver, use)) as driver,
+    ):
+        ports = Ports(host, peer, MARKER, *PORTS)
+        theirs, ours = ({port for port in PORTS if rng.randrange(2)} for _ in range(2))
+        ufw(MARKER, *theirs).load(host)
+        driver.enforce(_delta(host, endpoint(IFACE, tier(Stage.NORMAL, ingress=[udp(port) for port in ours]))))
+        assert ports.reached(*PORTS, first=MARKER) == ours | theirs
         ports.close()
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 
 import pytest
-from attempts import ALWAYS, HOST, INSIDE, OUTSIDE, Attempt, is_allowed, random_endpoints, told
+from attempts import ALWAYS, HOST, INSIDE, OUTSIDE, UNPUBLISHED, Attempt, is_allowed, random_endpoints, told
 from beside import DATAPLANES, Site, enforcing, site, tried
 from contract import endpoint, ported, ruleset, running, tier
 from others_rules import CONTAINER, NODE_PORT, SERVICE, WEB
@@ -94,6 +94,20 @@ def test_without_the_kernels_tracking_of_ipvs_nothing_is_passed_on_but_with_ebpf
         assert tried(town, [OUTSIDE_IN], lambda _: passes) == ({OUTSIDE_IN} if passes else set())
         track(town, is_on=True)
         assert tried(town, [OUTSIDE_IN], lambda _: True) == {OUTSIDE_IN}
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_a_service_by_firewall_mark_is_found_beside_ebpf_alone(town: Site, dataplane: str) -> None:
+    marked = f"type filter hook prerouting priority -160; tcp dport {UNPUBLISHED} meta mark set 5;"
+    town.host.run("nft", f"table ip marking {{ chain c {{ {marked} }}; }}")
+    town.host.run("ipvsadm", "-A", "-f", "5", "-s", "rr")
+    town.host.run("ipvsadm", "-a", "-f", "5", "-r", CONTAINER, "-m")
+    attempt = Attempt("by mark", (HOST, UNPUBLISHED), (CONTAINER, UNPUBLISHED), OUTSIDE, INSIDE)
+    assert tried(town, [attempt], lambda _: True) == {attempt}
+    with enforcing(town.host, dataplane) as driver:
+        driver.enforce(town.delta({OUTSIDE: endpoint(OUTSIDE)}))
+        is_found = dataplane == "ebpf"
+        assert tried(town, [attempt], lambda _: is_found) == ({attempt} if is_found else set())
 
 
 @pytest.mark.parametrize("dataplane", ["nftables", "iptables-nft"])
