@@ -36,12 +36,11 @@ CORE = (
     f"{FORWARD}::test_forward_policy_is_asked_on_both_sides_and_answers_are_known",
 )
 IPVS = "tests/netns/test_ipvs_beside.py"
-CORE_BESIDE_IPVS = f"{IPVS}::test_what_ipvs_passes_on_gets_the_evaluators_verdict"
+IPVS_CORE = f"{IPVS}::test_what_ipvs_passes_on_gets_the_evaluators_verdict"
 WITH_IPVS = "6.1"
-"""Where CORE has this one too: it takes a minute or two."""
+"""The one guest that these tests run in, because they take minutes there."""
 ALL = (
     *CORE[:3],
-    IPVS,
     DRIVER,
     WILDCARD,
     FORWARD,
@@ -62,7 +61,7 @@ def guests() -> Iterator[dict[str, Guest | NoGuest]]:
     """All of them, started, or why not."""
     prepare(SIZES if IS_ALL else (SIZES[0], SIZES[-1]))  # each load takes a second there
     # what pytest compiles of them is written beside them, and need not be done under emulation
-    words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *(ALL if IS_ALL else (*CORE, CORE_BESIDE_IPVS))]
+    words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *_tests(WITH_IPVS)]
     collected = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert collected.returncode == 0, collected.stdout
     started: dict[str, Guest | NoGuest] = {}
@@ -85,10 +84,9 @@ def _scale() -> str:
     return "0.2" if IS_ALL else "0.03"
 
 
-def _tests(kernel: Kernel) -> tuple[str, ...]:
-    if IS_ALL:
-        return ALL
-    return (*CORE, CORE_BESIDE_IPVS) if kernel.version == WITH_IPVS else CORE
+def _tests(version: str) -> tuple[str, ...]:
+    beside = () if version != WITH_IPVS else (IPVS,) if IS_ALL else (IPVS_CORE,)
+    return (*(ALL if IS_ALL else CORE), *beside)
 
 
 def _command(kernel: Kernel) -> str:
@@ -96,7 +94,7 @@ def _command(kernel: Kernel) -> str:
     steps = (
         [str(LOADER), str(CASES)],
         [sys.executable, "-c", _TELL],
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *_tests(kernel)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *_tests(kernel.version)],
     )
     return " && ".join(shlex.join(step) for step in steps)
 
