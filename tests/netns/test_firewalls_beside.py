@@ -132,7 +132,9 @@ def test_a_reload_of_ufw_that_empties_the_table_is_repaired_within_a_second(tmp_
         try:
             assert answer_of(host, peer, 8081) == "silence"
             took = []
-            for times in range(1, 6):
+            for times in range(1, 4):
+                # The check behind a repair lists everything, and those after it come later for that (RESYNC_SHARE).
+                time.sleep(4)
                 reload.load(namespace)
                 began = time.monotonic()
                 while "-j tortie-INPUT" not in namespace.run("iptables-nft", "-S", "INPUT"):
@@ -142,7 +144,7 @@ def test_a_reload_of_ufw_that_empties_the_table_is_repaired_within_a_second(tmp_
                 while _drift(host) < times:
                     assert time.monotonic() < began + 5
             print(f"back after {', '.join(f'{one:.2f}' for one in took)} s")
-            assert sorted(took)[2] < 1.0 and max(took) < 3.0
+            assert sorted(took)[1] < 1.0 and max(took) < 3.0
         finally:
             host.stop()
             host.clean_up()
