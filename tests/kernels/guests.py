@@ -67,6 +67,7 @@ def require_tools() -> None:
         "qemu-system-x86": shutil.which("qemu-system-x86_64"),
         "qemu-system-common": VIRTIOFSD.exists(),
         "busybox-static": Path("/bin/busybox").exists(),
+        "ipvsadm": shutil.which("ipvsadm"),
         "kmod": shutil.which("depmod"),
         "cpio": shutil.which("cpio"),
     }

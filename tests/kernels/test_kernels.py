@@ -35,7 +35,18 @@ CORE = (
     f"{WILDCARD}::test_untracked_policy_of_a_wildcard_is_enforced_both_ways",
     f"{FORWARD}::test_forward_policy_is_asked_on_both_sides_and_answers_are_known",
 )
-ALL = (*CORE[:3], DRIVER, WILDCARD, FORWARD, "tests/netns/test_egress_verdicts.py", "tests/netns/test_agent_ebpf.py")
+IPVS = "tests/netns/test_ipvs_beside.py"
+IPVS_CORE = f"{IPVS}::test_what_ipvs_passes_on_gets_the_evaluators_verdict"
+WITH_IPVS = "6.1"
+"""The one guest that these tests run in, because they take minutes there."""
+ALL = (
+    *CORE[:3],
+    DRIVER,
+    WILDCARD,
+    FORWARD,
+    "tests/netns/test_egress_verdicts.py",
+    "tests/netns/test_agent_ebpf.py",
+)
 IS_ALL = os.environ.get("TORTIE_KERNELS") == "all"
 LIMIT_S = 2_400 if IS_ALL else 1_500
 """Of a machine that others use, too; one of two CPUs to itself needs a third of it."""
@@ -50,7 +61,7 @@ def guests() -> Iterator[dict[str, Guest | NoGuest]]:
     """All of them, started, or why not."""
     prepare(SIZES if IS_ALL else (SIZES[0], SIZES[-1]))  # each load takes a second there
     # what pytest compiles of them is written beside them, and need not be done under emulation
-    words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *(ALL if IS_ALL else CORE)]
+    words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *_tests(WITH_IPVS)]
     collected = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert collected.returncode == 0, collected.stdout
     started: dict[str, Guest | NoGuest] = {}
@@ -59,7 +70,7 @@ def guests() -> Iterator[dict[str, Guest | NoGuest]]:
             try:
                 require_tools()
                 fetch(kernel)
-                started[kernel.version] = Guest(kernel, _command(), {"TORTIE_DIFFERENTIAL_SCALE": _scale()})
+                started[kernel.version] = Guest(kernel, _command(kernel), {"TORTIE_DIFFERENTIAL_SCALE": _scale()})
             except NoGuest as why:
                 started[kernel.version] = why
         yield started
@@ -73,12 +84,17 @@ def _scale() -> str:
     return "0.2" if IS_ALL else "0.03"
 
 
-def _command() -> str:
+def _tests(version: str) -> tuple[str, ...]:
+    beside = () if version != WITH_IPVS else (IPVS,) if IS_ALL else (IPVS_CORE,)
+    return (*(ALL if IS_ALL else CORE), *beside)
+
+
+def _command(kernel: Kernel) -> str:
     """Each step says what it has to say, and the next one only runs if it went well."""
     steps = (
         [str(LOADER), str(CASES)],
         [sys.executable, "-c", _TELL],
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *(ALL if IS_ALL else CORE)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *_tests(kernel.version)],
     )
     return " && ".join(shlex.join(step) for step in steps)
 

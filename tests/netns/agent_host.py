@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from netns import Namespace
 
 TORTIE = str(Path(sys.executable).with_name("tortie"))
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TORTIE_")}
+PATIENCE_S = 0.3
+"""How long an answer is waited for that nobody may give."""
 
 
 class Host:
@@ -73,3 +76,16 @@ class Host:
 
     def _where(self, option: str) -> list[str]:
         return [f"--{option}", str(self.folder / "agent" / option)]
+
+
+def answer_of(host: Host, peer: Namespace, port: int) -> str:
+    """What becomes of a connection to a port that nobody listens on: `refused` by the host itself, or `silence`."""
+    with peer.entered(), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
+        one.settimeout(PATIENCE_S)
+        try:
+            one.connect((host.namespace.address, port))
+        except ConnectionRefusedError:
+            return "refused"
+        except TimeoutError:
+            return "silence"
+    return "accepted"

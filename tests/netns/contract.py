@@ -52,7 +52,7 @@ class InNamespace:
         self._namespace = namespace
         with namespace.entered():
             self._driver = make()
-        self.name = self._driver.backend
+        self.name = getattr(self._driver, "backend", self._driver.name)
 
     def __getattr__(self, name: str) -> Any:
         return partial(self._call, name)

@@ -3,13 +3,12 @@
 import json
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_host import Host
+from agent_host import PATIENCE_S, Host, answer_of
 from contract import NEEDS_LEGACY
 
 from apps.documents import NORMAL
@@ -33,7 +32,6 @@ kind: FelixConfiguration
 metadata: {{name: default}}
 spec: {{iptablesBackend: {}}}
 """
-PATIENCE_S = 0.3
 FOREIGN = """
 for x in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do
     for t in raw mangle filter; do $x -t $t -S > /dev/null; done
@@ -72,19 +70,6 @@ def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 def variant_of(request: pytest.FixtureRequest) -> str:
     return str(request.node.callspec.params["pair"])
-
-
-def answer_of(host: Host, peer: Namespace, port: int) -> str:
-    """What becomes of a connection to a port that nobody listens on: `refused` by the host itself, or `silence`."""
-    with peer.entered(), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
-        one.settimeout(PATIENCE_S)
-        try:
-            one.connect((host.namespace.address, port))
-        except ConnectionRefusedError:
-            return "refused"
-        except TimeoutError:
-            return "silence"
-    return "accepted"
 
 
 @pytest.mark.parametrize("pair", VARIANTS, indirect=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tortie.dataplane.driver import (
@@ -31,6 +32,7 @@ from tortie.dataplane.reconsider import reconsidered
 from tortie.dataplane.sets import Sets
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey, connection_status, counts, statuses
+from tortie.kernel import ipvs
 from tortie.kernel.ctnetlink import read_entries
 from tortie.kernel.errors import KernelError
 from tortie.model.desired import Delta, DesiredState, EndpointState, HostAddresses
@@ -92,7 +94,9 @@ class NetfilterDriver(KernelTracked, ABC):
             self._sets.change(set_id, change)
         self._intent.take(delta.endpoints)
         self._addresses = delta.addresses if delta.addresses is not None else self._addresses
-        around = self._around.after(delta)
+        self._look_around(self._around.after(delta))
+
+    def _look_around(self, around: Surroundings) -> None:
         if around != self._around:
             self._around = around
             self._intent.touch_all()
@@ -117,6 +121,7 @@ class NetfilterDriver(KernelTracked, ABC):
 
     def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
         intent = self._intent
+        self._look_around(replace(self._around, has_ipvs=ipvs.is_there()))
         intent.judge()
         try:
             unknown = [name for name in intent.newest if intent.is_unknown(name)]

@@ -8,10 +8,11 @@ from tortie.model.failsafe import Failsafes
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What holds for all interfaces."""
+    """What holds for all interfaces. `has_ipvs`: the kernel has IPVS, which passes packets on in a way of its own."""
 
     failsafes: Failsafes = field(default_factory=Failsafes)
     drops_invalid: bool = True
+    has_ipvs: bool = False
 
     def after(self, delta: Delta) -> "Surroundings":
         """These after a change; itself, where it says nothing about them."""

@@ -30,6 +30,7 @@ from tortie.model.desired import Delta, EndpointState
 from tortie.model.tables import USUAL, Backend, TablesUse
 
 _THING = "iptables"
+_BLIND = "; what IPVS passes on meets no forward policy: give iptablesMarkMask two bits more"
 _PATIENCE_S = 0.5
 """How long an apply waits for sets that nf_tables still holds; what is in use then goes with the next one."""
 
@@ -117,7 +118,8 @@ class IptablesDriver(NetfilterDriver):
         return self._chosen.variant
 
     def _remark(self) -> str:
-        return f"; {self._chosen.reason}"
+        more = "" if self._renderer.tells_arrivals or not self._around.has_ipvs else _BLIND
+        return f"; {self._chosen.reason}{more}"
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here, with either variant."""

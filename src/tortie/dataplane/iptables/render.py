@@ -8,6 +8,9 @@
     filter OUTPUT       ─▶ no, unless the address was translated:
     mangle POSTROUTING  ─▶ do of those; clear marks
 
+Where the kernel has IPVS, what it passes on comes from INPUT to OUTPUT: there it meets fi of where it arrived and fo,
+in the place of no (`passed_on`).
+
 In FORWARD, rules of others stand between ours: what they drop stays dropped, and what an endpoint allowed is accepted
 although the kernel's chain may end with DROP, as it does where containers run.
 """
@@ -39,12 +42,15 @@ from tortie.dataplane.iptables.names import chain
 from tortie.dataplane.iptables.sets import KernelSet, failsafe_sets
 from tortie.dataplane.iptables.table import TABLES, Chain, ChainRule, Key, Table
 from tortie.dataplane.named_sets import SetTable
+from tortie.dataplane.passed_on import FEWEST_BITS, Arrivals, arrivals_of
 from tortie.dataplane.surroundings import Surroundings
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-_ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT = (chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out"))
+_ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT, _PASSED_ON = (
+    chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out", "passed-on")
+)
 ENTRY_TABLE, ENTRY_CHAIN = "filter", chain("INPUT")
 """Where every interface with an endpoint is dispatched from."""
 _ANSWER = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
@@ -83,6 +89,7 @@ class Renderer:
         wanted: dict[str, KernelSet] = {}
         tables: dict[Key, Table] = {}
         kept: dict[tuple[str, int], tuple[EndpointState, Surroundings, Piece]] = {}
+        arrivals = arrivals_of(active, self._bits.arrived) if around.has_ipvs and self.tells_arrivals else None
         for version in versions:
             pieces: dict[str, Piece] = {}
             for state in active:
@@ -90,13 +97,18 @@ class Renderer:
                 kept[key] = state, around, self._piece(state, version, sets, around)
                 pieces[state.interface.name] = kept[key][2]
                 wanted |= kept[key][2].sets
-            made = _joined(pieces, version, self._bits, appends=self._appends) if pieces else {}
+            made = _joined(pieces, version, self._bits, arrivals, appends=self._appends) if pieces else {}
             tables |= {Key(version, table): made.get(table, Table()) for table in TABLES}
             if pieces:
                 failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
                 wanted |= {name: one for name, one in failsafes.items() if one.version == version}
         self._pieces = kept
         return Rendering(tables, wanted, frozenset(state.interface.name for state in active))
+
+    @property
+    def tells_arrivals(self) -> bool:
+        """Whether the mask has bits to tell where a packet arrived that IPVS passes on."""
+        return self._bits.arrived.bit_count() >= FEWEST_BITS
 
     def pieces(self) -> Mapping[tuple[str, int], Piece]:
         """The pieces of the newest rendering, by interface and IP version."""
@@ -116,10 +128,14 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
     return all(table.kind(set_id) is kind for set_id, kind in piece.kinds.items())
 
 
-def _joined(pieces: Mapping[str, Piece], version: int, bits: Marks, *, appends: bool) -> dict[str, Table]:
+def _joined(
+    pieces: Mapping[str, Piece], version: int, bits: Marks, arrivals: Arrivals | None, *, appends: bool
+) -> dict[str, Table]:
+    fixed = _fixed(pieces, version, bits)
+    if arrivals is not None:
+        _add_passed_on(fixed, pieces, bits, arrivals)
     chains: dict[str, dict[str, Chain]] = {
-        table: {name: tuple(map(ChainRule, rules)) for name, rules in found.items()}
-        for table, found in _fixed(pieces, version, bits).items()
+        table: {name: tuple(map(ChainRule, rules)) for name, rules in found.items()} for table, found in fixed.items()
     }
     for piece in pieces.values():
         for (table, name), rules in piece.chains.items():
@@ -171,3 +187,31 @@ def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, 
             REJECT: ["-p tcp -j REJECT --reject-with tcp-reset", f"-j REJECT --reject-with {_ANSWER[version]}"],
         },
     }
+
+
+def _add_passed_on(
+    fixed: dict[str, dict[str, list[str]]], pieces: Mapping[str, Piece], bits: Marks, arrivals: Arrivals
+) -> None:
+    """What is beside IPVS, added to our chains that are not of one interface."""
+    mask, ours = arrivals.mask, bits.all | arrivals.mask
+    decided = bits.untracked | bits.decided
+    has_arrived = marks.has(mask)
+    for table, name in (("raw", "PREROUTING"), ("mangle", "POSTROUTING")):
+        rules = fixed[table][chain(name)]
+        rules[rules.index(f"{marks.has(bits.all)} {marks.clear(bits.all)}")] = f"{marks.has(ours)} {marks.clear(ours)}"
+    # not made here: untracked policy is not asked, and what was decided before holds
+    fixed["raw"][chain("OUTPUT")].insert(0, f"{has_arrived} -j RETURN")
+    values = {**arrivals.numbered, **dict.fromkeys(arrivals.crowded, arrivals.unnumbered)}
+    fixed["filter"][chain("INPUT")][:0] = [
+        *(f"-i {name} {marks.put_value(value, mask)}" for name, value in values.items()),
+        f"{marks.lacks(mask)} {marks.put_value(arrivals.anywhere, mask)}",
+    ]
+    fixed["filter"][chain("OUTPUT")].insert(0, f"{has_arrived} -g {_PASSED_ON}")
+    fixed["filter"][_PASSED_ON] = [
+        *(
+            f"{marks.is_value(value, mask | decided)} -j {pieces[name].dispatch[FORWARD_IN.code]}"
+            for name, value in arrivals.numbered.items()
+        ),
+        f"{marks.is_value(arrivals.unnumbered, mask | decided)} -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+        f"-j {_WAY_OUT}",
+    ]

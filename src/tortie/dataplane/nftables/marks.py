@@ -13,6 +13,8 @@ DEFERRED = 0x00800000
 """A local packet to a translated address: it is judged in POSTROUTING, because OUTPUT still shows the interface that
 the address before translation led to."""
 ALL = UNTRACKED | DECIDED | DEFERRED
+ARRIVED = 0x70000000
+"""Where a packet arrived that IPVS may pass on (`passed_on`); used only where the kernel has IPVS."""
 
 
 def has(bits: int) -> str:
@@ -25,4 +27,14 @@ def put(bits: int) -> str:
     return f"meta mark set meta mark | {bits:#010x}"
 
 
-CLEAR = f"meta mark set meta mark & {~ALL & 0xFFFFFFFF:#010x}"
+def is_value(value: int, mask: int) -> str:
+    """nft's test for the value of several bits."""
+    return f"meta mark & {mask:#010x} == {value:#010x}"
+
+
+def clear(bits: int) -> str:
+    """nft's statement that clears the bits."""
+    return f"meta mark set meta mark & {~bits & 0xFFFFFFFF:#010x}"
+
+
+CLEAR = clear(ALL)

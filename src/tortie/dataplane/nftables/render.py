@@ -10,6 +10,9 @@
 
 Accept ends a base chain only, so that an Allow where a forwarded packet arrives leaves it to be asked where it leaves.
 
+Where the kernel has IPVS, what it passes on comes from INPUT to OUTPUT: there it meets forward-in of where it arrived
+and forward-out, in the place of normal-out (`passed_on`).
+
 A guard stands behind each dispatch of what every endpoint has: while a table is replaced, packets that are on their way
 meet old chains whose verdict maps are already empty (Linux 6.18), and somebody may remove an element. Packets of
 interfaces with an endpoint are dropped then. Plain sets still hold while a table goes.
@@ -38,13 +41,14 @@ from tortie.dataplane.nftables.endpoint import (
 )
 from tortie.dataplane.nftables.names import set_name
 from tortie.dataplane.nftables.table import POLICED, Chain, Table
+from tortie.dataplane.passed_on import Arrivals, arrivals_of
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-_DEFERRED = "deferred"
+_DEFERRED, _PASSED_ON = "deferred", "passed-on"
 
 
 class Renderer:
@@ -67,7 +71,8 @@ class Renderer:
         active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
         pieces = {state.interface.name: self._piece(state, sets, around) for state in active}
         self._pieces = {name: found for name, found in self._pieces.items() if name in pieces}
-        return _joined(pieces, around, sets, known) if pieces else Table()
+        passed_on = _passed_on(arrivals_of(active, marks.ARRIVED), pieces) if around.has_ipvs else {}
+        return _joined(pieces, passed_on, around, sets, known) if pieces else Table()
 
     def pieces(self) -> Mapping[str, Piece]:
         """The pieces of the newest table, by interface."""
@@ -95,7 +100,11 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
 
 
 def _joined(
-    pieces: Mapping[str, Piece], around: Surroundings, sets: Mapping[str, IPSet], known: Mapping[str, NamedSet]
+    pieces: Mapping[str, Piece],
+    passed_on: dict[str, Chain],
+    around: Surroundings,
+    sets: Mapping[str, IPSet],
+    known: Mapping[str, NamedSet],
 ) -> Table:
     chains: dict[str, Chain] = {}
     counters: dict[str, CountKey] = {}
@@ -112,7 +121,7 @@ def _joined(
     fixed = {one.name: one for one in failsafe_sets(legs)}
     fixed[POLICED] = FixedSet(POLICED, "type ifname;", tuple(f'"{name}"' for name in pieces))
     chains[REJECT] = ANSWERING
-    return Table(chains | _base_chains(), counters, dispatch, fixed, named)
+    return Table(chains | _base_chains() | passed_on, counters, dispatch, fixed, named)
 
 
 def _base_chains() -> dict[str, Chain]:
@@ -143,6 +152,47 @@ def _base_chains() -> dict[str, Chain]:
         ),
         "mangle-postrouting": _base("postrouting", "mangle", (f"{marks.has(marks.DEFERRED)} goto {_DEFERRED}", clear)),
     }
+
+
+def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece]) -> dict[str, Chain]:
+    """Chains that stand in the place of those that have no IPVS beside them, and one more."""
+    base = _base_chains()
+    bits = marks.ALL | marks.ARRIVED
+    clear = f"{marks.has(bits)} {marks.clear(bits)}"
+    has_arrived = marks.has(marks.ARRIVED)
+    arriving = [f'iifname "{name}" {marks.put(value)}' for name, value in arrivals.numbered.items()]
+    if arrivals.crowded:
+        crowded = ", ".join(f'"{name}"' for name in arrivals.crowded)
+        arriving.append(f"iifname {{ {crowded} }} {marks.put(arrivals.unnumbered)}")
+    arriving.append(f"{marks.is_value(0, marks.ARRIVED)} {marks.put(arrivals.anywhere)}")
+    judging = [
+        f"{marks.is_value(value, marks.ARRIVED)} goto {pieces[name].dispatch[FORWARD_IN.name]}"
+        for name, value in arrivals.numbered.items()
+    ]
+    untold = 'drop comment "where it arrived cannot be told: too many interfaces with forward policy for the mark"'
+    return {
+        _PASSED_ON: Chain((*_dispatch("oifname", FORWARD_OUT), _guard("oifname"))),
+        "raw-prerouting": _with(base["raw-prerouting"], clear, *base["raw-prerouting"].rules[1:]),
+        # not made here: untracked policy is not asked, and what was decided before holds
+        "raw-output": _with(base["raw-output"], f"{has_arrived} accept", *base["raw-output"].rules),
+        "filter-input": _with(base["filter-input"], *arriving, *base["filter-input"].rules),
+        "filter-output-arrived": _base(
+            "output",
+            "filter - 1",
+            (
+                f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept",
+                *judging,
+                "ct state established,related accept",
+                f"{marks.is_value(arrivals.unnumbered, marks.ARRIVED)} {untold}",
+            ),
+        ),
+        "filter-output": _with(base["filter-output"], f"{has_arrived} goto {_PASSED_ON}", *base["filter-output"].rules),
+        "mangle-postrouting": _with(base["mangle-postrouting"], base["mangle-postrouting"].rules[0], clear),
+    }
+
+
+def _with(chain: Chain, *rules: str) -> Chain:
+    return Chain(rules, chain.hook)
 
 
 def _base(hook: str, priority: str, rules: Sequence[str]) -> Chain:
