@@ -19,7 +19,7 @@ from tortie.dataplane.ebpf.counters import CHUNKS, create_chunk, create_lane_cou
 from tortie.dataplane.ebpf.pages import OBJECTS, create_array
 from tortie.kernel import bpf
 
-DOORS = ("xdp", "tc", "egress")
+DOORS = ("xdp", "tc", "egress", "front")
 """Object files with a policy program, named <door>_policy."""
 FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
 """The connection table (flows.h)."""

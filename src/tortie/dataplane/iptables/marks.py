@@ -6,6 +6,8 @@ leaves (mangle POSTROUTING). The other bits are others', and are never touched.
 
 from dataclasses import dataclass
 
+from tortie.dataplane.front import FrontMarks
+
 _NEEDED = 5
 _OTHERS = 0x00F00000
 """The bits of our other drivers (`nft_egress`, `nftables`), the last to be taken: where one driver takes the other's
@@ -44,9 +46,19 @@ def marks_of(mask: int) -> Marks:
     return Marks(*found)
 
 
+def front_marks(bits: Marks) -> FrontMarks:
+    """What XDP in front says in the same bits, from where the packet enters until raw PREROUTING."""
+    return FrontMarks.of(bits.all, told=bits.deferred, allowed=bits.untracked, odd=bits.decided)
+
+
 def has(bits: int) -> str:
     """The match of packets with any of the bits."""
     return f"-m mark ! --mark 0x0/{bits:#x}"
+
+
+def is_exactly(value: int, bits: int) -> str:
+    """The match of packets with that value of the bits."""
+    return f"-m mark --mark {value:#x}/{bits:#x}"
 
 
 def lacks(bits: int) -> str:
@@ -57,6 +69,11 @@ def lacks(bits: int) -> str:
 def put(bits: int) -> str:
     """The target that sets the bits; the next rule is asked."""
     return f"-j MARK --set-xmark {bits:#x}/{bits:#x}"
+
+
+def put_only(value: int, bits: int) -> str:
+    """The target that gives the bits that value; the next rule is asked."""
+    return f"-j MARK --set-xmark {value:#x}/{bits:#x}"
 
 
 def clear(bits: int) -> str:

@@ -1,6 +1,6 @@
 """The tables of a host: chains that the kernel's chains jump to, dispatch by interface, and the pieces of all. Pure.
 
-    raw PREROUTING      clear marks ─▶ ui (untracked)                    (before connection tracking)
+    raw PREROUTING      said in front? ─▶ clear marks ─▶ ui (untracked)  (before connection tracking)
     mangle PREROUTING   ─▶ pd (pre-DNAT)                                 (behind it, before translation)
     filter INPUT        ─▶ ni (normal)
     filter FORWARD      ─▶ fi, then ─▶ fo (forward); rules of others; last: accept what was allowed
@@ -15,6 +15,7 @@ although the kernel's chain may end with DROP, as it does where containers run.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tortie.dataplane.front import Believed
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.endpoint import (
     ALLOW,
@@ -34,7 +35,7 @@ from tortie.dataplane.iptables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.iptables.listing import Jump
-from tortie.dataplane.iptables.marks import Marks
+from tortie.dataplane.iptables.marks import Marks, front_marks
 from tortie.dataplane.iptables.names import chain
 from tortie.dataplane.iptables.sets import KernelSet, failsafe_sets
 from tortie.dataplane.iptables.table import TABLES, Chain, ChainRule, Key, Table
@@ -45,6 +46,9 @@ from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
 _ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT = (chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out"))
+_FRONT, _FRONT_ALLOWED, _FRONT_PASSED, _UNSAID = (
+    chain(name) for name in ("front", "front-allowed", "front-passed", "not-in-front")
+)
 ENTRY_TABLE, ENTRY_CHAIN = "filter", chain("INPUT")
 """Where every interface with an endpoint is dispatched from."""
 _ANSWER = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
@@ -77,8 +81,12 @@ class Renderer:
         versions: Iterable[int],
         sets: Mapping[str, IPSet],
         around: Surroundings,
+        believed: Believed | None = None,
     ) -> Rendering:
-        """The tables for those endpoints, in whatever order they come; loopback is never policed."""
+        """The tables for those endpoints, in whatever order they come; loopback is never policed.
+
+        `believed`: where what is in front has decided about untracked ingress.
+        """
         active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
         wanted: dict[str, KernelSet] = {}
         tables: dict[Key, Table] = {}
@@ -90,7 +98,8 @@ class Renderer:
                 kept[key] = state, around, self._piece(state, version, sets, around)
                 pieces[state.interface.name] = kept[key][2]
                 wanted |= kept[key][2].sets
-            made = _joined(pieces, version, self._bits, appends=self._appends) if pieces else {}
+            fronted = {name: parity for name, parity in (believed or {}).items() if name in pieces}
+            made = _joined(pieces, version, self._bits, fronted, appends=self._appends) if pieces else {}
             tables |= {Key(version, table): made.get(table, Table()) for table in TABLES}
             if pieces:
                 failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
@@ -115,10 +124,12 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
     return all(table.kind(set_id) is kind for set_id, kind in piece.kinds.items())
 
 
-def _joined(pieces: Mapping[str, Piece], version: int, bits: Marks, *, appends: bool) -> dict[str, Table]:
+def _joined(
+    pieces: Mapping[str, Piece], version: int, bits: Marks, fronted: Believed, *, appends: bool
+) -> dict[str, Table]:
     chains: dict[str, dict[str, Chain]] = {
         table: {name: tuple(map(ChainRule, rules)) for name, rules in found.items()}
-        for table, found in _fixed(pieces, version, bits).items()
+        for table, found in _fixed(pieces, version, bits, fronted).items()
     }
     for piece in pieces.values():
         for (table, name), rules in piece.chains.items():
@@ -133,7 +144,32 @@ def _jumps(table: str, *, appends: bool) -> Iterator[Jump]:
         yield Jump("FORWARD", f"-j {_ALLOWED}", is_last=True)
 
 
-def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, dict[str, list[str]]]:
+def _arriving(bits: Marks, fronted: Believed, untracked: list[str]) -> dict[str, list[str]]:
+    """What packets that arrive meet before connection tracking: `untracked` is the dispatch to the stage.
+
+    Where something is in front, untracked policy was asked there, so that it is not asked here. What nobody can have
+    said, or by other tables than these rules go with, counts as nothing said: the packet goes on to the rules.
+    """
+    enter = chain("PREROUTING")
+    if not fronted:
+        return {enter: [f"{marks.has(bits.all)} {marks.clear(bits.all)}", *untracked]}
+    said = front_marks(bits)
+    rules = []
+    for name, parity in sorted(fronted.items()):
+        rules.append(f"-i {name} {marks.is_exactly(said.allowed[parity], said.mask)} -g {_FRONT_ALLOWED}")
+        rules.append(f"-i {name} {marks.is_exactly(said.goes_on[parity], said.mask)} -g {_FRONT_PASSED}")
+    return {
+        enter: [f"{marks.has(bits.all)} -g {_FRONT}", f"-g {_UNSAID}"],
+        _FRONT: [*rules, marks.clear(bits.all), f"-g {_UNSAID}"],
+        _FRONT_ALLOWED: [marks.put_only(bits.untracked, bits.all), "-j CT --notrack", "-j ACCEPT"],
+        _FRONT_PASSED: [marks.clear(bits.all)],
+        _UNSAID: untracked,
+    }
+
+
+def _fixed(
+    pieces: Mapping[str, Piece], version: int, bits: Marks, fronted: Believed
+) -> dict[str, dict[str, list[str]]]:
     """Our chains that are not of one interface."""
 
     def dispatch(place: Place) -> list[str]:
@@ -144,7 +180,7 @@ def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, 
     decided = bits.untracked | bits.decided
     return {
         "raw": {
-            chain("PREROUTING"): [enter, *dispatch(UNTRACKED_IN)],
+            **_arriving(bits, fronted, dispatch(UNTRACKED_IN)),
             chain("OUTPUT"): [enter, *dispatch(UNTRACKED_OUT)],
             UNTRACKED: [marks.put(bits.untracked), "-j CT --notrack", "-j ACCEPT"],
         },

@@ -5,6 +5,8 @@ leaves (mangle POSTROUTING). The other bits are others'; the eBPF driver's (`nft
 both drivers enforce for a moment where one takes the other's place.
 """
 
+from tortie.dataplane.front import FrontMarks
+
 UNTRACKED = 0x00200000
 """Untracked policy allowed the packet: tracked policy of that side is not asked, and it is not tracked."""
 DECIDED = 0x00400000
@@ -13,11 +15,18 @@ DEFERRED = 0x00800000
 """A local packet to a translated address: it is judged in POSTROUTING, because OUTPUT still shows the interface that
 the address before translation led to."""
 ALL = UNTRACKED | DECIDED | DEFERRED
+FRONT = FrontMarks.of(ALL, told=DEFERRED, allowed=UNTRACKED, odd=DECIDED)
+"""What XDP in front says in the same bits, from where the packet enters until raw PREROUTING."""
 
 
 def has(bits: int) -> str:
     """nft's test for any of the bits."""
     return f"meta mark & {bits:#010x} != 0"
+
+
+def is_exactly(value: int) -> str:
+    """nft's test for that value of all bits."""
+    return f"meta mark & {ALL:#010x} == {value:#010x}"
 
 
 def put(bits: int) -> str:
@@ -26,3 +35,4 @@ def put(bits: int) -> str:
 
 
 CLEAR = f"meta mark set meta mark & {~ALL & 0xFFFFFFFF:#010x}"
+ONLY_UNTRACKED = f"{CLEAR} | {UNTRACKED:#010x}"

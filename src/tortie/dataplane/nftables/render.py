@@ -1,6 +1,6 @@
 """The table of a host: base chains, dispatch by interface, and the pieces of all interfaces. Pure.
 
-    raw PREROUTING     clear marks ─▶ untracked-in                      (before connection tracking)
+    raw PREROUTING     said in front? ─▶ clear marks ─▶ untracked-in    (before connection tracking)
     mangle PREROUTING  ─▶ pre-dnat                                      (behind it, before translation)
     INPUT              ─▶ normal-in
     FORWARD            ─▶ forward-in, then in a base chain of its own ─▶ forward-out
@@ -17,6 +17,7 @@ interfaces with an endpoint are dropped then. Plain sets still hold while a tabl
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tortie.dataplane.front import Believed
 from tortie.dataplane.named_sets import NamedSet, SetTable, summed
 from tortie.dataplane.nft_text.failsafes import FixedSet, failsafe_sets, opening_leg, reply_leg
 from tortie.dataplane.nftables import marks
@@ -44,7 +45,9 @@ from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-_DEFERRED = "deferred"
+_DEFERRED, _FRONT = "deferred", "front"
+_FRONTED = ("front-even", "front-odd")
+"""Sets of the interfaces that have something in front, by the parity of its tables."""
 
 
 class Renderer:
@@ -59,15 +62,18 @@ class Renderer:
         sets: Mapping[str, IPSet],
         around: Surroundings,
         known: Mapping[str, NamedSet],
+        believed: Believed | None = None,
     ) -> Table:
         """The table for those endpoints, in whatever order they come; loopback is never policed.
 
         `known`: named sets as they are after the newest changes of members, which need not be summed again.
+        `believed`: where what is in front has decided about untracked ingress.
         """
         active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
         pieces = {state.interface.name: self._piece(state, sets, around) for state in active}
         self._pieces = {name: found for name, found in self._pieces.items() if name in pieces}
-        return _joined(pieces, around, sets, known) if pieces else Table()
+        fronted = {name: parity for name, parity in (believed or {}).items() if name in pieces}
+        return _joined(pieces, around, sets, known, fronted) if pieces else Table()
 
     def pieces(self) -> Mapping[str, Piece]:
         """The pieces of the newest table, by interface."""
@@ -95,7 +101,11 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
 
 
 def _joined(
-    pieces: Mapping[str, Piece], around: Surroundings, sets: Mapping[str, IPSet], known: Mapping[str, NamedSet]
+    pieces: Mapping[str, Piece],
+    around: Surroundings,
+    sets: Mapping[str, IPSet],
+    known: Mapping[str, NamedSet],
+    fronted: Believed,
 ) -> Table:
     chains: dict[str, Chain] = {}
     counters: dict[str, CountKey] = {}
@@ -112,16 +122,43 @@ def _joined(
     fixed = {one.name: one for one in failsafe_sets(legs)}
     fixed[POLICED] = FixedSet(POLICED, "type ifname;", tuple(f'"{name}"' for name in pieces))
     chains[REJECT] = ANSWERING
-    return Table(chains | _base_chains(), counters, dispatch, fixed, named)
+    if fronted:
+        fixed |= {name: _fronted_set(name, parity, fronted) for parity, name in enumerate(_FRONTED)}
+        chains[_FRONT] = _what_front_said()
+    return Table(chains | _base_chains(is_fronted=bool(fronted)), counters, dispatch, fixed, named)
 
 
-def _base_chains() -> dict[str, Chain]:
+def _fronted_set(name: str, parity: int, fronted: Believed) -> FixedSet:
+    return FixedSet(name, "type ifname;", tuple(f'"{one}"' for one, its in sorted(fronted.items()) if its == parity))
+
+
+def _what_front_said() -> Chain:
+    """Untracked policy was asked there, so that it is not asked here. What nobody can have said, or by other tables
+    than these rules go with, counts as nothing said: the packet goes on to the rules."""
+    said = marks.FRONT
+    return Chain(
+        (
+            *(
+                f"{marks.is_exactly(said.allowed[parity])} iifname @{name} {marks.ONLY_UNTRACKED} notrack accept"
+                for parity, name in enumerate(_FRONTED)
+            ),
+            *(
+                f"{marks.is_exactly(said.goes_on[parity])} iifname @{name} {marks.CLEAR} accept"
+                for parity, name in enumerate(_FRONTED)
+            ),
+            marks.CLEAR,
+        )
+    )
+
+
+def _base_chains(*, is_fronted: bool) -> dict[str, Chain]:
     """What packets meet first; last in the table, because they refer to everything else."""
     clear = f"{marks.has(marks.ALL)} {marks.CLEAR}"
+    enter = f"{marks.has(marks.ALL)} jump {_FRONT}" if is_fronted else clear
     known = f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept"
     return {
         _DEFERRED: Chain((marks.CLEAR, *_dispatch("oifname", NORMAL_LATE), _guard("oifname"))),
-        "raw-prerouting": _base("prerouting", "raw", (clear, *_dispatch("iifname", UNTRACKED_IN))),
+        "raw-prerouting": _base("prerouting", "raw", (enter, *_dispatch("iifname", UNTRACKED_IN))),
         "raw-output": _base("output", "raw", (clear, *_dispatch("oifname", UNTRACKED_OUT))),
         "mangle-prerouting": _base(
             "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
