@@ -49,14 +49,18 @@ NEEDS_LEGACY = pytest.mark.skipif(
     os.geteuid() == 0 and subprocess.run(_TRY_LEGACY, capture_output=True, check=False).returncode != 0,
     reason="this kernel has no ip_tables (since Linux 6.17 it needs CONFIG_NETFILTER_XTABLES_LEGACY)",
 )
-DRIVERS = [
+PLAIN = [
     pytest.param(NftablesDriver, id="nftables"),
-    pytest.param(partial(fronted, NFTABLES), id="nftables-xdp"),
     pytest.param(partial(IptablesDriver, TablesUse(Backend.NFT)), id="iptables-nft"),
     pytest.param(partial(IptablesDriver, TablesUse(Backend.LEGACY)), id="iptables-legacy", marks=NEEDS_LEGACY),
-    pytest.param(partial(fronted, IPTABLES), id="iptables-xdp"),
 ]
-"""Drivers that use netfilter's hooks and its connection tracking."""
+"""Drivers that use netfilter's hooks and its connection tracking, alone."""
+FRONTED = [
+    pytest.param(partial(fronted, NFTABLES), id="nftables-xdp"),
+    pytest.param(partial(fronted, IPTABLES), id="iptables-nft-xdp"),
+]
+"""Two of them with XDP in front."""
+DRIVERS = [*PLAIN, *FRONTED]
 
 
 class InNamespace:

@@ -28,6 +28,7 @@ from tortie.dataplane.ebpf.folder import namespace_name
 from tortie.dataplane.ebpf.front import FOLDER, XdpFront, leftovers
 from tortie.dataplane.ebpf.pages import OBJECTS
 from tortie.dataplane.nftables.driver import NftablesDriver
+from tortie.dataplane.nftables.marks import FRONT
 from tortie.kernel import bpf
 from tortie.kernel.ctnetlink import read_entries
 from tortie.model.dataplane import IPTABLES, NFTABLES
@@ -231,12 +232,28 @@ def test_without_bpf_the_rules_decide_and_status_says_why() -> None:
         assert at.is_enforced() and at.raw_denials() == 1
 
 
-def test_the_marks_are_believed_of_no_other_interface_and_no_other_tables() -> None:
+def mark_arriving(host: Namespace, mark: int) -> None:
+    """Have another program mark what arrives, behind tc and in front of the raw hook."""
+    hook = "type filter hook ingress device ens4 priority 0;"
+    table = f"table netdev other {{ chain marks {{ {hook} meta mark set {mark:#x}; }}\n}}\n"
+    host.run("nft", "-f", "-", input="table netdev other\ndelete table netdev other\n" + table)
+
+
+@pytest.mark.parametrize("mark", FRONT.told, ids=hex)
+def test_marks_of_others_are_not_believed_where_nothing_is_in_front(mark: int) -> None:
     with place(NFTABLES) as at:
-        listed = at.host.run("nft", "list", "table", "inet", "tortie-policy")
-        sets = {
-            name: listed.partition(f"set {name} {{")[2].partition("}\n\t")[0] for name in ("front-even", "front-odd")
-        }
-        assert sorted('"ens4"' in text for text in sets.values()) == [False, True], sets
-        at.enforce(endpoint("ens4"))
-        assert "front" not in at.host.run("nft", "list", "table", "inet", "tortie-policy")
+        at.enforce(denying(SHUT, use=XdpUse.NEVER))
+        mark_arriving(at.host, mark)
+        assert at.is_enforced()
+
+
+def test_marks_are_believed_only_of_the_tables_that_the_rules_go_with() -> None:
+    with place(NFTABLES) as at:
+        counted = []
+        for allowed in FRONT.allowed:
+            mark_arriving(at.host, allowed)
+            before = at.counts()[0]
+            at.ports.send(OPEN)
+            at.ports.hear(OPEN)
+            counted.append(at.counts()[0] - before)
+        assert sorted(counted) == [1, 2]  # in front; and behind it too, where nobody believes the mark

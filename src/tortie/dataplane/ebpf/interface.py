@@ -19,6 +19,7 @@ from tortie.dataplane.ebpf.lane import Lane, Running
 from tortie.dataplane.ebpf.pages import Pages
 from tortie.dataplane.ebpf.programs import Programs
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.ebpf.shared import FRONT
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction, Packet
@@ -26,7 +27,7 @@ from tortie.model.packet import Direction, Packet
 _DIRECTIONS = {
     "xdp": Direction.INGRESS,
     "tc": Direction.INGRESS,
-    "front": Direction.INGRESS,
+    FRONT: Direction.INGRESS,
     "egress": Direction.EGRESS,
 }
 Plans = Mapping[Direction, tuple[Plan, RuleIndex]]

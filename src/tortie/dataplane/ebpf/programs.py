@@ -25,7 +25,7 @@ from typing import NamedTuple
 from tortie.dataplane.ebpf.compile import digest
 from tortie.dataplane.ebpf.lanes import Lanes
 from tortie.dataplane.ebpf.pages import OBJECTS, SPARE_SIZES
-from tortie.dataplane.ebpf.shared import BESIDE, DOORS, OF_BUILD, SHARED_MAPS, SharedMap, SharedMaps
+from tortie.dataplane.ebpf.shared import BESIDE, DOORS, FRONT, OF_BUILD, SHARED_MAPS, SharedMap, SharedMaps
 from tortie.dataplane.front import FrontMarks
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
@@ -49,7 +49,7 @@ class Traits:
     @property
     def xdp_door(self) -> str:
         """The policy program that XDP runs."""
-        return "xdp" if self.front is None else "front"
+        return "xdp" if self.front is None else FRONT
 
     @property
     def behind_xdp(self) -> str:
@@ -202,7 +202,7 @@ class Programs:
                 for name in obj.program_names:
                     obj.set_program_flags(name, bpf.XDP_HAS_FRAGS)
             obj.load()
-            names = (f"{door}_policy", f"{door}_answer" if door != "front" else f"{door}_policy")
+            names = (f"{door}_policy", f"{door}_answer" if door != FRONT else f"{door}_policy")
             fds = *(obj.program_fd(name) for name in names), obj.map_fd("jumps")
             made = _Loaded(*(os.dup(fd) for fd in fds))
         if self.maps.folder is not None:
@@ -223,7 +223,7 @@ class Programs:
         wanted |= {self._pin_name(*key) + end for key in {*self._programs, *spare} for end in _PIN_ENDS}
         folder = self.maps.folder
         for path in folder.iterdir() if folder is not None and folder.is_dir() else ():
-            is_program = path.name.partition("_")[0] in DOORS
+            is_program = path.name.partition("_")[0] in (*DOORS, FRONT)
             if (is_program or path.name.startswith(OF_BUILD)) and path.name not in wanted:
                 path.unlink(missing_ok=True)
 
