@@ -32,11 +32,12 @@ int front_policy(struct xdp_md *ctx)
 	if (parse(ctx, c, g.cfg, NO_TAG) != PARSED)
 		return XDP_PASS;
 	forget();
-	if (c->packet.fragment != WHOLE)
-		can_tell = false;                    /* the raw hook sees them joined */
-	else if (c->packet.protocol == ICMPV6 && c->packet.version == 6 &&
-		 is_essential(c->packet.dport >> 8, c->packet.hop_limit))
+	if (c->packet.fragment == LATER)
+		return XDP_PASS;                     /* what it gets may hang on ports that it does not show */
+	if (c->packet.protocol == ICMPV6 && c->packet.version == 6 && is_essential(c->packet.dport >> 8, c->packet.hop_limit))
 		return XDP_PASS;
+	if (c->packet.fragment == FIRST)
+		can_tell = false;                    /* the raw hook sees them joined; if this one is denied nothing is left to join */
 	if (!can_tell && g.cfg->untracked.backend == BACKEND_BITS)
 		return XDP_PASS;                     /* it counts each rule as it meets it */
 	forget();
@@ -48,7 +49,7 @@ int front_policy(struct xdp_md *ctx)
 	}
 	if ((word & 3) == VERDICT_DENY) {
 		if (word >> 3 < REASON_BASE)
-			return XDP_PASS;             /* no rule: a fragment, or tables that contradict themselves */
+			return XDP_PASS;             /* no rule: tables that contradict themselves */
 		record(ctx, c, g, word);
 		return XDP_DROP;
 	}

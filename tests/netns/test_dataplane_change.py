@@ -14,6 +14,7 @@ from streams import Conversations, Stream, Streams, conversing, streaming
 
 from lockdown import AgentHost, agent_host, allow, deny, endpoint, policy, settings, until
 from netns import Namespace
+from tortie.dataplane.ebpf.front import FOLDER
 
 pytestmark = pytest.mark.root
 
@@ -138,6 +139,8 @@ def tables(host: Namespace) -> set[str]:
 
 def left_of(site: AgentHost, name: str) -> bool:
     """Whether anything of that dataplane is there."""
+    if name != "ebpf" and (FOLDER / dataplane(name) / site.pins.name).exists():
+        return True
     if is_iptables(name):
         return "tortie" in site.host.run(f"{name}-save") + site.host.run("ipset", "save")
     if name == "ebpf":
@@ -161,6 +164,7 @@ def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHo
             status = changed_to(site, name)
             assert status["mode"]["state"] == "enforcing"
             assert not left_of(site, other)
+            until(lambda: "native XDP" in str(site.ask("/v1/status")), 5)
             running.streams.go_on(200)
         print(running.check(first))
 

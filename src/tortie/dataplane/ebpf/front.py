@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, Unsupported
-from tortie.dataplane.ebpf import xdplink
-from tortie.dataplane.ebpf.choice import Choice, choose
+from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.folder import PinFolder, left_in
+from tortie.dataplane.ebpf.fronting import Cause, Refused, made_of, policies, unwanted
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.interface import Change, InterfacePlane
 from tortie.dataplane.ebpf.placement import NoXdp, Placement
@@ -34,32 +34,13 @@ from tortie.model.desired import EndpointState
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
-from tortie.model.policy import PolicyKey, Stage
+from tortie.model.policy import Stage
 from tortie.model.verdict import RuleRef
 from tortie.model.xdp import XdpUse
 
 log = logging.getLogger("tortie.dataplane.ebpf")
 FOLDER = Path("/run/tortie/front")
 """A folder for each driver that has a front; bpffs is mounted there."""
-_Cause = tuple[object, object]
-"""What an attempt depends on: what the tables are made of, and the circumstances of attaching."""
-_TAKES_IN = ("bridge", "bond", "team")
-"""Kinds of interfaces that take in what arrives at their ports, before netfilter's hooks see it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """Why nothing is in front of an interface. `because_of`: what the attempt depended on. `is_foreign`: another's
-    program is there, and may go."""
-
-    words: str
-    index: int
-    because_of: _Cause
-    is_foreign: bool = False
-
-    def is_outdated(self, because_of: _Cause) -> bool:
-        """Whether another attempt is worth it."""
-        return because_of != self.because_of or (self.is_foreign and not xdplink.is_occupied(self.index))
 
 
 class _Ground:
@@ -97,10 +78,10 @@ class XdpFront:
         self._ground: _Ground | None = None
         self._problem = ""
         self._is_paused = False
-        self._refused: dict[str, _Refused] = {}
+        self._refused: dict[str, Refused] = {}
         self._made_of: dict[str, object] = {}
         """What the tables that packets find were made of."""
-        self._changes: dict[str, tuple[Change, _Cause]] = {}
+        self._changes: dict[str, tuple[Change, Cause]] = {}
         """What was prepared, and what the attempt depends on."""
         self._leaving: set[str] = set()
         self._indices: frozenset[int] | None = None
@@ -114,7 +95,7 @@ class XdpFront:
         self, states: Mapping[str, EndpointState], sets: Mapping[str, IPSet], failsafes: Failsafes, marks: FrontMarks
     ) -> Believed:
         """See Front."""
-        wanted = {} if self._is_paused else {name: one for name, one in states.items() if not _unwanted(one)}
+        wanted = {} if self._is_paused else {name: one for name, one in states.items() if not unwanted(one)}
         ground = self._opened(marks, is_needed=bool(wanted))
         if ground is None:
             return {}
@@ -125,15 +106,15 @@ class XdpFront:
         self._leaving = set(ground.planes) - wanted.keys()
         for state in wanted.values():
             self._prepare(ground, state, sets, failsafes)
-        ground.planner.forget({key for state in wanted.values() for key in _policies(state)}, sets)
+        ground.planner.forget({key for state in wanted.values() for key in policies(state)}, sets)
         if self._indices is not None:
             self._indices = frozenset(plane.hooks.index for plane in ground.planes.values() if plane.hooks is not None)
         return self._believed(ground)
 
     def _prepare(self, ground: _Ground, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> None:
         name, index, choice = state.interface.name, state.interface.index, choose(state)
-        made_of = _made_of(state, sets, failsafes)
-        because_of = (made_of, choice.circumstances)
+        its = made_of(state, sets, failsafes)
+        because_of = (its, choice.circumstances)
         refused = self._refused.get(name)
         if refused is not None and not refused.is_outdated(because_of):
             self._leaving |= {name} & ground.planes.keys()
@@ -143,14 +124,14 @@ class XdpFront:
             hooks = plane.hooks
             if hooks is not None and hooks.placement.is_generic and not choice.may_be_generic:
                 raise Unsupported("it ran generic XDP, which is not wanted any more")
-            if hooks is not None and self._made_of.get(name) == made_of and not plane.is_tampered:
+            if hooks is not None and self._made_of.get(name) == its and not plane.is_tampered:
                 return
             plan = ground.planner.plan(state, Direction.INGRESS, sets, failsafes, None)
             change = plane.prepare(index, {Direction.INGRESS: plan}, choice if hooks is None else None)
             self._changes[name] = change, because_of
             self._refused.pop(name, None)
         except (KernelError, Unsupported) as error:
-            self._refused[name] = _Refused(str(error), index, because_of)
+            self._refused[name] = Refused(str(error), index, because_of)
             self._leaving.add(name)
 
     def _adopted(self, ground: _Ground, state: EndpointState) -> InterfacePlane:
@@ -197,10 +178,10 @@ class XdpFront:
         self._sweep(ground)
         return self._believed(ground)
 
-    def _refuse(self, name: str, why: str, tried: tuple[Change, _Cause], placement: Placement | None = None) -> None:
+    def _refuse(self, name: str, why: str, tried: tuple[Change, Cause], placement: Placement | None = None) -> None:
         obstacle = placement.obstacle if placement is not None else None
         is_foreign = obstacle is not None and obstacle.is_foreign
-        self._refused[name] = _Refused(why, tried[0].index, tried[1], is_foreign)
+        self._refused[name] = Refused(why, tried[0].index, tried[1], is_foreign)
         self._leaving.add(name)
 
     def _sweep(self, ground: _Ground) -> None:
@@ -317,7 +298,7 @@ class XdpFront:
         if not state.stage(Stage.UNTRACKED, Direction.INGRESS):
             return replace(status, xdp=use)
         refused = self._refused.get(name)
-        why = _unwanted(state) or self._problem or (refused.words if refused is not None else "")
+        why = unwanted(state) or self._problem or (refused.words if refused is not None else "")
         if not why:
             return replace(status, xdp=use)
         unmet = f"XDP is demanded and cannot be had: {why}" if use is XdpUse.ALWAYS else ""
@@ -343,48 +324,6 @@ def leftovers(bpffs: Path) -> Sequence[str]:
 def _bare_traits() -> Traits:
     """What it takes to take things off."""
     return Traits(has_tcx=features.probe().has("tcx"), has_frags=False, mark_bit=DEFAULT_MARK_BIT)
-
-
-def _unwanted(state: EndpointState) -> str:
-    """Why XDP should not decide the untracked ingress of an interface; empty where it should."""
-    interface = state.interface
-    if interface.is_loopback or not state.stage(Stage.UNTRACKED, Direction.INGRESS):
-        return "there is no untracked ingress policy"
-    if not interface.has_ethernet:
-        return "it carries no Ethernet frames"
-    if interface.master_kind in _TAKES_IN:
-        return f"it is a port of a {interface.master_kind}, which takes in what arrives here"
-    choice: Choice = choose(state)
-    return "" if choice.wants_xdp else choice.why
-
-
-def _made_of(state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> tuple[object, ...]:
-    """What the tables of an interface follow from."""
-    tiers = state.stage(Stage.UNTRACKED, Direction.INGRESS)
-    ids = {
-        source.set_id
-        for group in tiers
-        for one in group.policies
-        for rule in one.ingress
-        for source in rule.set_sources()
-    }
-    return tiers, state.interface.vlans, failsafes, tuple((set_id, _Same(sets.get(set_id))) for set_id in sorted(ids))
-
-
-class _Same:
-    """A set as itself: equal to nothing but the same object, so that members are never compared."""
-
-    def __init__(self, members: IPSet | None) -> None:
-        self._members = members
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other._members is self._members
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _policies(state: EndpointState) -> Collection[PolicyKey]:
-    return [policy.key for group in state.stage(Stage.UNTRACKED, Direction.INGRESS) for policy in group.policies]
 
 
 def _of_rules(plane: InterfacePlane) -> Counter[RuleRef]:
