@@ -2,6 +2,7 @@
 
     empty          an XDP program that drops and looks at nothing
     policy         tortie's agent: untracked deny policy of 1,000 rules, the last of which denies a set of 100,000
+    nftables       the same with that dataplane, in the raw hook alone; `front`: with XDP in front of it
     nft_raw        one rule of nft in raw PREROUTING
     iptables_raw   one rule of iptables in raw PREROUTING; only where iptables is installed
 
@@ -24,8 +25,10 @@ from struct import pack, unpack
 from bench.figures import Figure, Missing, Unmeasured
 from bench.lab import SELECTOR, Document, Host, compiled, document, host_endpoint, quiet_host
 from tortie.kernel import bpf
+from tortie.model.xdp import ANNOTATION
 
 EMPTY, POLICY, NFT, IPTABLES = "empty", "policy", "nft_raw", "iptables_raw"
+BEHIND, FRONT = "nftables", "nftables.front"
 PORT = 9
 RULES, MEMBERS = 1_000, 100_000
 FIRST_PORT = 20_000
@@ -70,7 +73,14 @@ class Dropping:
 
 def measure(rounds: int, members: int) -> Sequence[Figure | Missing]:
     """Every figure; a host that cannot be had is missing, with the reason."""
-    hosts = {EMPTY: _empty, POLICY: lambda host, opened: _policy(host, members), NFT: _nft, IPTABLES: _iptables}
+    hosts = {
+        EMPTY: _empty,
+        POLICY: lambda host, opened: _policy(host, members),
+        FRONT: lambda host, opened: _policy(host, members, dataplane="nftables"),
+        BEHIND: lambda host, opened: _policy(host, members, dataplane="nftables", xdp="never"),
+        NFT: _nft,
+        IPTABLES: _iptables,
+    }
     dropping: list[Dropping] = []
     missing: list[Missing] = []
     with ExitStack() as opened:
@@ -82,7 +92,7 @@ def measure(rounds: int, members: int) -> Sequence[Figure | Missing]:
                 missing.append(Missing(f"veth.drop.{name}", str(error)))
                 continue
             one.senders[""] = _load(host, 0, opened)
-            if name in (EMPTY, POLICY):
+            if name in (EMPTY, POLICY, FRONT, BEHIND):
                 one.senders[".random"] = _load(host, members, opened)
             dropping.append(one)
         turns = [(one, how) for one in dropping for how in one.senders]
@@ -115,7 +125,10 @@ def _empty(host: Host, opened: ExitStack) -> Callable[[], int]:
     return lambda: _statistic(host.host.run("ethtool", "-S", host.host.interface), r"rx_queue_\d+_xdp_drops")
 
 
-def _policy(host: Host, members: int) -> Callable[[], int]:
+def _policy(host: Host, members: int, *, dataplane: str = "ebpf", xdp: str = "auto") -> Callable[[], int]:
+    host.environment["TORTIE_DATAPLANE"] = dataplane
+    endpoint = host_endpoint(host.host.address)
+    endpoint["metadata"]["annotations"] = {ANNOTATION: xdp}
     listed = {"nets": [str(address) for address in sources(members)]}
     rules: list[Document] = [
         {"action": "Deny", "protocol": "UDP", "destination": {"ports": [FIRST_PORT + number]}}
@@ -130,11 +143,13 @@ def _policy(host: Host, members: int) -> Callable[[], int]:
         "ingress": [*rules, {"action": "Deny", "source": {"selector": 'list == "deny"'}}],
     }
     documents = [
-        host_endpoint(host.host.address),
+        endpoint,
         document("GlobalNetworkSet", "listed", listed, labels={"list": "deny"}),
         document("GlobalNetworkPolicy", "deny-listed", policy),
     ]
     host.enforce(documents, timeout_s=ENFORCED_S)
+    if xdp == "never":
+        _receive_frames(host)
     return lambda: host.packets("ingress", rule=RULES - 1)
 
 

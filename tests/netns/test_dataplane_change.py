@@ -164,7 +164,7 @@ def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHo
             status = changed_to(site, name)
             assert status["mode"]["state"] == "enforcing"
             assert not left_of(site, other)
-            until(lambda: "native XDP" in str(site.ask("/v1/status")), 5)
+            until(lambda: "native XDP" in str(site.ask("/v1/status")), 20)
             running.streams.go_on(200)
         print(running.check(first))
 
