@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,17 @@ def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHo
             status = changed_to(site, name)
             assert status["mode"]["state"] == "enforcing"
             assert not left_of(site, other)
-            until(lambda: "native XDP" in str(site.ask("/v1/status")), 20)
             running.streams.go_on(200)
         print(running.check(first))
+
+
+def test_xdp_in_front_comes_and_goes_with_its_dataplane(site: AgentHost) -> None:
+    first_on(site, "ebpf")
+    for before, after in pairwise(("ebpf", "nftables", "ebpf", "iptables-nft", "nftables", "iptables-nft", "ebpf")):
+        site.commit(NAMES[after])
+        changed_to(site, after)
+        assert not left_of(site, before)
+        until(lambda: "native XDP" in str(site.ask("/v1/status")), 20)
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS[:3])
