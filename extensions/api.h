@@ -16,7 +16,7 @@ struct address_layout {
 
 struct tables_layout {
 	u32 backend, services, sports, destination_stride, service_stride, sport_stride, fold_stride, sport_none, sport_fragment;
-	u32 words, summary_words, steps, has_log, terms, results;
+	u32 words, summary_words, row_shift, steps, has_log, terms, results;
 	struct address_layout side[2];
 };
 

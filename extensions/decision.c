@@ -246,9 +246,10 @@ static int folded(struct tables *t, u32 *chain)
 
 /* ---- bit vectors ---- */
 
+/* A power of two, so that no row lies across two pages: programs find the page of a row once, and then every word of it. */
 u64 bits_row_words(const struct tables *t)
 {
-	return t->summary_words + t->words;
+	return 1ull << t->row_shift;
 }
 
 /* Summary words (bit w: word w is not zero), then the row itself. */
@@ -288,6 +289,8 @@ static void bits(struct tables *t)
 	steps = t->words + t->summary_words + 2ull * (t->tiers_count + logs) + 2;
 	if (steps > MAX_STEPS)
 		fail(t, FAILED_STEPS);
+	while (bits_row_words(t) < t->summary_words + t->words)
+		t->row_shift++;
 	if (rows * bits_row_words(t) * 8 > MAX_TABLE_BYTES)
 		fail(t, FAILED_SIZE);
 	t->steps = steps + 64 > MAX_STEPS ? MAX_STEPS : steps + 64;    /* later fragments may meet terms that they skip */

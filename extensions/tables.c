@@ -160,6 +160,7 @@ void tables_layout(const struct tables *t, struct tables_layout *l)
 	l->sport_fragment = t->sport_fragment;
 	l->words = t->words;
 	l->summary_words = t->summary_words;
+	l->row_shift = t->row_shift;
 	l->steps = t->steps;
 	l->has_log = t->has_log;
 	l->terms = t->terms_count;

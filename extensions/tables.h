@@ -115,7 +115,7 @@ struct tables {
 	u32 service_words, sport_words;
 	u32 uses_sports, sport_none, sport_fragment;
 	enum backend backend;
-	u32 words, summary_words, steps, has_log;
+	u32 words, summary_words, row_shift, steps, has_log;   /* row_shift: log2 of the words that a row of bits takes */
 	u32 *fold_a_table, *fold_b_table;
 	u32 *cells, spare_rows;
 	u32 row_cells;             /* cells of one source class */

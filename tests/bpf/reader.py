@@ -168,8 +168,8 @@ class Reader:
     def _walk(self, classes: Sequence[int], is_later: bool) -> tuple[int, int]:
         """The walk of decide.h without its summary words."""
         used = (self.config["source.used"], self.config["destination.used"], 1, self.config["sports"])
-        holds = _64 << 64 * (self.config["words"] - 1) | (1 << 64 * (self.config["words"] - 1)) - 1
-        size = 8 * (self.config["words"] + self.config["summary_words"])
+        size = 8 << self.config["row_shift"]
+        holds = (1 << 8 * size) - 1
         for name, place, is_used in zip(("bits_src", "bits_dst", "bits_svc", "bits_sport"), classes, used, strict=True):
             if is_used:
                 row = self.tables[name][place * size : (place + 1) * size]

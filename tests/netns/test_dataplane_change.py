@@ -95,10 +95,10 @@ def is_iptables(name: str) -> bool:
 
 
 @contextmanager
-def traffic(host: Namespace, peer: Namespace, *names: str) -> Iterator[Traffic]:
-    """`names`: what changes. Every packet of the streams is a connection that the kernel knows for half a minute, and
-    that a change to eBPF takes over, 30,000 in some seconds: those that take longer get fewer."""
-    pause_s = 0.002 if any(map(is_iptables, names)) else 0.0005
+def traffic(host: Namespace, peer: Namespace) -> Iterator[Traffic]:
+    """Every packet of the streams is a connection that the kernel knows for half a minute, and that a change has to
+    tell to the dataplane that comes: some 30,000. At full speed it would be 160,000, and a change take half a minute.
+    """
     with ExitStack() as stack:
         conversations = stack.enter_context(conversing(host, peer, inward=8, outward=8, port=LONG))
         exchanges = [
@@ -106,7 +106,7 @@ def traffic(host: Namespace, peer: Namespace, *names: str) -> Iterator[Traffic]:
             for asker, answerer, port in ((peer, host, ASKED_HERE), (host, peer, ASKED_THERE))
             for version in (4, 6)
         ]
-        streams = stack.enter_context(streaming(host, peer, STREAMS, pause_s=pause_s))
+        streams = stack.enter_context(streaming(host, peer, STREAMS, pause_s=0.002))
         yield Traffic(streams, exchanges, conversations)
 
 
@@ -158,7 +158,7 @@ def first_on(site: AgentHost, name: str) -> None:
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHost, before: str, after: str) -> None:
     first_on(site, before)
-    with traffic(site.host, site.peer, before, after) as running:
+    with traffic(site.host, site.peer) as running:
         first = running.streams.settled()
         for name, other in ((after, before), (before, after)) * 3:
             site.commit(NAMES[name])
@@ -181,7 +181,7 @@ def test_xdp_in_front_comes_and_goes_with_its_dataplane(site: AgentHost) -> None
 @pytest.mark.parametrize(("before", "after"), PAIRS[:3])
 def test_a_restart_with_another_setting_does_the_same(site: AgentHost, before: str, after: str) -> None:
     first_on(site, after)
-    with traffic(site.host, site.peer, before, after) as running:
+    with traffic(site.host, site.peer) as running:
         first = running.streams.settled()
         for name, other in ((before, after), (after, before)):
             site.stop()
@@ -199,7 +199,7 @@ def test_a_restart_with_another_setting_does_the_same(site: AgentHost, before: s
 )
 def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str, other: str) -> None:
     first_on(site, name)
-    with traffic(site.host, site.peer, name, other) as running:
+    with traffic(site.host, site.peer) as running:
         first = running.streams.settled()
         for delay_s in CRASHES_S:
             site.commit(NAMES[other])

@@ -135,4 +135,7 @@ def test_t_rel_14_churn_leaves_nothing_behind(tmp_path: Path) -> None:
         site.settle()
         until(lambda: objects(site)[:2] == empty[:2] and objects(site)[2] <= empty[2], 6)
         assert pins(site) == []
-        until(lambda: alive(maps - empty[0], programs - empty[1]) == (set(), set()), 5)
+        # The kernel lets go of them in a queue of work that other namespaces, which tests before left, are in too.
+        with suppress(AssertionError):
+            until(lambda: alive(maps - empty[0], programs - empty[1]) == (set(), set()), 20)
+        assert alive(maps - empty[0], programs - empty[1]) == (set(), set())

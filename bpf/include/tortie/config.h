@@ -41,7 +41,8 @@ struct classifier {
 	u32 services, sports;            /* the dimension is used */
 	u32 destination_stride, service_stride, sport_stride, fold_stride;
 	u32 sport_none, sport_fragment;  /* source port class of other protocols, and of later fragments */
-	u32 words, summary_words, steps; /* bit vectors: words and summary words of a row; most steps a packet can need */
+	u32 summary_words, row_shift, steps;     /* bit vectors: summary words of a row; log2 of all its words; most steps a
+						  * packet can need */
 	u32 has_log;
 	struct places at;
 	struct dimension source, destination;

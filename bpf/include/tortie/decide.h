@@ -8,11 +8,12 @@
 #include "classify.h"
 
 #define INLINE_STEPS 3
-#define CHUNK 8              /* steps of one call */
+#define CHUNK 16             /* steps of one call */
 #define MORE -1
 #define ALLOW_OR_DENY(action) ((action) <= ACTION_DENY)
 
-static __always_inline void emit(context_t *ctx, struct scratch *c, const struct generation g, u32 result)
+/* Who calls it has written where the packet arrived. */
+static __always_inline void emit(struct scratch *c, const struct generation g, u32 result)
 {
 	struct log_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -21,7 +22,6 @@ static __always_inline void emit(context_t *ctx, struct scratch *c, const struct
 		return;
 	}
 	c->event.result = result;
-	c->event.ifindex = ctx->ingress_ifindex;
 	c->event.generation = g.cfg->generation;
 	c->event.lane = c->lane;
 	*e = c->event;
@@ -32,8 +32,10 @@ static __always_inline void emit(context_t *ctx, struct scratch *c, const struct
 static __always_inline void record(context_t *ctx, struct scratch *c, const struct generation g, u32 word)
 {
 	count(c, g, word >> 3);
-	if (word & WORD_LOG)
-		emit(ctx, c, g, word >> 3);
+	if (word & WORD_LOG) {
+		c->event.ifindex = ctx->ingress_ifindex;
+		emit(c, g, word >> 3);
+	}
 }
 
 /* A stage has nothing to say, and the next one is asked: the rules that were met on the way are counted now. */
@@ -54,43 +56,53 @@ static __always_inline u32 lowest(u64 word)
 	return debruijn[((word & -word) * 0x022fdd63cc95386dull) >> 58];
 }
 
-static __always_inline u64 *bits(const struct stage s, u32 place, u32 row, u32 word)
+/* The pages of the rows of a packet's classes. A row is in one page, so that one look-up finds all of it: summary words
+ * first, then a bit for each term. Where it begins there is in the scratch: the deepest calls have no stack left. */
+struct rows { void *source, *destination, *service, *sport; };
+
+static __always_inline void *row_of(const struct stage s, u32 place, u32 class, u32 *at)
 {
-	return ELEMENT(s.pages, place + (row * (s.cfg->words + s.cfg->summary_words) + word) * 8, 8);
+	u32 key;
+
+	*at = place + (class << s.cfg->row_shift) * 8;
+	key = *at >> PAGE_SHIFT;
+	return bpf_map_lookup_elem(s.pages, &key);
 }
 
-/* Terms that hold in every dimension, one word of them (summary words come first). NULL is a word outside the table,
- * which holds no term. One way out for all of them: combined in an expression they would double the verifier's paths. */
-static __always_inline u64 terms_of(const struct stage s, const struct scratch *c, u32 word)
+/* A dimension that no rule looks at has the row of the services, which is always there. False: a class outside the tables,
+ * which holds no term. */
+static __always_inline bool rows_of(const struct stage s, struct scratch *c, struct rows *r)
 {
-	u64 found = ~0ull, *v;
+	r->service = row_of(s, s.cfg->at.bits_svc, c->service, &c->service_at);
+	if (!r->service)
+		return false;
+	r->source = r->destination = r->sport = r->service;
+	c->source_at = c->destination_at = c->sport_at = c->service_at;
+	if (s.cfg->source.used)
+		r->source = row_of(s, s.cfg->at.bits_src, c->source, &c->source_at);
+	if (s.cfg->destination.used)
+		r->destination = row_of(s, s.cfg->at.bits_dst, c->destination, &c->destination_at);
+	if (s.cfg->sports)
+		r->sport = row_of(s, s.cfg->at.bits_sport, c->sport, &c->sport_at);
+	return r->source && r->destination && r->sport;
+}
 
-	if (s.cfg->source.used) {
-		v = bits(s, s.cfg->at.bits_src, c->source, word);
-		if (!v)
-			return 0;
-		found &= *v;
-	}
-	if (s.cfg->destination.used) {
-		v = bits(s, s.cfg->at.bits_dst, c->destination, word);
-		if (!v)
-			return 0;
-		found &= *v;
-	}
-	if (s.cfg->sports) {
-		v = bits(s, s.cfg->at.bits_sport, c->sport, word);
-		if (!v)
-			return 0;
-		found &= *v;
-	}
-	v = bits(s, s.cfg->at.bits_svc, c->service, word);
-	return v ? found & *v : 0;
+static __always_inline u64 row_word(void *page, u32 at, u32 word)
+{
+	return *(u64 *)(page + ((at + word * 8) & (PAGE_MASK & ~7)));
+}
+
+/* Terms that hold in every dimension, one word of them (summary words come first). */
+static __always_inline u64 terms_of(const struct rows *r, const struct scratch *c, u32 word)
+{
+	return row_word(r->source, c->source_at, word) & row_word(r->destination, c->destination_at, word) &
+	       row_word(r->service, c->service_at, word) & row_word(r->sport, c->sport_at, word);
 }
 
 /* One step of the evaluator's walk over the terms that hold: the decision word, or MORE. A later fragment without known
  * ports may meet terms that need them: each adds its verdict to those possible, and two possible verdicts end in a
  * drop. */
-static __always_inline int step(const struct generation g, const struct stage s, context_t *ctx, struct scratch *c)
+static __always_inline int step(const struct generation g, const struct stage s, const struct rows *r, struct scratch *c)
 {
 	u32 index, action, next, rule;
 	u64 word, *term, entry;
@@ -99,11 +111,11 @@ static __always_inline int step(const struct generation g, const struct stage s,
 	if (!c->summary) {
 		if (++c->place >= s.cfg->summary_words)
 			return c->possible ? WORD(REASON_FRAGMENT, VERDICT_DENY) : WORD(REASON_NO_MATCH, VERDICT_CONTINUE);
-		c->summary = terms_of(s, c, c->place);
+		c->summary = terms_of(r, c, c->place);
 		return MORE;
 	}
 	index = c->place << 6 | lowest(c->summary);
-	word = terms_of(s, c, s.cfg->summary_words + index);
+	word = terms_of(r, c, s.cfg->summary_words + index);
 	if (index == c->start >> 6)
 		word &= ~0ull << (c->start & 63);
 	if (!word) {
@@ -132,7 +144,7 @@ static __always_inline int step(const struct generation g, const struct stage s,
 	} else {
 		count(c, g, rule);
 		if (s.cfg->has_log && action == ACTION_LOG)
-			emit(ctx, c, g, rule);
+			emit(c, g, rule);
 		c->start = action == ACTION_PASS ? next : index + 1;
 	}
 	if (c->possible & (c->possible - 1))
@@ -140,7 +152,7 @@ static __always_inline int step(const struct generation g, const struct stage s,
 	forget();
 	if (c->start >> 12 != c->place) {
 		c->place = c->start >> 12;
-		c->summary = c->place < s.cfg->summary_words ? terms_of(s, c, c->place) : 0;
+		c->summary = c->place < s.cfg->summary_words ? terms_of(r, c, c->place) : 0;
 		forget();
 	}
 	c->summary &= ~0ull << (c->start >> 6 & 63);
@@ -148,17 +160,20 @@ static __always_inline int step(const struct generation g, const struct stage s,
 }
 
 /* Global, so that the verifier goes through these steps once and not as often as the largest policy needs them. */
-__noinline int steps(context_t *ctx, u32 number)
+__noinline int steps(u32 number)
 {
 	struct scratch *c = scratch_get();
 	struct generation g;
 	struct stage s;
+	struct rows r;
 
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	s = stage_given(g, number);
+	if (!rows_of(s, c, &r))
+		return WORD(REASON_TABLE, VERDICT_DENY);
 	for (int i = 0; i < CHUNK; i++) {
-		int word = step(g, s, ctx, c);
+		int word = step(g, s, &r, c);
 
 		if (word != MORE)
 			return word;
@@ -172,19 +187,23 @@ __noinline int walk(context_t *ctx, u32 number)
 	struct scratch *c = scratch_get();
 	struct generation g;
 	struct stage s;
+	struct rows r;
 
 	if (!c || number >= STAGES || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	s = stage_given(g, number);
+	if (!rows_of(s, c, &r))
+		return WORD(REASON_TABLE, VERDICT_DENY);
+	c->event.ifindex = ctx->ingress_ifindex;
 	c->steps = s.cfg->steps;
 	c->place = 0;
 	c->start = 0;
 	c->possible = 0;
 	c->pass_until = 0;
-	c->summary = terms_of(s, c, 0);
+	c->summary = terms_of(&r, c, 0);
 #pragma unroll
 	for (int i = 0; i < INLINE_STEPS; i++) {
-		int word = step(g, s, ctx, c);
+		int word = step(g, s, &r, c);
 
 		if (word != MORE)
 			return word;
@@ -194,14 +213,14 @@ __noinline int walk(context_t *ctx, u32 number)
 
 /* The other steps. Not called by walk, whose frame they would come on top of: the deepest calls have 512 bytes together. Only
  * a later fragment can need more steps than allowed (tables.c sees to it): dropped. */
-__noinline int walk_on(context_t *ctx, u32 number)
+__noinline int walk_on(u32 number)
 {
 	struct scratch *c = scratch_get();
 
 	if (!c)
 		return WORD(REASON_TABLE, VERDICT_DENY);
 	for (u32 done = INLINE_STEPS; done < MAX_STEPS && done < c->steps; done += CHUNK) {
-		int word = steps(ctx, number);
+		int word = steps(number);
 
 		if (word != MORE)
 			return word;
@@ -233,7 +252,7 @@ static __always_inline u32 decide(const struct generation g, const struct stage 
 		c->sport = sport;
 		forget();
 		word = walk(ctx, s.number);
-		return word == MORE ? walk_on(ctx, s.number) : word;
+		return word == MORE ? walk_on(s.number) : word;
 	}
 	if (s.cfg->backend == BACKEND_FOLDED)
 		cell = get32(s.pages, s.cfg->at.fold_a, source * s.cfg->destination_stride + destination) * s.cfg->fold_stride +

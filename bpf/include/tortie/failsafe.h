@@ -44,8 +44,11 @@ __noinline int failsafe_list(u32 list)
 
 static __always_inline bool failsafe_port(const struct generation g, u32 row, u32 port)
 {
-	u32 entry = get8(g.pages, g.cfg->fs_ports + FAILSAFE_BLOCKS * 2, port_block(g.cfg->fs_blocks, 6, row, port));
+	u32 at = port_block(g.cfg->fs_blocks, 6, row, port), entry;
 
+	if (at < 256)                /* the block of most ports: no failsafe port is in it */
+		return false;
+	entry = get8(g.pages, g.cfg->fs_ports + FAILSAFE_BLOCKS * 2, at);
 	return entry && (entry == 1 || failsafe_list(entry));
 }
 

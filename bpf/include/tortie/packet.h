@@ -76,7 +76,9 @@ struct scratch {
 	u32 network;             /* of a packet to be answered: where its IP header begins */
 	u32 datagram;            /* and its bytes from there */
 	u32 chunk, counter;      /* where something is counted */
-	u32 room[44];            /* new fields take of it */
+	u32 source_at, destination_at, service_at, sport_at; /* the rows of these classes, as that walk reads them */
+	u32 has_inner;           /* the packet that an error is about could be read */
+	u32 room[39];            /* new fields take of it */
 };
 
 _Static_assert(sizeof(struct scratch) == 512, "the size is between versions");

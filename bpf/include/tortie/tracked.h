@@ -237,7 +237,7 @@ __noinline int is_inner_local(void)
 }
 
 /* What becomes of a packet of no known flow -> decision word; an Allow opens one. */
-static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g, bool has_inner)
+static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, const struct generation g)
 {
 	if (!IS_EGRESS && g.cfg->pre_dnat.used) {
 		u32 word = pre_dnat(ctx);
@@ -251,7 +251,7 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 	if (IS_EGRESS ? IS_FORWARDED(ctx) : !for_host(ctx))
 		return forward(ctx);
 	/* An error of this host about a packet that it forwarded: path MTU discovery through this host needs it. */
-	if (IS_EGRESS && has_inner && !is_inner_local())
+	if (IS_EGRESS && c->has_inner && !is_inner_local())
 		return WORD(REASON_FORWARDED, VERDICT_CONTINUE);
 	if (g.cfg->passes_own)
 		return WORD(REASON_NO_MATCH, VERDICT_ALLOW);
@@ -269,16 +269,16 @@ static __always_inline u32 decide_unknown(context_t *ctx, struct scratch *c, con
 __noinline int unknown(context_t *ctx)
 {
 	struct scratch *c = scratch_get();
-	bool has_inner = false;
 	struct generation g;
 	u32 word;
 
 	if (!c || !generation_get(c, &g))
 		return WORD(REASON_TABLE, VERDICT_DENY);
+	c->has_inner = 0;
 	if (is_error(&c->packet)) {
-		has_inner = read_inner(ctx);
+		c->has_inner = read_inner(ctx);
 		forget();
-		if (has_inner && make_key(c, &c->inner)) {
+		if (c->has_inner && make_key(c, &c->inner)) {
 			forget();
 			if (flow_live(c, g.cfg, c->packet.version, c->inner.protocol))
 				return WORD(REASON_RELATED, VERDICT_CONTINUE);
@@ -287,10 +287,10 @@ __noinline int unknown(context_t *ctx)
 	}
 	if (!IS_EGRESS && is_martian(&c->packet))
 		return WORD(REASON_MARTIAN, VERDICT_DENY);
-	if (g.cfg->rejects && (has_inner || (c->packet.protocol == TCP && c->packet.tcp_flags & TCP_RST)) && is_told(has_inner))
+	if (g.cfg->rejects && (c->has_inner || (c->packet.protocol == TCP && c->packet.tcp_flags & TCP_RST)) && is_told(c->has_inner))
 		return WORD(REASON_ANSWER, VERDICT_CONTINUE);
 	forget();
-	word = decide_unknown(ctx, c, g, has_inner);
+	word = decide_unknown(ctx, c, g);
 	forget();
 	if ((word & 3) != VERDICT_ALLOW || is_overtaken(c))
 		return word;

@@ -92,17 +92,37 @@ def message(kind: int, entry: ConntrackEntry, attributes: bytes, number: int, *,
 
 def tuple_of(one: ConntrackTuple) -> bytes:
     """The attributes of a tuple."""
+    if one.source_port is not None and one.destination_port is not None:
+        return _with_ports(one, one.source_port, one.destination_port)
     source, destination, width = _ADDRESSES[one.version]
     ip = attribute(source, one.source.to_bytes(width)) + attribute(destination, one.destination.to_bytes(width))
     protocol = attribute(_NUMBER, bytes((one.protocol,)))
-    if one.source_port is not None and one.destination_port is not None:
-        protocol += attribute(_SOURCE_PORT, struct.pack(">H", one.source_port))
-        protocol += attribute(_DESTINATION_PORT, struct.pack(">H", one.destination_port))
     if one.icmp_id is not None and one.icmp_type is not None and one.icmp_code is not None:
         identity, kind, code = _ICMP[one.version]
         protocol += attribute(identity, struct.pack(">H", one.icmp_id))
         protocol += attribute(kind, bytes((one.icmp_type,))) + attribute(code, bytes((one.icmp_code,)))
     return nested(_TUPLE_IP, ip) + nested(_TUPLE_PROTO, protocol)
+
+
+_PORTED = {
+    version: struct.Struct(f"=HH HH{width}s HH{width}s HH HHB3x HH2s2x HH2s2x")
+    for version, (_, _, width) in _ADDRESSES.items()
+}
+
+
+def _with_ports(one: ConntrackTuple, source_port: int, destination_port: int) -> bytes:
+    """The attributes of a tuple that has ports. Because: it is what there are thousands of, and one piece is made ten
+    times as fast as its seven attributes."""
+    source, destination, width = _ADDRESSES[one.version]
+    return _PORTED[one.version].pack(
+        *(4 + 2 * (4 + width), _TUPLE_IP | _NESTED),
+        *(4 + width, source, one.source.to_bytes(width)),
+        *(4 + width, destination, one.destination.to_bytes(width)),
+        *(4 + 3 * 8, _TUPLE_PROTO | _NESTED),
+        *(5, _NUMBER, one.protocol),
+        *(6, _SOURCE_PORT, source_port.to_bytes(2)),
+        *(6, _DESTINATION_PORT, destination_port.to_bytes(2)),
+    )
 
 
 def nested(kind: int, attributes: bytes) -> bytes:

@@ -3,9 +3,10 @@
 import errno
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from tortie.kernel.ctforget import attribute, exchange, message, nested, tuple_of
-from tortie.kernel.ctnetlink import ConntrackEntry
+from tortie.kernel.ctnetlink import ConntrackEntry, TcpState
 
 # Source: linux/netfilter/nfnetlink_conntrack.h, linux/netfilter/nf_conntrack_common.h, nf_conntrack_tcp.h.
 _CT_NEW = 0
@@ -34,11 +35,17 @@ def remember(entries: Sequence[ConntrackEntry]) -> int:
 
 
 def _body(entry: ConntrackEntry) -> bytes:
-    body = nested(_TUPLE_ORIGINAL, tuple_of(entry.original)) + nested(_TUPLE_REPLY, tuple_of(entry.reply))
-    body += attribute(_STATUS, struct.pack(">I", entry.status | _CONFIRMED))
-    body += attribute(_TIMEOUT, struct.pack(">I", entry.timeout_s))
-    if entry.tcp_state is not None:
-        state = attribute(_TCP_STATE, bytes((entry.tcp_state,)))
+    tuples = nested(_TUPLE_ORIGINAL, tuple_of(entry.original)) + nested(_TUPLE_REPLY, tuple_of(entry.reply))
+    return tuples + _state(entry.status, entry.timeout_s, entry.tcp_state)
+
+
+@lru_cache(maxsize=256)
+def _state(status: int, timeout_s: int, tcp_state: TcpState | None) -> bytes:
+    """The attributes that many entries have alike."""
+    body = attribute(_STATUS, struct.pack(">I", status | _CONFIRMED))
+    body += attribute(_TIMEOUT, struct.pack(">I", timeout_s))
+    if tcp_state is not None:
+        state = attribute(_TCP_STATE, bytes((tcp_state,)))
         state += attribute(_FLAGS_ORIGINAL, _LIBERAL) + attribute(_FLAGS_REPLY, _LIBERAL)
         body += nested(_PROTOCOL_STATE, nested(_TCP, state))
     return body

@@ -168,7 +168,6 @@ def key_of(packet: Packet) -> tuple[FlowKey, int] | None:
     """The packet's flow key and the end that sent it; None where it cannot be in a flow, or does not show its ports."""
     if packet.fragment is Fragment.LATER and packet.protocol in (*PORTED, ICMP, ICMPV6):
         return None
-    here, there = (packet.source, packet.source_port or 0), (packet.destination, packet.destination_port or 0)
     if packet.protocol in (ICMP, ICMPV6):
         kind, number = packet.icmp_type, packet.icmp_id
         requests, replies = ICMP_REQUESTS[packet.protocol], ICMP_REPLIES[packet.protocol]
@@ -179,10 +178,20 @@ def key_of(packet: Packet) -> tuple[FlowKey, int] | None:
             return (packet.version, packet.protocol, packet.destination, number, packet.source, asked), 1
         return None
     if packet.protocol not in PORTED:
-        here, there = (packet.source, 0), (packet.destination, 0)
-    if here <= there:
-        return (packet.version, packet.protocol, *here, *there), 0
-    return (packet.version, packet.protocol, *there, *here), 1
+        return key_between(packet.version, packet.protocol, packet.source, 0, packet.destination, 0)
+    source_port, destination_port = packet.source_port or 0, packet.destination_port or 0
+    return key_between(
+        packet.version, packet.protocol, packet.source, source_port, packet.destination, destination_port
+    )
+
+
+def key_between(
+    version: int, protocol: int, source: int, source_port: int, destination: int, destination_port: int
+) -> tuple[FlowKey, int]:
+    """The flow key of what goes between two ends, and which of them is the source. Not for ICMP."""
+    if (source, source_port) <= (destination, destination_port):
+        return (version, protocol, source, source_port, destination, destination_port), 0
+    return (version, protocol, destination, destination_port, source, source_port), 1
 
 
 class ConnectionTable:

@@ -146,6 +146,11 @@ class Classifiers:
             part.prefix + table: size for part in self.parts for table, size in part.classifier.sizes().items() if size
         }
 
+    def unit(self, name: str) -> int:
+        """Bytes of which a table begins at a multiple."""
+        part, table = self._table(name)
+        return part.classifier.unit(table)
+
     def fill(self, name: str, memory: object) -> None:
         """Write a table's memory. That of tables that can change has to stay mapped."""
         part, table = self._table(name)

@@ -44,6 +44,7 @@ NONE = 0xFFFFFFFF
 _TERM = Struct("<IBBxx4Q4I8I")
 _SET_FLAG = 1 << 31
 _64 = (1 << 64) - 1
+_LINE_BYTES, _TRIE_BLOCK_BYTES = 64, 1024
 
 if sys.byteorder != "little" or _TERM.size != ffi.sizeof("struct term"):
     raise ImportError("tortie's classifier needs a little-endian machine and matching record layouts")
@@ -217,7 +218,7 @@ class Classifier:
         """The fields of `struct config` (bpf/include/tortie/config.h) that follow from the tables."""
         names = (
             *("backend", "services", "sports", "destination_stride", "service_stride", "sport_stride", "fold_stride"),
-            *("sport_none", "sport_fragment", "words", "summary_words", "steps", "has_log"),
+            *("sport_none", "sport_fragment", "summary_words", "row_shift", "steps", "has_log"),
         )
         found: dict[str, int | bytes] = {name: int(getattr(self._layout, name)) for name in names}
         for side, part in zip(("source", "destination"), self._layout.side, strict=True):
@@ -232,6 +233,13 @@ class Classifier:
     def sizes(self) -> dict[str, int]:
         """Bytes of each table; 0 where this generation has none."""
         return {name: int(lib.tables_bytes(self._tables, index)) for index, name in enumerate(TABLES)}
+
+    def unit(self, table: str) -> int:
+        """Bytes of which a table begins at a multiple: no element, no line of the cache, and no row of bits lies across
+        two pages then."""
+        if table.endswith("_nets"):
+            return _TRIE_BLOCK_BYTES
+        return max(_LINE_BYTES, 8 << self._layout.row_shift) if table.startswith("bits_") else _LINE_BYTES
 
     def fill(self, table: str, memory: object) -> None:
         """Write a table into a writable buffer of its size; for LIVE_TABLES the buffer must outlive `change_host`."""

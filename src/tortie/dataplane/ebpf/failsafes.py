@@ -48,8 +48,8 @@ def failsafe_tables(failsafes: Failsafes) -> tuple[bytes, bytes]:
 
 
 def _in_blocks(ports: bytes) -> bytes:
-    """The table of 256 ports each, every block once, as failsafe.h reads it."""
-    blocks: dict[bytes, int] = {}
+    """The table of 256 ports each, every block once, as failsafe.h reads it: the first one has no port."""
+    blocks = {bytes(256): 0}
     assert len(ports) == 256 * FAILSAFE_BLOCKS
     numbers = [blocks.setdefault(ports[at : at + 256], len(blocks)) for at in range(0, len(ports), 256)]
     return array("H", numbers).tobytes() + b"".join(blocks)

@@ -18,7 +18,7 @@ from tortie.dataplane.ebpf.compile import Block, digest
 from tortie.dataplane.ebpf.counters import Counters, Run, stride_of
 from tortie.dataplane.ebpf.failsafes import FAILSAFE_BLOCKS, NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.members import Members
-from tortie.dataplane.ebpf.pages import PAGE, Arrangement, Pages, arrange, encode_config
+from tortie.dataplane.ebpf.pages import PAGE, Arrangement, Extent, Pages, arrange, encode_config
 from tortie.dataplane.ebpf.seal import Seal
 from tortie.dataplane.ebpf.shared import SharedMap, object_digest
 from tortie.dataplane.ebpf.terms import SetAtom
@@ -258,8 +258,11 @@ def _sections(memory: memoryview, at: Arrangement) -> Mapping[str, memoryview]:
 def arranged(plan: Plan, classifiers: Classifiers) -> Arrangement:
     """Where everything of the plan's generation is."""
     ports, nets = failsafe_tables(plan.failsafes)
-    failsafes = {"fs_ports": len(ports)} | ({"fs_nets": len(nets)} if nets else {})
-    return arrange({**classifiers.sizes(), **failsafes})
+    failsafes = {"fs_ports": Extent(len(ports), NET_BYTES)} | (
+        {"fs_nets": Extent(len(nets), NET_BYTES)} if nets else {}
+    )
+    tables = {name: Extent(size, classifiers.unit(name)) for name, size in classifiers.sizes().items()}
+    return arrange({**tables, **failsafes})
 
 
 def write(

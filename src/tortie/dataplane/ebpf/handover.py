@@ -7,9 +7,9 @@ The kernel cannot be told of SCTP and DCCP: it wants tags that the driver's tabl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tortie.dataplane.ebpf.takeover import packet_of
+from tortie.dataplane.ebpf.takeover import place_of
 from tortie.kernel.ctnetlink import ASSURED, SEEN_REPLY, ConntrackEntry, ConntrackTuple, TcpState
-from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts, key_of
+from tortie.model.conntrack import Flow, FlowKey, FlowState, Timeouts
 from tortie.model.desired import EndpointState
 from tortie.model.packet import ICMP, ICMP_REPLIES, ICMP_REQUESTS, ICMPV6, PORTED, TCP, UDP
 from tortie.model.policy import Profile, Stage
@@ -34,7 +34,7 @@ def tracked_keys(entries: Iterable[ConntrackEntry]) -> Iterator[FlowKey]:
     """The flows that the kernel tracks, each as it is on both sides of a translation."""
     for entry in entries:
         for side in (entry.original, entry.reply):
-            where = key_of(packet_of(side))
+            where = place_of(side)
             if where is not None:
                 yield where[0]
 

@@ -38,17 +38,20 @@ class Arrangement(NamedTuple):
     end: int
 
 
-def arrange(sizes: Mapping[str, int]) -> Arrangement:
-    """Tables of these sizes one after another, those with the largest elements first."""
+class Extent(NamedTuple):
+    """What a table needs: so many bytes, from a multiple of `unit` on."""
+
+    size: int
+    unit: int
+
+
+def arrange(tables: Mapping[str, Extent]) -> Arrangement:
+    """Tables one after another, those with the largest elements first."""
     places, at = {}, PAGE
-    for name in sorted(sizes, key=_unit, reverse=True):
-        places[name] = at = _up(at, _unit(name))
-        at += sizes[name]
+    for name, (size, unit) in sorted(tables.items(), key=lambda table: table[1].unit, reverse=True):
+        places[name] = at = _up(at, unit)
+        at += size
     return Arrangement(places, _up(at, 8))
-
-
-def _unit(table: str) -> int:
-    return 1024 if table.endswith("_nets") and table != "fs_nets" else 64
 
 
 def _up(value: int, unit: int) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple, TcpState
 from tortie.kernel.sockets import Connection, State
-from tortie.model.conntrack import Flow, FlowKey, FlowState, key_of
+from tortie.model.conntrack import Flow, FlowKey, FlowState, key_between, key_of
 from tortie.model.desired import HostAddresses
-from tortie.model.packet import PORTED, Packet
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Packet
 
 _STATES = {
     State.OPENING: FlowState.OPENING,
@@ -54,12 +54,12 @@ def of_conntrack(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
         if one.zone or one.tcp_state in _OVER:  # a zone is a network of its own
             continue
         if (one.original.version, one.original.destination) in addresses.unicast:
-            packet, is_outbound, sent_by_opener = packet_of(one.original), False, True
+            side, is_outbound, sent_by_opener = one.original, False, True
         elif (one.reply.version, one.reply.destination) in addresses.unicast:
-            packet, is_outbound, sent_by_opener = packet_of(one.reply), True, False
+            side, is_outbound, sent_by_opener = one.reply, True, False
         else:
             continue
-        where = key_of(packet)
+        where = place_of(side)
         if where is not None:
             key, end = where
             yield Flow(
@@ -77,16 +77,13 @@ def of_forwarded(entries: Iterable[ConntrackEntry], addresses: HostAddresses) ->
             continue
         found: dict[FlowKey, int] = {}
         for side, sent_by_opener in ((one.original, True), (one.reply, False)):
-            where = key_of(packet_of(side))
-            if where is not None and not any((side.version, end) in addresses.unicast for end in _ends(side)):
+            if any((side.version, end) in addresses.unicast for end in (side.source, side.destination)):
+                continue
+            if (where := place_of(side)) is not None:
                 key, end = where
                 found.setdefault(key, end if sent_by_opener else 1 - end)
         for key, opener in found.items():
             yield Flow(key, opener, False, "", 0.0, _state(one), is_answered=one.is_answered)
-
-
-def _ends(one: ConntrackTuple) -> tuple[int, int]:
-    return one.source, one.destination
 
 
 def _state(one: ConntrackEntry) -> FlowState:
@@ -108,17 +105,23 @@ def of_others(flows: Iterable[Flow], policed: Collection[tuple[int, int]]) -> It
             yield flow
 
 
-def packet_of(one: ConntrackTuple) -> Packet:
-    """A packet that goes the way of the tuple."""
-    has_ports = one.protocol in PORTED
-    return Packet(
-        version=one.version,
-        protocol=one.protocol,
-        source=one.source,
-        destination=one.destination,
-        source_port=one.source_port if has_ports else None,
-        destination_port=one.destination_port if has_ports else None,
-        icmp_type=one.icmp_type,
-        icmp_code=one.icmp_code,
-        icmp_id=one.icmp_id or 0,
+def place_of(one: ConntrackTuple) -> tuple[FlowKey, int] | None:
+    """The flow key of packets that go the way of the tuple, and the end that sends them; None where there is none."""
+    version, protocol = one.version, one.protocol
+    if protocol in PORTED:
+        return key_between(
+            version, protocol, one.source, one.source_port or 0, one.destination, one.destination_port or 0
+        )
+    if protocol not in (ICMP, ICMPV6):
+        return key_between(version, protocol, one.source, 0, one.destination, 0)
+    return key_of(
+        Packet(
+            version=version,
+            protocol=protocol,
+            source=one.source,
+            destination=one.destination,
+            icmp_type=one.icmp_type,
+            icmp_code=one.icmp_code,
+            icmp_id=one.icmp_id or 0,
+        )
     )
