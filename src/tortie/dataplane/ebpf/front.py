@@ -41,6 +41,8 @@ from tortie.model.xdp import XdpUse
 log = logging.getLogger("tortie.dataplane.ebpf")
 FOLDER = Path("/run/tortie/front")
 """A folder for each driver that has a front; bpffs is mounted there."""
+_CHECK_EVERY = 6
+"""Of the driver's checks, which come twice a second."""
 
 
 class _Ground:
@@ -78,14 +80,17 @@ class XdpFront:
         self._ground: _Ground | None = None
         self._problem = ""
         self._is_paused = False
+        self._may_be_left = True
+        self._calls = 0
+        """Of `check`."""
         self._refused: dict[str, Refused] = {}
         self._made_of: dict[str, object] = {}
         """What the tables that packets find were made of."""
         self._changes: dict[str, tuple[Change, Cause]] = {}
         """What was prepared, and what the attempt depends on."""
         self._leaving: set[str] = set()
-        self._indices: frozenset[int] | None = None
-        """Interfaces that the first `commit` keeps of what an earlier agent left; None: it has been."""
+        self._is_swept = False
+        """Whether what an earlier agent left, and nobody wants, is gone."""
         self._before: dict[str, Counter[RuleRef]] = {}
         """What was counted on interfaces before something was taken off them."""
 
@@ -107,8 +112,6 @@ class XdpFront:
         for state in wanted.values():
             self._prepare(ground, state, sets, failsafes)
         ground.planner.forget({key for state in wanted.values() for key in policies(state)}, sets)
-        if self._indices is not None:
-            self._indices = frozenset(plane.hooks.index for plane in ground.planes.values() if plane.hooks is not None)
         return self._believed(ground)
 
     def _prepare(self, ground: _Ground, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> None:
@@ -185,14 +188,13 @@ class XdpFront:
         self._leaving.add(name)
 
     def _sweep(self, ground: _Ground) -> None:
-        """Take off what an earlier agent left and nobody wants, once."""
-        if self._indices is None:
+        if self._is_swept:
             return
         kept = {plane.hooks.index for plane in ground.planes.values() if plane.hooks is not None}
         try:
             ground.folder.sweep(kept)
             ground.programs.sweep()
-            self._indices = None
+            self._is_swept = True
         except KernelError as error:
             log.warning("XDP in front, what an earlier agent left: %s", error)
 
@@ -204,9 +206,9 @@ class XdpFront:
         self._changes.clear()
 
     def check(self) -> Sequence[str]:
-        """See Front."""
-        ground = self._ground
-        if ground is None:
+        """See Front. Not each time: what is off costs speed alone, and tables take time to look at."""
+        ground, self._calls = self._ground, self._calls + 1
+        if ground is None or self._calls % _CHECK_EVERY != 1:
             return ()
         repaired: list[str] = []
         try:
@@ -233,11 +235,13 @@ class XdpFront:
     def _opened(self, marks: FrontMarks, *, is_needed: bool) -> _Ground | None:
         if self._ground is not None and self._ground.marks != marks:
             self._close(self._ground)
-        if self._ground is None and not self._problem and (is_needed or self.leftovers()):
+        is_needed = is_needed or (self._may_be_left and bool(self.leftovers()))
+        self._may_be_left = False
+        if self._ground is None and not self._problem and is_needed:
             try:
                 self._problem = "; ".join(self._lacks())
                 if not self._problem:
-                    self._ground, self._indices = _Ground(self._bpffs, marks), frozenset()
+                    self._ground, self._is_swept = _Ground(self._bpffs, marks), False
             except KernelError as error:
                 self._problem = str(error)
         return self._ground

@@ -71,4 +71,5 @@ class _Same:
 
 
 def policies(state: EndpointState) -> Collection[PolicyKey]:
+    """The untracked ingress policies of an interface."""
     return [policy.key for group in state.stage(Stage.UNTRACKED, Direction.INGRESS) for policy in group.policies]
