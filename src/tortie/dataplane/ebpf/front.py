@@ -227,7 +227,10 @@ class XdpFront:
         plane = ground.planes.get(name)
         if plane is None:
             return
-        ground.planes.release(name)
+        try:
+            ground.planes.release(name)
+        except KernelError as error:  # it is off; what it counted in and the like stays until the agent ends
+            log.warning("XDP in front of %s: %s", name, error)
         self._before[name] = self._before.get(name, Counter()) + _of_rules(plane)
         self._made_of.pop(name, None)
         self._leaving.discard(name)
@@ -289,7 +292,7 @@ class XdpFront:
                 program_id, program = plane.hooks.attached_program()
             except KernelError:  # the interface has just gone
                 return replace(status, xdp=use)
-            where = f"{plane.hooks.placement.reason} decides untracked ingress; all else: {status.reason}"
+            where = f"untracked ingress: {plane.hooks.placement.reason}; all else: {status.reason}"
             return replace(
                 status,
                 acceleration=Acceleration.XDP,
