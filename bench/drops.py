@@ -92,7 +92,7 @@ def measure(rounds: int, members: int) -> Sequence[Figure | Missing]:
                 missing.append(Missing(f"veth.drop.{name}", str(error)))
                 continue
             one.senders[""] = _load(host, 0, opened)
-            if name in (EMPTY, POLICY, FRONT, BEHIND):
+            if name in (EMPTY, POLICY):
                 one.senders[".random"] = _load(host, members, opened)
             dropping.append(one)
         turns = [(one, how) for one in dropping for how in one.senders]
