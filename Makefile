@@ -56,10 +56,12 @@ check: build  ## format, lint, types, imports
 	$(BIN)/lint-imports
 
 test-fast: check  ## check and the pure tests
-	$(BIN)/pytest -q -m "not root"
+	$(BIN)/pytest -q -n auto -m "not root"
 
+# Tests that need root measure time and share the kernel: one after another.
 test: check $(GUESTS)  ## everything that must pass; needs root
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --durations=15 -m "not root"
+	$(BIN)/pytest -q --durations=40 -m root
 
 soak: build  ## at full size: ten million packets against the evaluator, kills, swaps, floods, churn (an hour; needs root)
 	TORTIE_SOAK=1 $(BIN)/pytest -q -s tests/netns/test_lockdown_*.py tests/netns/test_attack_*.py tests/bpf/test_differential.py tests/bpf/test_tracked.py

@@ -15,7 +15,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import assertions, changes, commands, cost, dataplanes, drops, fleet, life, policytests, redis, restore
+from bench import (
+    assertions,
+    changes,
+    commands,
+    cost,
+    dataplanes,
+    drops,
+    fleet,
+    life,
+    policytests,
+    rates,
+    redis,
+    restore,
+)
 from bench.figures import Figure, Missing, pooled
 from bench.table import show
 from fleet import Fleet
@@ -36,6 +49,7 @@ def groups(*, is_quick: bool) -> dict[str, Measure]:
     found["apply"] = partial(changes.measure, *((6, 4) if is_quick else (24, 12)))
     found["restore"] = partial(restore.measure, 3 if is_quick else 15)
     found["dataplanes"] = partial(dataplanes.measure, 2 if is_quick else 7)
+    found["rates"] = partial(rates.measure, 2 if is_quick else 9)
     found["agent"] = partial(life.measure, *((2, 5) if is_quick else (7, 21)))
     found["commands"] = partial(commands.measure, *((5, 1, 1_000) if is_quick else (25, 3, 10_000)))
     found["test"] = partial(policytests.measure, 3 if is_quick else 11)

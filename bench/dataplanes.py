@@ -11,7 +11,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,10 +22,12 @@ from bench.shapes import FIRST_PORT
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Driver
 from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.front import XdpFront
 from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.kernel import bpf
 from tortie.model.address import Net, format_address
+from tortie.model.dataplane import IPTABLES, NFTABLES
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -48,7 +50,7 @@ def measure(rounds: int) -> Sequence[Figure]:
     """The figures. Raises: Unmeasured, KernelError."""
     taken: Taken = {}
     for number in range(rounds):
-        for name, make in _dataplanes():
+        for name, make in drivers():
             with veth_pair() as (host, _), host.entered(), make() as driver:
                 _apply(name, driver, host, number, taken)
         for name, by_hand in (("nft", _nft), ("iptables", _iptables)):
@@ -57,11 +59,14 @@ def measure(rounds: int) -> Sequence[Figure]:
     return [Figure(f"dataplane.{name}", "ms", tuple(samples)) for name, samples in taken.items()]
 
 
-def _dataplanes() -> Iterator[tuple[str, Callable[[], AbstractContextManager[Driver]]]]:
+def drivers() -> Iterator[tuple[str, Callable[[], AbstractContextManager[Driver]]]]:
+    """Every dataplane by its name, and how to have its driver in the network namespace that the thread is in."""
     makers: dict[str, Callable[[ExitStack], Driver]] = {
         "ebpf": _ebpf,
         "nftables": lambda _: NftablesDriver(),
         "iptables": lambda _: IptablesDriver(TablesUse(Backend.NFT)),
+        "nftables.front": lambda _: NftablesDriver(XdpFront(NFTABLES, tuple)),
+        "iptables.front": lambda _: IptablesDriver(TablesUse(Backend.NFT), XdpFront(IPTABLES, tuple)),
     }
     for name, make in makers.items():
         yield name, partial(_running, make)
@@ -93,12 +98,10 @@ def _apply(name: str, driver: Driver, host: Namespace, number: int, taken: Taken
         if report.failed or report.refused:
             raise Unmeasured(f"{name}: {report}")
 
-    chance, interface = random.Random(number), Interface(name=host.interface, index=host.ifindex)
-
     def state(policies: Sequence[Policy]) -> Delta:
-        tiers = {(Stage.UNTRACKED, Direction.INGRESS): (TierPolicies(Tier("default"), tuple(policies)),)}
-        return Delta(endpoints={host.interface: EndpointState(interface=interface, endpoint="bench", tiers=tiers)})
+        return desired(host, {(Stage.UNTRACKED, Direction.INGRESS): policies})
 
+    chance = random.Random(number)
     driver.take(Delta(failsafes=Failsafes()))
     driver.take(state(_ports(2)))  # what is made once for a host is made
     driver.apply()
@@ -110,12 +113,23 @@ def _apply(name: str, driver: Driver, host: Namespace, number: int, taken: Taken
         known[place] = _policy(place, _deny(*_port(FIRST_PORT + len(known) + chance.randrange(10_000))))
         apply(f"change.{SIZES[-1]}", state(known))
     addresses = chance.sample(range(1 << 24, 200 << 24), MEMBERS)
-    change = SetChange(Nets(Net(4, address, 32) for address in addresses), frozenset(), is_new=True)
     listed = state([_policy(0, _deny(SetMatch(Side.SOURCE, LISTED)))])
-    apply(f"apply.members.{MEMBERS}", replace(listed, sets={LISTED.set_id: change}))
+    apply(f"apply.members.{MEMBERS}", replace(listed, sets=listed_as(addresses)))
     for _ in range(3):
         more = SetChange(frozenset({Net(4, 201 << 24 | chance.getrandbits(20), 32)}), frozenset())
         apply(f"change.members.{MEMBERS}", Delta(sets={LISTED.set_id: more}))
+
+
+def desired(host: Namespace, policies: Mapping[tuple[Stage, Direction], Sequence[Policy]]) -> Delta:
+    """That the host's interface has these policies, in one tier."""
+    tiers = {where: (TierPolicies(Tier("default"), tuple(found)),) for where, found in policies.items()}
+    interface = Interface(name=host.interface, index=host.ifindex)
+    return Delta(endpoints={host.interface: EndpointState(interface=interface, endpoint="bench", tiers=tiers)})
+
+
+def listed_as(addresses: Iterable[int]) -> Mapping[str, SetChange]:
+    """That these IPv4 addresses, and no others, are the members of LISTED."""
+    return {LISTED.set_id: SetChange(Nets(Net(4, one, 32) for one in addresses), frozenset(), is_new=True)}
 
 
 def _ports(count: int) -> list[Policy]:

@@ -29,6 +29,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.classes.10000": (Ratio("xdp.classes.1", 1.3),),
     "members.restore.ratio": (AtMost(0.5),),
     **{f"dataplane.change.1000.{name}": (AtMost(100),) for name in ("ebpf", "nftables", "iptables")},
+    **{f"dataplane.accept.{name}.ratio": (AtLeast(1),) for name in ("ebpf", "nftables", "iptables")},
     "veth.drop.policy.ratio": (AtLeast(0.85),),
     "veth.drop.policy.random.ratio": (AtLeast(0.50),),
     "redis.untracked.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),

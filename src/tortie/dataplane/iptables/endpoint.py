@@ -256,7 +256,8 @@ class _Making:
         """A chain that drops what shows no ports or type though its protocol has them, and fragments.
 
         Because: a match that cannot read its field may drop the packet by itself, and which rule asks first is chance.
-        Such a packet leaves no count, so it is counted by what came to the match less what it let go. Connection
+        Such a packet leaves no count, so it is counted by what came to the match less what it let go; what it let go
+        asks no further. Connection
         tracking has joined fragments before, but for those of local sockets that asked it not to (IP_NODEFRAG).
         """
         malformed = self._counted(place, Reason.MALFORMED)
@@ -265,10 +266,10 @@ class _Making:
             rules.append(ChainRule("-f -j DROP", self._counted(place, Reason.FRAGMENT)))
         for protocol in PORTED:
             rules.append(ChainRule(f"-p {protocol}", malformed))
-            rules.append(ChainRule(f"-p {protocol} -m multiport --ports 0:65535", malformed, -1))
+            rules.append(ChainRule(f"-p {protocol} -m multiport --ports 0:65535 -j RETURN", malformed, -1))
         native, foreign = (ICMP, ICMPV6) if self.version == 4 else (ICMPV6, ICMP)
         rules.append(ChainRule(f"-p {native}", malformed))
-        rules += [ChainRule(f"-p {native} {text}", malformed, -1) for text in _EVERY_TYPE[self.version]]
+        rules += [ChainRule(f"-p {native} {text} -j RETURN", malformed, -1) for text in _EVERY_TYPE[self.version]]
         readable = f"{TYPE_OFFSET[self.version]}=0:0xFFFFFFFF"
         if self.version == 6:  # u32 finds it only where no extension headers come before
             readable = f"3&0xFF={foreign}&&{readable}"

@@ -1,0 +1,199 @@
+"""How many packets a second each dataplane drops, and lets in, beside plain nft and iptables doing the same.
+
+    dataplane.drop.N.NAME          a flood that the last of N rules, one in each policy, denies without tracking
+    dataplane.drop.members.NAME    one rule that denies a set, to which every packet's source belongs
+    dataplane.accept.WHICH.NAME    a flood to a socket of the host, allowed by untracked or by tracked policy
+
+The packets are a flood (flood.py): a rate has the cost of sending in it, so rates are nearer to each other than what
+the dataplanes take. A figure counts only if the deciding rule, or the host's UDP, counted every packet that arrived.
+"""
+
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as
+from bench.figures import Figure, Unmeasured
+from bench.flood import HOT, PORT, SOURCE_PORT, STRAY, one_cpu, receive_frames, send, sender
+from bench.shapes import FIRST_PORT
+from netns import Namespace, veth_pair
+from tortie.dataplane.driver import Driver
+from tortie.model.address import format_address
+from tortie.model.desired import Delta, HostAddresses
+from tortie.model.failsafe import Failsafes
+from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch, SetMatch
+from tortie.model.packet import UDP, Direction, Side
+from tortie.model.policy import Policy, PolicyKey, Stage
+from tortie.model.rule import Action, Rule
+from tortie.model.selector import ALL
+
+Rates = dict[str, list[float]]
+_PACKETS = 100_000
+"""In one flood: a chain of 1,000 rules takes 10 us for each."""
+_LAST_ONES_S = 1.0
+"""So long the last packets of a flood may be on their way."""
+CLASSES = {"untracked": Stage.UNTRACKED, "tracked": Stage.NORMAL}
+
+
+def measure(rounds: int) -> Sequence[Figure]:
+    """The figures. Raises: Unmeasured, KernelError."""
+    rates: Rates = {}
+    with one_cpu():
+        for number in range(-1, rounds):
+            for name, make in drivers():
+                with _site() as (host, flood), host.entered(), make() as driver:
+                    _drops(name, driver, host, flood, rates)
+                    _accepts(name, driver, host, flood, rates)
+            for name, by_hand in (("nft", _nft), ("iptables", _iptables)):
+                with _site() as (host, flood):
+                    by_hand(name, host, flood, rates)
+            if number < 0:  # the first round is for the caches
+                rates.clear()
+    return [*_figures(rates)]
+
+
+def _figures(rates: Rates) -> Iterator[Figure]:
+    for name, samples in rates.items():
+        yield Figure(f"dataplane.{name}", "Mpps", tuple(samples))
+    for name, _ in drivers():
+        pairs = zip(rates[f"accept.untracked.{name}"], rates[f"accept.tracked.{name}"], strict=True)
+        ratios = tuple(untracked / tracked for untracked, tracked in pairs)
+        yield Figure(f"dataplane.accept.{name}.ratio", "x", ratios, note="untracked to tracked")
+
+
+Flood = Callable[[], tuple[int, int]]
+
+
+@contextmanager
+def _site() -> Iterator[tuple[Namespace, Flood]]:
+    """A host, and a flood that is sent to it."""
+    with veth_pair() as (host, peer), ExitStack() as opened:
+        receive_frames(host)
+        host.run("ip", "route", "add", f"{HOT}/32", "via", peer.address)
+        program = sender(peer, 0, opened)
+        yield host, lambda: send(program, host, peer, _PACKETS)
+
+
+def _note(what: str, flood: Flood, counted: Callable[[], int], rates: Rates) -> None:
+    before = counted()
+    arrived, took_ns = flood()
+    deadline = time.monotonic() + _LAST_ONES_S
+    while (found := counted() - before) < arrived and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if not arrived <= found <= arrived + STRAY or not took_ns:
+        raise Unmeasured(f"dataplane.{what}: {found} of {arrived} packets were counted")
+    rates.setdefault(what, []).append(arrived * 1e3 / took_ns)
+
+
+def _drops(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Rates) -> None:
+    def denied() -> int:
+        return sum(one.packets for one in driver.counters()[0])
+
+    where = (Stage.UNTRACKED, Direction.INGRESS)
+    driver.take(Delta(failsafes=Failsafes()))
+    for size in SIZES:
+        ports = (*range(FIRST_PORT, FIRST_PORT + size - 1), PORT)
+        rules = [Rule(Action.DENY, _port(port, Side.DESTINATION)) for port in ports]
+        _enforce(driver, desired(host, {where: [_policy(number, rule) for number, rule in enumerate(rules)]}))
+        _note(f"drop.{size}.{name}", flood, denied, rates)
+    listed = _policy(0, Rule(Action.DENY, (SetMatch(Side.SOURCE, LISTED),)))
+    _enforce(
+        driver, replace(desired(host, {where: [listed]}), sets=listed_as(int(IPv4Address(one)) for one in _members()))
+    )
+    _note(f"drop.members.{name}", flood, denied, rates)
+
+
+def _accepts(name: str, driver: Driver, host: Namespace, flood: Flood, rates: Rates) -> None:
+    sides = {Direction.INGRESS: Side.DESTINATION, Direction.EGRESS: Side.SOURCE}
+    driver.take(Delta(addresses=HostAddresses(frozenset({(4, int(IPv4Address(host.address)))}))))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.bind(("", PORT))
+        for which, stage in CLASSES.items():
+            policies = {
+                (stage, direction): [_policy(0, Rule(Action.ALLOW, _port(PORT, side)), is_tracked=which == "tracked")]
+                for direction, side in sides.items()
+            }
+            _enforce(driver, desired(host, policies))
+            asked.sendto(b"", (str(HOT), SOURCE_PORT))  # what comes is then an answer: a connection is established
+            _note(f"accept.{which}.{name}", flood, lambda: _delivered(host), rates)
+
+
+def _enforce(driver: Driver, delta: Delta) -> None:
+    driver.take(delta)
+    report = driver.apply()
+    if report.failed or report.refused:
+        raise Unmeasured(f"{report}")
+
+
+def _port(port: int, side: Side) -> tuple[Match, ...]:
+    return ProtocolMatch(UDP), PortMatch(side, (PortRange(port, port),))
+
+
+def _policy(number: int, rule: Rule, *, is_tracked: bool = False) -> Policy:
+    return Policy(
+        key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:04}"),
+        tier="default",
+        order=float(number),
+        selector=ALL,
+        ingress=(rule,),
+        egress=(rule,),
+        do_not_track=not is_tracked,
+        apply_on_forward=not is_tracked,
+    )
+
+
+def _members() -> list[str]:
+    chance = random.Random(1)
+    return [str(HOT), *(format_address(4, one) for one in chance.sample(range(1 << 24, 60 << 24), MEMBERS - 1))]
+
+
+def _delivered(host: Namespace) -> int:
+    """Packets that IP has given to UDP and the like."""
+    names, values = (line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if line.startswith("Ip:"))
+    return int(values[names.index("InDelivers")])
+
+
+# ---- by hand
+
+
+def _nft(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
+    def dropped() -> int:
+        found = json.loads(host.run("nft", "-j", "list", "counter", "inet", "t", "dropped"))["nftables"]
+        return int(next(one["counter"]["packets"] for one in found if "counter" in one))
+
+    def table(rules: str, sets: str = "") -> str:
+        hook = "type filter hook prerouting priority raw;"
+        return f"table inet t {{\n counter dropped {{\n }}\n{sets}\n chain c {{\n{hook}\n{rules}\n }}\n}}\n"
+
+    for size in SIZES:
+        others = "".join(f"udp dport {FIRST_PORT + number} drop\n" for number in range(size - 1))
+        host.run("nft", "-f", "-", input=table(f"{others}udp dport {PORT} counter name dropped drop"))
+        _note(f"drop.{size}.by_hand.{name}", flood, dropped, rates)
+        host.run("nft", "flush", "ruleset")
+    listed = f"set s {{ type ipv4_addr; elements = {{ {', '.join(_members())} }}\n }}"
+    host.run("nft", "-f", "-", input=table("ip saddr @s counter name dropped drop", listed))
+    _note(f"drop.members.by_hand.{name}", flood, dropped, rates)
+
+
+def _iptables(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
+    def dropped() -> int:
+        found = host.run("iptables-nft", "-t", "raw", "-nvxL", "PREROUTING").splitlines()
+        return sum(int(line.split()[0]) for line in found if "DROP" in line)
+
+    def rules(*words: str) -> str:
+        lines = "".join(f"-A PREROUTING {one} -j DROP\n" for one in words)
+        return f"*raw\n:PREROUTING ACCEPT\n{lines}COMMIT\n"
+
+    for size in SIZES:
+        ports = (*range(FIRST_PORT, FIRST_PORT + size - 1), PORT)
+        host.run("iptables-nft-restore", input=rules(*(f"-p udp --dport {port}" for port in ports)))
+        _note(f"drop.{size}.by_hand.{name}", flood, dropped, rates)
+    lines = [f"create s hash:ip maxelem {MEMBERS}", *(f"add s {one}" for one in _members())]
+    host.run("ipset", "restore", input="\n".join([*lines, ""]))
+    host.run("iptables-nft-restore", input=rules("-m set --match-set s src"))
+    _note(f"drop.members.by_hand.{name}", flood, dropped, rates)
