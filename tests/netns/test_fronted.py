@@ -161,7 +161,7 @@ def test_what_others_take_off_leaves_no_gap_and_is_put_back(name: str, link: str
 def test_a_killed_agent_leaves_it_in_front_and_the_next_one_takes_it_over(name: str) -> None:
     with place(name) as at:
         program = at.host.run("ip", "-d", "link", "show", "ens4").partition("prog/xdp")[2]
-        at.driver = InNamespace(at.host, partial(fronted, name))  # what the one before has made goes on
+        pins, at.driver = at.pins, InNamespace(at.host, partial(fronted, name))  # what the one before has made goes on
         assert at.is_enforced()
         assert any("XDP in front" in what for what in at.driver.leftovers())
         at.enforce(denying(SHUT))
@@ -174,6 +174,7 @@ def test_a_killed_agent_leaves_it_in_front_and_the_next_one_takes_it_over(name: 
         assert "XDP in front of ens4" in removed and not at.has_xdp
         with at.host.entered():
             assert not leftovers(FOLDER / name)
+        assert not pins.parent.exists()
 
 
 @EITHER
@@ -184,6 +185,16 @@ def test_what_an_earlier_agent_left_is_removed_without_knowing_its_policy(name: 
         removed = after.cleanup()
         assert any("XDP in front of interface index" in what for what in removed), removed
         assert not at.has_xdp and not pins.exists()
+
+
+@EITHER
+def test_nothing_is_left_where_it_is_not_wanted_any_more(name: str) -> None:
+    with place(name) as at:
+        pins = at.pins
+        at.enforce(endpoint("ens4"))
+        assert not at.has_xdp and not pins.exists() and (pins.parent / "host").exists()
+        at.driver.cleanup()
+        assert not pins.parent.exists()
 
 
 @EITHER

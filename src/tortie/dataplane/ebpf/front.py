@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, Unsupported
 from tortie.dataplane.ebpf.choice import choose
-from tortie.dataplane.ebpf.folder import PinFolder, left_in
+from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.fronting import Cause, Refused, made_of, policies, unwanted
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.interface import Change, InterfacePlane
@@ -265,8 +265,8 @@ class XdpFront:
         """See Front."""
         self._is_paused = True
         ours = self._close(self._ground) if self._ground is not None else ()
-        if not ours and not self.leftovers():
-            return ()
+        if not self.leftovers() and host_folder_in(self._bpffs) is None:
+            return [f"XDP in front of {name}" for name in ours]
         left = PinFolder(self._bpffs, _bare_traits()).remove()
         return [
             *(f"XDP in front of {name}" for name in ours),
