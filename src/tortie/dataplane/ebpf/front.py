@@ -264,9 +264,9 @@ class XdpFront:
     def pause(self) -> Sequence[str]:
         """See Front."""
         self._is_paused = True
+        if self._ground is None and not self.leftovers() and host_folder_in(self._bpffs) is None:
+            return ()
         ours = self._close(self._ground) if self._ground is not None else ()
-        if not self.leftovers() and host_folder_in(self._bpffs) is None:
-            return [f"XDP in front of {name}" for name in ours]
         left = PinFolder(self._bpffs, _bare_traits()).remove()
         return [
             *(f"XDP in front of {name}" for name in ours),
