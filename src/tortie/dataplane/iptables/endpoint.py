@@ -12,9 +12,9 @@ What the kernel's connection tracking makes of packets is close to the model's m
 is not, docs/differences.md says so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.marks import Marks
@@ -69,31 +69,49 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
 
 
+class PlainRules(NamedTuple):
+    """The rules of one policy rule that names no set. Because: of thousands, one changes at a time."""
+
+    rule: Rule
+    ref: RuleRef
+    rules: tuple[ChainRule, ...]
+
+
+Plain = Mapping[tuple[int, str, bool], PlainRules]
+"""By the identity of the policy rule, which they hold, the code of the place, and whether denials are answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one interface puts into the tables of one IP version. `chains`: by table and name.
 
     `dispatch`: the chain that its packets go to, by the place's code. `sets`: those its rules name. `kinds`: what the
-    IP sets that its rules name were when it was made, None: they did not exist.
+    IP sets that its rules name were when it was made, None: they did not exist. `plain`: the rules that name no set.
     """
 
     chains: Mapping[tuple[str, str], Chain]
     dispatch: Mapping[str, str]
     sets: Mapping[str, KernelSet]
     kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
+    plain: Plain
 
 
 def make_piece(
-    endpoint: EndpointState, version: int, around: Surroundings, sets: Mapping[str, IPSet], bits: Marks
+    endpoint: EndpointState,
+    version: int,
+    around: Surroundings,
+    sets: Mapping[str, IPSet],
+    bits: Marks,
+    before: Plain,
 ) -> Piece:
-    """The chains of the endpoint's interface."""
-    making = _Making(endpoint, version, around, AskedSets(sets), bits)
+    """The chains of the endpoint's interface. `before`: `plain` of its last piece, if that was of the same bits."""
+    making = _Making(endpoint, version, around, AskedSets(sets), bits, before)
     for place in PLACES:
         if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
             making.add_stage(place)
     ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
     kinds = {set_id: making.asked.table.kind(set_id) for set_id in sorted(ids)}
-    return Piece(making.chains, making.dispatch, making.asked.all(), kinds)
+    return Piece(making.chains, making.dispatch, making.asked.all(), kinds, making.plain)
 
 
 @dataclass(slots=True)
@@ -105,6 +123,8 @@ class _Making:
     around: Surroundings
     asked: AskedSets
     bits: Marks
+    before: Plain
+    plain: dict[tuple[int, str, bool], PlainRules] = field(default_factory=dict)
     chains: dict[tuple[str, str], Chain] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
 
@@ -178,10 +198,24 @@ class _Making:
             if place.stage is Stage.FORWARD:
                 yield ChainRule(f"{marks.has(self.bits.allowed)} -j RETURN")
 
-    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Iterator[ChainRule]:
+    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[ChainRule]:
         """The rules of one policy rule; no packet meets two of them that count."""
+        key = id(rule), place.code, self.endpoint.rejects
+        known = self.before.get(key)
+        if known is not None and known.rule is rule and known.ref == ref:
+            self.plain[key] = known
+            return known.rules
+        asked = self.asked if rule.set_sources() else AskedSets({})
+        rules = tuple(self._made(place, ref, rule, asked))
+        if asked is not self.asked:
+            self.asked.literal.update(asked.literal)
+            if not asked.literal:
+                self.plain[key] = PlainRules(rule, ref, rules)
+        return rules
+
+    def _made(self, place: Place, ref: RuleRef, rule: Rule, asked: AskedSets) -> Iterator[ChainRule]:
         target = self._target(place, rule.action)
-        for one in match_texts(rule, self.version, self.asked, self.bits.scratch):
+        for one in match_texts(rule, self.version, asked, self.bits.scratch):
             yield from map(ChainRule, one.before)
             yield ChainRule(joined(one.text, comment(ref), target), self._counted(place, ref))
 

@@ -103,7 +103,7 @@ class InstalledTables:
         totals = self._counted(version, counted) if counted else Counter[CountKey]()
         self._doubtful |= scripts.keys()  # where it fails, nobody knows how far it came
         iptables.restore(self._variant, version, "".join(map(_block, ordered, (scripts[key].lines for key in ordered))))
-        self._totals += totals
+        self._totals.update(totals)  # an addition would copy everything
         for key in ordered:
             self._fingerprints.pop(key, None)
             if not wanted[key].chains:

@@ -7,7 +7,6 @@ all are meant, a bit of the mark that is set and taken away again from those tha
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import assert_never
 
@@ -50,19 +49,6 @@ class MatchText:
 
 def match_texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
     """The match parts for one policy rule; no packet meets two of them. `scratch`: a bit of the mark."""
-    kept = None if rule.set_sources() else _plain_texts(rule, version, scratch)
-    return iter(kept) if kept is not None else _texts(rule, version, asked, scratch)
-
-
-@lru_cache(maxsize=1 << 15)
-def _plain_texts(rule: Rule, version: int, scratch: int) -> tuple[MatchText, ...] | None:
-    """Those of a rule for which no set is made; None: one is. Kept, because one rule of thousands changes at a time."""
-    asked = AskedSets({})
-    found = tuple(_texts(rule, version, asked, scratch))
-    return None if asked.literal else found
-
-
-def _texts(rule: Rule, version: int, asked: AskedSets, scratch: int) -> Iterator[MatchText]:
     for one in alternatives(rule, version, asked.table.kind):
         for guard in _guards(one, scratch):
             options = [

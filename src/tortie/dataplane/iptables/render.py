@@ -115,7 +115,8 @@ class Renderer:
         found = self._pieces.get((state.interface.name, version))
         if found is not None and found[0] == state and found[1] == around and _still_holds(found[2], sets):
             return found[2]
-        return make_piece(state, version, around, sets, self._bits)
+        before = found[2].plain if found is not None else {}
+        return make_piece(state, version, around, sets, self._bits, before)
 
 
 def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
