@@ -22,10 +22,12 @@ from bench.shapes import FIRST_PORT
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Driver
 from tortie.dataplane.ebpf.driver import EbpfDriver
+from tortie.dataplane.ebpf.front import XdpFront
 from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.kernel import bpf
 from tortie.model.address import Net, format_address
+from tortie.model.dataplane import IPTABLES, NFTABLES
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -63,6 +65,8 @@ def drivers() -> Iterator[tuple[str, Callable[[], AbstractContextManager[Driver]
         "ebpf": _ebpf,
         "nftables": lambda _: NftablesDriver(),
         "iptables": lambda _: IptablesDriver(TablesUse(Backend.NFT)),
+        "nftables.front": lambda _: NftablesDriver(XdpFront(NFTABLES, tuple)),
+        "iptables.front": lambda _: IptablesDriver(TablesUse(Backend.NFT), XdpFront(IPTABLES, tuple)),
     }
     for name, make in makers.items():
         yield name, partial(_running, make)

@@ -64,6 +64,22 @@ int tc_mark(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
+/* What each word of XDP in front (front.bpf.c) is in the packet's mark, and the bits that are the front's; dataplane/ebpf
+ * writes them before loading. */
+const volatile u32 front_marks[FRONT_MARKS] = {}, front_mask = 0;
+
+/* Nothing else gets into these bits by this interface: whoever reads them behind believes them. */
+SEC("tc")
+int tc_front(struct __sk_buff *skb)
+{
+	u32 told = metadata_read(skb) - METADATA_FRONT, mark = 0;
+
+	if (told < FRONT_MARKS)
+		mark = front_marks[told];
+	skb->mark = (skb->mark & ~front_mask) | mark;
+	return TC_ACT_UNSPEC;
+}
+
 /* What every cost is measured against. */
 SEC("xdp")
 int xdp_empty(struct xdp_md *ctx)

@@ -15,7 +15,7 @@ from tortie.dataplane.ebpf.failsafes import NET_BYTES, failsafe_tables
 from tortie.dataplane.ebpf.flows import _BROADCAST, _UNICAST, ANSWERED, OPENER, OUTBOUND
 from tortie.dataplane.ebpf.generation import Rejects
 from tortie.dataplane.ebpf.pages import OBJECTS, PAGE
-from tortie.dataplane.ebpf.shared import DOORS, LIMIT_MAPS, SHARED_MAPS
+from tortie.dataplane.ebpf.shared import DOORS, FRONT, LIMIT_MAPS, SHARED_MAPS
 from tortie.kernel import bpf
 from tortie.model.address import Net
 from tortie.model.conntrack import FlowState
@@ -61,6 +61,15 @@ def test_all_doors_have_the_same_records_and_maps(door: str) -> None:
             assert xdp.layout(struct) == other.layout(struct)
         for name in (*SHARED_MAPS, *LIMIT_MAPS, "scratch", "lanes"):
             assert xdp.value_size(name) == other.value_size(name)
+
+
+def test_xdp_in_front_reads_the_same_records() -> None:
+    with bpf.ObjectFile(OBJECTS / "xdp.bpf.o") as xdp, bpf.ObjectFile(OBJECTS / f"{FRONT}.bpf.o") as front:
+        for struct in ("config", "log_event", "failsafe_net", "bucket4", "bucket6", "scratch"):
+            assert xdp.layout(struct) == front.layout(struct)
+        assert xdp.enum("reason") == front.enum("reason")
+        for name in ("scratch", "lanes", "lane_counts", "counts"):
+            assert xdp.value_size(name) == front.value_size(name)
 
 
 def test_a_root_tells_its_lane_to_the_programs_of_every_version(opened: bpf.ObjectFile) -> None:

@@ -133,6 +133,7 @@ def test_the_new_driver_enforces_before_the_old_one_goes() -> None:
         "nftables apply",
         "nftables settle",
         "ebpf cleanup",
+        "nftables apply",
     ]
     assert (driver.name, driver.choice.leaving) == ("nftables", ())
 
@@ -149,6 +150,7 @@ def test_what_an_earlier_agent_left_is_changed_like_a_driver_of_ones_own() -> No
         "ebpf apply",
         "ebpf settle",
         "nftables cleanup",
+        "ebpf apply",
     ]
 
 
@@ -172,7 +174,7 @@ def test_both_go_on_as_long_as_the_new_one_does_not_enforce_everything() -> None
     assert host.since() == ["nftables take", "ebpf take", "nftables apply", "ebpf apply"]
     host.failing.clear()
     assert not driver.apply().failed
-    assert host.since() == ["nftables apply", "nftables settle", "ebpf cleanup"]
+    assert host.since() == ["nftables apply", "nftables settle", "ebpf cleanup", "nftables apply"]
 
 
 def test_a_change_that_is_taken_back_ends_with_the_driver_of_before() -> None:
@@ -191,6 +193,7 @@ def test_a_change_that_is_taken_back_ends_with_the_driver_of_before() -> None:
         "ebpf apply",
         "ebpf settle",
         "nftables cleanup",
+        "ebpf apply",
     ]
     assert driver.name == "ebpf"
 
@@ -209,7 +212,7 @@ def test_a_change_that_breaks_off_anywhere_is_taken_up_again(call: str) -> None:
     assert "ebpf cleanup" not in host.since()[:-1]
     host.errors.clear()
     assert not driver.apply().failed
-    assert host.since()[-1] == "ebpf cleanup"
+    assert host.since()[-2:] == ["ebpf cleanup", "nftables apply"]
     assert (driver.name, driver.choice.leaving) == ("nftables", ())
 
 

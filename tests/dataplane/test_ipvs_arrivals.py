@@ -52,18 +52,23 @@ def test_no_driver_uses_the_bits_of_another() -> None:
     assert nftables_marks.ALL & nftables_marks.ARRIVED == 0
 
 
-def test_rules_of_each_driver_enter_and_leave_with_clear_marks_beside_ipvs() -> None:
+@pytest.mark.parametrize("believed", [{}, {"eth0": 0, "eth1": 1}])
+def test_rules_of_each_driver_enter_and_leave_with_clear_marks_beside_ipvs(believed: dict[str, int]) -> None:
     states = judging(6)
-    table = NftablesRenderer().render(states, MEMBERS, BESIDE, {})
-    clear = nftables_marks.clear(nftables_marks.ALL | nftables_marks.ARRIVED)
-    assert clear in table.chains["raw-prerouting"].rules[0] and clear in table.chains["mangle-postrouting"].rules[-1]
+    table = NftablesRenderer().render(states, MEMBERS, BESIDE, {}, believed)
+    clear = nftables_marks.clear(nftables_marks.ARRIVED)
+    for name in ("raw-prerouting", "mangle-postrouting"):
+        first, *others = table.chains[name].rules
+        assert clear in first and any(nftables_marks.CLEAR in rule or "jump front" in rule for rule in others)
+    assert ("front" in table.chains) == bool(believed)
     assert sum("goto forward-in/" in rule for rule in table.chains["filter-output-arrived"].rules) == 5
     bits = marks_of(DEFAULT_MASK)
-    tables = IptablesRenderer(bits, appends=False).render(states, (4, 6), MEMBERS, BESIDE).tables
+    tables = IptablesRenderer(bits, appends=False).render(states, (4, 6), MEMBERS, BESIDE, believed).tables
     for version in (4, 6):
-        clear = f"--set-xmark 0x0/{bits.all | bits.arrived:#x}"
-        assert clear in tables[Key(version, "raw")].chains["tortie-PREROUTING"][0].text
-        assert clear in tables[Key(version, "mangle")].chains["tortie-POSTROUTING"][-1].text
+        for table_name, chain in (("raw", "tortie-PREROUTING"), ("mangle", "tortie-POSTROUTING")):
+            (first, *rest) = (rule.text for rule in tables[Key(version, table_name)].chains[chain])
+            assert f"--set-xmark 0x0/{bits.arrived:#x}" in first
+            assert any(f"--set-xmark 0x0/{bits.all:#x}" in rule or "-g tortie-front" in rule for rule in rest)
         rules = tables[Key(version, "filter")].chains["tortie-passed-on"]
         assert [rule.text.split()[-1] for rule in rules] == [
             *(f"tortie-fi/eth{number}" for number in range(5)),

@@ -45,7 +45,9 @@ def cases(wanted: Sequence[int]) -> Iterator[str]:
         with bpf.ObjectFile(path) as obj:
             sizes = wanted if "lanes" in obj.map_names else (1,)
             for program in obj.program_names:
-                flags = ("-", "frags") if program in ("xdp_root", "xdp_policy", "xdp_answer") else ("-",)
+                flags = (
+                    ("-", "frags") if program in ("xdp_root", "xdp_policy", "xdp_answer", "front_policy") else ("-",)
+                )
                 yield from (f"{path} {program} {size} {flag}" for size in sizes for flag in flags)
 
 

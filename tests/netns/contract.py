@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,12 @@ import pytest
 
 from netns import Namespace
 from tortie.dataplane.driver import ApplyReport
+from tortie.dataplane.ebpf.front import XdpFront
 from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.netfilter import NetfilterDriver
 from tortie.dataplane.nftables.driver import NftablesDriver
+from tortie.kernel import features
+from tortie.model.dataplane import IPTABLES, NFTABLES
 from tortie.model.desired import Delta, EndpointState, SetChange, TierPolicies
 from tortie.model.endpoint import Interface
 from tortie.model.failsafe import Failsafes
@@ -30,19 +34,33 @@ from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
 from tortie.model.tables import Backend, TablesUse
 
+MakeDriver = Callable[[], NetfilterDriver]
+NO_FAILSAFES = Failsafes((), ())
+
+
+def fronted(name: str) -> NetfilterDriver:
+    """The driver of that name with XDP in front, as hosts have it."""
+    front = XdpFront(name, lambda: features.probe().missing_required)
+    return NftablesDriver(front) if name == NFTABLES else IptablesDriver(TablesUse(Backend.NFT), front)
+
+
 _TRY_LEGACY = ("unshare", "-n", "sh", "-c", "iptables-legacy -S && ip6tables-legacy -S")
 NEEDS_LEGACY = pytest.mark.skipif(
     os.geteuid() == 0 and subprocess.run(_TRY_LEGACY, capture_output=True, check=False).returncode != 0,
     reason="this kernel has no ip_tables (since Linux 6.17 it needs CONFIG_NETFILTER_XTABLES_LEGACY)",
 )
-DRIVERS = [
+PLAIN = [
     pytest.param(NftablesDriver, id="nftables"),
     pytest.param(partial(IptablesDriver, TablesUse(Backend.NFT)), id="iptables-nft"),
     pytest.param(partial(IptablesDriver, TablesUse(Backend.LEGACY)), id="iptables-legacy", marks=NEEDS_LEGACY),
 ]
-"""Drivers that use netfilter's hooks and its connection tracking."""
-MakeDriver = Callable[[], NetfilterDriver]
-NO_FAILSAFES = Failsafes((), ())
+"""Drivers that use netfilter's hooks and its connection tracking, alone."""
+FRONTED = [
+    pytest.param(partial(fronted, NFTABLES), id="nftables-xdp"),
+    pytest.param(partial(fronted, IPTABLES), id="iptables-nft-xdp"),
+]
+"""Two of them with XDP in front."""
+DRIVERS = [*PLAIN, *FRONTED]
 
 
 class InNamespace:
@@ -57,6 +75,16 @@ class InNamespace:
     def __getattr__(self, name: str) -> Any:
         return partial(self._call, name)
 
+    def take(self, delta: Delta) -> None:
+        """Note a change; interfaces have the indices that the kernel gave them."""
+        with self._namespace.entered():
+            indices = {name: index for index, name in socket.if_nameindex()}
+        endpoints = {
+            name: state and replace(state, interface=replace(state.interface, index=indices.get(name, 2)))
+            for name, state in delta.endpoints.items()
+        }
+        self._call("take", replace(delta, endpoints=endpoints))
+
     def _call(self, name: str, *arguments: object) -> Any:
         with self._namespace.entered():
             answer = getattr(self._driver, name)(*arguments)
@@ -64,7 +92,7 @@ class InNamespace:
 
     def enforce(self, delta: Delta) -> ApplyReport:
         """Take the change and apply it; nothing may fail, be refused, or turn out to be broken."""
-        self._call("take", delta)
+        self.take(delta)
         report: ApplyReport = self._call("apply")
         assert not report.failed and not report.refused and not report.repaired, report
         return report
@@ -189,10 +217,9 @@ class Ports:
         Because: datagrams of one sender arrive in order, so that nobody has to wait for what does not come.
         """
         for port in ports:
-            self._send(port)
-        self._send(first)
-        self._bound[first].settimeout(10)
-        self._bound[first].recv(100)
+            self.send(port)
+        self.send(first)
+        self.hear(first)
         found = set()
         for port in ports:
             self._bound[port].setblocking(False)
@@ -201,14 +228,20 @@ class Ports:
                 found.add(port)
         return found
 
-    def _send(self, port: int) -> None:
+    def hear(self, port: int) -> int:
+        """Bytes of the next datagram at that port, which has to come."""
+        self._bound[port].settimeout(10)
+        return len(self._bound[port].recv(1 << 16))
+
+    def send(self, port: int, payload: bytes = b"probe") -> None:
+        """Have a datagram on its way to that port."""
         # A socket of its own for each: another source port, another connection. EPERM tells of a drop in OUTPUT.
         with (
             self._sender_namespace.entered(),
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
             suppress(PermissionError),
         ):
-            sender.sendto(b"probe", (self._address, port))
+            sender.sendto(payload, (self._address, port))
 
     def close(self) -> None:
         for one in self._bound.values():

@@ -21,14 +21,14 @@ from contextlib import contextmanager
 from enum import Enum
 from struct import pack
 
-from frames import ETHERNET, frame
+from frames import ETHERNET, ETHERTYPE, frame
 from netns import Namespace, namespace
 from tortie.model.address import format_address
 from tortie.model.packet import UDPLITE, Packet
 
 MOST = 65_535
 """Packets of one burst: IPv4's identification tells as many apart."""
-_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+_TUNSETIFF, _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0001, 0x0002, 0x1000
 _IPV6_HDRINCL = 36  # Source: linux/in6.h; Python does not name it
 _HEADER_BYTES = len(ETHERNET) + 2
 _SETS = {(4, True): "tracked4", (4, False): "untracked4", (6, True): "tracked6", (6, False): "untracked6"}
@@ -71,13 +71,18 @@ class Path(Enum):
 
 
 class Sieve:
-    """A host with tun devices `tun0` and so on; a packet that comes through it from one leaves by the next one."""
+    """A host with tun devices `tun0` and so on; a packet that comes through it from one leaves by the next one.
 
-    def __init__(self, host: Namespace, path: Path, interfaces: int, *, lets_on: bool = False) -> None:
-        self.host, self.path, self.lets_on = host, path, lets_on
+    `has_frames`: they carry Ethernet frames, so that XDP can read them.
+    """
+
+    def __init__(
+        self, host: Namespace, path: Path, interfaces: int, *, lets_on: bool = False, has_frames: bool = False
+    ) -> None:
+        self.host, self.path, self.lets_on, self.has_frames = host, path, lets_on, has_frames
         self.interfaces = [f"tun{number}" for number in range(interfaces)]
         with host.entered():
-            self._tuns = [_tun(name) for name in self.interfaces]
+            self._tuns = [_tun(name, has_frames=has_frames) for name in self.interfaces]
             self._senders = {(version, name): _sender(version, name) for version in (4, 6) for name in self.interfaces}
         host.run("sh", "-c", "\n".join(self._setup()))
         host.run("nft", "-f", "-", input=_CATCHER.replace("} drop", "} accept") if lets_on else _CATCHER)
@@ -89,6 +94,8 @@ class Sieve:
         yield "echo 0 > netfilter/nf_conntrack_checksum"
         for name in self.interfaces:
             yield f"echo 1 > ipv6/conf/{name}/addr_gen_mode"  # no link-local address, and no traffic of its own
+            if self.has_frames:
+                yield f"ip link set {name} address {ETHERNET[:6].hex(':')} arp off"
             yield f"ip link set {name} up"
         for conf in ("all", *self.interfaces):
             yield f"echo 1 > ipv4/conf/{conf}/accept_local; echo 0 > ipv4/conf/{conf}/rp_filter"
@@ -117,7 +124,7 @@ class Sieve:
     def send(self, interface: int, packet: Packet, raw: bytes) -> None:
         """Have the packet arrive at, or leave, that interface."""
         if self.path is not Path.FROM_HOST:
-            os.write(self._tuns[interface], raw)
+            os.write(self._tuns[interface], framed(packet, raw) if self.has_frames else raw)
             return
         try:
             destination = format_address(packet.version, packet.destination)
@@ -140,6 +147,11 @@ class Sieve:
         return found
 
 
+def framed(packet: Packet, raw: bytes) -> bytes:
+    """Those bytes in an Ethernet frame to the host."""
+    return ETHERNET + pack("!H", ETHERTYPE[packet.version]) + raw
+
+
 def numbered(packet: Packet, number: int) -> bytes:
     """The packet's bytes from its IP header on, carrying the number."""
     payload = _PAYLOADS.get(packet.protocol, bytes(range(PAYLOAD_BYTES))) if packet.inner is None else b""
@@ -159,9 +171,11 @@ def is_offered(packet: Packet, path: Path) -> bool:
     return not any(end >> 120 == 0xFF or end >> 32 in (0, 0xFFFF) or end >> 118 == 0x3FA for end in ends)
 
 
-def _tun(name: str) -> int:
+def _tun(name: str, *, has_frames: bool) -> int:
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.ioctl(descriptor, _TUNSETIFF, pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
+    fcntl.ioctl(
+        descriptor, _TUNSETIFF, pack("16sH22x", name.encode(), (_IFF_TAP if has_frames else _IFF_TUN) | _IFF_NO_PI)
+    )
     return descriptor
 
 
@@ -174,10 +188,10 @@ def _sender(version: int, interface: str) -> socket.socket:
 
 
 @contextmanager
-def sieve(path: Path, interfaces: int, *, lets_on: bool = False) -> Iterator[Sieve]:
+def sieve(path: Path, interfaces: int, *, lets_on: bool = False, has_frames: bool = False) -> Iterator[Sieve]:
     """A host of its own for packets of that path. `lets_on`: the catcher lets packets go on, and connections grow."""
     with namespace("sieve") as host:
-        made = Sieve(host, path, interfaces, lets_on=lets_on)
+        made = Sieve(host, path, interfaces, lets_on=lets_on, has_frames=has_frames)
         try:
             yield made
         finally:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from streams import Conversations, Stream, Streams, conversing, streaming
 
 from lockdown import AgentHost, agent_host, allow, deny, endpoint, policy, settings, until
 from netns import Namespace
+from tortie.dataplane.ebpf.front import FOLDER
 
 pytestmark = pytest.mark.root
 
@@ -138,6 +140,8 @@ def tables(host: Namespace) -> set[str]:
 
 def left_of(site: AgentHost, name: str) -> bool:
     """Whether anything of that dataplane is there."""
+    if name != "ebpf" and (FOLDER / dataplane(name) / site.pins.name).exists():
+        return True
     if is_iptables(name):
         return "tortie" in site.host.run(f"{name}-save") + site.host.run("ipset", "save")
     if name == "ebpf":
@@ -163,6 +167,15 @@ def test_a_change_on_a_running_host_opens_nothing_and_cuts_nothing(site: AgentHo
             assert not left_of(site, other)
             running.streams.go_on(200)
         print(running.check(first))
+
+
+def test_xdp_in_front_comes_and_goes_with_its_dataplane(site: AgentHost) -> None:
+    first_on(site, "ebpf")
+    for before, after in pairwise(("ebpf", "nftables", "ebpf", "iptables-nft", "nftables", "iptables-nft", "ebpf")):
+        site.commit(NAMES[after])
+        changed_to(site, after)
+        assert not left_of(site, before)
+        until(lambda: "native XDP" in str(site.ask("/v1/status")), 20)
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS[:3])

@@ -3,14 +3,16 @@ each packet the verdict, whether it is tracked, and every counter."""
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
-from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, delta_of, endpoint, running, tier
+from contract import FRONTED, NO_FAILSAFES, PLAIN, InNamespace, MakeDriver, delta_of, endpoint, running, tier
 from sieve import MOST, NEVER_TRACKED, PAYLOAD_BYTES, Path, Sieve, is_offered, numbered, sieve
 
 from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
+from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.model.conntrack import ConnectionTable, Relation, TrackingSettings, key_of
 from tortie.model.desired import EndpointState
@@ -53,7 +55,7 @@ def make_host(rng: Random, made: Sieve) -> tuple[Host, list[Case]]:
     cases = []
     for name in made.interfaces:
         case = random_normal_case(rng, 10, pool=pool)
-        interface = Interface(name=name, index=2, forwards=frozenset({4, 6}), has_ethernet=False)
+        interface = Interface(name=name, index=2, forwards=frozenset({4, 6}), has_ethernet=made.has_frames)
         cases.append(replace(case, endpoint=replace(case.endpoint, interface=interface), failsafes=failsafes))
     endpoints = {case.endpoint.interface.name: case.endpoint for case in cases}
     return Host(endpoints=endpoints, sets=pool.sets, failsafes=failsafes, tracking=tracking), cases
@@ -177,23 +179,44 @@ def _settings(host: Host) -> dict[str, object]:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("path", list(Path), ids=lambda path: path.name.lower())
-@pytest.mark.parametrize("make", DRIVERS)
+@pytest.mark.parametrize("make", PLAIN)
 def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
     make: MakeDriver, path: Path, version: int
 ) -> None:
     rng = Random(f"{path.name} {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
-    met: Counter[str] = Counter()
-    assert BURST <= MOST
+    packets = PACKETS if make is NftablesDriver else PACKETS // 4
     with sieve(path, INTERFACES) as made:
-        packets = left = PACKETS if make is NftablesDriver else PACKETS // 4
-        while left > 0:
-            burst = make_burst(rng, made, version, min(left, BURST))
-            with running(made.host, make) as driver:
-                wrong, found = mismatches(made, driver, burst)
-                assert not wrong, f"{len(wrong)} of {len(burst.packets)}\n" + "\n".join(wrong[:5])
-            met += found
-            left -= len(burst.packets)
+        for driver in sifted(rng, made, make, version, packets):
+            assert {one.acceleration for one in driver.status()} == {Acceleration.NETFILTER}
+
+
+def sifted(rng: Random, made: Sieve, make: MakeDriver, version: int, packets: int) -> Iterator[InNamespace]:
+    """The driver of each burst, of so many packets together, none of which was judged wrongly."""
+    met: Counter[str] = Counter()
+    left = packets
+    assert BURST <= MOST
+    while left > 0:
+        burst = make_burst(rng, made, version, min(left, BURST))
+        with running(made.host, make) as driver:
+            wrong, found = mismatches(made, driver, burst)
+            assert not wrong, f"{len(wrong)} of {len(burst.packets)}\n" + "\n".join(wrong[:5])
+            yield driver
+        met += found
+        left -= len(burst.packets)
     assert met["allow"] > packets / 10 and met["deny"] > packets / 10, met
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("path", [Path.TO_HOST, Path.THROUGH], ids=lambda path: path.name.lower())
+@pytest.mark.parametrize("make", FRONTED)
+def test_t_cor_1_with_xdp_in_front_every_packet_gets_the_same_verdict_and_counts_once(
+    make: MakeDriver, path: Path, version: int
+) -> None:
+    rng = Random(f"front {path.name} {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
+    with sieve(path, INTERFACES, has_frames=True) as made:
+        for driver in sifted(rng, made, make, version, PACKETS // 2):
+            places = Counter(one.acceleration for one in driver.status())
+            assert places[Acceleration.XDP] > INTERFACES / 4, driver.status()
 
 
 # Connections
@@ -272,7 +295,7 @@ def tracked_only(state: EndpointState) -> EndpointState:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("make", DRIVERS)
+@pytest.mark.parametrize("make", PLAIN)
 def test_connections_through_the_host_are_the_evaluators(make: MakeDriver, version: int) -> None:
     rng = Random(f"connections {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
     with sieve(Path.THROUGH, INTERFACES, lets_on=True) as made, running(made.host, make) as driver:
@@ -299,7 +322,7 @@ def test_connections_through_the_host_are_the_evaluators(make: MakeDriver, versi
 
 
 @pytest.mark.parametrize("kind", UNASKED)
-@pytest.mark.parametrize("make", DRIVERS)
+@pytest.mark.parametrize("make", PLAIN)
 def test_what_untracked_policy_allowed_is_never_invalid_behind_it(make: MakeDriver, kind: int) -> None:
     packet = Packet(
         version=6,

@@ -9,6 +9,9 @@
 
 #define METADATA_ALLOWED 0x746f7274u       /* "tort" */
 #define METADATA_ANSWER 0x746f7261u
+/* From XDP in front (front.bpf.c): bit 0, untracked policy allowed it; bit 1, the parity of the generation that judged. */
+#define METADATA_FRONT 0x746f7240u
+#define FRONT_MARKS 4
 
 /* The mark bit; dataplane/ebpf writes it before loading. */
 const volatile u32 mark_bit = 0;

@@ -238,7 +238,8 @@ class ChosenDriver:
             del self._leaving[name]
             self._live.discard(name)
             log.info("%s enforces alone, nothing of %s is left", self._current.name, name)
-        return ""
+        failed = self._current.apply().failed  # what waited for the others to go: XDP, which two drivers cannot have
+        return "; ".join(f"{thing}: {why}" for thing, why in failed.items())
 
     # ---- telling
 

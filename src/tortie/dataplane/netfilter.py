@@ -1,7 +1,7 @@
 """What every driver in netfilter's hooks does: keep the desired state, judge it, and tell what became of it.
 
     take(delta) ─▶ sets, intent ─▶ apply ─▶ refusals: the last good state stays
-                                    └─▶ `_make`: the driver's own part
+                                    └─▶ `_make`: the driver's own part, between the two steps of what is in front
 
 Whatever rules say, the kernel's connection tracking knows the connections. What it does by itself (its timeouts, what
 it takes for a connection) is the host's configuration and stays so.
@@ -27,6 +27,7 @@ from tortie.dataplane.driver import (
     RuleCount,
     Unsupported,
 )
+from tortie.dataplane.front import Believed, Front, FrontMarks, NoFront
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.reconsider import reconsidered
 from tortie.dataplane.sets import Sets
@@ -49,13 +50,19 @@ class Made(NamedTuple):
 
 
 class NetfilterDriver(KernelTracked, ABC):
-    """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails."""
+    """See the module, and the protocol `Driver`. `thing`: what of the kernel is named where something fails.
+
+    `front`: what decides untracked ingress before its rules do, where it can.
+    """
 
     resync_s = 0.5
     """What others flush is back within a second: anybody's `iptables -F` opens the host until then."""
 
-    def __init__(self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]]) -> None:
+    def __init__(
+        self, name: str, thing: str, refusals: Callable[[EndpointState], tuple[str, ...]], front: Front | None
+    ) -> None:
         self.name = name
+        self._front: Front = front if front is not None else NoFront()
         self._thing = thing
         self._sets = Sets()
         self._intent = Intent(refusals)
@@ -71,8 +78,12 @@ class NetfilterDriver(KernelTracked, ABC):
         """Compare the kernel with what was made; names of what differs, which `_make` replaces. Raises: KernelError."""
 
     @abstractmethod
-    def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
-        """Make the kernel so. Raises: KernelError."""
+    def _make(self, wanted: Mapping[str, EndpointState], believed: Believed) -> Made:
+        """Make the kernel so, with rules that believe the front there. Raises: KernelError."""
+
+    @abstractmethod
+    def _front_marks(self) -> FrontMarks:
+        """What the front says in marks. Raises: KernelError, where no bits can be used for it."""
 
     @abstractmethod
     def _policed_before(self) -> frozenset[str]:
@@ -84,7 +95,15 @@ class NetfilterDriver(KernelTracked, ABC):
 
     @abstractmethod
     def _totals(self) -> Counter[CountKey]:
-        """What was counted. Raises: KernelError."""
+        """What rules counted. Raises: KernelError."""
+
+    @abstractmethod
+    def _left(self) -> Sequence[str]:
+        """Rules and sets that an earlier agent of this network namespace left. Raises: KernelError."""
+
+    @abstractmethod
+    def _remove(self) -> Sequence[str]:
+        """Remove all rules and sets of ours in this network namespace; names of what was removed."""
 
     # ---- desired state
 
@@ -110,7 +129,7 @@ class NetfilterDriver(KernelTracked, ABC):
     def resync(self) -> ApplyReport:
         """Check what is there, repair, then apply."""
         try:
-            return self._apply(self._check())
+            return self._apply((*self._front.check(), *self._check()))
         except KernelError as error:
             return self._report((), (), {self._thing: str(error)})
 
@@ -118,6 +137,16 @@ class NetfilterDriver(KernelTracked, ABC):
         """See ReplaceableDriver. What was made is looked at now, while it is known to be so: the others' going changes
         the rule set, and what nobody has looked at before would be made anew."""
         self._check()
+        self._front.resume()
+
+    def hand_over(self, *, to_newcomer: bool) -> None:
+        """See ReplaceableDriver. The rules decide alone from now on, so that the place in front is free; those that
+        know of no front come with the next `apply`."""
+        self._front.pause()
+
+    def join(self) -> None:
+        """See ReplaceableDriver. The place in front is the other one's until `settle`."""
+        self._front.pause()
 
     def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
         intent = self._intent
@@ -129,16 +158,33 @@ class NetfilterDriver(KernelTracked, ABC):
             if self._held:
                 return self._report((), (), {})
             wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
-            made = self._make(wanted)
+            believed = self._front.prepare(wanted, self._sets, self._around.failsafes, self._front_marks())
+            made = self._make(wanted, believed)
         except KernelError as error:
+            self._front.give_up()
             return self._report((), repaired, {self._thing: str(error)})
         for name in intent.dirty | set(made.touched):
             intent.done(name, wanted.get(name))
         intent.dirty.clear()
         self._sets.forget_dropped(kept=intent.last_good_sets() if self._sets.dropped() else ())
         self._sets.changes.clear()
-        changed = tuple(sorted(made.touched)) if made.is_changed else ()
-        return self._report(changed, tuple(dict.fromkeys((*repaired, *made.repaired))), {})
+        changed = set(made.touched) if made.is_changed else set()
+        failed = self._follow_front(wanted, believed, changed)
+        return self._report(tuple(sorted(changed)), tuple(dict.fromkeys((*repaired, *made.repaired))), failed)
+
+    def _follow_front(
+        self, wanted: Mapping[str, EndpointState], believed: Believed, changed: set[str]
+    ) -> dict[str, str]:
+        """Have the front do what it prepared, and the rules believe it where it came, and not where it went."""
+        now = self._front.commit()
+        if now == believed:
+            return {}
+        try:
+            self._make(wanted, now)
+        except KernelError as error:
+            return {self._thing: str(error)}
+        changed |= {name for name in now.keys() | believed.keys() if now.get(name) != believed.get(name)}
+        return {}
 
     def _report(self, changed: tuple[str, ...], repaired: tuple[str, ...], failed: dict[str, str]) -> ApplyReport:
         self._failed = failed
@@ -165,13 +211,18 @@ class NetfilterDriver(KernelTracked, ABC):
 
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""
-        return statuses(
+        found = statuses(
             self._intent, self._policed(), self._refused(), self._failed, backend=self.backend, remark=self._remark()
         )
+        return [self._front.told(one, self._intent.newest[one.interface]) for one in found]
 
     def counters(self) -> tuple[Sequence[RuleCount], Sequence[ReasonCount]]:
         """Exact totals of interfaces that have an endpoint."""
-        return counts(self._totals(), self._policed())
+        totals = self._totals()
+        for name, counted in self._front.counts().items():
+            for rule, packets in counted.items():
+                totals[CountKey(name, Direction.INGRESS, rule)] += packets
+        return counts(totals, self._policed())
 
     def connections(self) -> ConnectionStatus:
         """The kernel's connection table, which is one for both families."""
@@ -198,5 +249,13 @@ class NetfilterDriver(KernelTracked, ABC):
         raise Unsupported(f"{self.name} offers no test run")
 
     def log_events(self) -> Sequence[LogEvent]:
-        """None: packets that met Log rules are in the kernel's log."""
-        return ()
+        """Packets that met Log rules in front; those that met them behind it are in the kernel's log."""
+        return self._front.log_events()
+
+    def leftovers(self) -> Sequence[str]:
+        """What an earlier agent of this network namespace enforces here."""
+        return [*self._left(), *self._front.leftovers()]
+
+    def cleanup(self) -> Sequence[str]:
+        """Remove what is ours in this network namespace; names of what was removed."""
+        return [*self._front.pause(), *self._remove()]

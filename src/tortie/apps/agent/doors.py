@@ -49,9 +49,14 @@ def _ebpf_unreadable() -> Sequence[str]:
 
 
 def _open_nftables() -> ReplaceableDriver:
+    from tortie.dataplane.ebpf.front import XdpFront
     from tortie.dataplane.nftables.driver import NftablesDriver
 
-    return NftablesDriver()
+    return NftablesDriver(XdpFront(NFTABLES, _lacks_for_xdp))
+
+
+def _lacks_for_xdp() -> Sequence[str]:
+    return _look_for_ebpf().lacks
 
 
 def _look_for_nftables() -> Look:
@@ -67,13 +72,21 @@ def _look_for_nftables() -> Look:
 def _nftables_left() -> Sequence[str]:
     from tortie.dataplane.nftables.table import IN_TABLE
 
-    return (f"table {IN_TABLE}",) if nft.has_table(*IN_TABLE.split()) else ()
+    table = (f"table {IN_TABLE}",) if nft.has_table(*IN_TABLE.split()) else ()
+    return (*table, *_front_left(NFTABLES))
+
+
+def _front_left(driver: str) -> Sequence[str]:
+    from tortie.dataplane.ebpf.front import FOLDER, leftovers
+
+    return leftovers(FOLDER / driver)
 
 
 def _open_iptables() -> ReplaceableDriver:
+    from tortie.dataplane.ebpf.front import XdpFront
     from tortie.dataplane.iptables.driver import IptablesDriver
 
-    return IptablesDriver()
+    return IptablesDriver(front=XdpFront(IPTABLES, _lacks_for_xdp))
 
 
 def _look_for_iptables() -> Look:
@@ -85,7 +98,7 @@ def _look_for_iptables() -> Look:
 def _iptables_left() -> Sequence[str]:
     from tortie.dataplane.iptables.survey import left
 
-    return left()
+    return (*left(), *_front_left(IPTABLES))
 
 
 OFFERS = (

@@ -29,7 +29,6 @@ from tortie.dataplane.driver import (
 )
 from tortie.dataplane.ebpf import layout, replacing
 from tortie.dataplane.ebpf.choice import choose
-from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.flows import FlowTables
 from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
 from tortie.dataplane.ebpf.generation import TrackingPlan
@@ -42,7 +41,7 @@ from tortie.dataplane.ebpf.reconsider import reconsider
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.ebpf.takeover import of_conntrack, of_forwarded, of_others, of_sockets
-from tortie.dataplane.ebpf.telling import counts, statuses
+from tortie.dataplane.ebpf.telling import counts, logged, statuses
 from tortie.dataplane.ebpf.worked import Worked, put_each
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
@@ -494,13 +493,7 @@ class EbpfDriver:
 
     def log_events(self) -> Sequence[LogEvent]:
         """Packets that met Log rules since the last call."""
-        found = []
-        for event in (decode(record) for record in self._programs.maps.log_records()):
-            where = self._planes.running(event.lane, event.pages_id)
-            if where is not None:  # else it met pages that were replaced meanwhile
-                name, running = where
-                found.append(LogEvent(name, event.packet, *running.met(event.counter)))
-        return found
+        return logged(self._planes, self._programs)
 
     def leftovers(self) -> Sequence[str]:
         """What an earlier agent of this network namespace enforces here. Raises: KernelError, see the protocol."""

@@ -5,9 +5,12 @@
                tc link ──▶ tc_root ──┘                                                 acceleration TC
     leaving    out link ─▶ tc_out ─────▶ out_slot ─▶ policy
 
+In front of a driver in netfilter's hooks there is only XDP, with `tc_front` behind it, or nothing.
+
 An interface has a folder in the bpffs: `slot`, `xdp` (only with XDP), `tc`, `out_slot` and `out` (tcx links; with
 clsact the filters stay by themselves), `lane-<number>` and `out_lane-<number>` (the slots pinned again, under names
-that say which lanes the roots enter). What a dead agent left there enforces on, and the next one takes it over.
+that say which lanes the roots enter), in front `marks-<mask>` (the same, for what its marks are). What a dead agent
+left there enforces on, and the next one takes it over.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.ebpf import xdplink
 from tortie.dataplane.ebpf.choice import Choice, obstacle
 from tortie.dataplane.ebpf.pages import OBJECTS
-from tortie.dataplane.ebpf.placement import Placement
+from tortie.dataplane.ebpf.placement import NoXdp, Placement
 from tortie.dataplane.ebpf.programs import Programs
 from tortie.dataplane.ebpf.shared import LANES
+from tortie.dataplane.front import FrontMarks
 from tortie.kernel import bpf, ethtool, tc
 from tortie.kernel.errors import KernelError
 from tortie.kernel.netlink import interface_name
@@ -37,12 +41,12 @@ _KEY = bytes(4)
 SLOTS = {Direction.INGRESS: "slot", Direction.EGRESS: "out_slot"}
 _LANE_PINS = {Direction.INGRESS: "lane-", Direction.EGRESS: "out_lane-"}
 _ROOT_DOORS = {"xdp_root": "xdp", "tc_root": "tc", "tc_out": "egress"}
-"""Roots that enter a lane -> the door behind them."""
+"""Roots that enter a lane -> the door behind them; in front, that of XDP is another one (`Traits.xdp_door`)."""
 _PIN_ORDER = ("xdp", "slot", "tc", "out_slot", "out")
 """The pins of the lanes come last: until then they keep what is in the slots of before (see `_pin`)."""
 _CLSACT = "clsact"
 """Pinned, whatever it holds, where the clsact qdisc is ours: we take it away again if nobody else uses it."""
-DOORS = {Acceleration.XDP: "xdp", Acceleration.TC: "tc"}
+_MARKS = "marks-"
 
 
 _LINKS = {bpf.Hook.INGRESS: "tc", bpf.Hook.EGRESS: "out"}
@@ -77,17 +81,20 @@ class Hooks:
         """Attached hooks: in XDP where that is the choice and the interface takes it, else in tc.
 
         `load(door)` gives the descriptor of the policy program to start with; the lanes have their pages. Raises:
-        KernelError, and whatever `load` does; nothing is left attached then.
+        KernelError, NoXdp in front, and whatever `load` does; nothing is left attached then.
         """
         hooks = cls(folder, index, programs)
         hooks.lanes |= lanes
         try:
             # leaving first: it is what remembers the flows whose answers arrive
-            hooks.attach_out(load("egress"))
+            if hooks.traits.front is None:
+                hooks.attach_out(load("egress"))
             hooks.placement.choice = choice
             if choice.wants_xdp:
                 hooks._try_xdp(load, choice)
             if hooks.placement.acceleration is Acceleration.NONE:
+                if hooks.traits.front is not None:
+                    raise NoXdp(hooks.placement)
                 hooks._attach_tc(load)
             hooks._pin_and_free_xdp()
             hooks._replaced()
@@ -184,7 +191,7 @@ class Hooks:
 
     def _attach_xdp(self, load: Callable[[str], int], *, is_generic: bool) -> None:
         with self._roots("xdp_root") as roots:
-            self._fill_slot(roots, Direction.INGRESS, load("xdp"))
+            self._fill_slot(roots, Direction.INGRESS, load(self.traits.xdp_door))
             program_fd, pin = roots.program_fd("xdp_root"), self.folder / "xdp"
             self._fds["xdp"] = xdplink.attach(pin, program_fd, self.index, is_generic=is_generic)
         if not self.traits.has_tcx:
@@ -192,9 +199,9 @@ class Hooks:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("xdp", "slot"):
                 bpf.pin_over(self._fds[name], self.folder / name)
-        with self._roots("tc_mark") as roots:
+        with self._roots(self.traits.behind_xdp) as roots:
             self.placement.acceleration = Acceleration.XDP
-            self._to_tc(roots.program_fd("tc_mark"), bpf.Hook.INGRESS)
+            self._to_tc(roots.program_fd(self.traits.behind_xdp), bpf.Hook.INGRESS)
         self.placement.is_generic = xdplink.runs_generically(self.index)
 
     def _attach_tc(self, load: Callable[[str], int]) -> None:
@@ -225,7 +232,10 @@ class Hooks:
             if program == "xdp_root" and self.traits.has_frags:
                 roots.set_program_flags(program, bpf.XDP_HAS_FRAGS)
             roots.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
-            door = _ROOT_DOORS.get(program)
+            if (front := self.traits.front) is not None:
+                roots.write_rodata("front_mask", front.mask.to_bytes(4, "little"))
+                roots.write_rodata("front_marks", b"".join(mark.to_bytes(4, "little") for mark in front.told))
+            door = self.traits.xdp_door if program == "xdp_root" else _ROOT_DOORS.get(program)
             if door is None:
                 roots.leave_out("scratch")
             else:
@@ -257,6 +267,8 @@ class Hooks:
         """Names and descriptors; see the module."""
         numbers = {f"{_LANE_PINS[to]}{lane}": self._fds.get(SLOTS[to], -1) for to, lane in self.lanes.items()}
         own = {name: self._fds[name] for name in _PIN_ORDER if name in self._fds}
+        if self.traits.front is not None:
+            numbers[f"{_MARKS}{self.traits.front.mask:08x}"] = self._fds.get("slot", -1)
         if self._made_clsact:
             numbers[_CLSACT] = self._fds.get("slot", -1)
         return {**own, **{name: fd for name, fd in numbers.items() if fd >= 0}}
@@ -278,12 +290,17 @@ class Hooks:
             if "out" in missing or not hooks.installed_program(Direction.EGRESS):
                 hooks._drop("out", "out_slot")  # an older version had none; `enforce` attaches it
                 missing.discard("out")
-            if not missing and hooks.installed_program(Direction.INGRESS) and hooks._knows_lanes():
+            is_whole = not missing and hooks.installed_program(Direction.INGRESS) and hooks._knows_lanes()
+            if is_whole and (hooks.traits.front is None or hooks._fits_front(hooks.traits.front)):
                 return hooks
         except KernelError:
             pass
         hooks.close()
         return None
+
+    def _fits_front(self, front: FrontMarks) -> bool:
+        """Whether what is there is a front, and gives these marks. (No other driver's pins are in such a folder.)"""
+        return "xdp" in self._fds and (self.folder / f"{_MARKS}{front.mask:08x}").exists()
 
     @property
     def has_out(self) -> bool:
@@ -357,13 +374,15 @@ class Hooks:
 
     @property
     def _tc_program(self) -> str:
-        return "tc_mark" if self.placement.acceleration is Acceleration.XDP else "tc_root"
+        return self.traits.behind_xdp if self.placement.acceleration is Acceleration.XDP else "tc_root"
 
     # ---- used
 
     def door(self, direction: Direction) -> str:
         """Which policy program belongs there."""
-        return "egress" if direction is Direction.EGRESS else DOORS[self.placement.acceleration]
+        if direction is Direction.EGRESS:
+            return "egress"
+        return self.traits.xdp_door if self.placement.acceleration is Acceleration.XDP else "tc"
 
     def install(self, direction: Direction, program_fd: int) -> None:
         """Let every packet from now on meet this policy program."""

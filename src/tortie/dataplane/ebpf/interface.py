@@ -19,11 +19,17 @@ from tortie.dataplane.ebpf.lane import Lane, Running
 from tortie.dataplane.ebpf.pages import Pages
 from tortie.dataplane.ebpf.programs import Programs
 from tortie.dataplane.ebpf.rehearsal import Rehearsal
+from tortie.dataplane.ebpf.shared import FRONT
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 from tortie.model.packet import Direction, Packet
 
-_DIRECTIONS = {"xdp": Direction.INGRESS, "tc": Direction.INGRESS, "egress": Direction.EGRESS}
+_DIRECTIONS = {
+    "xdp": Direction.INGRESS,
+    "tc": Direction.INGRESS,
+    FRONT: Direction.INGRESS,
+    "egress": Direction.EGRESS,
+}
 Plans = Mapping[Direction, tuple[Plan, RuleIndex]]
 
 
@@ -114,7 +120,9 @@ class InterfacePlane:
         if self.hooks is not None:
             return self.hooks.door(direction)
         assert choice is not None
-        return "egress" if direction is Direction.EGRESS else "xdp" if choice.wants_xdp else "tc"
+        if direction is Direction.EGRESS:
+            return "egress"
+        return self._programs.traits.xdp_door if choice.wants_xdp else "tc"
 
     def commit(self, change: Change) -> bool:
         """Have packets find what was put, and nothing else when this returns; whether anything changed. Raises:
@@ -286,7 +294,13 @@ class InterfacePlane:
         except KernelError as error:
             running, choice = self.lanes[Direction.INGRESS].running, hooks.placement.choice
             is_gone = error.code == errno.ENODEV  # and so is everything that was on it: nothing is loaded for that
-            if is_gone or "xdp" not in hooks.missing() or running is None or choice is None:
+            if (
+                is_gone
+                or hooks.traits.front is not None
+                or "xdp" not in hooks.missing()
+                or running is None
+                or choice is None
+            ):
                 raise
             for wanted in (Acceleration.TC, Acceleration.XDP):  # the second one is refused, and says why
                 hooks.move(wanted, lambda door: self._programs.program(door, running.generation.pages.size), choice)

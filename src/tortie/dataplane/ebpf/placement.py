@@ -59,3 +59,11 @@ class Placement:
         if self.choice is None or not self.choice.is_demanded or self.acceleration is Acceleration.XDP:
             return ""
         return f"{self.choice.why}, and there is {self.reason}; its packets are judged at tc all the same"
+
+
+class NoXdp(Exception):
+    """XDP cannot be had on an interface where nothing else will do. `placement` says why."""
+
+    def __init__(self, placement: Placement) -> None:
+        super().__init__(placement.reason)
+        self.placement = placement

@@ -25,7 +25,8 @@ from typing import NamedTuple
 from tortie.dataplane.ebpf.compile import digest
 from tortie.dataplane.ebpf.lanes import Lanes
 from tortie.dataplane.ebpf.pages import OBJECTS, SPARE_SIZES
-from tortie.dataplane.ebpf.shared import BESIDE, DOORS, OF_BUILD, SHARED_MAPS, SharedMap, SharedMaps
+from tortie.dataplane.ebpf.shared import BESIDE, DOORS, FRONT, OF_BUILD, SHARED_MAPS, SharedMap, SharedMaps
+from tortie.dataplane.front import FrontMarks
 from tortie.kernel import bpf
 from tortie.kernel.errors import KernelError
 
@@ -42,10 +43,23 @@ class Traits:
     has_tcx: bool
     has_frags: bool
     mark_bit: int
+    front: FrontMarks | None = None
+    """Where XDP only stands in front of a driver in netfilter's hooks: what it tells that one."""
+
+    @property
+    def xdp_door(self) -> str:
+        """The policy program that XDP runs."""
+        return "xdp" if self.front is None else FRONT
+
+    @property
+    def behind_xdp(self) -> str:
+        """The root at tc that turns what XDP says into marks."""
+        return "tc_mark" if self.front is None else "tc_front"
 
 
 class _Loaded(NamedTuple):
-    """Descriptors of a policy program, of the one that answers for it, and of the way there."""
+    """Descriptors of a policy program, of the one that answers for it (itself, where it never does), and of the way
+    there."""
 
     policy: int
     answer: int
@@ -172,22 +186,24 @@ class Programs:
 
     def _loaded(self, door: str, size: int) -> _Loaded:
         with bpf.ObjectFile(OBJECTS / f"{door}.bpf.o") as obj:
-            for name in SHARED_MAPS:
+            for name in frozenset(SHARED_MAPS).intersection(obj.map_names):
                 if name in self._tables:
                     obj.reuse_map(name, self._tables[name].fd)
                 else:
                     obj.set_max_entries(name, _SMALL)
             obj.reuse_map("lanes", self.maps.fd(f"lanes{size}"))
             obj.reuse_map("scratch", self.maps.fd(f"scratch_{door}"))
-            for name in BESIDE:
+            for name in frozenset(BESIDE).intersection(obj.map_names):
                 obj.reuse_map(name, self.maps.fd(name))
             obj.write_rodata("mark_bit", self.traits.mark_bit.to_bytes(4, "little"))
-            if self.traits.has_frags and door == "xdp":
-                obj.write_rodata("has_frags", (1).to_bytes(4, "little"))
+            if self.traits.has_frags and door == self.traits.xdp_door:
+                if door == "xdp":
+                    obj.write_rodata("has_frags", (1).to_bytes(4, "little"))
                 for name in obj.program_names:
                     obj.set_program_flags(name, bpf.XDP_HAS_FRAGS)
             obj.load()
-            fds = obj.program_fd(f"{door}_policy"), obj.program_fd(f"{door}_answer"), obj.map_fd("jumps")
+            names = (f"{door}_policy", f"{door}_answer" if door != FRONT else f"{door}_policy")
+            fds = *(obj.program_fd(name) for name in names), obj.map_fd("jumps")
             made = _Loaded(*(os.dup(fd) for fd in fds))
         if self.maps.folder is not None:
             for end, fd in made.pins.items():
@@ -207,7 +223,7 @@ class Programs:
         wanted |= {self._pin_name(*key) + end for key in {*self._programs, *spare} for end in _PIN_ENDS}
         folder = self.maps.folder
         for path in folder.iterdir() if folder is not None and folder.is_dir() else ():
-            is_program = path.name.partition("_")[0] in DOORS
+            is_program = path.name.partition("_")[0] in (*DOORS, FRONT)
             if (is_program or path.name.startswith(OF_BUILD)) and path.name not in wanted:
                 path.unlink(missing_ok=True)
 

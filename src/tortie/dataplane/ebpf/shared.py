@@ -21,6 +21,8 @@ from tortie.kernel import bpf
 
 DOORS = ("xdp", "tc", "egress")
 """Object files with a policy program, named <door>_policy."""
+FRONT = "front"
+"""The same for XDP in front of other drivers: it knows untracked ingress alone, and answers nobody."""
 FLOW_MAPS = ("flows4", "flows6", "opening4", "opening6")
 """The connection table (flows.h)."""
 SHARED_MAPS = (*FLOW_MAPS, "local")
@@ -51,7 +53,7 @@ class SharedMap:
 @cache
 def object_digest() -> bytes:
     """Identity of the BPF objects this package ships: another build of them makes other programs and generations."""
-    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in DOORS)
+    return digest((OBJECTS / f"{name}.bpf.o").read_bytes() for name in (*DOORS, FRONT))
 
 
 class SharedMaps:

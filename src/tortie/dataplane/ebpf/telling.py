@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tortie.dataplane.driver import Acceleration, InterfaceStatus, ReasonCount, RuleCount
+from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, ReasonCount, RuleCount
+from tortie.dataplane.ebpf.events import decode
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.planes import Planes
+from tortie.dataplane.ebpf.programs import Programs
 from tortie.dataplane.ebpf.table import EgressTable
 from tortie.dataplane.intent import Intent
 from tortie.dataplane.nft_egress import ReasonKey, RuleKey
@@ -74,3 +76,14 @@ def counts(planes: Planes, table: EgressTable) -> tuple[Sequence[RuleCount], Seq
             case ReasonKey(interface=interface, reason=reason) if reason in _NFT_DROPS:
                 reasons.append(ReasonCount(interface, Direction.EGRESS, reason, count))
     return rules, reasons
+
+
+def logged(planes: Planes, programs: Programs) -> Sequence[LogEvent]:
+    """Packets that met Log rules since the last call."""
+    found = []
+    for event in (decode(record) for record in programs.maps.log_records()):
+        where = planes.running(event.lane, event.pages_id)
+        if where is not None:  # else it met pages that were replaced meanwhile
+            name, running = where
+            found.append(LogEvent(name, event.packet, *running.met(event.counter)))
+    return found

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from tortie.dataplane.front import Believed, Front, FrontMarks
 from tortie.dataplane.iptables.backend import Chosen, choose
 from tortie.dataplane.iptables.installed import InstalledTables
-from tortie.dataplane.iptables.marks import marks_of
+from tortie.dataplane.iptables.marks import Marks, front_marks, marks_of
 from tortie.dataplane.iptables.members import InstalledSets
 from tortie.dataplane.iptables.names import INTERFACE_NAME
 from tortie.dataplane.iptables.render import Renderer
@@ -41,8 +42,8 @@ class IptablesDriver(NetfilterDriver):
     Raises: KernelError where no variant can be used.
     """
 
-    def __init__(self, use: TablesUse = USUAL) -> None:
-        super().__init__(IPTABLES, _THING, refusals)
+    def __init__(self, use: TablesUse = USUAL, front: Front | None = None) -> None:
+        super().__init__(IPTABLES, _THING, refusals, front)
         self._versions = iptables.versions()
         self._use, self._used = use, use
         self._chosen = _choose(use.backend)
@@ -86,10 +87,13 @@ class IptablesDriver(NetfilterDriver):
         self._generation = None if tampered else now
         return (*tampered, *self._members.check(self._wanted_sets, self._sets))
 
-    def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
+    def _front_marks(self) -> FrontMarks:
+        return front_marks(_marks(self._use))
+
+    def _make(self, wanted: Mapping[str, EndpointState], believed: Believed) -> Made:
         before = self._renderer.pieces()
         self._follow_use()
-        rendering = self._renderer.render(wanted.values(), self._versions, self._sets, self._around)
+        rendering = self._renderer.render(wanted.values(), self._versions, self._sets, self._around, believed)
         touched_sets = self._members.make(rendering.sets, self._sets.changes, self._sets)
         self._wanted_sets = rendering.sets
         made = self._tables.make(rendering.tables)
@@ -121,13 +125,11 @@ class IptablesDriver(NetfilterDriver):
         more = "" if self._renderer.tells_arrivals or not self._around.has_ipvs else _BLIND
         return f"; {self._chosen.reason}{more}"
 
-    def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here, with either variant."""
+    def _left(self) -> Sequence[str]:
         found = self._tables.found() if self._tables.is_from_before() else []
         return [*found, *(name for variant in sorted(self._untidy) for name in self._variants[variant].found())]
 
-    def cleanup(self) -> Sequence[str]:
-        """Remove what is ours in this network namespace; names of what was removed."""
+    def _remove(self) -> Sequence[str]:
         removed: list[str] = []
         for tables in self._variants.values():
             removed += tables.found()
@@ -137,8 +139,12 @@ class IptablesDriver(NetfilterDriver):
 
 
 def _renderer(use: TablesUse) -> Renderer:
+    return Renderer(_marks(use), appends=use.appends)
+
+
+def _marks(use: TablesUse) -> Marks:
     try:
-        return Renderer(marks_of(use.mark_mask), appends=use.appends)
+        return marks_of(use.mark_mask)
     except ValueError as error:
         raise KernelError(iptables.DOOR, "use of marks", 0, str(error)) from None
 

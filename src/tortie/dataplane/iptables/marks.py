@@ -6,6 +6,8 @@ leaves (mangle POSTROUTING). The other bits are others', and are never touched.
 
 from dataclasses import dataclass
 
+from tortie.dataplane.front import FrontMarks
+
 _NEEDED = 5
 _ARRIVED = 3
 _OTHERS = 0x70F00000
@@ -47,6 +49,11 @@ def marks_of(mask: int) -> Marks:
         raise ValueError(f"the mask of marks {mask:#x} has {len(found)} bits; give iptablesMarkMask {_NEEDED} or more")
     untracked, decided, allowed, deferred, scratch, *more = found[: _NEEDED + _ARRIVED]
     return Marks(untracked, decided, allowed, deferred, scratch, sum(more))
+
+
+def front_marks(bits: Marks) -> FrontMarks:
+    """What XDP in front says in the same bits, from where the packet enters until raw PREROUTING."""
+    return FrontMarks.of(bits.all, told=bits.deferred, allowed=bits.untracked, odd=bits.decided)
 
 
 def has(bits: int) -> str:

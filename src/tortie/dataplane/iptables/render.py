@@ -1,6 +1,6 @@
 """The tables of a host: chains that the kernel's chains jump to, dispatch by interface, and the pieces of all. Pure.
 
-    raw PREROUTING      clear marks ─▶ ui (untracked)                    (before connection tracking)
+    raw PREROUTING      said in front? ─▶ clear marks ─▶ ui (untracked)  (before connection tracking)
     mangle PREROUTING   ─▶ pd (pre-DNAT)                                 (behind it, before translation)
     filter INPUT        ─▶ ni (normal)
     filter FORWARD      ─▶ fi, then ─▶ fo (forward); rules of others; last: accept what was allowed
@@ -15,9 +15,10 @@ In FORWARD, rules of others stand between ours: what they drop stays dropped, an
 although the kernel's chain may end with DROP, as it does where containers run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tortie.dataplane.front import Believed
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.endpoint import (
     ALLOW,
@@ -37,7 +38,7 @@ from tortie.dataplane.iptables.endpoint import (
     make_piece,
 )
 from tortie.dataplane.iptables.listing import Jump
-from tortie.dataplane.iptables.marks import Marks
+from tortie.dataplane.iptables.marks import Marks, front_marks
 from tortie.dataplane.iptables.names import chain
 from tortie.dataplane.iptables.sets import KernelSet, failsafe_sets
 from tortie.dataplane.iptables.table import TABLES, Chain, ChainRule, Key, Table
@@ -50,6 +51,9 @@ from tortie.model.packet import Direction
 
 _ALLOWED, _DEFERRED, _WAY_IN, _WAY_OUT, _PASSED_ON = (
     chain(name) for name in ("allowed", "deferred", "forward-in", "forward-out", "passed-on")
+)
+_FRONT, _FRONT_ALLOWED, _FRONT_PASSED, _UNSAID = (
+    chain(name) for name in ("front", "front-allowed", "front-passed", "not-in-front")
 )
 ENTRY_TABLE, ENTRY_CHAIN = "filter", chain("INPUT")
 """Where every interface with an endpoint is dispatched from."""
@@ -83,8 +87,12 @@ class Renderer:
         versions: Iterable[int],
         sets: Mapping[str, IPSet],
         around: Surroundings,
+        believed: Believed | None = None,
     ) -> Rendering:
-        """The tables for those endpoints, in whatever order they come; loopback is never policed."""
+        """The tables for those endpoints, in whatever order they come; loopback is never policed.
+
+        `believed`: where what is in front has decided about untracked ingress.
+        """
         active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
         wanted: dict[str, KernelSet] = {}
         tables: dict[Key, Table] = {}
@@ -97,7 +105,11 @@ class Renderer:
                 kept[key] = state, around, self._piece(state, version, sets, around)
                 pieces[state.interface.name] = kept[key][2]
                 wanted |= kept[key][2].sets
-            made = _joined(pieces, version, self._bits, arrivals, appends=self._appends) if pieces else {}
+            fronted = {name: parity for name, parity in (believed or {}).items() if name in pieces}
+            fixed = _fixed(pieces, version, self._bits, fronted)
+            if arrivals is not None:
+                _add_passed_on(fixed, pieces, self._bits, arrivals)
+            made = _joined(pieces, fixed, appends=self._appends) if pieces else {}
             tables |= {Key(version, table): made.get(table, Table()) for table in TABLES}
             if pieces:
                 failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
@@ -129,11 +141,8 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
 
 
 def _joined(
-    pieces: Mapping[str, Piece], version: int, bits: Marks, arrivals: Arrivals | None, *, appends: bool
+    pieces: Mapping[str, Piece], fixed: Mapping[str, Mapping[str, Sequence[str]]], *, appends: bool
 ) -> dict[str, Table]:
-    fixed = _fixed(pieces, version, bits)
-    if arrivals is not None:
-        _add_passed_on(fixed, pieces, bits, arrivals)
     chains: dict[str, dict[str, Chain]] = {
         table: {name: tuple(map(ChainRule, rules)) for name, rules in found.items()} for table, found in fixed.items()
     }
@@ -150,7 +159,32 @@ def _jumps(table: str, *, appends: bool) -> Iterator[Jump]:
         yield Jump("FORWARD", f"-j {_ALLOWED}", is_last=True)
 
 
-def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, dict[str, list[str]]]:
+def _arriving(bits: Marks, fronted: Believed, untracked: list[str]) -> dict[str, list[str]]:
+    """What packets that arrive meet before connection tracking: `untracked` is the dispatch to the stage.
+
+    Where something is in front, untracked policy was asked there, so that it is not asked here. What nobody can have
+    said, or by other tables than these rules go with, counts as nothing said: the packet goes on to the rules.
+    """
+    enter = chain("PREROUTING")
+    if not fronted:
+        return {enter: [f"{marks.has(bits.all)} {marks.clear(bits.all)}", *untracked]}
+    said = front_marks(bits)
+    rules = []
+    for name, parity in sorted(fronted.items()):
+        rules.append(f"-i {name} {marks.is_value(said.allowed[parity], said.mask)} -g {_FRONT_ALLOWED}")
+        rules.append(f"-i {name} {marks.is_value(said.goes_on[parity], said.mask)} -g {_FRONT_PASSED}")
+    return {
+        enter: [f"{marks.has(bits.all)} -g {_FRONT}", f"-g {_UNSAID}"],
+        _FRONT: [*rules, marks.clear(bits.all), f"-g {_UNSAID}"],
+        _FRONT_ALLOWED: [marks.put_value(bits.untracked, bits.all), "-j CT --notrack", "-j ACCEPT"],
+        _FRONT_PASSED: [marks.clear(bits.all)],
+        _UNSAID: untracked,
+    }
+
+
+def _fixed(
+    pieces: Mapping[str, Piece], version: int, bits: Marks, fronted: Believed
+) -> dict[str, dict[str, list[str]]]:
     """Our chains that are not of one interface."""
 
     def dispatch(place: Place) -> list[str]:
@@ -161,7 +195,7 @@ def _fixed(pieces: Mapping[str, Piece], version: int, bits: Marks) -> dict[str, 
     decided = bits.untracked | bits.decided
     return {
         "raw": {
-            chain("PREROUTING"): [enter, *dispatch(UNTRACKED_IN)],
+            **_arriving(bits, fronted, dispatch(UNTRACKED_IN)),
             chain("OUTPUT"): [enter, *dispatch(UNTRACKED_OUT)],
             UNTRACKED: [marks.put(bits.untracked), "-j CT --notrack", "-j ACCEPT"],
         },
@@ -193,12 +227,11 @@ def _add_passed_on(
     fixed: dict[str, dict[str, list[str]]], pieces: Mapping[str, Piece], bits: Marks, arrivals: Arrivals
 ) -> None:
     """What is beside IPVS, added to our chains that are not of one interface."""
-    mask, ours = arrivals.mask, bits.all | arrivals.mask
+    mask = arrivals.mask
     decided = bits.untracked | bits.decided
     has_arrived = marks.has(mask)
     for table, name in (("raw", "PREROUTING"), ("mangle", "POSTROUTING")):
-        rules = fixed[table][chain(name)]
-        rules[rules.index(f"{marks.has(bits.all)} {marks.clear(bits.all)}")] = f"{marks.has(ours)} {marks.clear(ours)}"
+        fixed[table][chain(name)].insert(0, f"{has_arrived} {marks.clear(mask)}")
     # not made here: untracked policy is not asked, and what was decided before holds
     fixed["raw"][chain("OUTPUT")].insert(0, f"{has_arrived} -j RETURN")
     values = {**arrivals.numbered, **dict.fromkeys(arrivals.crowded, arrivals.unnumbered)}

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from tortie.dataplane.front import Believed, Front, FrontMarks
 from tortie.dataplane.netfilter import Made, NetfilterDriver
+from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.installed import InstalledTable, State
 from tortie.dataplane.nftables.installed import Made as MadeTable
 from tortie.dataplane.nftables.names import INTERFACE_NAME
@@ -26,8 +28,8 @@ TABLE = f"table {IN_TABLE}"
 class NftablesDriver(NetfilterDriver):
     """See the module, and the protocol `Driver`."""
 
-    def __init__(self) -> None:
-        super().__init__("nftables", TABLE, refusals)
+    def __init__(self, front: Front | None = None) -> None:
+        super().__init__("nftables", TABLE, refusals, front)
         self._renderer = Renderer()
         self._table = InstalledTable()
 
@@ -37,10 +39,10 @@ class NftablesDriver(NetfilterDriver):
             self._table.distrust()
         return (TABLE,) if found is State.CHANGED else ()
 
-    def _make(self, wanted: Mapping[str, EndpointState]) -> Made:
+    def _make(self, wanted: Mapping[str, EndpointState], believed: Believed) -> Made:
         known, elements = self._table.members_after(self._sets.changes, self._sets)
         before = self._renderer.pieces()
-        table = self._renderer.render(wanted.values(), self._sets, self._around, known)
+        table = self._renderer.render(wanted.values(), self._sets, self._around, known, believed)
         made = self._table.make(table, elements, self._sets)
         after = self._renderer.pieces()
         touched = {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)}
@@ -56,12 +58,13 @@ class NftablesDriver(NetfilterDriver):
     def _totals(self) -> Counter[CountKey]:
         return self._table.counts()
 
-    def leftovers(self) -> Sequence[str]:
-        """What an earlier agent of this network namespace enforces here."""
+    def _front_marks(self) -> FrontMarks:
+        return marks.FRONT
+
+    def _left(self) -> Sequence[str]:
         return [TABLE] if self._table.is_from_before() else []
 
-    def cleanup(self) -> Sequence[str]:
-        """Remove the table of this network namespace; names of what was removed."""
+    def _remove(self) -> Sequence[str]:
         return [TABLE] if self._table.remove() else []
 
 

@@ -5,6 +5,8 @@ leaves (mangle POSTROUTING). The other bits are others'; the eBPF driver's (`nft
 both drivers enforce for a moment where one takes the other's place.
 """
 
+from tortie.dataplane.front import FrontMarks
+
 UNTRACKED = 0x00200000
 """Untracked policy allowed the packet: tracked policy of that side is not asked, and it is not tracked."""
 DECIDED = 0x00400000
@@ -15,6 +17,8 @@ the address before translation led to."""
 ALL = UNTRACKED | DECIDED | DEFERRED
 ARRIVED = 0x70000000
 """Where a packet arrived that IPVS may pass on (`passed_on`); used only where the kernel has IPVS."""
+FRONT = FrontMarks.of(ALL, told=DEFERRED, allowed=UNTRACKED, odd=DECIDED)
+"""What XDP in front says in the same bits, from where the packet enters until raw PREROUTING."""
 
 
 def has(bits: int) -> str:
@@ -38,3 +42,4 @@ def clear(bits: int) -> str:
 
 
 CLEAR = clear(ALL)
+ONLY_UNTRACKED = f"{CLEAR} | {UNTRACKED:#010x}"

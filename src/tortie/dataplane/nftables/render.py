@@ -1,6 +1,6 @@
 """The table of a host: base chains, dispatch by interface, and the pieces of all interfaces. Pure.
 
-    raw PREROUTING     clear marks ─▶ untracked-in                      (before connection tracking)
+    raw PREROUTING     said in front? ─▶ clear marks ─▶ untracked-in    (before connection tracking)
     mangle PREROUTING  ─▶ pre-dnat                                      (behind it, before translation)
     INPUT              ─▶ normal-in
     FORWARD            ─▶ forward-in, then in a base chain of its own ─▶ forward-out
@@ -19,7 +19,9 @@ interfaces with an endpoint are dropped then. Plain sets still hold while a tabl
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from tortie.dataplane.front import Believed
 from tortie.dataplane.named_sets import NamedSet, SetTable, summed
 from tortie.dataplane.nft_text.failsafes import FixedSet, failsafe_sets, opening_leg, reply_leg
 from tortie.dataplane.nftables import marks
@@ -48,7 +50,9 @@ from tortie.model.desired import EndpointState
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
 
-_DEFERRED, _PASSED_ON = "deferred", "passed-on"
+_DEFERRED, _PASSED_ON, _FRONT = "deferred", "passed-on", "front"
+_FRONTED = ("front-even", "front-odd")
+"""Sets of the interfaces that have something in front, by the parity of its tables."""
 
 
 class Renderer:
@@ -63,16 +67,28 @@ class Renderer:
         sets: Mapping[str, IPSet],
         around: Surroundings,
         known: Mapping[str, NamedSet],
+        believed: Believed | None = None,
     ) -> Table:
         """The table for those endpoints, in whatever order they come; loopback is never policed.
 
         `known`: named sets as they are after the newest changes of members, which need not be summed again.
+        `believed`: where what is in front has decided about untracked ingress.
         """
         active = sorted((e for e in endpoints if not e.interface.is_loopback), key=lambda e: e.interface.name)
         pieces = {state.interface.name: self._piece(state, sets, around) for state in active}
         self._pieces = {name: found for name, found in self._pieces.items() if name in pieces}
-        passed_on = _passed_on(arrivals_of(active, marks.ARRIVED), pieces) if around.has_ipvs else {}
-        return _joined(pieces, passed_on, around, sets, known) if pieces else Table()
+        if not pieces:
+            return Table()
+        fronted = {name: parity for name, parity in (believed or {}).items() if name in pieces}
+        base = _base_chains(is_fronted=bool(fronted))
+        if around.has_ipvs:
+            base |= _passed_on(arrivals_of(active, marks.ARRIVED), pieces, base)
+        table = _joined(pieces, around, sets, known)
+        if not fronted:
+            return replace(table, chains={**table.chains, **base})
+        lists = {name: _fronted_set(name, parity, fronted) for parity, name in enumerate(_FRONTED)}
+        chains = {**table.chains, _FRONT: _what_front_said(), **base}
+        return replace(table, chains=chains, fixed={**table.fixed, **lists})
 
     def pieces(self) -> Mapping[str, Piece]:
         """The pieces of the newest table, by interface."""
@@ -100,12 +116,9 @@ def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:
 
 
 def _joined(
-    pieces: Mapping[str, Piece],
-    passed_on: dict[str, Chain],
-    around: Surroundings,
-    sets: Mapping[str, IPSet],
-    known: Mapping[str, NamedSet],
+    pieces: Mapping[str, Piece], around: Surroundings, sets: Mapping[str, IPSet], known: Mapping[str, NamedSet]
 ) -> Table:
+    """Everything but the chains that packets meet first, which come last, because they refer to the others."""
     chains: dict[str, Chain] = {}
     counters: dict[str, CountKey] = {}
     named: dict[str, NamedSet] = {}
@@ -121,16 +134,36 @@ def _joined(
     fixed = {one.name: one for one in failsafe_sets(legs)}
     fixed[POLICED] = FixedSet(POLICED, "type ifname;", tuple(f'"{name}"' for name in pieces))
     chains[REJECT] = ANSWERING
-    return Table(chains | _base_chains() | passed_on, counters, dispatch, fixed, named)
+    return Table(chains, counters, dispatch, fixed, named)
 
 
-def _base_chains() -> dict[str, Chain]:
+def _fronted_set(name: str, parity: int, fronted: Believed) -> FixedSet:
+    return FixedSet(name, "type ifname;", tuple(f'"{one}"' for one, its in sorted(fronted.items()) if its == parity))
+
+
+def _what_front_said() -> Chain:
+    """Untracked policy was asked there, so that it is not asked here. What nobody can have said, or by other tables
+    than these rules go with, counts as nothing said: the packet goes on to the rules."""
+    outcomes = (
+        (marks.FRONT.allowed, f"{marks.ONLY_UNTRACKED} notrack accept"),
+        (marks.FRONT.goes_on, f"{marks.CLEAR} accept"),
+    )
+    said = (
+        f"{marks.is_value(values[parity], marks.ALL)} iifname @{name} {then}"
+        for values, then in outcomes
+        for parity, name in enumerate(_FRONTED)
+    )
+    return Chain((*said, marks.CLEAR))
+
+
+def _base_chains(*, is_fronted: bool) -> dict[str, Chain]:
     """What packets meet first; last in the table, because they refer to everything else."""
     clear = f"{marks.has(marks.ALL)} {marks.CLEAR}"
+    enter = f"{marks.has(marks.ALL)} jump {_FRONT}" if is_fronted else clear
     known = f"{marks.has(marks.UNTRACKED | marks.DECIDED)} accept"
     return {
         _DEFERRED: Chain((marks.CLEAR, *_dispatch("oifname", NORMAL_LATE), _guard("oifname"))),
-        "raw-prerouting": _base("prerouting", "raw", (clear, *_dispatch("iifname", UNTRACKED_IN))),
+        "raw-prerouting": _base("prerouting", "raw", (enter, *_dispatch("iifname", UNTRACKED_IN))),
         "raw-output": _base("output", "raw", (clear, *_dispatch("oifname", UNTRACKED_OUT))),
         "mangle-prerouting": _base(
             "prerouting", "mangle", (f"{marks.has(marks.UNTRACKED)} accept", *_dispatch("iifname", PRE_DNAT))
@@ -154,12 +187,10 @@ def _base_chains() -> dict[str, Chain]:
     }
 
 
-def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece]) -> dict[str, Chain]:
+def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece], base: Mapping[str, Chain]) -> dict[str, Chain]:
     """Chains that stand in the place of those that have no IPVS beside them, and one more."""
-    base = _base_chains()
-    bits = marks.ALL | marks.ARRIVED
-    clear = f"{marks.has(bits)} {marks.clear(bits)}"
     has_arrived = marks.has(marks.ARRIVED)
+    clear = f"{has_arrived} {marks.clear(marks.ARRIVED)}"
     arriving = [f'iifname "{name}" {marks.put(value)}' for name, value in arrivals.numbered.items()]
     if arrivals.crowded:
         crowded = ", ".join(f'"{name}"' for name in arrivals.crowded)
@@ -172,7 +203,7 @@ def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece]) -> dict[str, Cha
     untold = 'drop comment "where it arrived cannot be told: too many interfaces with forward policy for the mark"'
     return {
         _PASSED_ON: Chain((*_dispatch("oifname", FORWARD_OUT), _guard("oifname"))),
-        "raw-prerouting": _with(base["raw-prerouting"], clear, *base["raw-prerouting"].rules[1:]),
+        "raw-prerouting": _with(base["raw-prerouting"], clear, *base["raw-prerouting"].rules),
         # not made here: untracked policy is not asked, and what was decided before holds
         "raw-output": _with(base["raw-output"], f"{has_arrived} accept", *base["raw-output"].rules),
         "filter-input": _with(base["filter-input"], *arriving, *base["filter-input"].rules),
@@ -187,7 +218,7 @@ def _passed_on(arrivals: Arrivals, pieces: Mapping[str, Piece]) -> dict[str, Cha
             ),
         ),
         "filter-output": _with(base["filter-output"], f"{has_arrived} goto {_PASSED_ON}", *base["filter-output"].rules),
-        "mangle-postrouting": _with(base["mangle-postrouting"], base["mangle-postrouting"].rules[0], clear),
+        "mangle-postrouting": _with(base["mangle-postrouting"], clear, *base["mangle-postrouting"].rules),
     }
 
 
