@@ -85,16 +85,18 @@ def test_policy_is_enforced_counted_repaired_and_still_there_for_the_next_agent(
     seen = [answer_of(host, peer, port) for port in (22, 6379, 8080, 8081)]
     assert seen == ["refused", "refused", "refused", "silence"]
     status = json.loads(host.tortie("status", "-o", "json"))
-    assert (status["agent"]["dataplane"], status["mode"]["state"], status["mode"]["netfilter"]) == (
+    assert (status["agent"]["dataplane"], status["mode"]["state"], status["mode"]["xdp"]) == (
         host.dataplane,
         "enforcing",
         1,
     )
-    assert [one["backend"] for one in status["enforced"]["interfaces"]] == [variant]
+    (interface,) = status["enforced"]["interfaces"]
+    assert interface["backend"] == variant
+    assert interface["reason"].startswith("untracked ingress: ") and "; all else: " in interface["reason"]
     (found,) = (one for one in status["dataplane"]["found"] if one["name"] == IPTABLES)
     assert f"iptables is {found['why']}" in host.tortie("status")
     assert found["can_be_had"] and "iptables-nft: " in found["why"] and "iptables-legacy: " in found["why"]
-    assert "1 in netfilter" in host.tortie("status")
+    assert "1 in XDP" in host.tortie("status")
     assert f"{host.dataplane} offers no test run" in host.tortie("trace", "10.99.0.2", "10.99.0.1", "tcp/6379")
     counted = json.loads(host.tortie("counters", "-o", "json"))
     hits = {one["policy"]: one["packets"] for one in counted["rules"] if one["packets"]}
