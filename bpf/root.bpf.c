@@ -68,14 +68,20 @@ int tc_mark(struct __sk_buff *skb)
  * writes them before loading. */
 const volatile u32 front_marks[FRONT_MARKS] = {}, front_mask = 0;
 
-/* Nothing else gets into these bits by this interface: whoever reads them behind believes them. */
+/* Nothing else gets into these bits by this interface: whoever reads them behind believes them. What was said is taken out of the
+ * metadata, which a packet may still have where it arrives again. */
 SEC("tc")
 int tc_front(struct __sk_buff *skb)
 {
-	u32 told = metadata_read(skb) - METADATA_FRONT, mark = 0;
+	u32 *meta = (void *)(long)skb->data_meta, told, mark = 0;
 
-	if (told < FRONT_MARKS)
-		mark = front_marks[told];
+	if ((void *)(meta + 1) <= (void *)(long)skb->data) {
+		told = *meta - METADATA_FRONT;
+		if (told < FRONT_MARKS) {
+			mark = front_marks[told];
+			*meta = 0;
+		}
+	}
 	skb->mark = (skb->mark & ~front_mask) | mark;
 	return TC_ACT_UNSPEC;
 }

@@ -206,9 +206,9 @@ class ChosenDriver:
         is_known = name in live
         known = leaving.pop(name, None)
         to_newcomer = known is None and not self._offers[name].left()
+        after = known or self._offers[name].open()
         for driver in leaving.values():
             driver.hand_over(to_newcomer=to_newcomer)
-        after = known or self._offers[name].open()
         if leaving:
             after.join()
         if not is_known:

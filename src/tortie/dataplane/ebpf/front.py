@@ -100,11 +100,16 @@ class XdpFront:
         self, states: Mapping[str, EndpointState], sets: Mapping[str, IPSet], failsafes: Failsafes, marks: FrontMarks
     ) -> Believed:
         """See Front."""
+        self.give_up()
         wanted = {} if self._is_paused else {name: one for name, one in states.items() if not unwanted(one)}
         ground = self._opened(marks, is_needed=bool(wanted))
         if ground is None:
             return {}
-        moved = ground.planes.follow_renames({name: state.interface for name, state in wanted.items()})
+        try:
+            moved = ground.planes.follow_renames({name: state.interface for name, state in wanted.items()})
+        except KernelError as error:  # nothing is believed then: the rules decide
+            log.warning("XDP in front, names of interfaces: %s", error)
+            return {}
         self._made_of |= {name: self._made_of.pop(old) for name, old in moved.items() if old in self._made_of}
         self._before |= {name: self._before.pop(old) for name, old in moved.items() if old in self._before}
         self._refused = {name: why for name, why in self._refused.items() if name in wanted}
@@ -127,7 +132,8 @@ class XdpFront:
             hooks = plane.hooks
             if hooks is not None and hooks.placement.is_generic and not choice.may_be_generic:
                 raise Unsupported("it ran generic XDP, which is not wanted any more")
-            if hooks is not None and self._made_of.get(name) == its and not plane.is_tampered:
+            is_known = plane.lanes[Direction.INGRESS].running is not None
+            if hooks is not None and is_known and self._made_of.get(name) == its and not plane.is_tampered:
                 return
             plan = ground.planner.plan(state, Direction.INGRESS, sets, failsafes, None)
             change = plane.prepare(index, {Direction.INGRESS: plan}, choice if hooks is None else None)
@@ -146,16 +152,18 @@ class XdpFront:
         return plane
 
     def _believed(self, ground: _Ground) -> Believed:
-        """Parities by interface of what is attached: those that come, or those that are there."""
+        """Parities by interface of what is attached: those that come, or those that are there.
+
+        Not of what an earlier agent's tables decide until ours are there: theirs may have the same parity.
+        """
         found = {}
         for name, plane in ground.planes.items():
-            if plane.hooks is None or name in self._leaving:
+            running = plane.lanes[Direction.INGRESS].running
+            if plane.hooks is None or running is None or name in self._leaving:
                 continue
             change = self._changes.get(name)
             made = change[0].made.get(Direction.INGRESS) if change is not None else None
-            running = made or plane.lanes[Direction.INGRESS].running
-            if running is not None:
-                found[name] = running.generation.parity
+            found[name] = (made or running).generation.parity
         return found
 
     def commit(self) -> Believed:
@@ -306,6 +314,7 @@ class XdpFront:
             return replace(status, xdp=use)
         refused = self._refused.get(name)
         why = unwanted(state) or self._problem or (refused.words if refused is not None else "")
+        why = why or ("the dataplane is changing, and XDP waits for that" if self._is_paused else "")
         if not why:
             return replace(status, xdp=use)
         unmet = f"XDP is demanded and cannot be had: {why}" if use is XdpUse.ALWAYS else ""
