@@ -32,7 +32,7 @@ OTHER_PAGES: Edits = {
     "config.h": (("struct config {\n", "struct config {\n\tu32 of_another_version[9];\n"),),
     "packet.h": (
         ("\tunion {\n\t\tstruct packet packet;", "\tu32 of_another_version[2];\n\tunion {\n\t\tstruct packet packet;"),
-        ("u32 room[44];", "u32 room[42];"),
+        ("u32 room[39];", "u32 room[37];"),
     ),
 }
 """What generations and the scratch memory look like; the connection table is the same."""
