@@ -31,7 +31,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     **{f"dataplane.change.1000.{name}": (AtMost(100),) for name in ("ebpf", "nftables", "iptables")},
     **{
         f"dataplane.accept.{new}{name}.ratio": (AtLeast(1),)
-        for name in ("ebpf", "nftables", "iptables")
+        for name in ("ebpf", "nftables", "iptables", "nftables.front", "iptables.front")
         for new in ("", "new.")
     },
     "veth.drop.policy.ratio": (AtLeast(0.85),),
