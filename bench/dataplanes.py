@@ -110,10 +110,10 @@ def _apply(name: str, driver: Driver, host: Namespace, number: int, taken: Taken
         apply(f"apply.{size}", state(known := _ports(size)))
     for _ in range(3):
         place = chance.randrange(len(known))
-        known[place] = _policy(place, _deny(*_port(FIRST_PORT + len(known) + chance.randrange(10_000))))
+        known[place] = policy(place, _deny(*_port(FIRST_PORT + len(known) + chance.randrange(10_000))))
         apply(f"change.{SIZES[-1]}", state(known))
     addresses = chance.sample(range(1 << 24, 200 << 24), MEMBERS)
-    listed = state([_policy(0, _deny(SetMatch(Side.SOURCE, LISTED)))])
+    listed = state([policy(0, _deny(SetMatch(Side.SOURCE, LISTED)))])
     apply(f"apply.members.{MEMBERS}", replace(listed, sets=listed_as(addresses)))
     for _ in range(3):
         more = SetChange(frozenset({Net(4, 201 << 24 | chance.getrandbits(20), 32)}), frozenset())
@@ -133,7 +133,7 @@ def listed_as(addresses: Iterable[int]) -> Mapping[str, SetChange]:
 
 
 def _ports(count: int) -> list[Policy]:
-    return [_policy(number, _deny(*_port(FIRST_PORT + number))) for number in range(count)]
+    return [policy(number, _deny(*_port(FIRST_PORT + number))) for number in range(count)]
 
 
 def _port(port: int) -> tuple[Match, ...]:
@@ -144,15 +144,17 @@ def _deny(*matches: Match) -> Rule:
     return Rule(Action.DENY, matches)
 
 
-def _policy(number: int, rule: Rule) -> Policy:
+def policy(number: int, rule: Rule, *, is_tracked: bool = False) -> Policy:
+    """One of many, with that rule for both directions, of the untracked or of the normal class."""
     return Policy(
         key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:04}"),
         tier="default",
         order=float(number),
         selector=ALL,
         ingress=(rule,),
-        do_not_track=True,
-        apply_on_forward=True,
+        egress=(rule,),
+        do_not_track=not is_tracked,
+        apply_on_forward=not is_tracked,
     )
 
 

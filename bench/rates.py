@@ -21,7 +21,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as
+from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as, policy
 from bench.figures import Figure, Unmeasured
 from bench.flood import HOT, PORT, SOURCE_PORT, SOURCES_LENGTH, STRAY, one_cpu, receive_frames, send, sender
 from bench.shapes import FIRST_PORT
@@ -32,9 +32,8 @@ from tortie.model.desired import Delta, HostAddresses
 from tortie.model.failsafe import Failsafes
 from tortie.model.matches import Match, PortMatch, PortRange, ProtocolMatch, SetMatch
 from tortie.model.packet import UDP, Direction, Side
-from tortie.model.policy import Policy, PolicyKey, Stage
+from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
-from tortie.model.selector import ALL
 
 Rates = dict[str, list[float]]
 _PACKETS = 100_000
@@ -112,9 +111,9 @@ def _drops(name: str, driver: Driver, site: Site, rates: Rates) -> None:
     for size in SIZES:
         ports = (*range(FIRST_PORT, FIRST_PORT + size - 1), PORT)
         rules = [Rule(Action.DENY, _port(port, Side.DESTINATION)) for port in ports]
-        _enforce(driver, desired(host, {where: [_policy(number, rule) for number, rule in enumerate(rules)]}))
+        _enforce(driver, desired(host, {where: [policy(number, rule) for number, rule in enumerate(rules)]}))
         _note(f"drop.{size}.{name}", flood, denied, rates)
-    listed = _policy(0, Rule(Action.DENY, (SetMatch(Side.SOURCE, LISTED),)))
+    listed = policy(0, Rule(Action.DENY, (SetMatch(Side.SOURCE, LISTED),)))
     _enforce(
         driver, replace(desired(host, {where: [listed]}), sets=listed_as(int(IPv4Address(one)) for one in _members()))
     )
@@ -129,7 +128,7 @@ def _accepts(name: str, driver: Driver, site: Site, rates: Rates) -> None:
         asked.bind(("", PORT))
         for which, stage in CLASSES.items():
             policies = {
-                (stage, direction): [_policy(0, Rule(Action.ALLOW, _port(PORT, side)), is_tracked=which == "tracked")]
+                (stage, direction): [policy(0, Rule(Action.ALLOW, _port(PORT, side)), is_tracked=which == "tracked")]
                 for direction, side in sides.items()
             }
             _enforce(driver, desired(host, policies))
@@ -147,19 +146,6 @@ def _enforce(driver: Driver, delta: Delta) -> None:
 
 def _port(port: int, side: Side) -> tuple[Match, ...]:
     return ProtocolMatch(UDP), PortMatch(side, (PortRange(port, port),))
-
-
-def _policy(number: int, rule: Rule, *, is_tracked: bool = False) -> Policy:
-    return Policy(
-        key=PolicyKey("GlobalNetworkPolicy", "", f"bench-{number:04}"),
-        tier="default",
-        order=float(number),
-        selector=ALL,
-        ingress=(rule,),
-        egress=(rule,),
-        do_not_track=not is_tracked,
-        apply_on_forward=not is_tracked,
-    )
 
 
 def _members() -> list[str]:
