@@ -71,6 +71,7 @@ if __name__ == "__main__":
             open=lambda: SlowDriver(delay_s),
             look=lambda: Look((), "a test's own"),
             left=lambda: (),
+            has_traces=lambda: False,
         )
         main.run(settings, levels, [offer], StillInterfaces(), StillTimeouts())
     except Failure as failure:

@@ -50,6 +50,7 @@ class Recorded(ReferenceDriver):
     def cleanup(self) -> Sequence[str]:
         self._note("cleanup")
         self._host.left.discard(self.name)
+        self._host.traces.discard(self.name)
         return [f"a thing of {self.name}"]
 
 
@@ -59,6 +60,8 @@ class Host:
     def __init__(self, *, lacks: Sequence[str] = (), left: Sequence[str] = ()) -> None:
         self.said: list[str] = []
         self.lacks, self.left = set(lacks), set(left)
+        self.traces = set[str]()
+        """Dataplanes of which something is there that enforces nothing."""
         self.failing: dict[str, dict[str, str]] = {}
         """By driver: what it says that it cannot enforce."""
         self.errors: set[str] = set()
@@ -74,6 +77,7 @@ class Host:
             open=lambda: Recorded(self, name),
             look=lambda: Look((f"no {name} here: get one",) if name in self.lacks else (), "it works"),
             left=lambda: (f"a thing of {name}",) if name in self.left else (),
+            has_traces=lambda: name in self.left | self.traces,
         )
 
     def since(self) -> list[str]:
@@ -245,3 +249,23 @@ def test_after_a_crash_within_a_change_the_one_that_enforces_already_is_told_of_
     driver = host.driver(wish_of(None, "Enabled"))
     driver.apply()
     assert host.since()[0] == "ebpf hand_over to one that is there"
+
+
+def test_what_an_agent_that_died_left_and_enforces_nothing_is_removed() -> None:
+    host = Host(left=["iptables"])
+    host.traces = {"ebpf", "nftables"}
+    driver = host.driver(wish_of(None, "Enabled"))
+    driver.apply()
+    said = host.since()
+    assert (said.count("ebpf cleanup"), said.count("iptables cleanup"), said.count("nftables cleanup")) == (1, 1, 0)
+    assert "ebpf hand_over" not in said
+    assert driver.name == "nftables"
+
+
+def test_what_cannot_be_removed_and_enforces_nothing_hinders_nobody() -> None:
+    host = Host()
+    host.traces = {"ebpf"}
+    host.errors = {"ebpf cleanup"}
+    driver = host.driver(wish_of(None, "Enabled"))
+    assert not driver.apply().failed
+    assert driver.name == "nftables"

@@ -16,6 +16,7 @@ from streams import Conversations, Stream, Streams, conversing, streaming
 from lockdown import AgentHost, agent_host, allow, deny, endpoint, policy, settings, until
 from netns import Namespace
 from tortie.dataplane.ebpf.front import FOLDER
+from tortie.kernel import bpf
 
 pytestmark = pytest.mark.root
 
@@ -216,3 +217,12 @@ def test_a_crash_within_a_change_is_recovered(site: AgentHost, name: str, other:
                 changed_to(site, name)
             assert not left_of(site, other)
         print(running.check(first, may_lose=LOST_IN_CRASHES))
+
+
+@pytest.mark.parametrize(("name", "other"), [("nftables", "ebpf"), ("ebpf", "nftables"), ("ebpf", "iptables-nft")])
+def test_a_crash_before_the_other_one_enforced_anything_leaves_nothing(site: AgentHost, name: str, other: str) -> None:
+    pins = site.pins if other == "ebpf" else FOLDER / dataplane(other) / site.pins.name
+    (bpf.durable_bpffs(pins.parent) / pins.name / "host").mkdir(parents=True)
+    assert pins.exists()
+    first_on(site, name)
+    assert not pins.exists()

@@ -49,14 +49,16 @@ class Look:
 class Offer:
     """A dataplane that can be chosen.
 
-    `look`: whether it can be had. `left`: what an earlier agent left of it. Asking changes nothing. `unreadable`: why
-    this version cannot go on from that, with a remedy.
+    `look`: whether it can be had. `left`: what an earlier agent left of it. `has_traces`: whether anything of it is
+    there, even if it enforces nothing, as after an agent that died while it opened it. Asking changes nothing.
+    `unreadable`: why this version cannot go on from what is left, with a remedy.
     """
 
     name: str
     open: Callable[[], ReplaceableDriver]
     look: Callable[[], Look]
     left: Callable[[], Sequence[str]]
+    has_traces: Callable[[], bool]
     unreadable: Callable[[], Sequence[str]] = tuple
 
 
@@ -186,7 +188,10 @@ class ChosenDriver:
         found, self._just_found = self._just_found or findings(tuple(self._offers.values())), ()
         try:
             name, because = choose(self._told if self._told.names else self._wish, found)
-            if self._current is None or name != self._current.name:
+            if self._current is None:
+                self._change_to(name)
+                self._remove_traces({name, *self._leaving})
+            elif name != self._current.name:
                 self._change_to(name)
         except (CannotBeHad, KernelError) as error:
             # What enforces goes on, and so does what an earlier agent left.
@@ -219,6 +224,16 @@ class ChosenDriver:
 
     def _left_by_others(self, name: str) -> Iterator[str]:
         return (other for other, offer in self._offers.items() if other != name and offer.left())
+
+    def _remove_traces(self, kept: Collection[str]) -> None:
+        """Remove what an earlier agent left of dataplanes but these: it enforces nothing. What resists stays."""
+        for name, offer in self._offers.items():
+            try:
+                if name not in kept and offer.has_traces():
+                    offer.open().cleanup()
+                    log.info("removed what an earlier agent left of %s, which enforced nothing", name)
+            except KernelError as error:
+                log.warning("what an earlier agent left of %s, which enforces nothing, stays: %s", name, error)
 
     def _finish(self, report: ApplyReport) -> str:
         """Let those go that enforced until now, if the current driver enforces everything; else why that has to wait.

@@ -42,6 +42,13 @@ def _ebpf_left() -> Sequence[str]:
     return leftovers()
 
 
+def _ebpf_has_traces() -> bool:
+    from tortie.dataplane.ebpf.driver import BPFFS
+    from tortie.dataplane.ebpf.folder import folder_in
+
+    return folder_in(BPFFS) is not None
+
+
 def _ebpf_unreadable() -> Sequence[str]:
     from tortie.dataplane.ebpf.driver import unreadable
 
@@ -82,6 +89,13 @@ def _front_left(driver: str) -> Sequence[str]:
     return leftovers(FOLDER / driver)
 
 
+def _front_has_traces(driver: str) -> bool:
+    from tortie.dataplane.ebpf.folder import folder_in
+    from tortie.dataplane.ebpf.front import FOLDER
+
+    return folder_in(FOLDER / driver) is not None
+
+
 def _open_iptables() -> ReplaceableDriver:
     from tortie.dataplane.ebpf.front import XdpFront
     from tortie.dataplane.iptables.driver import IptablesDriver
@@ -102,9 +116,28 @@ def _iptables_left() -> Sequence[str]:
 
 
 OFFERS = (
-    Offer(name=EBPF, open=_open_ebpf, look=_look_for_ebpf, left=_ebpf_left, unreadable=_ebpf_unreadable),
-    Offer(name=NFTABLES, open=_open_nftables, look=_look_for_nftables, left=_nftables_left),
-    Offer(name=IPTABLES, open=_open_iptables, look=_look_for_iptables, left=_iptables_left),
+    Offer(
+        name=EBPF,
+        open=_open_ebpf,
+        look=_look_for_ebpf,
+        left=_ebpf_left,
+        has_traces=_ebpf_has_traces,
+        unreadable=_ebpf_unreadable,
+    ),
+    Offer(
+        name=NFTABLES,
+        open=_open_nftables,
+        look=_look_for_nftables,
+        left=_nftables_left,
+        has_traces=lambda: _front_has_traces(NFTABLES),
+    ),
+    Offer(
+        name=IPTABLES,
+        open=_open_iptables,
+        look=_look_for_iptables,
+        left=_iptables_left,
+        has_traces=lambda: _front_has_traces(IPTABLES),
+    ),
 )
 
 

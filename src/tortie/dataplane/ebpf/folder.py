@@ -39,9 +39,15 @@ def left_in(bpffs: Path) -> Sequence[str]:
 
 def host_folder_in(bpffs: Path) -> Path | None:
     """What `PinFolder.host` would be, without mounting anything; None where it is not there."""
+    folder = folder_in(bpffs)
+    return folder / _HOST if folder is not None and (folder / _HOST).is_dir() else None
+
+
+def folder_in(bpffs: Path) -> Path | None:
+    """The folder of this network namespace, without mounting anything; None where it is not there."""
     reached = bpf.mounted_bpffs(bpffs)
-    found = None if reached is None else reached / namespace_name() / _HOST
-    return found if found is not None and found.is_dir() else None
+    folder = None if reached is None else reached / namespace_name()
+    return folder if folder is not None and folder.is_dir() else None
 
 
 class PinFolder:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, Unsupported
 from tortie.dataplane.ebpf.choice import choose
-from tortie.dataplane.ebpf.folder import PinFolder, host_folder_in, left_in
+from tortie.dataplane.ebpf.folder import PinFolder, folder_in, left_in
 from tortie.dataplane.ebpf.fronting import Cause, Refused, made_of, policies, unwanted
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.interface import Change, InterfacePlane
@@ -272,7 +272,7 @@ class XdpFront:
     def pause(self) -> Sequence[str]:
         """See Front."""
         self._is_paused = True
-        if self._ground is None and not self.leftovers() and host_folder_in(self._bpffs) is None:
+        if self._ground is None and folder_in(self._bpffs) is None:
             return ()
         ours = self._close(self._ground) if self._ground is not None else ()
         left = PinFolder(self._bpffs, _bare_traits()).remove()
