@@ -5,7 +5,8 @@
     dataplane.accept.WHICH.NAME    a flood to a socket of the host, of one connection that is established
     dataplane.accept.WHICH.new.NAME    one of which each packet is from one of 100,000 sources: most are new
 
-WHICH: allowed by untracked or by tracked policy.
+WHICH: allowed by untracked or by tracked policy. NAME: `ebpf.beside` is eBPF where a rule of somebody else has
+the kernel track connections, as Docker's and firewalld's do; netfilter's dataplanes have it track them by themselves.
 
 The packets are a flood (flood.py): a rate has the cost of sending in it, so rates are nearer to each other than what
 the dataplanes take. A figure counts only if the deciding rule, or the host's UDP, counted every packet that arrived.
@@ -52,9 +53,9 @@ def measure(rounds: int) -> Sequence[Figure]:
                 with _site() as site, site.host.entered(), make() as driver:
                     _drops(name, driver, site, rates)
                     _accepts(name, driver, site, rates)
-            for name, by_hand in (("nft", _nft), ("iptables", _iptables)):
-                with _site() as site:
-                    by_hand(name, site.host, site.hot, rates)
+            for name, by_hand in _BY_HAND.items():
+                with _site() as site, site.host.entered():
+                    by_hand(name, site, rates)
             if number < 0:  # the first round is for the caches
                 rates.clear()
     return [*_figures(rates)]
@@ -63,7 +64,8 @@ def measure(rounds: int) -> Sequence[Figure]:
 def _figures(rates: Rates) -> Iterator[Figure]:
     for name, samples in rates.items():
         yield Figure(f"dataplane.{name}", "Mpps", tuple(samples))
-    for name in (f"{new}{name}" for name, _ in drivers() for new in ("", "new.")):
+    names = [*(name for name, _ in drivers()), "ebpf.beside", *(f"by_hand.{name}" for name in _BY_HAND)]
+    for name in (f"{new}{name}" for name in names for new in ("", "new.")):
         pairs = zip(rates[f"accept.untracked.{name}"], rates[f"accept.tracked.{name}"], strict=True)
         ratios = tuple(untracked / tracked for untracked, tracked in pairs)
         yield Figure(f"dataplane.accept.{name}.ratio", "x", ratios, note="untracked to tracked")
@@ -124,17 +126,35 @@ def _accepts(name: str, driver: Driver, site: Site, rates: Rates) -> None:
     host = site.host
     sides = {Direction.INGRESS: Side.DESTINATION, Direction.EGRESS: Side.SOURCE}
     driver.take(Delta(addresses=HostAddresses(frozenset({(4, int(IPv4Address(host.address)))}))))
+    for which, stage in CLASSES.items():
+        policies = {
+            (stage, direction): [policy(0, Rule(Action.ALLOW, _port(PORT, side)), is_tracked=which == "tracked")]
+            for direction, side in sides.items()
+        }
+        _enforce(driver, desired(host, policies))
+        _note_accepted(which, name, site, rates)
+        if name == "ebpf":
+            host.run("nft", "-f", "-", input=_BESIDE)
+            _note_accepted(which, f"{name}.beside", site, rates)
+            host.run("nft", "delete", "table", "inet", "beside")
+
+
+_BESIDE = """table inet beside {
+	chain seen {
+		type filter hook prerouting priority 0;
+		ct state established counter
+	}
+}
+"""
+
+
+def _note_accepted(which: str, name: str, site: Site, rates: Rates) -> None:
+    """Both floods, to a socket that is open, of which the hot one is the answer to a packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asked.bind(("", PORT))
-        for which, stage in CLASSES.items():
-            policies = {
-                (stage, direction): [policy(0, Rule(Action.ALLOW, _port(PORT, side)), is_tracked=which == "tracked")]
-                for direction, side in sides.items()
-            }
-            _enforce(driver, desired(host, policies))
-            asked.sendto(b"", (str(HOT), SOURCE_PORT))  # what comes is then an answer: a connection is established
-            _note(f"accept.{which}.{name}", site.hot, lambda: _delivered(host), rates)
-            _note(f"accept.{which}.new.{name}", site.many, lambda: _delivered(host), rates)
+        asked.sendto(b"", (str(HOT), SOURCE_PORT))
+        for new, flood in (("", site.hot), ("new.", site.many)):
+            _note(f"accept.{which}.{new}{name}", flood, lambda: _delivered(site.host), rates)
 
 
 def _enforce(driver: Driver, delta: Delta) -> None:
@@ -162,14 +182,18 @@ def _delivered(host: Namespace) -> int:
 # ---- by hand
 
 
-def _nft(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
+def _nft(name: str, site: Site, rates: Rates) -> None:
+    host, flood = site.host, site.hot
+
     def dropped() -> int:
         found = json.loads(host.run("nft", "-j", "list", "counter", "inet", "t", "dropped"))["nftables"]
         return int(next(one["counter"]["packets"] for one in found if "counter" in one))
 
-    def table(rules: str, sets: str = "") -> str:
-        hook = "type filter hook prerouting priority raw;"
-        return f"table inet t {{\n counter dropped {{\n }}\n{sets}\n chain c {{\n{hook}\n{rules}\n }}\n}}\n"
+    def chain(hook: str, rules: str) -> str:
+        return f" chain {hook} {{\ntype filter hook {hook} priority raw;\n{rules}\n }}\n"
+
+    def table(rules: str, rest: str = "") -> str:
+        return f"table inet t {{\n counter dropped {{\n }}\n{rest}\n{chain('prerouting', rules)}}}\n"
 
     for size in SIZES:
         others = "".join(f"udp dport {FIRST_PORT + number} drop\n" for number in range(size - 1))
@@ -179,9 +203,18 @@ def _nft(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
     listed = f"set s {{ type ipv4_addr; elements = {{ {', '.join(_members())} }}\n }}"
     host.run("nft", "-f", "-", input=table("ip saddr @s counter name dropped drop", listed))
     _note(f"drop.members.by_hand.{name}", flood, dropped, rates)
+    host.run("nft", "flush", "ruleset")
+    known = chain("input", f"ct state established,untracked accept\nudp dport {PORT} accept\ndrop")
+    free = chain("output", f"udp sport {PORT} notrack")
+    for which, text in (("untracked", table(f"udp dport {PORT} notrack", known + free)), ("tracked", table("", known))):
+        host.run("nft", "-f", "-", input=text)
+        _note_accepted(which, f"by_hand.{name}", site, rates)
+        host.run("nft", "flush", "ruleset")
 
 
-def _iptables(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
+def _iptables(name: str, site: Site, rates: Rates) -> None:
+    host, flood = site.host, site.hot
+
     def dropped() -> int:
         found = host.run("iptables-nft", "-t", "raw", "-nvxL", "PREROUTING").splitlines()
         return sum(int(line.split()[0]) for line in found if "DROP" in line)
@@ -198,3 +231,15 @@ def _iptables(name: str, host: Namespace, flood: Flood, rates: Rates) -> None:
     host.run("ipset", "restore", input="\n".join([*lines, ""]))
     host.run("iptables-nft-restore", input=rules("-m set --match-set s src"))
     _note(f"drop.members.by_hand.{name}", flood, dropped, rates)
+    host.run("iptables-nft-restore", input="*raw\nCOMMIT\n")
+    known = (
+        f"*filter\n-A INPUT -m conntrack --ctstate ESTABLISHED,UNTRACKED -j ACCEPT\n"
+        f"-A INPUT -p udp --dport {PORT} -j ACCEPT\n-A INPUT -j DROP\nCOMMIT\n"
+    )
+    free = f"*raw\n-A PREROUTING -p udp --dport {PORT} -j NOTRACK\n-A OUTPUT -p udp --sport {PORT} -j NOTRACK\nCOMMIT\n"
+    for which, text in (("untracked", free + known), ("tracked", "*raw\nCOMMIT\n" + known)):
+        host.run("iptables-nft-restore", input=text)
+        _note_accepted(which, f"by_hand.{name}", site, rates)
+
+
+_BY_HAND = {"nft": _nft, "iptables": _iptables}
