@@ -7,7 +7,7 @@ VERDICT_NS = AboveEmpty(40)
 
 GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.allow.1": (AboveEmpty(40, plus="xdp.metadata"),),
-    "xdp.ports.1": (VERDICT_NS,),
+    "xdp.ports.1": (AboveEmpty(29),),
     "xdp.established": (Ratio("xdp.allow.1", 1.5, plus="xdp.metadata"),),
     "xdp.established6": (Ratio("xdp.allow6.1", 1.5, plus="xdp.metadata"),),
     "xdp.normal.ports.10000": (Ratio("xdp.normal.ports.1", 1.2),),

@@ -44,6 +44,8 @@ int bpf_map_freeze(int fd);
 int bpf_map_get_fd_by_id(uint32_t id);
 int bpf_prog_get_fd_by_id(uint32_t id);
 int bpf_link_get_fd_by_id(uint32_t id);
+int bpf_map_get_next_id(uint32_t start, uint32_t *next);
+int bpf_prog_get_next_id(uint32_t start, uint32_t *next);
 int bpf_link_get_next_id(uint32_t start, uint32_t *next);
 int bpf_link_update(int link, int program, const void *opts);
 int bpf_link_detach(int link);

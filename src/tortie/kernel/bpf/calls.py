@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tortie.kernel._bpf import ffi, lib
 from tortie.kernel.errors import KernelError
 
 if TYPE_CHECKING:
-    from tortie.kernel._bpf import CData
+    from tortie.kernel._bpf import CData, Numbers
 
 DOOR = "bpf"
 
@@ -35,6 +36,15 @@ def pointer(result: CData, thing: str, detail: str = "") -> CData:
     if result:
         return result
     raise KernelError(DOOR, thing, ffi.errno, detail or log() or _REMEDIES.get(ffi.errno, ""))
+
+
+def walk(next_id: Callable[[int, Numbers], int], what: str) -> Iterator[int]:
+    """Ids of all things of one kind in the kernel, those of other network namespaces too; nothing is opened."""
+    found, last = ffi.new("uint32_t[]", 1), 0
+    while (result := next_id(last, found)) != -errno.ENOENT:
+        checked(result, f"walk {what}")
+        last = found[0]
+        yield last
 
 
 def log() -> str:

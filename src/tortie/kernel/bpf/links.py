@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tortie.kernel import tc
 from tortie.kernel._bpf import ffi, lib
-from tortie.kernel.bpf.calls import DOOR, checked, clear_log, log
+from tortie.kernel.bpf.calls import DOOR, checked, clear_log, log, walk
 from tortie.kernel.bpf.programs import borrowed, program_by_id, program_info
 from tortie.kernel.errors import KernelError
 
@@ -127,11 +127,7 @@ def link_info(fd: int) -> LinkInfo:
 
 def link_ids() -> Iterator[int]:
     """Ids of all links in the kernel, those of other network namespaces too."""
-    found, last = ffi.new("uint32_t[]", 1), 0
-    while (result := lib.bpf_link_get_next_id(last, found)) != -errno.ENOENT:
-        checked(result, "walk links")
-        last = found[0]
-        yield last
+    return walk(lib.bpf_link_get_next_id, "links")
 
 
 def link_by_id(link_id: int) -> int:

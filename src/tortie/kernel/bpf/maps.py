@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tortie.kernel._bpf import ffi, lib
-from tortie.kernel.bpf.calls import checked, text
+from tortie.kernel.bpf.calls import checked, text, walk
 
 # Source: linux/bpf.h, enum bpf_map_type and the flags of BPF_MAP_CREATE and BPF_MAP_UPDATE_ELEM.
 HASH, ARRAY, PROG_ARRAY, PERCPU_HASH, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 3, 5, 6, 9, 11
@@ -62,6 +62,11 @@ def create_map_of_maps(name: str, *, max_entries: int, like: int) -> int:
     """
     made = lib.tortie_map_create(ARRAY_OF_MAPS, name.encode(), 4, 4, max_entries, 0, like)
     return checked(made, f"create map {name}")
+
+
+def map_ids() -> Iterator[int]:
+    """Ids of all maps in the kernel, those of other network namespaces too."""
+    return walk(lib.bpf_map_get_next_id, "maps")
 
 
 def map_by_id(map_id: int) -> int:

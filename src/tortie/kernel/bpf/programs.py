@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tortie.kernel._bpf import ffi, lib
-from tortie.kernel.bpf.calls import checked, text
+from tortie.kernel.bpf.calls import checked, text, walk
 
 # Source: linux/bpf.h, enum bpf_prog_type; BPF_F_TEST_XDP_LIVE_FRAMES.
 SCHED_CLS, XDP = 3, 6
@@ -61,6 +61,11 @@ def program_info(fd: int) -> ProgramInfo:
         instructions=out.instructions,
         verified_instructions=out.verified_instructions or None,
     )
+
+
+def program_ids() -> Iterator[int]:
+    """Ids of all programs in the kernel, those of other network namespaces too."""
+    return walk(lib.bpf_prog_get_next_id, "programs")
 
 
 def program_by_id(program_id: int) -> int:
