@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tortie.dataplane.ebpf.driver import BPFFS
+from tortie.dataplane.ebpf.front import FOLDER
 from tortie.kernel import bpf
+from tortie.model.dataplane import IPTABLES, NFTABLES
 
 # Tests run beside other work on small machines, where drawing ten examples may take a second.
 settings.register_profile("tortie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -16,14 +18,13 @@ settings.load_profile("tortie")
 
 @pytest.fixture(scope="session", autouse=True)
 def no_bpffs_left() -> Iterator[None]:
-    """Agents in namespaces mount the bpffs in the place of the host's; killed ones leave empty folders in it."""
-    if os.geteuid() != 0 or bpf.is_bpffs(BPFFS):
-        yield
-        return
+    """Agents in namespaces mount bpffs in the places of the host's; killed ones leave empty folders in them."""
+    places = (BPFFS, *(FOLDER / name for name in (NFTABLES, IPTABLES))) if os.geteuid() == 0 else ()
+    ours = [place for place in places if not bpf.is_bpffs(place)]
     yield
-    if not bpf.is_bpffs(BPFFS):
-        return
-    for folder in sorted((path for path in BPFFS.rglob("*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    bpf.unmount_bpffs(BPFFS)  # not where another run of tests beside this one has something in it
+    for place in ours:
+        if bpf.is_bpffs(place):
+            for folder in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+            bpf.unmount_bpffs(place)  # not where another run of tests beside this one has something in it

@@ -94,8 +94,8 @@ def test_a_history_of_changes_leaves_the_rules_that_its_end_alone_makes(
             changed += bool(driver.enforce(history.step()).changed)
             assert not driver.resync().repaired
             found = ruleset(host)
-            with namespace("fresh") as other:
-                InNamespace(other, make).enforce(history.whole())
+            with namespace("fresh") as other, running(other, make) as fresh:
+                fresh.enforce(history.whole())
                 assert found == ruleset(other)
         assert InNamespace(host, make).enforce(history.whole()).changed == ()
     assert changed > 5
