@@ -29,7 +29,7 @@ from tortie.dataplane.iptables.sets import (
     element_texts,
     read_sets,
 )
-from tortie.dataplane.iptables.table import TABLES, Key, Table, change_script, whole_script
+from tortie.dataplane.iptables.table import TABLES, ChainRule, Key, Table, change_script, whole_script
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.dataplane.nftables import marks as nftables_marks
 from tortie.dataplane.surroundings import Surroundings
@@ -96,6 +96,37 @@ def test_a_change_of_one_rule_writes_one_chain_of_one_table() -> None:
         assert (key.table == "mangle") == bool(script.lines)
         written = {line.split()[1] for line in script.lines if line.startswith("-A")}
         assert written == ({chain("pd", "eth0", "t.default")} if script.lines else set())
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_script_of_edits_ends_with_the_chain_that_is_wanted_and_names_the_rules_that_go(seed: int) -> None:
+    rng = Random(seed)
+    old = [ChainRule(f"rule {number}", sign=1) for number in range(rng.randrange(1, 60))]
+    new = list(old)
+    for _ in range(rng.randrange(6)):
+        place = rng.randrange(len(new) + 1)
+        new[place : place + rng.randrange(3)] = [ChainRule(f"other {rng.random()}") for _ in range(rng.randrange(3))]
+    name = "tortie-x"
+    script = change_script(Table({name: tuple(old)}), Table({name: tuple(new)}))
+    is_anew = any(line.startswith(f":{name} ") for line in script.lines)
+    chain, kept = [] if is_anew else [rule.text for rule in old], {rule.text for rule in old}
+    for command, rest in (line.split(" ", 1) for line in script.lines if line.split()[1] == name):
+        place, _, text = rest.removeprefix(f"{name} ").partition(" ")
+        match command:
+            case "-A":
+                chain.append(f"{place} {text}")
+            case "-R":
+                kept.discard(chain[int(place) - 1])
+                chain[int(place) - 1] = text
+            case "-I":
+                chain.insert(int(place) - 1, text)
+            case "-D":
+                kept.discard(chain.pop(int(place) - 1))
+    assert chain == [rule.text for rule in new]
+    if old != new:
+        gone = {rule.text for rule in old[script.gone[name]]}
+        assert gone == {rule.text for rule in old} - (set() if is_anew else kept)
+    assert is_anew or len(script.lines) < 40
 
 
 @pytest.mark.parametrize("seed", range(20))

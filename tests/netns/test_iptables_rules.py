@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contract import NEEDS_LEGACY, NO_FAILSAFES, InNamespace, Ports, delta_of, endpoint, running, tier, udp
+from contract import NEEDS_LEGACY, NO_FAILSAFES, InNamespace, Ports, delta_of, endpoint, ruleset, running, tier, udp
 
 from netns import Namespace, namespace, veth_pair
 from tortie.dataplane.iptables.driver import IptablesDriver
@@ -256,3 +256,62 @@ def test_whoever_changes_iptables_elsewhere_is_not_waited_for_to_know_what_the_h
         started = time.monotonic()
         assert all(one.is_usable for one in survey())
         assert time.monotonic() - started < 5
+
+
+def of_each(*ports: int) -> Delta:
+    """Untracked policies, each of which denies one of those ports."""
+    state = endpoint(IFACE, tier(Stage.UNTRACKED, ingress=[]))
+    ((where, (group,)),) = state.tiers.items()
+    (like,) = group.policies
+    policies = tuple(
+        replace(like, key=like.key._replace(name=f"port-{port}"), ingress=(udp(port, action=Action.DENY),))
+        for port in ports
+    )
+    return delta_of({IFACE: replace(state, tiers={where: (replace(group, policies=policies),)})})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_change_of_few_rules_leaves_the_counters_of_the_others_in_the_kernel(backend: Backend) -> None:
+    def make() -> IptablesDriver:
+        return IptablesDriver(TablesUse(backend))
+
+    ports = [*range(8000, 8040)]
+    with veth_pair(host_interface=IFACE) as (host, peer), running(host, make) as driver:
+        listening = Ports(host, peer, OPEN, *range(8000, 8050))
+        try:
+            driver.enforce(of_each(*ports))
+            hits = dict.fromkeys(range(8000, 8050), 0)
+            for changed in (
+                [*ports[:20], 8045, *ports[21:]],
+                ports[1:],
+                [8046, *ports],
+                [*ports[:3], *ports[:2:-1]],
+            ):
+                assert listening.reached(*changed, first=OPEN) == {port for port in changed if port not in ports}
+                hits = {port: count + (port in changed and port in ports) for port, count in hits.items()}
+                ports = changed
+                driver.enforce(of_each(*ports))
+                with namespace("fresh") as other, running(other, make) as fresh:
+                    fresh.enforce(of_each(*ports))
+                    assert ruleset(host) == ruleset(other)
+                rules, _ = driver.counters()
+                counted = {one.rule.policy.name: one.packets for one in rules if one.packets}
+                assert counted.pop("open")
+                assert counted == {f"port-{port}": packets for port, packets in hits.items() if packets}
+        finally:
+            listening.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_rule_that_others_put_among_ours_does_not_move_what_is_changed(host: Namespace, backend: Backend) -> None:
+    with running(host, lambda: IptablesDriver(TablesUse(backend))) as driver:
+        driver.enforce(of_each(*range(8000, 8040)))
+        driver.resync()
+        name = next(line.split()[1] for line in saved(host, backend).splitlines() if "port-8000" in line)
+        host.run(VARIANT[backend], "-t", "raw", "-I", name, "-p", "udp", "--dport", "8020", "-j", "ACCEPT")
+        after = of_each(*range(8000, 8020), 8041, *range(8021, 8040))
+        driver.take(after)
+        assert driver.apply().repaired == ("IPv4 raw",)
+        with namespace("fresh") as other, running(other, lambda: IptablesDriver(TablesUse(backend))) as fresh:
+            fresh.enforce(after)
+            assert ruleset(host) == ruleset(other)

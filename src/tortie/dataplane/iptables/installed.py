@@ -1,18 +1,29 @@
 """The tables of this network namespace: what is installed, and how it gets to be what is wanted. Acts.
 
-    make ─▶ nothing known: read, adopt or replace ─▶ else for each IP version one script with what differs
+    make ─▶ for each IP version: read ─▶ nothing known: adopt, or replace; else what differs ─▶ one script
 
 Each table is one transaction. They are changed in the order in which packets meet them, IPv4 before IPv6; what a crash
 leaves is tables of the old state and of the new one, each of them whole.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from tortie.dataplane.iptables.listing import FoundTable, are_in_place, read_tables
 from tortie.dataplane.iptables.render import ENTRY_CHAIN, ENTRY_TABLE
-from tortie.dataplane.iptables.table import TABLES, Key, Script, Table, change_script, seal_script, whole_script
+from tortie.dataplane.iptables.table import (
+    TABLES,
+    WHOLE,
+    Key,
+    Script,
+    Table,
+    change_script,
+    seal_script,
+    whole_script,
+)
 from tortie.dataplane.telling import CountKey
 from tortie.kernel import iptables, nft
 from tortie.kernel.errors import KernelError
@@ -45,46 +56,80 @@ class InstalledTables:
 
     def make(self, wanted: Mapping[Key, Table]) -> MadeTables:
         """Make the tables so. Raises: KernelError; what is not made is tried again."""
+        wishes = {version: {key: wanted.get(key, Table()) for key in _keys(version)} for version in self._versions}
+        changes = {version: self._change(wish) for version, wish in wishes.items()}
+        found = self._read_each([version for version, change in changes.items() if change], with_counters=True)
         is_changed = False
         repaired: tuple[str, ...] = ()
-        for version in self._versions:
-            mine = {key: wanted.get(key, Table()) for key in _keys(version)}
-            is_sure = not self._doubtful & mine.keys()
-            try:
-                is_changed |= self._make(version, mine)
-            except KernelError:
-                if not is_sure:
-                    raise
-                # Somebody took away what the script refers to; whole tables need nothing to be there.
-                self._doubtful |= mine.keys()
-                is_changed |= self._make(version, mine)
-                repaired = (*repaired, *(f"IPv{version} {key.table}" for key in mine))
+        for version, mine in wishes.items():
+            if version in found:
+                made = self._make_surely(changes[version], mine, found[version])
+                is_changed |= made.is_changed
+                repaired += made.repaired
             self._tables |= mine
             self._doubtful -= mine.keys()
         return MadeTables(is_changed, repaired)
 
-    def _make(self, version: int, wanted: Mapping[Key, Table]) -> bool:
-        # What else comes with our rules is written in the tables themselves: they are read where ours come or go.
-        unread = {key for key, table in wanted.items() if bool(self._known(key).chains) != bool(table.chains)}
-        unread |= self._doubtful & wanted.keys()
-        found = self._read(version) if unread else {}
-        scripts: dict[Key, Script] = {}
+    def _make_surely(
+        self, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table], found: Mapping[Key, FoundTable]
+    ) -> MadeTables:
+        is_sure = None not in change.values()
+        try:
+            return self._make(change, wanted, found)
+        except KernelError:
+            if not is_sure:
+                raise
+        # Somebody took away what the script refers to; whole tables need nothing to be there.
+        self._doubtful |= wanted.keys()
+        (version,) = {key.version for key in wanted}
+        again = self._make(self._change(wanted), wanted, self._read(version, with_counters=True))
+        return MadeTables(again.is_changed, tuple(map(_name, wanted)))
+
+    def _change(self, wanted: Mapping[Key, Table]) -> dict[Key, Script | None]:
+        """What differs from what was made last, by table; None: that one has to be read to know."""
+        scripts: dict[Key, Script | None] = {}
         for key, table in wanted.items():
-            if key not in unread:
-                scripts[key] = change_script(self._known(key), table)
-            elif not self._adopts(key, found[key], table):
-                scripts[key] = whole_script(found[key], table, self._note_made(key, found[key], table))
-        scripts = {key: script for key, script in scripts.items() if script.lines}
+            known = self._known(key)
+            # What else comes with our rules is written in the tables themselves: they are read where ours come or go.
+            if key in self._doubtful or bool(known.chains) != bool(table.chains):
+                scripts[key] = None
+            elif (script := change_script(known, table)).lines:
+                scripts[key] = script
+        return scripts
+
+    def _make(
+        self, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table], found: Mapping[Key, FoundTable]
+    ) -> MadeTables:
+        # Places of rules are only what they were as long as nobody put others between them.
+        tampered = {key for key, script in change.items() if script and not self._is_as_made(key, found[key])}
+        scripts: dict[Key, Script] = {}
+        for key, script in change.items():
+            if script is not None and key not in tampered:
+                scripts[key] = script
+            elif key in tampered or not self._adopts(key, found[key], wanted[key]):
+                whole = whole_script(found[key], wanted[key], self._note_made(key, found[key], wanted[key]))
+                scripts |= {key: whole} if whole.lines else {}
         if scripts:
-            self._run(version, scripts, wanted)
-        return bool(scripts)
+            self._run(scripts, wanted, found)
+        return MadeTables(bool(scripts), tuple(map(_name, sorted(tampered))))
 
     def _known(self, key: Key) -> Table:
         return self._tables.get(key, Table())
 
     def _read(self, version: int, *, with_counters: bool = False) -> dict[Key, FoundTable]:
-        tables = read_tables(iptables.save(self._variant, version, with_counters=with_counters))
-        return {key: tables.get(key.table, FoundTable()) for key in _keys(version)}
+        return self._read_each([version], with_counters=with_counters)[version]
+
+    def _read_each(self, versions: Sequence[int], *, with_counters: bool = False) -> dict[int, dict[Key, FoundTable]]:
+        """The tables by IP version. They are listed side by side: it takes a process each."""
+        if not versions:
+            return {}
+        with ThreadPoolExecutor(len(versions)) as pool:
+            listing = partial(iptables.save, self._variant, with_counters=with_counters)
+            tables = [read_tables(one) for one in pool.map(listing, versions)]
+        return {
+            version: {key: found.get(key.table, FoundTable()) for key in _keys(version)}
+            for version, found in zip(versions, tables, strict=True)
+        }
 
     def _adopts(self, key: Key, found: FoundTable, table: Table) -> bool:
         """Whether what was found is what is wanted, and nobody has changed it."""
@@ -96,13 +141,14 @@ class InstalledTables:
         self._made[key] = found.made
         return True
 
-    def _run(self, version: int, scripts: Mapping[Key, Script], wanted: Mapping[Key, Table]) -> None:
+    def _run(self, scripts: Mapping[Key, Script], wanted: Mapping[Key, Table], found: Mapping[Key, FoundTable]) -> None:
+        """Carry out scripts for tables of one IP version."""
         is_removal = not any(wanted[key].chains for key in scripts)
         ordered = sorted(scripts, key=lambda key: TABLES.index(key.table), reverse=is_removal)
-        counted = {key: scripts[key].rewritten for key in ordered if self._known(key).chains}
-        totals = self._counted(version, counted) if counted else Counter[CountKey]()
+        totals = self._counted(found, {key: script.gone for key, script in scripts.items()})
         self._doubtful |= scripts.keys()  # where it fails, nobody knows how far it came
-        iptables.restore(self._variant, version, "".join(map(_block, ordered, (scripts[key].lines for key in ordered))))
+        lines = "".join(_block(key, scripts[key].lines) for key in ordered)
+        iptables.restore(self._variant, ordered[0].version, lines)
         self._totals.update(totals)  # an addition would copy everything
         for key in ordered:
             self._fingerprints.pop(key, None)
@@ -144,24 +190,29 @@ class InstalledTables:
         the name of the state: iptables shows rules in other words than they were given in.
         """
         tampered: list[str] = []
-        for version in self._versions:
-            if not any(key in self._tables and key not in self._doubtful for key in _keys(version)):
-                continue
-            for key, found in self._read(version).items():
+        known = self._tables.keys() - self._doubtful
+        for listing in self._read_each([one for one in self._versions if known & {*_keys(one)}]).values():
+            for key, found in listing.items():
                 if key in self._tables and key not in self._doubtful and not self._is_well(key, found):
                     self._doubtful.add(key)
-                    tampered.append(f"IPv{version} {key.table}")
+                    tampered.append(_name(key))
         return tampered
 
-    def _is_well(self, key: Key, found: FoundTable) -> bool:
-        table = self._tables[key]
+    def _is_as_made(self, key: Key, found: FoundTable) -> bool:
+        """Whether it looks as it did when it was made, or at the first check behind that."""
+        table = self._known(key)
         if not table.chains:
             return not found.is_ours
         sizes = {name: len(rules) for name, rules in table.chains.items()}
         if found.digest != table.digest or {n: len(found.chains.get(n, ())) for n in sizes} != sizes:
             return False
-        if not are_in_place(found.jumps, table.jumps) or self._fingerprints.get(key) not in (None, found.fingerprint):
+        return are_in_place(found.jumps, table.jumps) and self._fingerprints.get(key) in (None, found.fingerprint)
+
+    def _is_well(self, key: Key, found: FoundTable) -> bool:
+        if not self._is_as_made(key, found):
             return False
+        if not self._known(key).chains:
+            return True
         self._fingerprints[key] = found.fingerprint
         if not found.is_intact:
             iptables.restore(self._variant, key.version, _block(key, seal_script(found.seal, found.fingerprint)))
@@ -175,34 +226,36 @@ class InstalledTables:
         """Interfaces that rules of an earlier agent police, as long as they are there. Raises: KernelError."""
         if self._tables:
             return frozenset()
-        chains = (self._read(version)[Key(version, ENTRY_TABLE)].chains for version in self._versions)
+        listings = self._read_each(self._versions)
+        chains = (found[Key(version, ENTRY_TABLE)].chains for version, found in listings.items())
         rules = (rule.split() for found in chains for rule in found.get(ENTRY_CHAIN, ()))
         return frozenset(words[1] for words in rules if words[0] == "-i")
 
     def found(self) -> list[str]:
         """Names of the tables with something of ours in them. Raises: KernelError."""
-        tables = (item for version in self._versions for item in self._read(version).items())
+        tables = (item for listing in self._read_each(self._versions).values() for item in listing.items())
         return [f"{self._variant} IPv{key.version} {key.table}" for key, found in tables if found.is_ours]
 
     def counts(self) -> Counter[CountKey]:
         """Exact totals. Raises: KernelError."""
         total: Counter[CountKey] = Counter()
         total.update(self._totals)
-        for version in self._versions:
-            known = {key: frozenset(self._known(key).chains) for key in _keys(version) if self._known(key).chains}
-            if known:
-                total.update(self._counted(version, known))  # an addition would leave out what counted nothing
+        chains = {key: dict.fromkeys(table.chains, WHOLE) for key, table in self._tables.items() if table.chains}
+        versions = sorted({key.version for key in chains})
+        for listing in self._read_each(versions, with_counters=True).values():
+            known = {key: chains[key] for key in listing.keys() & chains.keys()}
+            total.update(self._counted(listing, known))  # an addition would leave out what counted nothing
         return total
 
-    def _counted(self, version: int, chains: Mapping[Key, frozenset[str]]) -> Counter[CountKey]:
-        """What the rules in those chains of the installed tables show."""
+    def _counted(self, found: Mapping[Key, FoundTable], wanted: Mapping[Key, Mapping[str, slice]]) -> Counter[CountKey]:
+        """What those rules of the installed tables, by chain, show in what was found."""
         counted: Counter[CountKey] = Counter()
-        for key, found in self._read(version, with_counters=True).items():
-            for name in chains.get(key, frozenset()) & self._known(key).chains.keys():
-                rules, packets = self._known(key).chains[name], found.packets.get(name, [])
+        for key, chains in wanted.items():
+            for name in chains.keys() & self._known(key).chains.keys():
+                rules, packets = self._known(key).chains[name], found[key].packets.get(name, [])
                 if len(rules) != len(packets):
                     continue  # somebody changed it
-                for rule, number in zip(rules, packets, strict=True):
+                for rule, number in zip(rules[chains[name]], packets[chains[name]], strict=True):
                     if rule.key is not None:
                         counted[rule.key] += rule.sign * number
         return counted
@@ -210,6 +263,10 @@ class InstalledTables:
 
 def _keys(version: int) -> Iterator[Key]:
     return (Key(version, table) for table in TABLES)
+
+
+def _name(key: Key) -> str:
+    return f"IPv{key.version} {key.table}"
 
 
 def _block(key: Key, lines: Iterable[str]) -> str:

@@ -1,12 +1,14 @@
 """A table of iptables as a value, and the script that turns what is installed into it. Pure.
 
-A script is one transaction. It rewrites only the chains whose rules differ, so that counters of the others go on. Each
-table carries the digest of its state as the name of an empty chain, by which an agent that starts knows it.
+A script is one transaction. It touches only the rules that differ, so that counters of the others go on; a chain of
+which much differs is written anew. Each table carries the digest of its state as the name of an empty chain, by which
+an agent that starts knows it.
 """
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from tortie.dataplane.iptables.listing import FoundTable, Jump
@@ -16,6 +18,8 @@ from tortie.dataplane.telling import CountKey
 DIGEST_CHARACTERS = 19
 TABLES = ("raw", "mangle", "filter")
 """In the order in which packets meet them, and in which they are changed."""
+_FEW = 16
+"""So many rules are changed one by one; iptables looks for the place of each from the beginning of its chain."""
 
 
 class Key(NamedTuple):
@@ -36,14 +40,14 @@ class ChainRule(NamedTuple):
 Chain = tuple[ChainRule, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: the digest, which takes a while, is kept in the instance
 class Table:
     """Our chains by name, and our rules in chains of the kernel's. No chains: nothing of ours is in the table."""
 
     chains: Mapping[str, Chain] = field(default_factory=dict)
     jumps: tuple[Jump, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the state; empty where there is none."""
         if not self.chains:
@@ -54,24 +58,61 @@ class Table:
         return short_hash((made.hexdigest(),), DIGEST_CHARACTERS)
 
 
+WHOLE = slice(None)
+"""All rules of a chain."""
+
+
 class Script(NamedTuple):
-    """Lines of one table, and the chains whose counters begin anew with them."""
+    """Lines of one table, and the rules of the old one, by chain, whose counters go with them."""
 
     lines: list[str]
-    rewritten: frozenset[str]
+    gone: Mapping[str, slice]
 
 
 def change_script(old: Table, new: Table) -> Script:
     """Turns the old table into the new one; no lines where they are the same."""
     if old.digest == new.digest:
-        return Script([], frozenset())
-    changed = [name for name, rules in new.chains.items() if texts(old.chains.get(name)) != texts(rules)]
+        return Script([], {})
+    edits: list[str] = []
+    changed: dict[str, slice] = {}
+    edited: dict[str, slice] = {}
+    for name, rules in new.chains.items():
+        before = old.chains.get(name)
+        if before is rules:
+            continue
+        start, end, new_end = _differing(before or (), rules)
+        if before is None or max(end, new_end) - start > min(_FEW, len(rules) // 2):
+            changed[name] = WHOLE
+        elif start < max(end, new_end):
+            edited[name] = slice(start, end)
+            edits += _edits(name, start, end, rules[start:new_end])
     gone = [*(old.chains.keys() - new.chains.keys()), *([DIGEST_PREFIX + old.digest] if old.digest else [])]
     jumps = [
         *(f"-D {jump.builtin} {jump.text}" for jump in old.jumps if jump not in new.jumps),
         *_adding(jump for jump in new.jumps if jump not in old.jumps),
     ]
-    return Script(_lines(new, changed, gone, jumps), frozenset((*changed, *gone)))
+    lost = {**changed, **edited, **dict.fromkeys(gone, WHOLE)}
+    return Script(_lines(new, changed, gone, [*edits, *jumps]), lost)
+
+
+def _differing(old: Chain, new: Chain) -> tuple[int, int, int]:
+    """Where the first rule is that differs, and where in the old and in the new chain those that differ end."""
+    start, shorter = 0, min(len(old), len(new))
+    while start < shorter and (old[start] is new[start] or old[start].text == new[start].text):
+        start += 1
+    tail = 0
+    while tail < shorter - start and old[-1 - tail].text == new[-1 - tail].text:
+        tail += 1
+    return start, len(old) - tail, len(new) - tail
+
+
+def _edits(name: str, start: int, end: int, rules: Chain) -> Iterator[str]:
+    """Put these rules into the places from `start` to `end`, whatever is there; iptables counts from 1."""
+    replaced = min(end - start, len(rules))
+    for number, rule in enumerate(rules, start + 1):
+        yield f"-{'R' if number <= start + replaced else 'I'} {name} {number} {rule.text}"
+    for _ in range(end - start - replaced):
+        yield f"-D {name} {start + replaced + 1}"
 
 
 def whole_script(found: FoundTable, new: Table, made: Iterable[str]) -> Script:
@@ -80,7 +121,7 @@ def whole_script(found: FoundTable, new: Table, made: Iterable[str]) -> Script:
     gone = [name for name in found.chains if name not in new.chains and name not in kept]
     jumps = [*(f"-D {jump.builtin} {jump.text}" for jump in found.jumps), *_adding(new.jumps)]
     memory = [f":{name} - [0:0]" for name in kept]
-    return Script([*memory, *_lines(new, new.chains, gone, jumps)], frozenset((*found.chains, *new.chains)))
+    return Script([*memory, *_lines(new, new.chains, gone, jumps)], dict.fromkeys((*found.chains, *new.chains), WHOLE))
 
 
 def seal_script(old: str, new: str) -> list[str]:
@@ -94,14 +135,15 @@ def texts(rules: Iterable[ChainRule] | None) -> list[str] | None:
     return None if rules is None else [rule.text for rule in rules]
 
 
-def _lines(new: Table, changed: Collection[str], gone: Collection[str], jumps: Iterable[str]) -> list[str]:
-    """Only what is there can be flushed and deleted: the script fails where others took it away."""
+def _lines(new: Table, changed: Collection[str], gone: Collection[str], rest: Iterable[str]) -> list[str]:
+    """`changed`: chains that are written anew. Only what is there can be flushed and deleted: the script fails where
+    others took it away."""
     going = [name for name in gone if name != DIGEST_PREFIX + new.digest]
     return [
         *(f":{name} - [0:0]" for name in (*changed, *([DIGEST_PREFIX + new.digest] if new.digest else []))),
         *(f"-F {name}" for name in going),
         *(f"-A {name} {rule.text}" for name in changed for rule in new.chains[name]),
-        *jumps,
+        *rest,
         *(f"-X {name}" for name in going),
     ]
 
