@@ -1,8 +1,10 @@
 """A host with policy of every class, which golden files show in the words of each dataplane; and hosts by chance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
+from typing import Any
 
 from strategies import Sets, random_failsafes, random_normal_case
 from tortie.dataplane.surroundings import Surroundings
@@ -88,3 +90,28 @@ def random_host(rng: Random) -> tuple[list[EndpointState], Mapping[str, IPSet], 
         state = random_normal_case(rng, pool=pool).endpoint
         states.append(replace(state, interface=Interface(name=f"eth{number}", index=number), rejects=number == 0))
     return states, pool.sets, Surroundings(random_failsafes(rng))
+
+
+def turned(rng: Random, states: Sequence[EndpointState]) -> list[EndpointState]:
+    """The same endpoints a while later: policies came, went, moved to other interfaces and tiers, and are refused with
+    an answer or without."""
+    tiers = [state.tiers for state in states]
+    rng.shuffle(tiers)
+    return [
+        replace(state, tiers=found, rejects=rng.random() < 0.5)
+        for state, found in zip(states, map(partial(_turned, rng), tiers), strict=True)
+    ]
+
+
+def _turned(rng: Random, tiers: Mapping[Any, tuple[TierPolicies, ...]]) -> dict[Any, tuple[TierPolicies, ...]]:
+    """Policies in another order or tier, some with their rules for the other direction; most as they are."""
+    found = {}
+    for where, groups in tiers.items():
+        policies = [list(rng.sample(group.policies, len(group.policies))) for group in groups]
+        given, taken = rng.choice(policies), rng.choice(policies)
+        if given and rng.random() < 0.5:
+            taken.append(given.pop())
+        if given and rng.random() < 0.3:
+            given[0] = replace(given[0], ingress=given[0].egress, egress=given[0].ingress)
+        found[where] = tuple(replace(one, policies=tuple(its)) for one, its in zip(groups, policies, strict=True))
+    return found

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
-from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host
+from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host, turned
 
 from tortie.dataplane.iptables.backend import Evidence, choose
 from tortie.dataplane.iptables.driver import refusals
@@ -35,7 +33,7 @@ from tortie.dataplane.nftables import marks as nftables_marks
 from tortie.dataplane.surroundings import Surroundings
 from tortie.kernel.iptables import LEGACY, NFT
 from tortie.model.address import Net, parse_net
-from tortie.model.desired import EndpointState, TierPolicies
+from tortie.model.desired import EndpointState
 from tortie.model.endpoint import Interface
 from tortie.model.ipset import IPSet, PortMember
 from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch
@@ -136,30 +134,11 @@ def test_what_was_rendered_before_changes_nothing_of_what_is_rendered(seed: int)
     states, sets, around = random_host(rng)
     kept = Renderer(marks_of(DEFAULT_MASK), appends=False)
     for _ in range(6):
-        tiers = [state.tiers for state in states]
-        rng.shuffle(tiers)
-        states = [
-            replace(state, tiers=found, rejects=rng.random() < 0.5)
-            for state, found in zip(states, map(partial(_turned, rng), tiers), strict=True)
-        ]
+        states = turned(rng, states)
         here = rng.sample(states, rng.randint(1, 4))
         again = kept.render(here, (4, 6), sets, around)
         fresh = render(*here, sets=sets, around=around)
         assert (again.tables, again.sets) == (fresh.tables, fresh.sets)
-
-
-def _turned(rng: Random, tiers: Mapping[Any, tuple[TierPolicies, ...]]) -> dict[Any, tuple[TierPolicies, ...]]:
-    """Policies in another order or tier, some with their rules for the other direction; most as they are."""
-    found = {}
-    for where, groups in tiers.items():
-        policies = [list(rng.sample(group.policies, len(group.policies))) for group in groups]
-        given, taken = rng.choice(policies), rng.choice(policies)
-        if given and rng.random() < 0.5:
-            taken.append(given.pop())
-        if given and rng.random() < 0.3:
-            given[0] = replace(given[0], ingress=given[0].egress, egress=given[0].ingress)
-        found[where] = tuple(replace(one, policies=tuple(its)) for one, its in zip(groups, policies, strict=True))
-    return found
 
 
 def test_an_interface_that_comes_touches_no_chain_of_others() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host
+from golden_host import BAD, FAILSAFES, MEMBERS, host, random_host, turned
 
 from tortie.dataplane.named_sets import shift_fingerprint, summed, union_change
 from tortie.dataplane.nft_text.changes import element_change
@@ -45,6 +45,17 @@ def test_the_same_state_is_the_same_table_whatever_the_order_of_endpoints() -> N
 def test_nothing_that_changed_is_nothing_to_do() -> None:
     assert change_script(render(host()), render(host()), {}, MEMBERS) == ""
     assert change_script(Table(), Table(), {}, MEMBERS) == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_rendered_before_changes_nothing_of_the_table(seed: int) -> None:
+    rng = Random(seed)
+    states, sets, around = random_host(rng)
+    kept = Renderer()
+    for _ in range(6):
+        states = turned(rng, states)
+        here = rng.sample(states, rng.randint(1, 4))
+        assert kept.render(here, sets, around, {}) == render(*here, sets=sets, around=around)
 
 
 def test_a_change_of_one_rule_writes_one_chain_and_keeps_all_counters() -> None:

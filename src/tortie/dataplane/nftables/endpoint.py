@@ -11,9 +11,9 @@ What the kernel's connection tracking makes of packets is close to the model's m
 is not, docs/differences.md says so.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from tortie.dataplane.named_sets import NamedSet, SetTable
 from tortie.dataplane.nft_text.actions import statement
@@ -78,12 +78,29 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
 
 
+class PlainRules(NamedTuple):
+    """The nft rules of one policy rule that names no set, and what they count.
+
+    Because: of thousands, one changes at a time.
+    """
+
+    rule: Rule
+    ref: RuleRef
+    lines: tuple[str, ...]
+    counter: str
+    counts: CountKey
+
+
+Plain = Mapping[tuple[int, str, bool], PlainRules]
+"""By the identity of the policy rule, which they hold, the name of the place, and whether denials are answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one interface puts into the table. `dispatch`: the chain that its packets go to, by the map's name.
 
     `named`: sets without the fingerprints of their members. `kinds`: what the IP sets that its rules name were when it
-    was made, None: they did not exist.
+    was made, None: they did not exist. `plain`: the rules that name no set.
     """
 
     chains: Mapping[str, Chain]
@@ -91,11 +108,12 @@ class Piece:
     dispatch: Mapping[str, str]
     named: Mapping[str, NamedSet]
     kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
+    plain: Plain
 
 
-def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable) -> Piece:
-    """The chains of the endpoint's interface."""
-    making = _Making(endpoint, around, sets)
+def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable, before: Plain) -> Piece:
+    """The chains of the endpoint's interface. `before`: `plain` of its last piece."""
+    making = _Making(endpoint, around, sets, before)
     for place in PLACES:
         if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
             making.add_stage(replace(place, rejects=endpoint.rejects and place.stage in ANSWERED))
@@ -105,7 +123,7 @@ def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable) ->
         making.dispatch[NORMAL_LATE.name] = making.dispatch[NORMAL_OUT.name]
     ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
     kinds = {set_id: sets.kind(set_id) for set_id in sorted(ids)}
-    return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds)
+    return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds, making.plain)
 
 
 @dataclass(slots=True)
@@ -115,6 +133,8 @@ class _Making:
     endpoint: EndpointState
     around: Surroundings
     sets: SetTable
+    before: Plain
+    plain: dict[tuple[int, str, bool], PlainRules] = field(default_factory=dict)
     chains: dict[str, Chain] = field(default_factory=dict)
     counters: dict[str, CountKey] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
@@ -192,12 +212,21 @@ class _Making:
             self.chains[name] = Chain(rules)
             yield f"jump {name}"
 
-    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Iterator[str]:
+    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[str]:
         """The nft rules of one policy rule; no packet meets two of them, so that its counter counts packets."""
+        key = id(rule), place.name, place.rejects
+        known = self.before.get(key)
+        if known is not None and known.rule is rule and known.ref == ref:
+            self.plain[key] = known
+            self.counters[known.counter] = known.counts
+            return known.lines
         counter = self._counter(place, ref)
-        for line in match_lines(rule, is_later=False, table=self.sets):
-            text = f"{line.text} counter name {counter} {_statement(place, rule.action)}"
-            yield f"{text.lstrip()} {comment(ref)}"
+        rest = f"counter name {counter} {_statement(place, rule.action)} {comment(ref)}"
+        matches = match_lines(rule, is_later=False, table=self.sets)
+        lines = tuple(f"{line.text} {rest}".lstrip() for line in matches)
+        if not rule.set_sources():
+            self.plain[key] = PlainRules(rule, ref, lines, counter, self.counters[counter])
+        return lines
 
     def _deny(self, place: Place, ref: RuleRef) -> str:
         return f"counter name {self._counter(place, ref)} {_statement(place, Action.DENY)} {comment(ref)}"

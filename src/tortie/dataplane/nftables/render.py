@@ -104,7 +104,8 @@ class Renderer:
         found = self._pieces.get(name)
         if found is not None and found[0] is state and found[1] == around and _still_holds(found[2], sets):
             return found[2]
-        piece = make_piece(state, around, SetTable(sets, naming=set_name, sums=False))
+        before = found[2].plain if found is not None else {}
+        piece = make_piece(state, around, SetTable(sets, naming=set_name, sums=False), before)
         self._pieces[name] = (state, around, piece)
         return piece
 
