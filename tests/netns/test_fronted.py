@@ -31,15 +31,20 @@ from tortie.dataplane.nftables.driver import NftablesDriver
 from tortie.dataplane.nftables.marks import FRONT
 from tortie.kernel import bpf
 from tortie.kernel.ctnetlink import read_entries
+from tortie.model.address import Net, parse_net
 from tortie.model.dataplane import IPTABLES, NFTABLES
-from tortie.model.desired import EndpointState
-from tortie.model.packet import UDP
+from tortie.model.desired import Delta, EndpointState, SetChange
+from tortie.model.ipset import AddressSet, SelectorSet
+from tortie.model.matches import SetMatch
+from tortie.model.packet import UDP, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action
+from tortie.model.selector import ALL
 from tortie.model.xdp import XdpUse, XdpWish
 
 pytestmark = pytest.mark.root
 OPEN, SHUT, TRACKED = 7001, 7002, 7003
+LISTED = SelectorSet(ALL)
 EITHER = pytest.mark.parametrize("name", [NFTABLES, IPTABLES])
 
 
@@ -49,11 +54,17 @@ def denying(*shut: int, use: XdpUse = XdpUse.AUTO) -> EndpointState:
     return replace(endpoint("ens4", tier(Stage.UNTRACKED, ingress=rules)), xdp=XdpWish(use))
 
 
+def listed(*stages: Stage) -> EndpointState:
+    """What denies SHUT to the members of a set, in each of those classes."""
+    rules = [replace(udp(SHUT, action=Action.DENY), matches=(*udp(SHUT).matches, SetMatch(Side.SOURCE, LISTED)))]
+    return endpoint("ens4", *(tier(stage, ingress=[*rules, udp(OPEN, TRACKED)]) for stage in stages))
+
+
 class Place:
     """A host with its driver, and somebody who sends to its ports."""
 
     def __init__(self, name: str, host: Namespace, peer: Namespace, driver: InNamespace) -> None:
-        self.name, self.host, self.driver = name, host, driver
+        self.name, self.host, self.peer, self.driver = name, host, peer, driver
         self.ports = Ports(host, peer, OPEN, SHUT, TRACKED)
 
     def enforce(self, state: EndpointState) -> None:
@@ -97,6 +108,13 @@ class Place:
         lines = self.host.run("iptables-nft-save", "-c", "-t", "raw").splitlines()
         (line,) = (one for one in lines if "-j DROP" in one and "rule 1" in one)
         return int(line.partition("[")[2].partition(":")[0])
+
+    def believed(self) -> str:
+        """Which tables the rules believe."""
+        if self.name == NFTABLES:
+            return self.host.run("nft", "list", "set", "inet", "tortie-policy", "front-even")
+        lines = self.host.run("iptables-nft-save", "-t", "raw").splitlines()
+        return "\n".join(line for line in lines if line.startswith("-A tortie-front -i ens4 "))
 
     def is_enforced(self) -> bool:
         return self.ports.reached(SHUT, TRACKED, first=OPEN) == {TRACKED}
@@ -204,6 +222,31 @@ def test_policy_that_changes_is_the_newest_in_both_places(name: str) -> None:
             at.enforce(denying(*shut))
             assert at.status.acceleration is Acceleration.XDP
             assert at.ports.reached(SHUT, TRACKED, first=OPEN) == {SHUT, TRACKED} - set(shut)
+
+
+@EITHER
+def test_hosts_that_come_and_go_change_the_tables_that_packets_find(name: str) -> None:
+    with place(name) as at:
+        peer, other = (parse_net(f"{address}/32", strict=True) for address in (at.peer.address, "192.0.2.1"))
+        around = parse_net(f"{at.peer.address}/24", strict=False)
+
+        def whole(*stages: Stage) -> str:
+            sets = {LISTED.set_id: AddressSet([other])}
+            at.driver.enforce(delta_of({"ens4": listed(*stages)}, sets, failsafes=NO_FAILSAFES))
+            return at.believed()
+
+        def change(come: set[Net], gone: set[Net]) -> str:
+            at.driver.enforce(Delta(sets={LISTED.set_id: SetChange(frozenset(come), frozenset(gone))}))
+            assert at.status.acceleration is Acceleration.XDP
+            assert at.ports.reached(SHUT, first=OPEN) == (set() if come & {peer, around} else {SHUT})
+            return at.believed()
+
+        first = whole(Stage.UNTRACKED)
+        assert [change({peer}, {other}), change({other}, {peer}), change({peer}, set())] == [first] * 3
+        # a net is no single element, and rules of another class that ask for the set have to change with XDP
+        assert change({around}, {peer, other}) != first
+        second = whole(Stage.UNTRACKED, Stage.NORMAL)
+        assert change({peer}, {other}) != second
 
 
 @EITHER

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tortie.dataplane.driver import InterfaceStatus, LogEvent
-from tortie.model.desired import EndpointState
+from tortie.model.desired import EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.verdict import RuleRef
@@ -50,9 +50,17 @@ class Front(Protocol):
     """See the module. No call raises for what is only a matter of speed: then nothing is in front, and it is told."""
 
     def prepare(
-        self, states: Mapping[str, EndpointState], sets: Mapping[str, IPSet], failsafes: Failsafes, marks: FrontMarks
+        self,
+        states: Mapping[str, EndpointState],
+        sets: Mapping[str, IPSet],
+        changes: Mapping[str, SetChange | None],
+        failsafes: Failsafes,
+        marks: FrontMarks,
     ) -> Believed:
-        """Have ready what these states need; no packet meets it yet. What rules of these states may believe."""
+        """Have ready what these states need; no packet meets it yet. What rules of these states may believe.
+
+        `changes`: how the sets got to be so since the last `commit`.
+        """
 
     def commit(self) -> Believed:
         """Now that the rules are there: let packets meet what was prepared. What may be believed from now on."""
@@ -86,7 +94,12 @@ class NoFront:
     """Nothing: the rules decide everything."""
 
     def prepare(
-        self, states: Mapping[str, EndpointState], sets: Mapping[str, IPSet], failsafes: Failsafes, marks: FrontMarks
+        self,
+        states: Mapping[str, EndpointState],
+        sets: Mapping[str, IPSet],
+        changes: Mapping[str, SetChange | None],
+        failsafes: Failsafes,
+        marks: FrontMarks,
     ) -> Believed:
         """See Front."""
         return {}

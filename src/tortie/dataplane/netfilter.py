@@ -158,7 +158,9 @@ class NetfilterDriver(KernelTracked, ABC):
             if self._held:
                 return self._report((), (), {})
             wanted = {name: state for name in intent.newest if (state := intent.wanted(name)) is not None}
-            believed = self._front.prepare(wanted, self._sets, self._around.failsafes, self._front_marks())
+            believed = self._front.prepare(
+                wanted, self._sets, self._sets.changes, self._around.failsafes, self._front_marks()
+            )
             made = self._make(wanted, believed)
         except KernelError as error:
             self._front.give_up()

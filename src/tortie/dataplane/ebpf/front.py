@@ -1,6 +1,7 @@
 """Untracked ingress in XDP, in front of a driver in netfilter's hooks: see `dataplane.front` for what that has to keep.
 
     prepare: tables of the newest policy ─▶ (rules) ─▶ commit: packets find them; attached, or taken off
+             or: members that change ─────────────▶ commit: changed in the tables that packets find
 
 Its pins are in folders of its own (`/run/tortie/front/<driver>`), laid out as the eBPF driver's, so that nobody takes
 them for that one's.
@@ -11,13 +12,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, Unsupported
 from tortie.dataplane.ebpf.choice import choose
 from tortie.dataplane.ebpf.folder import PinFolder, folder_in, left_in
-from tortie.dataplane.ebpf.fronting import Cause, Refused, made_of, policies, unwanted
+from tortie.dataplane.ebpf.fronting import Cause, MadeOf, Refused, changed_alone, made_of, policies, unwanted
+from tortie.dataplane.ebpf.generation import Generation
 from tortie.dataplane.ebpf.hooks import Hooks
 from tortie.dataplane.ebpf.interface import Change, InterfacePlane
 from tortie.dataplane.ebpf.placement import NoXdp, Placement
@@ -30,7 +32,7 @@ from tortie.dataplane.front import Believed, FrontMarks
 from tortie.dataplane.nft_egress import DEFAULT_MARK_BIT
 from tortie.kernel import features
 from tortie.kernel.errors import KernelError
-from tortie.model.desired import EndpointState
+from tortie.model.desired import EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Direction
@@ -71,6 +73,19 @@ class _Ground:
             yield "counters of XDP in front"
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What `prepare` was asked for, and what is not done before `commit`."""
+
+    states: Mapping[str, EndpointState]
+    sets: Mapping[str, IPSet]
+    failsafes: Failsafes
+    member_change: tuple[str, SetChange] | None
+    """The one set whose members change in place."""
+    in_place: dict[str, MadeOf] = field(default_factory=dict)
+    """By interface: what its tables are made of when that is done."""
+
+
 class XdpFront:
     """See the module, and the protocol `Front`. `lacks`: why this host can have no XDP, asked when it is first wanted:
     nothing is made before. What was said then holds until the agent starts anew."""
@@ -84,8 +99,11 @@ class XdpFront:
         self._calls = 0
         """Of `check`."""
         self._refused: dict[str, Refused] = {}
-        self._made_of: dict[str, object] = {}
+        self._made_of: dict[str, MadeOf] = {}
         """What the tables that packets find were made of."""
+        self._asked: _Asked | None = None
+        self._states: Mapping[str, EndpointState] | None = None
+        """What the tables, and the rules, were last made for; None: other things may have come of it."""
         self._changes: dict[str, tuple[Change, Cause]] = {}
         """What was prepared, and what the attempt depends on."""
         self._leaving: set[str] = set()
@@ -97,7 +115,12 @@ class XdpFront:
     # ---- making it so
 
     def prepare(
-        self, states: Mapping[str, EndpointState], sets: Mapping[str, IPSet], failsafes: Failsafes, marks: FrontMarks
+        self,
+        states: Mapping[str, EndpointState],
+        sets: Mapping[str, IPSet],
+        changes: Mapping[str, SetChange | None],
+        failsafes: Failsafes,
+        marks: FrontMarks,
     ) -> Believed:
         """See Front."""
         self.give_up()
@@ -114,14 +137,17 @@ class XdpFront:
         self._before |= {name: self._before.pop(old) for name, old in moved.items() if old in self._before}
         self._refused = {name: why for name, why in self._refused.items() if name in wanted}
         self._leaving = set(ground.planes) - wanted.keys()
+        # What else changes has to change in the rules at the same moment: then the tables are made anew.
+        member_change = changed_alone(states.values(), changes) if states == self._states else None
+        asked = self._asked = _Asked(states, sets, failsafes, member_change)
         for state in wanted.values():
-            self._prepare(ground, state, sets, failsafes)
+            self._prepare(ground, state, asked)
         ground.planner.forget({key for state in wanted.values() for key in policies(state)}, sets)
         return self._believed(ground)
 
-    def _prepare(self, ground: _Ground, state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> None:
+    def _prepare(self, ground: _Ground, state: EndpointState, asked: _Asked) -> None:
         name, index, choice = state.interface.name, state.interface.index, choose(state)
-        its = made_of(state, sets, failsafes)
+        its = made_of(state, asked.sets, asked.failsafes)
         because_of = (its, choice.circumstances)
         refused = self._refused.get(name)
         if refused is not None and not refused.is_outdated(because_of):
@@ -132,10 +158,14 @@ class XdpFront:
             hooks = plane.hooks
             if hooks is not None and hooks.placement.is_generic and not choice.may_be_generic:
                 raise Unsupported("it ran generic XDP, which is not wanted any more")
-            is_known = plane.lanes[Direction.INGRESS].running is not None
-            if hooks is not None and is_known and self._made_of.get(name) == its and not plane.is_tampered:
-                return
-            plan = ground.planner.plan(state, Direction.INGRESS, sets, failsafes, None)
+            running, known = plane.lanes[Direction.INGRESS].running, self._made_of.get(name)
+            if hooks is not None and running is not None and known is not None and not plane.is_tampered:
+                if known == its:
+                    return
+                if _takes(running.generation, known, its, asked.member_change):
+                    asked.in_place[name] = its
+                    return
+            plan = ground.planner.plan(state, Direction.INGRESS, asked.sets, asked.failsafes, None)
             change = plane.prepare(index, {Direction.INGRESS: plan}, choice if hooks is None else None)
             self._changes[name] = change, because_of
             self._refused.pop(name, None)
@@ -168,9 +198,12 @@ class XdpFront:
 
     def commit(self) -> Believed:
         """See Front."""
-        ground = self._ground
+        ground, asked, self._asked = self._ground, self._asked, None
+        self._states = asked.states if asked is not None else None
         if ground is None:
             return {}
+        if asked is not None:
+            self._change_in_place(ground, asked)
         changes, self._changes = self._changes, {}
         worked = Worked()
         for name, change in put_each(
@@ -188,6 +221,21 @@ class XdpFront:
             self._release(ground, name)
         self._sweep(ground)
         return self._believed(ground)
+
+    def _change_in_place(self, ground: _Ground, asked: _Asked) -> None:
+        """Have the tables that packets find take the change; where they cannot, others are prepared."""
+        done: dict[Generation, bool] = {}  # interfaces share them
+        in_place, member_change = asked.in_place, asked.member_change
+        asked.in_place, asked.member_change = {}, None
+        for name, its in in_place.items():
+            running = ground.planes[name].lanes[Direction.INGRESS].running
+            assert running is not None and member_change is not None
+            if running.generation not in done:
+                done[running.generation] = running.generation.change(*member_change)
+            if done[running.generation]:
+                self._made_of[name] = its
+            else:
+                self._prepare(ground, asked.states[name], asked)
 
     def _refuse(self, name: str, why: str, tried: tuple[Change, Cause], placement: Placement | None = None) -> None:
         obstacle = placement.obstacle if placement is not None else None
@@ -212,6 +260,7 @@ class XdpFront:
             for change, _ in self._changes.values():
                 change.give_up(self._ground.programs)
         self._changes.clear()
+        self._asked = None
 
     def check(self) -> Sequence[str]:
         """See Front. Not each time: what is off costs speed alone, and tables take time to look at."""
@@ -335,6 +384,14 @@ class XdpFront:
 def leftovers(bpffs: Path) -> Sequence[str]:
     """What an earlier agent left in front of its driver; asking changes nothing."""
     return [f"XDP in front of interface index {index}" for index in left_in(bpffs)]
+
+
+def _takes(generation: Generation, known: MadeOf, its: MadeOf, member_change: tuple[str, SetChange] | None) -> bool:
+    """Whether tables that were made of what is known get to be its by that change."""
+    if member_change is None:
+        return False
+    set_id, change = member_change
+    return generation.can_take(change) and known.differs_only_in(set_id, its)
 
 
 def _bare_traits() -> Traits:

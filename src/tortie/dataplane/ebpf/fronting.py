@@ -1,17 +1,22 @@
-"""Where XDP in front is wanted, what its tables are made of, and whether another attempt is worth it."""
+"""Where XDP in front is wanted, what its tables are made of, which of that changes in place, and whether another
+attempt is worth it."""
 
-from collections.abc import Collection, Mapping
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tortie.dataplane.ebpf import xdplink
 from tortie.dataplane.ebpf.choice import choose
-from tortie.model.desired import EndpointState
+from tortie.model.desired import EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
+from tortie.model.matches import SetMatch
 from tortie.model.packet import Direction
-from tortie.model.policy import PolicyKey, Stage
+from tortie.model.policy import PolicyKey, Profile, Stage
+from tortie.model.rule import Rule
 
-Cause = tuple[object, object]
+Cause = tuple["MadeOf", object]
 """What an attempt depends on: what the tables are made of, and the circumstances of attaching."""
 _TAKES_IN = ("bridge", "bond", "team")
 """Kinds of interfaces that take in what arrives at their ports, before netfilter's hooks see it."""
@@ -45,7 +50,19 @@ def unwanted(state: EndpointState) -> str:
     return "" if choice.wants_xdp else choice.why
 
 
-def made_of(state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> tuple[object, ...]:
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What the tables of an interface follow from: everything but members, and the sets by their ids."""
+
+    all_else: object
+    sets: Mapping[str, _Same]
+
+    def differs_only_in(self, set_id: str, other: MadeOf) -> bool:
+        """Whether nothing differs but the members of that set."""
+        return self.all_else == other.all_else and {**self.sets, set_id: None} == {**other.sets, set_id: None}
+
+
+def made_of(state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafes) -> MadeOf:
     """What the tables of an interface follow from."""
     tiers = state.stage(Stage.UNTRACKED, Direction.INGRESS)
     ids = {
@@ -55,7 +72,52 @@ def made_of(state: EndpointState, sets: Mapping[str, IPSet], failsafes: Failsafe
         for rule in one.ingress
         for source in rule.set_sources()
     }
-    return tiers, state.interface.vlans, failsafes, tuple((set_id, _Same(sets.get(set_id))) for set_id in sorted(ids))
+    return MadeOf(
+        (tiers, state.interface.vlans, failsafes), {set_id: _Same(sets.get(set_id)) for set_id in sorted(ids)}
+    )
+
+
+def changed_alone(
+    states: Collection[EndpointState], changes: Mapping[str, SetChange | None]
+) -> tuple[str, SetChange] | None:
+    """The one set of rules whose members change, where no packet can be judged by half of that, though XDP and the
+    rules change one after the other; else None.
+
+    Because: a packet meets untracked policy once, in XDP or in the rules. So no other class may ask for the set, and
+    untracked policy on one side only: for one address of the packet, which is a member before or after.
+    """
+    used = {
+        source.set_id
+        for state in states
+        for rule in state.rules()
+        for source in rule.set_sources()
+        if source.set_id in changes
+    }
+    if len(used) != 1:
+        return None
+    (set_id,) = used
+    change = changes[set_id]
+    if change is None or not all(_asks_one_side(state, set_id) for state in states):
+        return None
+    return set_id, change
+
+
+def _asks_one_side(state: EndpointState, set_id: str) -> bool:
+    """Whether nothing but untracked policy asks whether an address is in the set, and that for one of a packet's."""
+    for (stage, direction), tiers in state.tiers.items():
+        policies = (policy for group in tiers for policy in group.policies)
+        asking = _asking((rule for policy in policies for rule in policy.rules(direction)), set_id)
+        if asking and stage is not Stage.UNTRACKED:
+            return False
+        matches = (match for rule in asking for match in rule.matches if isinstance(match, SetMatch))
+        if len({match.side for match in matches if match.source.set_id == set_id}) > 1:
+            return False
+    profiles = [profile for profile in state.profiles if isinstance(profile, Profile)]
+    return not any(_asking((*profile.ingress, *profile.egress), set_id) for profile in profiles)
+
+
+def _asking(rules: Iterable[Rule], set_id: str) -> list[Rule]:
+    return [rule for rule in rules if any(source.set_id == set_id for source in rule.set_sources())]
 
 
 class _Same:

@@ -182,16 +182,20 @@ class Generation:
         """Whether the tables hold what the plan says."""
         return not (self.is_outdated or self.is_tampered)
 
-    def change(self, set_id: str, change: SetChange) -> bool:
-        """Take a change of a set's members in place; False: a new generation is needed."""
+    def can_take(self, change: SetChange) -> bool:
+        """Whether a change of a set's members is one that `change` may take in place."""
         if self._view is None or change.is_new or change.has_ports:
             return False
         if len(change.added) + len(change.removed) > _MANY:  # new tables take less time
             return False
+        return all(isinstance(net, Net) and net.is_host for net in (*change.added, *change.removed))
+
+    def change(self, set_id: str, change: SetChange) -> bool:
+        """Take a change of a set's members in place; False: a new generation is needed."""
+        if not self.can_take(change) or self._seal.broken(live_only=True):
+            return False
         atom = SetAtom(set_id)
         members = [*((net, True) for net in change.added), *((net, False) for net in change.removed)]
-        if not all(isinstance(net, Net) and net.is_host for net, _ in members) or self._seal.broken(live_only=True):
-            return False
         self.is_outdated = True
         is_done = all(
             isinstance(net, Net) and self.classifiers.change_host(net, atom, is_member=is_member)
