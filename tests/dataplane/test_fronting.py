@@ -52,6 +52,7 @@ def test_what_another_endpoint_or_a_profile_asks_for_counts_as_well() -> None:
     alone = asking({(Stage.UNTRACKED, IN): (FROM,)})
     other = asking({(Stage.NORMAL, OUT): (TO,)})
     assert changed_alone([alone, other], {BAD.set_id: CHANGE}) is None
+    assert changed_alone([alone, asking({(Stage.UNTRACKED, IN): (TO,)})], {BAD.set_id: CHANGE}) is None
     asked = replace(alone, profiles=(Profile("asks", {}, (FROM,), ()),))
     assert changed_alone([asked], {BAD.set_id: CHANGE}) is None
 

@@ -232,7 +232,7 @@ class ChosenDriver:
                 if name not in kept and offer.has_traces():
                     offer.open().cleanup()
                     log.info("removed what an earlier agent left of %s, which enforced nothing", name)
-            except KernelError as error:
+            except (KernelError, OSError) as error:
                 log.warning("what an earlier agent left of %s, which enforces nothing, stays: %s", name, error)
 
     def _finish(self, report: ApplyReport) -> str:

@@ -199,11 +199,10 @@ class XdpFront:
     def commit(self) -> Believed:
         """See Front."""
         ground, asked, self._asked = self._ground, self._asked, None
-        self._states = asked.states if asked is not None else None
-        if ground is None:
+        self._states = None  # until all of it is done: what is not told is not built upon
+        if ground is None or asked is None:
             return {}
-        if asked is not None:
-            self._change_in_place(ground, asked)
+        self._change_in_place(ground, asked)
         changes, self._changes = self._changes, {}
         worked = Worked()
         for name, change in put_each(
@@ -220,6 +219,7 @@ class XdpFront:
         for name in tuple(self._leaving):
             self._release(ground, name)
         self._sweep(ground)
+        self._states = asked.states
         return self._believed(ground)
 
     def _change_in_place(self, ground: _Ground, asked: _Asked) -> None:

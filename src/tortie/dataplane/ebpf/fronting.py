@@ -3,7 +3,7 @@ attempt is worth it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tortie.dataplane.ebpf import xdplink
@@ -12,7 +12,7 @@ from tortie.model.desired import EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.matches import SetMatch
-from tortie.model.packet import Direction
+from tortie.model.packet import Direction, Side
 from tortie.model.policy import PolicyKey, Profile, Stage
 from tortie.model.rule import Rule
 
@@ -83,8 +83,9 @@ def changed_alone(
     """The one set of rules whose members change, where no packet can be judged by half of that, though XDP and the
     rules change one after the other; else None.
 
-    Because: a packet meets untracked policy once, in XDP or in the rules. So no other class may ask for the set, and
-    untracked policy on one side only: for one address of the packet, which is a member before or after.
+    Because: a packet meets untracked ingress policy of one interface, or of a device and the VRF that it is in, in XDP
+    or in the rules. So no other class may ask for the set, and untracked ingress policy on one side only, wherever it
+    is: for one address of the packet, which is a member before or after.
     """
     used = {
         source.set_id
@@ -97,27 +98,31 @@ def changed_alone(
         return None
     (set_id,) = used
     change = changes[set_id]
-    if change is None or not all(_asks_one_side(state, set_id) for state in states):
+    asked = {one for state in states for one in _asked(state, set_id)}
+    if change is None or any(stage is not Stage.UNTRACKED for stage, _, _ in asked):
+        return None
+    if len({side for _, direction, side in asked if direction is Direction.INGRESS}) > 1:
         return None
     return set_id, change
 
 
-def _asks_one_side(state: EndpointState, set_id: str) -> bool:
-    """Whether nothing but untracked policy asks whether an address is in the set, and that for one of a packet's."""
+def _asked(state: EndpointState, set_id: str) -> Iterator[tuple[Stage, Direction, Side | None]]:
+    """In which classes and directions, and for which address, an endpoint's rules ask for the set; None: a port."""
     for (stage, direction), tiers in state.tiers.items():
-        policies = (policy for group in tiers for policy in group.policies)
-        asking = _asking((rule for policy in policies for rule in policy.rules(direction)), set_id)
-        if asking and stage is not Stage.UNTRACKED:
-            return False
-        matches = (match for rule in asking for match in rule.matches if isinstance(match, SetMatch))
-        if len({match.side for match in matches if match.source.set_id == set_id}) > 1:
-            return False
-    profiles = [profile for profile in state.profiles if isinstance(profile, Profile)]
-    return not any(_asking((*profile.ingress, *profile.egress), set_id) for profile in profiles)
+        for policy in (policy for group in tiers for policy in group.policies):
+            for rule in policy.rules(direction):
+                yield from ((stage, direction, side) for side in _sides(rule, set_id))
+    for profile in state.profiles:
+        if isinstance(profile, Profile):
+            for rule in (*profile.ingress, *profile.egress):
+                yield from ((Stage.NORMAL, Direction.INGRESS, side) for side in _sides(rule, set_id))
 
 
-def _asking(rules: Iterable[Rule], set_id: str) -> list[Rule]:
-    return [rule for rule in rules if any(source.set_id == set_id for source in rule.set_sources())]
+def _sides(rule: Rule, set_id: str) -> set[Side | None]:
+    if all(source.set_id != set_id for source in rule.set_sources()):
+        return set()
+    matches = (match for match in rule.matches if isinstance(match, SetMatch))
+    return {match.side for match in matches if match.source.set_id == set_id} or {None}
 
 
 class _Same:

@@ -57,13 +57,11 @@ class InstalledTables:
     def make(self, wanted: Mapping[Key, Table]) -> MadeTables:
         """Make the tables so. Raises: KernelError; what is not made is tried again."""
         wishes = {version: {key: wanted.get(key, Table()) for key in _keys(version)} for version in self._versions}
-        changes = {version: self._change(wish) for version, wish in wishes.items()}
-        found = self._read_each([version for version, change in changes.items() if change], with_counters=True)
         is_changed = False
         repaired: tuple[str, ...] = ()
         for version, mine in wishes.items():
-            if version in found:
-                made = self._make_surely(changes[version], mine, found[version])
+            if change := self._change(mine):
+                made = self._make_surely(version, change, mine)
                 is_changed |= made.is_changed
                 repaired += made.repaired
             self._tables |= mine
@@ -71,19 +69,17 @@ class InstalledTables:
         return MadeTables(is_changed, repaired)
 
     def _make_surely(
-        self, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table], found: Mapping[Key, FoundTable]
+        self, version: int, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table]
     ) -> MadeTables:
         is_sure = None not in change.values()
         try:
-            return self._make(change, wanted, found)
+            return self._make(version, change, wanted)
         except KernelError:
             if not is_sure:
                 raise
         # Somebody took away what the script refers to; whole tables need nothing to be there.
         self._doubtful |= wanted.keys()
-        (version,) = {key.version for key in wanted}
-        again = self._make(self._change(wanted), wanted, self._read(version, with_counters=True))
-        return MadeTables(again.is_changed, tuple(map(_name, wanted)))
+        return MadeTables(self._make(version, self._change(wanted), wanted).is_changed, tuple(map(_name, wanted)))
 
     def _change(self, wanted: Mapping[Key, Table]) -> dict[Key, Script | None]:
         """What differs from what was made last, by table; None: that one has to be read to know."""
@@ -97,9 +93,9 @@ class InstalledTables:
                 scripts[key] = script
         return scripts
 
-    def _make(
-        self, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table], found: Mapping[Key, FoundTable]
-    ) -> MadeTables:
+    def _make(self, version: int, change: Mapping[Key, Script | None], wanted: Mapping[Key, Table]) -> MadeTables:
+        # Right before the change: what is counted between the two is lost, and what others do is not seen.
+        found = self._read(version, with_counters=True)
         # Places of rules are only what they were as long as nobody put others between them.
         tampered = {key for key, script in change.items() if script and not self._is_as_made(key, found[key])}
         scripts: dict[Key, Script] = {}
@@ -117,19 +113,16 @@ class InstalledTables:
         return self._tables.get(key, Table())
 
     def _read(self, version: int, *, with_counters: bool = False) -> dict[Key, FoundTable]:
-        return self._read_each([version], with_counters=with_counters)[version]
+        tables = read_tables(iptables.save(self._variant, version, with_counters=with_counters))
+        return {key: tables.get(key.table, FoundTable()) for key in _keys(version)}
 
     def _read_each(self, versions: Sequence[int], *, with_counters: bool = False) -> dict[int, dict[Key, FoundTable]]:
-        """The tables by IP version. They are listed side by side: it takes a process each."""
+        """The tables by IP version, listed side by side: it takes a process each."""
         if not versions:
             return {}
         with ThreadPoolExecutor(len(versions)) as pool:
-            listing = partial(iptables.save, self._variant, with_counters=with_counters)
-            tables = [read_tables(one) for one in pool.map(listing, versions)]
-        return {
-            version: {key: found.get(key.table, FoundTable()) for key in _keys(version)}
-            for version, found in zip(versions, tables, strict=True)
-        }
+            found = pool.map(partial(self._read, with_counters=with_counters), versions)
+            return dict(zip(versions, found, strict=True))
 
     def _adopts(self, key: Key, found: FoundTable, table: Table) -> bool:
         """Whether what was found is what is wanted, and nobody has changed it."""
