@@ -281,28 +281,23 @@ def test_a_change_of_few_rules_leaves_the_counters_of_the_others_in_the_kernel(b
         try:
             driver.enforce(of_each(*ports))
             hits = dict.fromkeys(range(8000, 8050), 0)
-            for number, changed in enumerate(
-                (
-                    [*ports[:20], 8045, *ports[21:]],
-                    ports[1:],
-                    [8046, *ports],
-                    [*ports[:3], *ports[:2:-1]],
-                )
-            ):
+            other = [*ports[:20], 8045, *ports[21:]]
+            changes = (other, other[1:], [8046, *other[1:]], [*ports[:3], *ports[:2:-1]])
+            for changed, is_anew in zip(changes, (False, False, False, True), strict=True):
                 assert listening.reached(*changed, first=OPEN) == {port for port in changed if port not in ports}
                 hits = {port: count + (port in changed and port in ports) for port, count in hits.items()}
                 ports = changed
                 driver.enforce(of_each(*ports))
-                with namespace("fresh") as other, running(other, make) as fresh:
+                with namespace("fresh") as beside, running(beside, make) as fresh:
                     fresh.enforce(of_each(*ports))
-                    assert ruleset(host) == ruleset(other)
+                    assert ruleset(host) == ruleset(beside)
                 rules, _ = driver.counters()
                 counted = {one.rule.policy.name: one.packets for one in rules if one.packets}
                 assert counted.pop("open")
                 assert counted == {f"port-{port}": packets for port, packets in hits.items() if packets}
                 listing = host.run(f"{VARIANT[backend]}-save", "-c", "-t", "raw")
-                (untouched,) = re.findall(r"^\[(\d+):.* --dport 8030 ", listing, re.M)
-                assert int(untouched) == (hits[8030] if number < 3 else 0)  # the last one writes the chain anew
+                (untouched,) = re.findall(r"^\[(\d+):.* --dports 8030 ", listing, re.M)
+                assert int(untouched) == (0 if is_anew else hits[8030])
         finally:
             listening.close()
 
