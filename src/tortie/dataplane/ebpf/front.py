@@ -138,7 +138,7 @@ class XdpFront:
         self._refused = {name: why for name, why in self._refused.items() if name in wanted}
         self._leaving = set(ground.planes) - wanted.keys()
         # What else changes has to change in the rules at the same moment: then the tables are made anew.
-        member_change = changed_alone(states.values(), changes) if states == self._states else None
+        member_change = changed_alone(states.values(), changes) if changes and states == self._states else None
         asked = self._asked = _Asked(states, sets, failsafes, member_change)
         for state in wanted.values():
             self._prepare(ground, state, asked)

@@ -14,7 +14,7 @@ is not, docs/differences.md says so.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.marks import Marks
@@ -22,6 +22,7 @@ from tortie.dataplane.iptables.matches import TYPE_OFFSET, in_set, joined, match
 from tortie.dataplane.iptables.names import chain, comment
 from tortie.dataplane.iptables.sets import AskedSets, KernelSet, failsafe_name
 from tortie.dataplane.iptables.table import Chain, ChainRule
+from tortie.dataplane.kept_rules import Kept, KeptRules
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -69,18 +70,6 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
 
 
-class PlainRules(NamedTuple):
-    """The rules of one policy rule that names no set. Because: of thousands, one changes at a time."""
-
-    rule: Rule
-    ref: RuleRef
-    rules: tuple[ChainRule, ...]
-
-
-Plain = Mapping[tuple[int, str, bool], PlainRules]
-"""By the identity of the policy rule, which they hold, the code of the place, and whether denials are answered."""
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one interface puts into the tables of one IP version. `chains`: by table and name.
@@ -93,7 +82,7 @@ class Piece:
     dispatch: Mapping[str, str]
     sets: Mapping[str, KernelSet]
     kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
-    plain: Plain
+    plain: Kept[Chain]
 
 
 def make_piece(
@@ -102,16 +91,16 @@ def make_piece(
     around: Surroundings,
     sets: Mapping[str, IPSet],
     bits: Marks,
-    before: Plain,
+    before: Kept[Chain],
 ) -> Piece:
     """The chains of the endpoint's interface. `before`: `plain` of its last piece, if that was of the same bits."""
-    making = _Making(endpoint, version, around, AskedSets(sets), bits, before)
+    making = _Making(endpoint, version, around, AskedSets(sets), bits, KeptRules(before))
     for place in PLACES:
         if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
             making.add_stage(place)
     ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
     kinds = {set_id: making.asked.table.kind(set_id) for set_id in sorted(ids)}
-    return Piece(making.chains, making.dispatch, making.asked.all(), kinds, making.plain)
+    return Piece(making.chains, making.dispatch, making.asked.all(), kinds, making.plain.kept)
 
 
 @dataclass(slots=True)
@@ -123,8 +112,7 @@ class _Making:
     around: Surroundings
     asked: AskedSets
     bits: Marks
-    before: Plain
-    plain: dict[tuple[int, str, bool], PlainRules] = field(default_factory=dict)
+    plain: KeptRules[Chain]
     chains: dict[tuple[str, str], Chain] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
 
@@ -200,17 +188,15 @@ class _Making:
 
     def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[ChainRule]:
         """The rules of one policy rule; no packet meets two of them that count."""
-        key = id(rule), place.code, self.endpoint.rejects
-        known = self.before.get(key)
-        if known is not None and known.rule is rule and known.ref == ref:
-            self.plain[key] = known
-            return known.rules
+        known = self.plain.find(rule, ref, place.code, rejects=self.endpoint.rejects)
+        if known is not None:
+            return known
         asked = self.asked if rule.set_sources() else AskedSets({})
         rules = tuple(self._made(place, ref, rule, asked))
         if asked is not self.asked:
             self.asked.literal.update(asked.literal)
             if not asked.literal:
-                self.plain[key] = PlainRules(rule, ref, rules)
+                self.plain.add(rule, ref, place.code, rules, rejects=self.endpoint.rejects)
         return rules
 
     def _made(self, place: Place, ref: RuleRef, rule: Rule, asked: AskedSets) -> Iterator[ChainRule]:

@@ -74,7 +74,7 @@ def change_script(old: Table, new: Table) -> Script:
     if old.digest == new.digest:
         return Script([], {})
     edits: list[str] = []
-    changed: dict[str, slice] = {}
+    anew: list[str] = []
     edited: dict[str, slice] = {}
     for name, rules in new.chains.items():
         before = old.chains.get(name)
@@ -82,7 +82,7 @@ def change_script(old: Table, new: Table) -> Script:
             continue
         start, end, new_end = _differing(before or (), rules)
         if before is None or max(end, new_end) - start > min(_FEW, len(rules) // 2):
-            changed[name] = WHOLE
+            anew.append(name)
         elif start < max(end, new_end):
             edited[name] = slice(start, end)
             edits += _edits(name, start, end, rules[start:new_end])
@@ -91,8 +91,8 @@ def change_script(old: Table, new: Table) -> Script:
         *(f"-D {jump.builtin} {jump.text}" for jump in old.jumps if jump not in new.jumps),
         *_adding(jump for jump in new.jumps if jump not in old.jumps),
     ]
-    lost = {**changed, **edited, **dict.fromkeys(gone, WHOLE)}
-    return Script(_lines(new, changed, gone, [*edits, *jumps]), lost)
+    lines = _lines(new, anew, gone, [*edits, *jumps])
+    return Script(lines, {**edited, **dict.fromkeys((*anew, *gone), WHOLE)})
 
 
 def _differing(old: Chain, new: Chain) -> tuple[int, int, int]:
@@ -130,19 +130,14 @@ def seal_script(old: str, new: str) -> list[str]:
     return [f":{name} - [0:0]" for name in names] + ([f"-X {SEAL_PREFIX}{old}"] if old else [])
 
 
-def texts(rules: Iterable[ChainRule] | None) -> list[str] | None:
-    """The rules without what they count."""
-    return None if rules is None else [rule.text for rule in rules]
-
-
-def _lines(new: Table, changed: Collection[str], gone: Collection[str], rest: Iterable[str]) -> list[str]:
-    """`changed`: chains that are written anew. Only what is there can be flushed and deleted: the script fails where
+def _lines(new: Table, anew: Collection[str], gone: Collection[str], rest: Iterable[str]) -> list[str]:
+    """`anew`: chains that are emptied and filled. Only what is there can be flushed and deleted: the script fails where
     others took it away."""
     going = [name for name in gone if name != DIGEST_PREFIX + new.digest]
     return [
-        *(f":{name} - [0:0]" for name in (*changed, *([DIGEST_PREFIX + new.digest] if new.digest else []))),
+        *(f":{name} - [0:0]" for name in (*anew, *([DIGEST_PREFIX + new.digest] if new.digest else []))),
         *(f"-F {name}" for name in going),
-        *(f"-A {name} {rule.text}" for name in changed for rule in new.chains[name]),
+        *(f"-A {name} {rule.text}" for name in anew for rule in new.chains[name]),
         *rest,
         *(f"-X {name}" for name in going),
     ]

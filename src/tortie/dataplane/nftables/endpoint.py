@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, assert_never
 
+from tortie.dataplane.kept_rules import Kept, KeptRules
 from tortie.dataplane.named_sets import NamedSet, SetTable
 from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
@@ -78,21 +79,12 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
 
 
-class PlainRules(NamedTuple):
-    """The nft rules of one policy rule that names no set, and what they count.
+class Plain(NamedTuple):
+    """The nft rules of one policy rule that names no set, and what they count."""
 
-    Because: of thousands, one changes at a time.
-    """
-
-    rule: Rule
-    ref: RuleRef
     lines: tuple[str, ...]
     counter: str
     counts: CountKey
-
-
-Plain = Mapping[tuple[int, str, bool], PlainRules]
-"""By the identity of the policy rule, which they hold, the name of the place, and whether denials are answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +100,12 @@ class Piece:
     dispatch: Mapping[str, str]
     named: Mapping[str, NamedSet]
     kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
-    plain: Plain
+    plain: Kept[Plain]
 
 
-def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable, before: Plain) -> Piece:
+def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable, before: Kept[Plain]) -> Piece:
     """The chains of the endpoint's interface. `before`: `plain` of its last piece."""
-    making = _Making(endpoint, around, sets, before)
+    making = _Making(endpoint, around, sets, KeptRules(before))
     for place in PLACES:
         if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
             making.add_stage(replace(place, rejects=endpoint.rejects and place.stage in ANSWERED))
@@ -123,7 +115,7 @@ def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable, be
         making.dispatch[NORMAL_LATE.name] = making.dispatch[NORMAL_OUT.name]
     ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
     kinds = {set_id: sets.kind(set_id) for set_id in sorted(ids)}
-    return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds, making.plain)
+    return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds, making.plain.kept)
 
 
 @dataclass(slots=True)
@@ -133,8 +125,7 @@ class _Making:
     endpoint: EndpointState
     around: Surroundings
     sets: SetTable
-    before: Plain
-    plain: dict[tuple[int, str, bool], PlainRules] = field(default_factory=dict)
+    plain: KeptRules[Plain]
     chains: dict[str, Chain] = field(default_factory=dict)
     counters: dict[str, CountKey] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
@@ -214,10 +205,8 @@ class _Making:
 
     def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[str]:
         """The nft rules of one policy rule; no packet meets two of them, so that its counter counts packets."""
-        key = id(rule), place.name, place.rejects
-        known = self.before.get(key)
-        if known is not None and known.rule is rule and known.ref == ref:
-            self.plain[key] = known
+        known = self.plain.find(rule, ref, place.name, rejects=place.rejects)
+        if known is not None:
             self.counters[known.counter] = known.counts
             return known.lines
         counter = self._counter(place, ref)
@@ -225,7 +214,8 @@ class _Making:
         matches = match_lines(rule, is_later=False, table=self.sets)
         lines = tuple(f"{line.text} {rest}".lstrip() for line in matches)
         if not rule.set_sources():
-            self.plain[key] = PlainRules(rule, ref, lines, counter, self.counters[counter])
+            plain = Plain(lines, counter, self.counters[counter])
+            self.plain.add(rule, ref, place.name, plain, rejects=place.rejects)
         return lines
 
     def _deny(self, place: Place, ref: RuleRef) -> str:
