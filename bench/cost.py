@@ -156,6 +156,7 @@ def _spread(program: int, first: int, count: int, opened: ExitStack, *, has_frag
 def _flows(opened: ExitStack) -> FlowTables:
     """A connection table of the bench's own."""
     flows = FlowTables(bpf.durable_bpffs(BPFFS) / f"bench-{os.getpid()}")
+    opened.callback(bpf.unmount_bpffs, BPFFS)  # not where anybody has something in it
     opened.callback(flows.remove)
     flows.open(TrackingSettings())
     flows.set_addresses(HostAddresses(frozenset({(4, 0x0A000001), (6, 0xFD99 << 112 | 1)})))
