@@ -24,6 +24,7 @@ from bench import (
     drops,
     fleet,
     life,
+    modes,
     policytests,
     rates,
     redis,
@@ -46,6 +47,7 @@ def groups(*, is_quick: bool) -> dict[str, Measure]:
     found["allow"] = partial(cost.measure_allow, rounds)
     found["drops"] = partial(drops.measure, *((5, 10_000) if is_quick else (15, drops.MEMBERS)))
     found["redis"] = partial(redis.measure, *((5, 2_000) if is_quick else (31, 5_000)))
+    found["modes"] = partial(modes.measure, *((5, 2_000) if is_quick else (21, 5_000)))
     found["apply"] = partial(changes.measure, *((6, 4) if is_quick else (24, 12)))
     found["restore"] = partial(restore.measure, 3 if is_quick else 15)
     found["dataplanes"] = partial(dataplanes.measure, 2 if is_quick else 7)

@@ -17,8 +17,8 @@ from tortie.model.policy import PolicyKey
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import parse_selector
 from tortie.model.space import PacketSpace, reach
-from tortie.model.verdict import RuleRef, tier_end
-from tortie.model.walk import Group
+from tortie.model.verdict import tier_end
+from tortie.model.walk import Group, RuleList
 
 RULES, POLICIES, MEMBERS = 1_000, 20, 100_000
 GUARDED = 6379
@@ -97,9 +97,9 @@ def _reach() -> float:
     sources = [SelectorSet(parse_selector(f"set == '{number}'")) for number in range(4)]
     sets = {one.set_id: AddressSet(Net(4, rng.getrandbits(32), 32) for _ in range(MEMBERS)) for one in sources}
     policy = PolicyKey("GlobalNetworkPolicy", "", "p")
-    rules = [(RuleRef("default", policy, number), rule) for number, rule in enumerate(_rules(rng, sources))]
+    rules = tuple(_rules(rng, sources))
     began = time.perf_counter()
-    found = reach([Group(tier_end("default"), rules, True)], PacketSpace(sets, [rule for _, rule in rules]))
+    found = reach([Group(tier_end("default"), (RuleList("default", policy, rules),), True)], PacketSpace(sets, rules))
     took = time.perf_counter() - began
     if not any(one.example for one in found):
         raise Unmeasured("no rule meets a packet")

@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from bench.figures import Figure, Missing, Unmeasured
-from bench.flood import HOT, STRAY, one_cpu, receive_frames, send, sender, sources, statistic
+from bench.flood import HOT, STRAY, one_cpu, send, sender, sources, statistic
 from bench.lab import SELECTOR, Document, Host, document, host_endpoint, quiet_host
+from netns import receive_by_napi
 
 EMPTY, POLICY, NFT, IPTABLES = "empty", "policy", "nft_raw", "iptables_raw"
 RULES, MEMBERS = 1_000, 100_000
@@ -119,7 +120,7 @@ def _nft(host: Host, opened: ExitStack) -> Callable[[], int]:
     rule = f"ip saddr {HOT} counter name dropped drop"
     chain = f"chain early {{\ntype filter hook prerouting priority raw;\n{rule}\n}}"
     host.host.run("nft", "-f", "-", input=f"table ip bench {{\ncounter dropped {{\n}}\n{chain}\n}}\n")
-    receive_frames(host.host)
+    receive_by_napi(host.host)
 
     def counted() -> int:
         listed = json.loads(host.host.run("nft", "-j", "list", "counter", "ip", "bench", "dropped"))["nftables"]
@@ -133,7 +134,7 @@ def _iptables(host: Host, opened: ExitStack) -> Callable[[], int]:
     if command is None:
         raise Unmeasured("iptables is not installed")
     host.host.run(command, "-t", "raw", "-A", "PREROUTING", "-s", str(HOT), "-j", "DROP")
-    receive_frames(host.host)
+    receive_by_napi(host.host)
 
     def counted() -> int:
         listed = host.host.run(command, "-t", "raw", "-nvxL", "PREROUTING")

@@ -80,11 +80,6 @@ def _checksum(header: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def receive_frames(host: Namespace) -> None:
-    """Let the host's driver take frames that were no socket buffers; an XDP program would do it too."""
-    host.run("ethtool", "-K", host.interface, "gro", "on")
-
-
 def send(program: int, host: Namespace, peer: Namespace, packets: int = PACKETS) -> tuple[int, int]:
     """How many packets of a flood arrived at the host, and the ns that the kernel took for all that it sent."""
     lost = _lost(peer)

@@ -1,8 +1,10 @@
 """The goals that were set for the figures, by figure. Shown, never asserted: machines differ."""
 
 from bench.figures import AboveEmpty, AtLeast, AtMost, Goal, MoreThan, Ratio
+from bench.modes import KINDS, MODES
 from fleet_changes import CHANGES, TOUCHES_MORE
 
+DATAPLANES = ("ebpf", "nftables", "iptables", "nftables.front", "iptables.front")
 VERDICT_NS = AboveEmpty(40)
 
 GOALS: dict[str, tuple[Goal, ...]] = {
@@ -28,18 +30,15 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "xdp.mixed.1000": (AboveEmpty(60),),
     "xdp.classes.10000": (Ratio("xdp.classes.1", 1.3),),
     "members.restore.ratio": (AtMost(0.5),),
-    **{f"dataplane.change.1000.{name}": (AtMost(100),) for name in ("ebpf", "nftables", "iptables")},
-    **{
-        f"dataplane.accept.{new}{name}.ratio": (AtLeast(1),)
-        for name in ("ebpf", "nftables", "iptables", "nftables.front", "iptables.front")
-        for new in ("", "new.")
-    },
+    **{f"dataplane.change.1000.{name}": (AtMost(100),) for name in DATAPLANES},
+    **{f"dataplane.accept.{new}{name}.ratio": (AtLeast(1),) for name in DATAPLANES for new in ("", "new.")},
     "veth.drop.policy.ratio": (AtLeast(0.85),),
     "veth.drop.policy.random.ratio": (AtLeast(0.50),),
     "redis.untracked.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
     "redis.tracked.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
     "redis.untracked.tc.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
     "redis.tracked.tc.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
+    **{f"modes.{mode}.{kind}.ratio": (AtLeast(1),) for mode in MODES for kind in KINDS},
     "apply.commit_to_enforced": (AtMost(20),),
     "apply.commit_to_enforced.egress": (AtMost(20),),
     "apply.commit_to_enforced.1000": (AtMost(30),),

@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as, policy
 from bench.figures import Figure, Unmeasured
-from bench.flood import HOT, PORT, SOURCE_PORT, SOURCES_LENGTH, STRAY, one_cpu, receive_frames, send, sender
+from bench.flood import HOT, PORT, SOURCE_PORT, SOURCES_LENGTH, STRAY, one_cpu, send, sender
 from bench.shapes import FIRST_PORT
-from netns import Namespace, veth_pair
+from netns import Namespace, receive_by_napi, veth_pair
 from tortie.dataplane.driver import Driver
 from tortie.model.address import format_address
 from tortie.model.desired import Delta, HostAddresses
@@ -85,7 +85,7 @@ class Site(NamedTuple):
 @contextmanager
 def _site() -> Iterator[Site]:
     with veth_pair() as (host, peer), ExitStack() as opened:
-        receive_frames(host)
+        receive_by_napi(host)
         host.run("ip", "route", "add", f"{HOT}/{SOURCES_LENGTH}", "via", peer.address)
         hot, many = sender(peer, 0, opened), sender(peer, MEMBERS, opened, is_mended=True)
         yield Site(host, lambda: send(hot, host, peer, _PACKETS), lambda: send(many, host, peer, _PACKETS))

@@ -17,7 +17,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -54,11 +54,13 @@ class Served:
     rates: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
 
-    def measure(self, requests: int) -> None:
-        """One turn."""
+    def measure(self, requests: int, *, keeps: bool = False) -> None:
+        """One turn. `keeps`: connections, else each request has one of its own."""
         before = _cpu_ns(self.server.pid)
-        words = ("-h", self.host.host.address, "-t", "set", "-c", str(CLIENTS), "-n", str(requests), "-k", "0", "--csv")
-        said = self.host.peer.run("redis-benchmark", *words)
+        keep = str(int(keeps))
+        address, clients = self.host.host.address, str(CLIENTS)
+        words = ("-h", address, "-t", "set", "-c", clients, "-n", str(requests), "-k", keep, "--csv")
+        said = self.host.peer.run(*on_cpu(max), "redis-benchmark", *words)
         rows = [row for row in csv.reader(said.splitlines()) if row[:1] == ["SET"]]
         if len(rows) != 1:
             raise Unmeasured(f"redis-benchmark gave no rate: {said}")
@@ -82,23 +84,21 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
         CONNTRACK: lambda host: _run_nft(host, STATEFUL),
         PASS: lambda host: _attach_pass(host, opened),
         UNTRACKED: lambda host: host.enforce(article(host.host.address)),
-        TRACKED: lambda host: host.enforce(_normal_policy(host.host.address)),
+        TRACKED: lambda host: host.enforce(normal_policy(host.host.address)),
         UNTRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *article(host.host.address)]),
-        TRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *_normal_policy(host.host.address)]),
+        TRACKED + AT_TC: lambda host: host.enforce([NO_XDP, *normal_policy(host.host.address)]),
     }
     served: list[Served] = []
     missing: list[Missing] = []
     with ExitStack() as opened:
         for name, prepare in hosts.items():
-            host = opened.enter_context(quiet_host())
-            _widen(host)
-            server = _start_server(host)
+            one = serve(name, opened.enter_context(quiet_host()))
             try:
-                prepare(host)
+                prepare(one.host)
             except Unmeasured as error:
                 missing.append(Missing(f"redis.{name}", str(error)))
             else:
-                served.append(Served(name, host, server))
+                served.append(one)
         for number in range(-1, rounds):
             turn = number % len(served)
             for one in (*served[turn:], *served[:turn]):
@@ -116,12 +116,19 @@ def measure(rounds: int, requests: int) -> Sequence[Figure | Missing]:
 NO_XDP = document("FelixConfiguration", "default", {"xdpEnabled": False})
 
 
+def serve(name: str, host: Host) -> Served:
+    """A redis-server on that host, in nobody's way yet. Raises: Unmeasured."""
+    _widen(host)
+    return Served(name, host, _start_server(host))
+
+
 def _attach_pass(host: Host, opened: ExitStack) -> None:
     """The root program with nothing in its slot: it passes every packet."""
     host.attach_alone("xdp_root", opened)
 
 
-def _normal_policy(address: str) -> Sequence[Document]:
+def normal_policy(address: str) -> Sequence[Document]:
+    """The host endpoint, and a policy that opens redis to new connections."""
     spec = {
         "selector": SELECTOR,
         "order": 9,
@@ -130,6 +137,11 @@ def _normal_policy(address: str) -> Sequence[Document]:
         "egress": [{"action": "Allow"}],
     }
     return [host_endpoint(address), document("GlobalNetworkPolicy", "redis-allowed", spec)]
+
+
+def on_cpu(one_of: Callable[[Iterable[int]], int]) -> Sequence[str]:
+    """The words that keep a command on one CPU: server and load have one each, or the scheduler tells the rate."""
+    return "taskset", "--cpu-list", str(one_of(os.sched_getaffinity(0)))
 
 
 def _widen(host: Host) -> None:
@@ -143,7 +155,7 @@ def _widen(host: Host) -> None:
 
 def _start_server(host: Host) -> subprocess.Popen[bytes]:
     options = ("--save", "", "--appendonly", "no", "--protected-mode", "no", "--dir", str(host.folder))
-    words = ("redis-server", "--bind", host.host.address, "--port", str(PORT), *options)
+    words = (*on_cpu(min), "redis-server", "--bind", host.host.address, "--port", str(PORT), *options)
     with (host.folder / "redis.log").open("wb") as log:
         server = host.host.popen(*words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     deadline = time.monotonic() + 10

@@ -120,7 +120,8 @@ def tell(lab: Lab, report: Report) -> None:
 def serve(lab: Lab) -> None:
     """Start every server, and wait until they answer."""
     words = ("--save", "", "--appendonly", "no", "--protected-mode", "no", "--daemonize", "no")
-    lab.start(lab.host, "redis-server", "--port", str(flood.PORT), *words, log="redis.log")
+    pinned = ("taskset", "--cpu-list", str(facts.server_cpu()), "redis-server")
+    lab.start(lab.host, *pinned, "--port", str(flood.PORT), *words, log="redis.log")
     (lab.folder / "web").mkdir()
     web = ("-m", "http.server", str(services.WEB_PORT), "--bind", "::", "--protocol", "HTTP/1.1")
     lab.start(lab.host, sys.executable, *web, "--directory", lab.folder / "web", log="web.log")

@@ -175,9 +175,20 @@ class Flooded:
         return self.arrived / self.seconds / 1e6
 
 
-def flood_cpu() -> int:
-    """The CPU that the flood is sent from, and with it the receive queue that it fills: one attacker's flows."""
+def load_cpu() -> int:
+    """The CPU that the flood is sent from, and with it the receive queue that it fills: one attacker's flows.
+
+    redis-benchmark runs there, too.
+    """
     return max(os.sched_getaffinity(0))
+
+
+def server_cpu() -> int:
+    """The CPU of redis: not that of the load, unless there is only one.
+
+    Left to itself the scheduler puts both on one CPU for some seconds, now and then, and half of the rate is gone.
+    """
+    return min(os.sched_getaffinity(0))
 
 
 def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
@@ -190,7 +201,7 @@ def send_flood(lab: Lab, program: Path, *limits: str) -> Flooded:
     words = (
         "taskset",
         "--cpu-list",
-        str(flood_cpu()),
+        str(load_cpu()),
         sys.executable,
         script,
         program,

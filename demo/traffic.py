@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from facts import flood_cpu
+from facts import load_cpu
 from lab import LabError, Namespace
 from services import PATIENCE_S, Service
 from tortie.kernel.netns import entered
@@ -41,7 +41,7 @@ class Traffic:
 
     def _make(self) -> None:
         # A thread's own; on a machine with one CPU everything shares it.
-        os.sched_setaffinity(0, os.sched_getaffinity(0) - {flood_cpu()} or {flood_cpu()})
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {load_cpu()} or {load_cpu()})
         with entered(self.asker.path):
             while not self._over.is_set():
                 service = self.services[len(self.times) % len(self.services)]

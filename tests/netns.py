@@ -142,6 +142,15 @@ def veth_pair(
         yield host, peer
 
 
+def receive_by_napi(end: Namespace) -> None:
+    """Have a veth receive by NAPI also without XDP, as network cards do: also frames that were no socket buffers.
+
+    Else it throws away what it has in its ring when an XDP program goes: with the kernel alone, on a busy machine, up
+    to 6 TCP segments in 400 times; this way none. Source: drivers/net/veth.c, veth_disable_xdp.
+    """
+    end.run("ethtool", "-K", end.interface, "gro", "on")
+
+
 def _wait_until_it_carries(end: Namespace) -> None:
     """The kernel notices carriers at most once a second (net/core/link_watch.c): until then packets are thrown away."""
     deadline = time.monotonic() + 10

@@ -90,7 +90,7 @@ class ReferenceDriver(FakeFlows):
         self._wanted = {name: state for name, state in self._wanted.items() if name in self._refused}
         return ApplyReport(changed=tuple(changed), refused=dict(self._refused), failed={})
 
-    def resync(self) -> ApplyReport:
+    def resync(self, *, is_thorough: bool = True) -> ApplyReport:
         self.log.append("resync")
         self._fail()
         report = self.apply()

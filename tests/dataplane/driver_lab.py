@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,8 +78,7 @@ def driven(host: Namespace, bpffs: Path) -> Iterator[EbpfDriver]:
         try:
             yield driver
         finally:
-            with suppress(FileNotFoundError):
-                driver.cleanup()
+            driver.cleanup()
 
 
 @contextmanager

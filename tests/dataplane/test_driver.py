@@ -1,5 +1,6 @@
 """The eBPF driver in namespaces of its own: real packets, and what happens when others, or death, interfere."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -365,6 +366,27 @@ def test_a_table_that_others_removed_comes_back_with_the_members_of_now(bpffs: P
         assert "10.99.0.77" not in elements
         assert driver.resync().repaired == ()
         assert driver.resync().failed == {}
+
+
+def test_a_member_that_came_when_nft_could_not_be_started_is_in_the_table_then(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with veth_pair() as (host, peer), driven(host, bpffs) as driver:
+        target = Net(4, parse_address(peer.address)[1], 32)
+        closed = policy((), (Rule(Action.DENY, (SetMatch(Side.DESTINATION, FRIENDS),)),))
+        new = SetChange(frozenset(), frozenset(), is_new=True)
+        driver.take(Delta(endpoints={host.interface: endpoint(host, closed)}, sets={FRIENDS.set_id: new}))
+        assert not driver.apply().failed
+        with monkeypatch.context() as without:
+            without.setattr(os, "memfd_create", refuse)
+            driver.take(Delta(sets={FRIENDS.set_id: SetChange(frozenset({target}), frozenset())}))
+            assert "Too many open files" in driver.apply().failed["table inet tortie"]
+        assert not driver.apply().failed
+        assert peer.address in host.run("nft", "list", "table", "inet", "tortie")
+        assert not driver.resync().repaired
 
 
 def test_a_restart_while_policy_is_refused_keeps_ingress_and_egress_as_they_were(bpffs: Path) -> None:

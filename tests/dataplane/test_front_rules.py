@@ -36,7 +36,10 @@ def test_nft_rules_stay_whole_and_believe_one_interface_and_parity(parity: int) 
 @pytest.mark.parametrize("parity", [0, 1])
 @pytest.mark.parametrize("version", [4, 6])
 def test_iptables_rules_stay_whole_and_believe_one_interface_and_parity(version: int, parity: int) -> None:
-    renderer, front = IptablesRenderer(marks_of(MASK), appends=False), front_marks(marks_of(MASK))
+    renderer, front = (
+        IptablesRenderer(marks_of(MASK), appends=False, has_instructions=True),
+        front_marks(marks_of(MASK)),
+    )
     alone = renderer.render([host()], (4, 6), MEMBERS, AROUND).tables
     fronted = renderer.render([host()], (4, 6), MEMBERS, AROUND, {NAME: parity, "gone": parity}).tables
     assert {key for key in fronted if fronted[key] != alone[key]} == {Key(4, "raw"), Key(6, "raw")}

@@ -37,7 +37,7 @@ from tortie.model.desired import EndpointState
 from tortie.model.endpoint import Interface
 from tortie.model.ipset import IPSet, PortMember
 from tortie.model.matches import IcmpMatch, NetMatch, PortMatch, PortRange, ProtocolMatch
-from tortie.model.packet import ICMP, TCP, Direction, Side
+from tortie.model.packet import ICMP, SCTP, TCP, Direction, Side
 from tortie.model.policy import PolicyKey, Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.tables import DEFAULT_MASK, Backend
@@ -53,7 +53,9 @@ def render(
     around: Surroundings | None = None,
     mask: int = DEFAULT_MASK,
 ) -> Rendering:
-    return Renderer(marks_of(mask), appends=False).render(states, (4, 6), sets, around or Surroundings(FAILSAFES))
+    return Renderer(marks_of(mask), appends=False, has_instructions=True).render(
+        states, (4, 6), sets, around or Surroundings(FAILSAFES)
+    )
 
 
 def scripts(rendering: Rendering) -> str:
@@ -137,7 +139,7 @@ def test_what_was_rendered_before_changes_nothing_of_what_is_rendered(seed: int)
     """Policies come, go, move to other interfaces and tiers, and are refused with an answer or without."""
     rng = Random(seed)
     states, sets, around = random_host(rng)
-    kept = Renderer(marks_of(DEFAULT_MASK), appends=False)
+    kept = Renderer(marks_of(DEFAULT_MASK), appends=False, has_instructions=True)
     for _ in range(6):
         states = turned(rng, states)
         here = rng.sample(states, rng.randint(1, 4))
@@ -198,9 +200,26 @@ def test_every_chain_that_is_gone_to_is_there_and_every_one_there_is_gone_to(see
     assert all(len(name) <= LONGEST_SET for name in rendering.sets)
 
 
-def texts(*matches: object, version: int = 4) -> list[str]:
-    rule = Rule(Action.ALLOW, matches)  # type: ignore[arg-type]
-    return [one.text for one in match_texts(rule, version, AskedSets(MEMBERS), SCRATCH)]
+def texts(*matches: object, version: int = 4, has_instructions: bool = True) -> list[str]:
+    rule, asked = Rule(Action.ALLOW, matches), AskedSets(MEMBERS)  # type: ignore[arg-type]
+    return [one.text for one in match_texts(rule, version, asked, SCRATCH, has_instructions=has_instructions)]
+
+
+def test_one_port_or_range_of_each_side_is_an_instruction_of_the_nft_variant() -> None:
+    some, more = (PortRange(80, 80),), (PortRange(1024, 2048),)
+    matches = (ProtocolMatch(TCP), PortMatch(Side.SOURCE, more, (), True), PortMatch(Side.DESTINATION, some))
+    assert texts(*matches) == ["-p 6 ! --sport 1024:2048 --dport 80"]
+    assert texts(*matches, has_instructions=False) == [
+        "-p 6 -m multiport ! --sports 1024:2048 -m multiport --dports 80"
+    ]
+    (twice,) = texts(ProtocolMatch(TCP), PortMatch(Side.SOURCE, more), PortMatch(Side.SOURCE, some, (), True))
+    assert twice.count("--sport ") <= 1
+    listed = (PortRange(1, 2), PortRange(5, 6))
+    (both,) = texts(ProtocolMatch(TCP), PortMatch(Side.SOURCE, listed), PortMatch(Side.DESTINATION, some))
+    assert both == "-p 6 --dport 80 -m multiport --sports 1:2,5:6"
+    assert texts(ProtocolMatch(SCTP), PortMatch(Side.SOURCE, some)) == ["-p 132 -m multiport --sports 80"]
+    everything = (PortRange(0, 65535),)
+    assert "--dport " not in "".join(texts(ProtocolMatch(TCP), PortMatch(Side.DESTINATION, everything, (), True)))
 
 
 def test_more_ports_than_a_rule_holds_are_several_rules_and_none_of_them_is_one() -> None:
@@ -221,7 +240,11 @@ def test_a_net_of_everything_says_nothing_and_none_of_it_never_holds() -> None:
 
 
 def test_protocols_that_no_rule_can_name_take_a_mark() -> None:
-    found = list(match_texts(Rule(Action.DENY, (IcmpMatch(8, None, True),)), 4, AskedSets(MEMBERS), SCRATCH))
+    found = list(
+        match_texts(
+            Rule(Action.DENY, (IcmpMatch(8, None, True),)), 4, AskedSets(MEMBERS), SCRATCH, has_instructions=True
+        )
+    )
     assert [one.text.split()[1] for one in found if not one.before] == ["1", "58"]
     (rest,) = (one for one in found if one.before)
     assert rest.text == f"-m mark ! --mark 0x0/{SCRATCH:#x}"

@@ -63,7 +63,11 @@ def test_rules_of_each_driver_enter_and_leave_with_clear_marks_beside_ipvs(belie
     assert ("front" in table.chains) == bool(believed)
     assert sum("goto forward-in/" in rule for rule in table.chains["filter-output-arrived"].rules) == 5
     bits = marks_of(DEFAULT_MASK)
-    tables = IptablesRenderer(bits, appends=False).render(states, (4, 6), MEMBERS, BESIDE, believed).tables
+    tables = (
+        IptablesRenderer(bits, appends=False, has_instructions=True)
+        .render(states, (4, 6), MEMBERS, BESIDE, believed)
+        .tables
+    )
     for version in (4, 6):
         for table_name, chain in (("raw", "tortie-PREROUTING"), ("mangle", "tortie-POSTROUTING")):
             (first, *rest) = (rule.text for rule in tables[Key(version, table_name)].chains[chain])
@@ -78,7 +82,7 @@ def test_rules_of_each_driver_enter_and_leave_with_clear_marks_beside_ipvs(belie
 
 
 def test_a_mask_without_bits_for_it_makes_the_tables_of_a_host_without_ipvs() -> None:
-    narrow = IptablesRenderer(marks_of(0x3F), appends=False)
+    narrow = IptablesRenderer(marks_of(0x3F), appends=False, has_instructions=True)
     assert not narrow.tells_arrivals
     beside, alone = (narrow.render(judging(1), (4, 6), MEMBERS, around) for around in (BESIDE, Surroundings(FAILSAFES)))
     assert beside.tables == alone.tables

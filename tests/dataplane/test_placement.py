@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from driver_lab import ALLOW_BOTH, DENY, PORT, arrives, connects, driven, endpoint, listening
 
-from netns import Namespace, veth_pair
+from netns import Namespace, receive_by_napi, veth_pair
 from tortie.apps.agent.interfaces import KernelInterfaces
 from tortie.dataplane.driver import Acceleration, InterfaceStatus
 from tortie.dataplane.ebpf.driver import EbpfDriver
@@ -80,6 +80,7 @@ def sent_again(connection: socket.socket) -> int:
 
 def test_moves_open_nothing_and_cut_nothing(bpffs: Path) -> None:
     with veth_pair() as (host, peer), listening(host), driven(host, bpffs) as driver:
+        receive_by_napi(host)
         state = endpoint(host, DENY)
         enforce(driver, real(host, state, XdpUse.NEVER))
         with host.entered():

@@ -125,6 +125,24 @@ def test_a_message_without_the_expected_form_is_passed_on() -> None:
 
 @pytest.mark.root
 @pytest.mark.usefixtures("inside")
+def test_a_table_holds_a_chain_and_so_many_rules() -> None:
+    assert not nft.holds("inet", "tortie_test", chain="output", rules=1)
+    nft.run(TABLE)
+    nft.run(
+        "table inet tortie_tests { chain output { accept; accept; }; }\n"
+        "table ip tortie_test { chain input { accept; }; }"
+    )
+    assert nft.holds("inet", "tortie_test", chain="output", rules=1)
+    assert nft.holds("inet", "tortie_tests", chain="output", rules=2)
+    assert nft.holds("ip", "tortie_test", chain="input", rules=1)
+    assert not nft.holds("inet", "tortie_test", chain="outpu", rules=1)
+    assert not nft.holds("inet", "tortie_test", chain="output", rules=0)
+    nft.run("add rule inet tortie_test output accept")
+    assert nft.holds("inet", "tortie_test", chain="output", rules=2)
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("inside")
 def test_each_transaction_counts_once_and_what_fails_or_is_only_checked_does_not() -> None:
     before = nft.generation()
     nft.run(TABLE)

@@ -24,6 +24,7 @@ from tortie.dataplane.ebpf.pages import SIZES
 pytestmark = pytest.mark.root
 
 DRIVER = "tests/dataplane/test_driver.py"
+CONTRACT = "tests/netns/test_contract.py"
 WILDCARD, FORWARD = "tests/netns/test_wildcard.py", "tests/netns/test_passed_on.py"
 CORE = (
     "tests/bpf/test_differential.py",
@@ -45,6 +46,8 @@ ALL = (
     WILDCARD,
     FORWARD,
     "tests/netns/test_egress_verdicts.py",
+    f"{CONTRACT}::test_applying_again_changes_nothing",
+    f"{CONTRACT}::test_t_rel_17_cleanup_leaves_the_kernel_as_it_was",
     "tests/netns/test_agent_ebpf.py",
 )
 IS_ALL = os.environ.get("TORTIE_KERNELS") == "all"
@@ -52,6 +55,7 @@ LIMIT_S = 2_400 if IS_ALL else 1_500
 """Of a machine that others use, too; one of two CPUs to itself needs a third of it."""
 LACKS = {"5.10": "tcx, xdp-frags, nft-fragments", "6.1": "tcx", "6.12": ""}
 """What each kernel lacks and the driver does without."""
+_SIZES = {"TORTIE_DIFFERENTIAL_SCALE": "0.2" if IS_ALL else "0.03"}
 _TELL = """from tortie.kernel.features import probe
 print('lacks:', ', '.join(one.name for one in probe().features if not one.is_present))"""
 
@@ -70,7 +74,7 @@ def guests() -> Iterator[dict[str, Guest | NoGuest]]:
             try:
                 require_tools()
                 fetch(kernel)
-                started[kernel.version] = Guest(kernel, _command(kernel), {"TORTIE_DIFFERENTIAL_SCALE": _scale()})
+                started[kernel.version] = Guest(kernel, _command(kernel), _SIZES)
             except NoGuest as why:
                 started[kernel.version] = why
         yield started
@@ -78,10 +82,6 @@ def guests() -> Iterator[dict[str, Guest | NoGuest]]:
         for guest in started.values():
             if isinstance(guest, Guest):
                 guest.close()
-
-
-def _scale() -> str:
-    return "0.2" if IS_ALL else "0.03"
 
 
 def _tests(version: str) -> tuple[str, ...]:

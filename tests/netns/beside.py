@@ -74,6 +74,8 @@ def site() -> Iterator[Site]:
         for port, inside, address in (("veth0", container, CONTAINER), ("veth1", second, SECOND)):
             host.run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", inside.name)
             host.run("ip", "link", "set", port, "master", INSIDE, "up")
+            # As CNI plugins do: where bridged frames meet netfilter, a Service leads back to who asks, by its own port.
+            host.run("ip", "link", "set", port, "type", "bridge_slave", "hairpin", "on")
             # As those of pods: what one container sends to another goes through the host's routes.
             inside.run("ip", "address", "add", f"{address}/32", "dev", "eth0")
             inside.run("ip", "link", "set", "eth0", "up")
@@ -97,7 +99,6 @@ def enforcing(host: Namespace, dataplane: str) -> Iterator[InNamespace]:
         if dataplane == "ebpf":
             bpffs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tortie-"))) / "bpf"
             stack.callback(lambda: bpffs.is_mount() and subprocess.run(["umount", "--lazy", bpffs], check=True))
-            stack.enter_context(suppress(FileNotFoundError))  # its pins, where the test has cleaned up
             yield stack.enter_context(running(host, partial(EbpfDriver, bpffs)))
         elif dataplane == "nftables":
             yield stack.enter_context(running(host, NftablesDriver))

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from netns import Namespace
+from tortie.dataplane import parts
 from tortie.dataplane.driver import ApplyReport
+from tortie.dataplane.ebpf.driver import EbpfDriver
 from tortie.dataplane.ebpf.front import XdpFront
 from tortie.dataplane.iptables.driver import IptablesDriver
 from tortie.dataplane.netfilter import NetfilterDriver
@@ -34,7 +36,7 @@ from tortie.model.rule import Action, Rule
 from tortie.model.selector import ALL
 from tortie.model.tables import Backend, TablesUse
 
-MakeDriver = Callable[[], NetfilterDriver]
+MakeDriver = Callable[[], NetfilterDriver | EbpfDriver]
 NO_FAILSAFES = Failsafes((), ())
 
 
@@ -61,6 +63,8 @@ FRONTED = [
 ]
 """Two of them with XDP in front."""
 DRIVERS = [*PLAIN, *FRONTED]
+EVERY = [*DRIVERS, pytest.param(EbpfDriver, id="ebpf")]
+"""For what is not about netfilter's hooks."""
 
 
 class InNamespace:
@@ -85,9 +89,9 @@ class InNamespace:
         }
         self._call("take", replace(delta, endpoints=endpoints))
 
-    def _call(self, name: str, *arguments: object) -> Any:
+    def _call(self, name: str, *arguments: object, **named: object) -> Any:
         with self._namespace.entered():
-            answer = getattr(self._driver, name)(*arguments)
+            answer = getattr(self._driver, name)(*arguments, **named)
             return list(answer) if isinstance(answer, Iterator) else answer
 
     def enforce(self, delta: Delta) -> ApplyReport:
@@ -96,6 +100,18 @@ class InNamespace:
         report: ApplyReport = self._call("apply")
         assert not report.failed and not report.refused and not report.repaired, report
         return report
+
+
+@contextmanager
+def parts_of(rules: int | None) -> Iterator[None]:
+    """A block in which all chains of policy rules are made in parts of so many on average; None: long ones, as ever."""
+    before = parts.LONG, parts.USUAL
+    if rules is not None:
+        parts.LONG, parts.USUAL = 1, rules
+    try:
+        yield
+    finally:
+        parts.LONG, parts.USUAL = before
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def local_host(**pair: Any) -> Iterator[LocalHost]:
             try:
                 yield LocalHost(host, peer, driver)
             finally:
-                with host.entered(), suppress(FileNotFoundError):
+                with host.entered():
                     driver.cleanup()
         finally:
             if bpffs.is_mount():

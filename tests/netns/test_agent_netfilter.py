@@ -4,7 +4,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -112,21 +112,64 @@ def test_policy_is_enforced_counted_repaired_and_still_there_for_the_next_agent(
 
 @pytest.mark.parametrize("pair", VARIANTS, indirect=True)
 def test_t_rel_6_what_others_flush_is_back_within_a_second_and_told(pair: Pair, request: pytest.FixtureRequest) -> None:
-    host, peer = pair
+    host, _ = pair
     host.start()
     host.until_answered()
     host.tortie("apply", "-f", "-", text=host.documents)
-    found = []
-    for times in range(1, 6):
-        host.namespace.run("sh", "-c", FLUSH[variant_of(request)])
-        flushed = time.monotonic()
-        while answer_of(host, peer, 8081) == "refused":
-            assert time.monotonic() < flushed + 5
-        found.append(time.monotonic() - flushed - PATIENCE_S)
-        while json.loads(host.tortie("status", "-o", "json"))["drift"]["times"] < times:
-            assert time.monotonic() < flushed + 5
+    found = [back_after_flush(pair, variant_of(request), times, within_s=5) for times in range(1, 6)]
     print(f"back after {', '.join(f'{one:.2f}' for one in found)} s")
     assert sorted(found)[2] < 1.0 and max(found) < 3.0
+
+
+def back_after_flush(pair: Pair, variant: str, times: int, *, within_s: float) -> float:
+    """Flush all rules; the seconds until policy is in force again. `times`: repairs that are told of then."""
+    host, peer = pair
+    host.namespace.run("sh", "-c", FLUSH[variant])
+    flushed = time.monotonic()
+    while answer_of(host, peer, 8081) == "refused":
+        assert time.monotonic() < flushed + within_s
+    back_s = time.monotonic() - flushed - PATIENCE_S
+    while json.loads(host.tortie("status", "-o", "json"))["drift"]["times"] < times:
+        assert time.monotonic() < flushed + within_s
+    return back_s
+
+
+LARGE = """
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: listed}
+spec:
+  selector: all()
+  order: 1
+  ingress: [{action: Deny, source: {selector: role == 'bad'}}, {action: Pass}]
+"""
+
+
+def listed(name: str, nets: Iterable[str]) -> str:
+    lines = "".join(f"  - {net}\n" for net in nets)
+    head = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet"
+    return f"---\n{head}\nmetadata: {{name: {name}, labels: {{role: bad}}}}\nspec:\n  nets:\n{lines}"
+
+
+@pytest.mark.parametrize("pair", VARIANTS, indirect=True)
+def test_t_rel_6_large_sets_that_change_delay_no_repair(pair: Pair, request: pytest.FixtureRequest) -> None:
+    host, peer = pair
+    host.start()
+    host.until_answered()
+    large = listed(
+        "many", (f"11.{number >> 16}.{number >> 8 & 255}.{number & 255}/32" for number in range(0, 200_000, 2))
+    )
+    host.tortie("apply", "-f", "-", text=f"{host.documents}{LARGE}{large}")
+    assert answer_of(host, peer, 8081) == "silence"
+    found = []
+    for times in range(1, 4):
+        for number in range(4):
+            host.tortie("apply", "-f", "-", text=listed("few", [f"12.0.{times}.{number}/32"]))
+            time.sleep(0.6)
+        found.append(back_after_flush(pair, variant_of(request), times, within_s=30))
+    print(f"back after {', '.join(f'{one:.2f}' for one in found)} s")
+    assert sorted(found)[1] < 5.0 and max(found) < 15.0
 
 
 @pytest.mark.parametrize("pair", VARIANTS, indirect=True)
@@ -214,3 +257,20 @@ def test_a_dataplane_that_cannot_be_had_is_an_error_with_a_remedy_and_nothing_is
         host.start()
     assert host.agent is not None and host.agent.returncode == 1
     assert answer_of(host, peer, 8081) == "silence"
+
+
+def test_auto_is_nftables_alone_where_an_agent_may_not_load_programs(pair: Pair) -> None:
+    host, peer = pair
+    host.dataplane = "auto"
+    host.bounding = ["CAP_NET_ADMIN", "CAP_NET_RAW"]
+    host.start()
+    host.until_answered()
+    host.tortie("apply", "-f", "-", text=host.documents)
+    assert [answer_of(host, peer, port) for port in (22, 6379, 8081)] == ["refused", "refused", "silence"]
+    status = json.loads(host.tortie("status", "-o", "json"))
+    assert status["agent"]["dataplane"] == NFTABLES
+    found = {one["name"]: one for one in status["dataplane"]["found"]}
+    assert not found[EBPF]["can_be_had"] and "CAP_BPF" in found[EBPF]["why"], found[EBPF]
+    (interface,) = status["enforced"]["interfaces"]
+    assert interface["acceleration"] == "netfilter" and "CAP_BPF" in interface["reason"], interface
+    host.bounding = []  # for the cleanup

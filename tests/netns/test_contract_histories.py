@@ -1,12 +1,14 @@
-"""The rules of drivers behind netfilter's hooks: what changes make of them is what one rendering makes, and names
-hold."""
+"""The rules of drivers behind netfilter's hooks: what changes make of them is what one rendering makes, whatever failed
+in between, and names hold."""
 
+import errno
+import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
-from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, all_new, delta_of, ruleset, running
+from contract import DRIVERS, NO_FAILSAFES, InNamespace, MakeDriver, all_new, delta_of, parts_of, ruleset, running
 
 from netns import Namespace, namespace
 from strategies import Sets, chance, random_failsafes, random_net, random_normal_case
@@ -33,6 +35,8 @@ class History:
         self._rng = rng
         self.sets: dict[str, IPSet] = {}
         self.endpoints: dict[str, EndpointState] = {}
+        self._last: dict[str, SetChange] = {}
+        """Changes of members that may be taken back."""
         self.settings = Delta(failsafes=NO_FAILSAFES, tracking=TrackingSettings())
 
     def step(self) -> Delta:
@@ -68,10 +72,14 @@ class History:
             gone = frozenset(rng.sample(sorted(found.members), len(found.members) // 2))
             self.sets[set_id] = PortSet(found.members - gone)
             return SetChange(frozenset(), gone, has_ports=True)
-        come = frozenset(random_net(rng, rng.choice((4, 6))) for _ in range(rng.randrange(6))) - found.members
-        away = frozenset(rng.sample(sorted(found.members), len(found.members) // 3))
+        if (last := self._last.pop(set_id, None)) is not None and chance(rng, 50):
+            come, away = frozenset(last.removed) - found.members, frozenset(last.added) & found.members
+        else:
+            come = frozenset(random_net(rng, rng.choice((4, 6))) for _ in range(rng.randrange(6))) - found.members
+            away = frozenset(rng.sample(sorted(found.members), len(found.members) // 3))
         self.sets[set_id] = AddressSet((found.members - away) | come)
-        return SetChange(come, away)
+        self._last[set_id] = SetChange(come, away)
+        return self._last[set_id]
 
     def _used(self) -> set[str]:
         rules = (rule for state in self.endpoints.values() for rule in state.rules())
@@ -89,7 +97,7 @@ def test_a_history_of_changes_leaves_the_rules_that_its_end_alone_makes(
     rng = Random(seed)
     history = History(rng)
     changed = 0
-    with running(host, make) as driver:
+    with parts_of(2 if seed % 2 else None), running(host, make) as driver:
         for _ in range(12):
             changed += bool(driver.enforce(history.step()).changed)
             assert not driver.resync().repaired
@@ -101,8 +109,52 @@ def test_a_history_of_changes_leaves_the_rules_that_its_end_alone_makes(
     assert changed > 5
 
 
+@dataclass
+class Starts:
+    """Programs that can be started yet; None: any number of them."""
+
+    left: int | None = None
+
+    def file_in_memory(self, name: str, flags: int) -> int:
+        """As `os.memfd_create`: each program gets its script by one."""
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return MEMFD_CREATE(name, flags)
+
+
+MEMFD_CREATE = os.memfd_create
+
+
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("make", DRIVERS)
-def test_odd_and_long_names_are_taken_by_the_kernel(host: Namespace, make: MakeDriver) -> None:
+def test_changes_that_could_not_be_made_are_made_with_those_that_follow(
+    host: Namespace, make: MakeDriver, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = Random(seed)
+    history, starts = History(rng), Starts()
+    monkeypatch.setattr(os, "memfd_create", starts.file_in_memory)
+    failed = 0
+    with running(host, make) as driver:
+        driver.enforce(history.step())
+        for _ in range(12):
+            for _ in range(rng.randrange(1, 4)):
+                driver.take(history.step())
+                starts.left = rng.randrange(6)
+                failed += bool(driver.apply().failed)
+            starts.left = None
+            assert not driver.apply().failed
+            found = ruleset(host)
+            with namespace("fresh") as other, running(other, make) as fresh:
+                fresh.enforce(history.whole())
+                assert found == ruleset(other)
+    assert failed > 5
+
+
+@pytest.mark.parametrize("part", [None, 1])
+@pytest.mark.parametrize("make", DRIVERS)
+def test_odd_and_long_names_are_taken_by_the_kernel(host: Namespace, make: MakeDriver, part: int | None) -> None:
     rng = Random(1)
     state = random_normal_case(rng, 8).endpoint
     while not state.tiers:
@@ -125,7 +177,7 @@ def test_odd_and_long_names_are_taken_by_the_kernel(host: Namespace, make: MakeD
         }
         odd[name] = replace(state, interface=Interface(name=name, index=2), tiers=renamed)
     sets = random_sets(odd)
-    with running(host, make) as driver:
+    with parts_of(part), running(host, make) as driver:
         driver.enforce(delta_of(odd, sets))
         rules, _ = driver.counters()
         assert {one.interface for one in rules} == set(odd)

@@ -296,8 +296,54 @@ def test_a_change_of_few_rules_leaves_the_counters_of_the_others_in_the_kernel(b
                 assert counted.pop("open")
                 assert counted == {f"port-{port}": packets for port, packets in hits.items() if packets}
                 listing = host.run(f"{VARIANT[backend]}-save", "-c", "-t", "raw")
-                (untouched,) = re.findall(r"^\[(\d+):.* --dports 8030 ", listing, re.M)
+                (untouched,) = re.findall(r"^\[(\d+):.* --dports? 8030 ", listing, re.M)
                 assert int(untouched) == (0 if is_anew else hits[8030])
+        finally:
+            listening.close()
+
+
+@pytest.mark.parametrize(("breaks", "failures"), [(1, 0), (3, 2)])  # a change that breaks off is made another way
+@pytest.mark.parametrize("looked", [True, False])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_script_that_breaks_off_behind_its_first_table_loses_no_count(
+    backend: Backend, looked: bool, breaks: int, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state(raw: int, tracked: int) -> Delta:
+        early = tier(Stage.UNTRACKED, ingress=[udp(OPEN), udp(raw, action=Action.DENY), Rule(Action.PASS)])
+        late = tier(Stage.NORMAL, ingress=[udp(tracked, action=Action.DENY), udp(OTHER)])
+        return delta_of({IFACE: endpoint(IFACE, early, late)}, failsafes=NO_FAILSAFES)
+
+    class Breaking(iptables.Restoring):
+        """The first scripts of IPv4 have a line in their last table that nobody can carry out."""
+
+        def __init__(self, variant: str, version: int, text: str) -> None:
+            if version == 4 and len(broken) < breaks:
+                broken.append(text)
+                text = "broken\nCOMMIT".join(text.rsplit("COMMIT", 1))
+            super().__init__(variant, version, text)
+
+    broken: list[str] = []
+    with (
+        veth_pair(host_interface=IFACE) as (host, peer),
+        running(host, lambda: IptablesDriver(TablesUse(backend))) as driver,
+    ):
+        listening = Ports(host, peer, OPEN, OTHER, 8000, 8001, 8002, 8003)
+        try:
+            driver.enforce(state(8000, 8001))
+            if looked:
+                driver.resync()
+            assert listening.reached(8000, 8001, OTHER, first=OPEN) == {OTHER}
+            monkeypatch.setattr(iptables, "Restoring", Breaking)
+            driver.take(state(8002, 8003))
+            reports = [driver.apply() for _ in range(5)]
+            assert [bool(one.failed) for one in reports] == [number < failures for number in range(5)]
+            assert not any(one.repaired for one in reports)
+            assert "*raw" in broken[0] and "*filter" in broken[0]
+            assert not driver.resync().repaired
+            assert listening.reached(8002, 8003, OTHER, first=OPEN) == {OTHER}
+            rules, _ = driver.counters()
+            packets = {(one.rule.policy.name, one.rule.index): one.packets for one in rules}
+            assert (packets["untracked-policy", 1], packets["normal-policy", 0]) == (2, 2)
         finally:
             listening.close()
 

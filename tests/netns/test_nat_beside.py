@@ -22,7 +22,7 @@ from attempts import (
     told,
 )
 from beside import BRIDGE_NETFILTER, DATAPLANES, enforcing, pass_bridges_by_netfilter, site, tried
-from contract import endpoint
+from contract import endpoint, ruleset
 from others_rules import DOCKER, KUBE_IPTABLES, KUBE_NFTABLES, NODE_PORT, PUBLISHED, Rules
 
 from lockdown import entry
@@ -54,6 +54,7 @@ def test_translated_connections_get_the_evaluators_verdict(
         assert tried(town, attempts, lambda one: one not in closed) == set(attempts) - closed
         if dataplane == "ebpf":  # see the test below
             pass_bridges_by_netfilter(town.host, is_on=False)
+        before = ruleset(town.host)
         with enforcing(town.host, dataplane) as driver:
             for _ in range(CASES):
                 endpoints = random_endpoints(rng, (OUTSIDE, INSIDE))
@@ -64,6 +65,7 @@ def test_translated_connections_get_the_evaluators_verdict(
                 wrong = {one.name: one in found for one in attempts if (one in found) is not expected[one]}
                 assert not wrong, f"allowed? {wrong}\n{told(endpoints)}"
                 seen |= {(one.name, one in allowed) for one in attempts}
+        assert ruleset(town.host) == before  # T-REL-17: theirs are as they were
     assert seen == {(one.name, verdict) for one in attempts for verdict in (True, False)}  # else it proves little
 
 

@@ -1,180 +1,33 @@
-"""Drivers in netfilter's hooks against the evaluator: random policies on many interfaces, packets in bursts, and for
-each packet the verdict, whether it is tracked, and every counter."""
+"""Drivers in netfilter's hooks against the evaluator: packets by the hundred thousand, and whole connections."""
 
-import os
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 import pytest
-from contract import FRONTED, NO_FAILSAFES, PLAIN, InNamespace, MakeDriver, delta_of, endpoint, running, tier
-from sieve import MOST, NEVER_TRACKED, PAYLOAD_BYTES, Path, Sieve, is_offered, numbered, sieve
+from contract import NO_FAILSAFES, PLAIN, MakeDriver, delta_of, endpoint, running, tier
+from sieve import PAYLOAD_BYTES, Path, is_offered, numbered, sieve
+from sifting import (
+    FAMILY,
+    INTERFACES,
+    LISTENERS,
+    NO_NEXT_HEADER,
+    PACKETS,
+    SEED,
+    UNASKED,
+    Burst,
+    make_host,
+    mismatches,
+    sifted,
+)
 
-from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
+from strategies import chance, random_packet
 from tortie.dataplane.driver import Acceleration
-from tortie.dataplane.nftables.driver import NftablesDriver
-from tortie.model.conntrack import ConnectionTable, Relation, TrackingSettings, key_of
 from tortie.model.desired import EndpointState
-from tortie.model.endpoint import Interface
-from tortie.model.host import Host
-from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE, URG, Direction, Fragment, Packet
-from tortie.model.passage import Passage, Way, pass_through
+from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE, Direction, Fragment, Packet
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
-from tortie.model.verdict import Reason, RuleRef, Verdict
 
 pytestmark = pytest.mark.root
-
-INTERFACES = 24
-PACKETS = int(os.environ.get("TORTIE_SIEVE_PACKETS", "67000"))
-"""Of each path and IP version; a quarter of them for each variant of iptables."""
-BURST = 16_000
-FLAGS = (SYN,) * 12 + (ACK, ACK, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN, SYN | FIN, SYN | RST, 0, 0xFF)
-Counts = Counter[tuple[str, Direction, RuleRef | Reason]]
-FAMILY = {ICMP: 4, ICMPV6: 6}
-NO_NEXT_HEADER = 59
-UNASKED = (*NEVER_TRACKED, 138, 141)
-"""Types of ICMPv6 that open nothing, and that the kernel for the most part does not track."""
-LISTENERS = (130, 131, 132, 143)
-
-
-@dataclass
-class Burst:
-    """One host with its policy, and packets about it: the interface's number, and the packet."""
-
-    host: Host
-    packets: list[tuple[int, Packet]]
-
-
-def make_host(rng: Random, made: Sieve) -> tuple[Host, list[Case]]:
-    """Policy of all interfaces."""
-    pool = Sets(rng, members=12)
-    failsafes = random_failsafes(rng)
-    tracking = TrackingSettings(drops_invalid=not chance(rng, 20))
-    cases = []
-    for name in made.interfaces:
-        case = random_normal_case(rng, 10, pool=pool)
-        interface = Interface(name=name, index=2, forwards=frozenset({4, 6}), has_ethernet=made.has_frames)
-        cases.append(replace(case, endpoint=replace(case.endpoint, interface=interface), failsafes=failsafes))
-    endpoints = {case.endpoint.interface.name: case.endpoint for case in cases}
-    return Host(endpoints=endpoints, sets=pool.sets, failsafes=failsafes, tracking=tracking), cases
-
-
-def make_burst(rng: Random, made: Sieve, version: int, count: int) -> Burst:
-    """Policy of all interfaces and first packets aimed at it."""
-    host, cases = make_host(rng, made)
-    direction = Direction.EGRESS if made.path is Path.FROM_HOST else Direction.INGRESS
-    packets: list[tuple[int, Packet]] = []
-    while len(packets) < count:
-        number = rng.randrange(len(cases))
-        if made.path is Path.THROUGH and chance(rng, 50):
-            aimed, way = cases[(number + 1) % len(cases)], Direction.EGRESS
-        else:
-            aimed, way = cases[number], direction
-        packet = random_packet(rng, aimed, version=version, direction=way)
-        if packet.protocol == ICMPV6 and packet.icmp_type is not None and chance(rng, 30):
-            packet = replace(packet, icmp_type=rng.choice(UNASKED), hop_limit=rng.choice((2, 64, 254, 255)))
-        if packet.fragment is Fragment.WHOLE and is_offered(packet, made.path):
-            extra = {"tcp_flags": rng.choice(FLAGS)} if packet.protocol == TCP else {}
-            packet = replace(packet, fragment_id=len(packets) + 1, is_sctp_init=chance(rng, 80), **extra)
-            packets.append((number, packet))
-    return Burst(host, packets)
-
-
-def relation(packet: Packet, table: ConnectionTable) -> Relation:
-    """What a packet is to the kernel, which differs for three sorts of packets (docs/differences.md): ICMP of the
-    other IP version, IPv6 without a next header, and what the opener sends before it is answered."""
-    if FAMILY.get(packet.protocol, packet.version) != packet.version:
-        return Relation.INVALID
-    if (packet.version, packet.protocol) == (6, NO_NEXT_HEADER):
-        return Relation.INVALID
-    found = table.relation(packet)
-    if found is Relation.ESTABLISHED and (flow := table.find(packet, 0.0)) is not None and not flow.is_answered:
-        where = key_of(packet)
-        if where is not None and where[1] == flow.opener:
-            return Relation.NEW
-    return found
-
-
-def way_of(made: Sieve, number: int) -> Way:
-    name = made.interfaces[number]
-    match made.path:
-        case Path.TO_HOST:
-            return Way(name, None)
-        case Path.THROUGH:
-            return Way(name, made.after(name))
-        case Path.FROM_HOST:
-            return Way(None, name)
-
-
-def count(counts: Counts, passage: Passage, way: Way) -> None:
-    """What the driver should count: every rule that was met, and the reason where none decided."""
-    for visit in passage.visits:
-        for step in visit.trace.steps:
-            counts[visit.interface, visit.direction, step.rule] += 1
-        if visit.trace.rule is None and visit.trace.verdict is not Verdict.CONTINUE:
-            counts[visit.interface, visit.direction, visit.trace.reason] += 1
-    if passage.reason is Reason.ESSENTIAL_ICMPV6:
-        for name, direction in ((way.arrives, Direction.INGRESS), (way.leaves, Direction.EGRESS)):
-            if name is not None:
-                counts[name, direction, Reason.ESSENTIAL_ICMPV6] += 1
-
-
-def read_counts(driver: InNamespace) -> Counts:
-    rules, reasons = driver.counters()
-    found: Counts = Counter()
-    for one in rules:
-        found[one.interface, one.direction, one.rule] += one.packets
-    for one in reasons:
-        found[one.interface, one.direction, one.reason] += one.packets
-    return found
-
-
-def mismatches(made: Sieve, driver: InNamespace, burst: Burst) -> tuple[list[str], Counter[str]]:
-    """What differs from the evaluator, as text; and what was met."""
-    driver.enforce(delta_of(burst.host.endpoints, burst.host.sets, **_settings(burst.host)))
-    before = read_counts(driver)
-    expected: Counts = Counter()
-    passages: list[Passage] = []
-    met: Counter[str] = Counter()
-    table = ConnectionTable()
-    for index, (number, packet) in enumerate(burst.packets, 1):
-        made.send(number, packet, numbered(packet, index))
-        way = way_of(made, number)
-        passage = pass_through(packet, way, burst.host, relation(packet, table))
-        if made.lets_on and passage.verdict is Verdict.ALLOW and passage.is_tracked:
-            table.follow(packet, Direction.INGRESS, made.interfaces[number], 0.0)
-        count(expected, passage, way)
-        passages.append(passage)
-        met[passage.verdict.value] += 1
-        met[passage.reason.value] += 1
-        met["untracked"] += passage.verdict is Verdict.ALLOW and not passage.is_tracked
-    caught = made.caught()
-    wrong = []
-    for index, ((number, packet), passage) in enumerate(zip(burst.packets, passages, strict=True), 1):
-        tracked = caught.get((packet.version, index))
-        if (passage.verdict is Verdict.ALLOW) != (tracked is not None):
-            wrong.append(f"{made.interfaces[number]}: {packet}: {passage.verdict} {[v.trace for v in passage.visits]}")
-        elif tracked not in (None, passage.is_tracked) and not _is_never_tracked(packet):
-            wrong.append(f"{made.interfaces[number]}: {packet}: tracked {tracked}, {[v.trace for v in passage.visits]}")
-    counted = read_counts(driver)
-    counted.subtract(before)
-    for key in counted:
-        if key[1:] == (Direction.EGRESS, Reason.ESSENTIAL_ICMPV6):  # the host tells of its own groups, too
-            counted[key] = min(counted[key], expected[key])
-    off = (key for key in expected.keys() | counted.keys() if expected[key] != counted[key])
-    wrong += [f"counter {key}: {counted[key]} instead of {expected[key]}" for key in off]
-    return wrong, met
-
-
-def _is_never_tracked(packet: Packet) -> bool:
-    """Whether nobody can tell afterwards who left the packet untracked."""
-    return (packet.version, packet.protocol) == (6, ICMPV6) and packet.icmp_type in NEVER_TRACKED
-
-
-def _settings(host: Host) -> dict[str, object]:
-    return {"failsafes": host.failsafes, "tracking": host.tracking}
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -183,44 +36,10 @@ def _settings(host: Host) -> dict[str, object]:
 def test_t_cor_1_every_packet_gets_the_evaluators_verdict_and_counts(
     make: MakeDriver, path: Path, version: int
 ) -> None:
-    rng = Random(f"{path.name} {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
-    packets = PACKETS if make is NftablesDriver else PACKETS // 4
+    rng = Random(f"{path.name} {version} {SEED}")
     with sieve(path, INTERFACES) as made:
-        for driver in sifted(rng, made, make, version, packets):
+        for driver in sifted(rng, made, make, version, PACKETS // len(Path)):
             assert {one.acceleration for one in driver.status()} == {Acceleration.NETFILTER}
-
-
-def sifted(rng: Random, made: Sieve, make: MakeDriver, version: int, packets: int) -> Iterator[InNamespace]:
-    """The driver of each burst, of so many packets together, none of which was judged wrongly."""
-    met: Counter[str] = Counter()
-    left = packets
-    assert BURST <= MOST
-    while left > 0:
-        burst = make_burst(rng, made, version, min(left, BURST))
-        with running(made.host, make) as driver:
-            wrong, found = mismatches(made, driver, burst)
-            assert not wrong, f"{len(wrong)} of {len(burst.packets)}\n" + "\n".join(wrong[:5])
-            yield driver
-        met += found
-        left -= len(burst.packets)
-    assert met["allow"] > packets / 10 and met["deny"] > packets / 10, met
-
-
-@pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("path", [Path.TO_HOST, Path.THROUGH], ids=lambda path: path.name.lower())
-@pytest.mark.parametrize("make", FRONTED)
-def test_t_cor_1_with_xdp_in_front_every_packet_gets_the_same_verdict_and_counts_once(
-    make: MakeDriver, path: Path, version: int
-) -> None:
-    rng = Random(f"front {path.name} {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
-    with sieve(path, INTERFACES, has_frames=True) as made:
-        places = Counter(
-            one.acceleration for driver in sifted(rng, made, make, version, PACKETS // 2) for one in driver.status()
-        )
-    assert places[Acceleration.XDP] > places.total() / 6, places
-
-
-# Connections
 
 
 CONVERSATIONS = 2500
@@ -298,7 +117,7 @@ def tracked_only(state: EndpointState) -> EndpointState:
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("make", PLAIN)
 def test_connections_through_the_host_are_the_evaluators(make: MakeDriver, version: int) -> None:
-    rng = Random(f"connections {version} {os.environ.get('TORTIE_SIEVE_SEED', '')}")
+    rng = Random(f"connections {version} {SEED}")
     with sieve(Path.THROUGH, INTERFACES, lets_on=True) as made, running(made.host, make) as driver:
         host, cases = make_host(rng, made)
         host = replace(host, endpoints={name: tracked_only(state) for name, state in host.endpoints.items()})

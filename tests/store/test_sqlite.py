@@ -18,7 +18,7 @@ import pytest
 
 from tortie.store import schema, sqlite
 from tortie.store.protocol import Conflict, Key, NotFound, Put, Unavailable
-from tortie.store.schema import is_unmade
+from tortie.store.schema import failures_named, is_unmade
 from tortie.store.sqlite import SqliteStore
 from tortie.store.unmade import UnmadeStore
 
@@ -335,6 +335,17 @@ BAD_FILES: dict[Callable[[Path], None], str] = {
     Path.mkdir: "is not a regular file: name the file",
     lambda path: path.symlink_to(path): "Too many levels of symbolic links: run as root, or name another file",
 }
+
+
+@pytest.mark.parametrize(
+    ("is_writing", "message"), [(True, "a document is too big: make it smaller"), (False, "is damaged .too big.")]
+)
+def test_what_is_too_big_is_a_document_or_a_damaged_file(is_writing: bool, message: str) -> None:
+    """Pages of chance tell sizes of chance, but seldom these."""
+    error = sqlite3.DataError("too big")
+    error.sqlite_errorcode = sqlite3.SQLITE_TOOBIG
+    with pytest.raises(Unavailable, match=message), failures_named("state.db", is_writing=is_writing):
+        raise error
 
 
 @pytest.mark.parametrize(("make", "message"), BAD_FILES.items())

@@ -167,18 +167,18 @@ class ChosenDriver:
 
     def apply(self) -> ApplyReport:
         """Choose, where that is due, and make the kernel so."""
-        return self._enforce(is_resync=False)
+        return self._enforce(lambda driver: driver.apply())
 
-    def resync(self) -> ApplyReport:
+    def resync(self, *, is_thorough: bool = True) -> ApplyReport:
         """The same, with the kernel checked first."""
-        return self._enforce(is_resync=True)
+        return self._enforce(lambda driver: driver.resync(is_thorough=is_thorough))
 
-    def _enforce(self, *, is_resync: bool) -> ApplyReport:
+    def _enforce(self, enforce: Callable[[ReplaceableDriver], ApplyReport]) -> ApplyReport:
         if self._is_due:
             self._choose()
         if self._current is None:
             return ApplyReport(refused={}, failed={DATAPLANE: self._choice.problem})
-        report = self._current.resync() if is_resync else self._current.apply()
+        report = enforce(self._current)
         waits = self._finish(report) if self._leaving else ""
         problem = "; ".join(one for one in (self._choice.problem, waits) if one)
         return replace(report, failed={**report.failed, DATAPLANE: problem}) if problem else report

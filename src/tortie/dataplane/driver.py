@@ -62,12 +62,16 @@ class InterfaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyReport:
-    """What one `apply` did: interfaces changed, problems that will be retried, repairs made."""
+    """What one `apply` did: interfaces changed, problems that will be retried, repairs made.
+
+    `looked_s`: how long a resync looked before it changed something; None: it changed nothing, and looking was all.
+    """
 
     changed: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
     refused: Mapping[str, tuple[str, ...]]
     failed: Mapping[str, str]
+    looked_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +160,9 @@ class Driver(Protocol):
     def apply(self) -> ApplyReport:
         """Make the kernel so. Raises KernelError only when nothing at all can work."""
 
-    def resync(self) -> ApplyReport:
-        """Read the kernel again and repair what differs."""
+    def resync(self, *, is_thorough: bool = True) -> ApplyReport:
+        """Read the kernel again and repair what differs. Where that is not to be thorough, members of sets, and what
+        else takes long to compare, are only counted."""
 
     def status(self) -> Sequence[InterfaceStatus]:
         """One entry for each interface with an endpoint."""

@@ -1,6 +1,7 @@
 """What a driver in netfilter's hooks may have in front of it: something that decides untracked ingress earlier.
 
     desired ─▶ prepare ─▶ rules, which believe what fits them ─▶ commit ─▶ rules once more, where something came or went
+                     └──▶ make, beside
 
 The rules are always whole. What the front denies is gone; of what it let on it says in the packet's mark what untracked
 policy made of it, and by which generation of its tables. Rules believe that on interfaces, and of generations, that
@@ -57,10 +58,14 @@ class Front(Protocol):
         failsafes: Failsafes,
         marks: FrontMarks,
     ) -> Believed:
-        """Have ready what these states need; no packet meets it yet. What rules of these states may believe.
+        """Find out what these states need; no packet meets it yet. What rules of these states may believe.
 
         `changes`: how the sets got to be so since the last `commit`.
         """
+
+    def make(self) -> None:
+        """Make what was found to be needed, where that takes time: best while others' processes change the rules. What
+        is not made, `commit` makes."""
 
     def commit(self) -> Believed:
         """Now that the rules are there: let packets meet what was prepared. What may be believed from now on."""
@@ -103,6 +108,9 @@ class NoFront:
     ) -> Believed:
         """See Front."""
         return {}
+
+    def make(self) -> None:
+        """See Front."""
 
     def commit(self) -> Believed:
         """See Front."""

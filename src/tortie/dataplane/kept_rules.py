@@ -1,23 +1,21 @@
-"""What a driver made of policy rules, for as long as it still holds: of thousands, one changes at a time. Pure."""
+"""What a driver made of lists of policy rules, as long as it holds: one of thousands of policies changes. Pure."""
 
 from collections.abc import Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from tortie.model.rule import Rule
-from tortie.model.verdict import RuleRef
+from tortie.model.walk import RuleList
 
 T = TypeVar("T")
 
 
 class _Kept(NamedTuple, Generic[T]):
-    rule: Rule
-    ref: RuleRef
+    listed: RuleList
     made: T
 
 
 _Key = tuple[int, str, bool]
 Kept = Mapping[_Key, _Kept[T]]
-"""By the identity of the rule, which it holds, the place that asks it, and whether denials are answered."""
+"""By the identity of the rules, which it holds, the place that asks them, and whether denials are answered."""
 
 
 class KeptRules(Generic[T]):
@@ -27,15 +25,15 @@ class KeptRules(Generic[T]):
         self._before = before
         self.kept: dict[_Key, _Kept[T]] = {}
 
-    def find(self, rule: Rule, ref: RuleRef, place: str, *, rejects: bool) -> T | None:
-        """What was made of this very rule, under this name, in that place."""
-        key = id(rule), place, rejects
+    def find(self, listed: RuleList, place: str, *, rejects: bool) -> T | None:
+        """What was made of these very rules, of a policy of that name, in that place."""
+        key = id(listed.rules), place, rejects
         known = self._before.get(key)
-        if known is None or known.rule is not rule or known.ref != ref:
+        if known is None or known.listed != listed:
             return None
         self.kept[key] = known
         return known.made
 
-    def add(self, rule: Rule, ref: RuleRef, place: str, made: T, *, rejects: bool) -> None:
-        """Keep what was made of a rule: of it, its name and place alone."""
-        self.kept[id(rule), place, rejects] = _Kept(rule, ref, made)
+    def add(self, listed: RuleList, place: str, made: T, *, rejects: bool) -> None:
+        """Keep what was made of the rules: of them, their names and the place alone."""
+        self.kept[id(listed.rules), place, rejects] = _Kept(listed, made)

@@ -5,7 +5,7 @@ named ports of one match share one set (their union), so that a policy rule neve
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tortie.model.address import WIDTH, Net
@@ -107,7 +107,7 @@ def union_change(
     return added, removed
 
 
-def is_covered(net: Net, nets: frozenset[Net]) -> bool:
+def is_covered(net: Net, nets: Container[Net]) -> bool:
     """Whether a wider net of these covers it."""
     width = WIDTH[net.version]
     return any(

@@ -9,6 +9,7 @@ it takes for a connection) is the host's configuration and stays so.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -69,12 +70,14 @@ class NetfilterDriver(KernelTracked, ABC):
         self._around = Surroundings()
         self._addresses = HostAddresses()
         self._failed: dict[str, str] = {}
+        self._has_written = False
+        """Whether the last `apply` changed anything in the kernel."""
         self._held: list[str] = []
         """Interfaces whose newest policy is refused, and whose last good one only the rules of an earlier agent hold:
         they have to stay as they are."""
 
     @abstractmethod
-    def _check(self) -> tuple[str, ...]:
+    def _check(self, *, is_thorough: bool) -> tuple[str, ...]:
         """Compare the kernel with what was made; names of what differs, which `_make` replaces. Raises: KernelError."""
 
     @abstractmethod
@@ -126,17 +129,21 @@ class NetfilterDriver(KernelTracked, ABC):
         """Make the kernel so; what failed stays dirty, and what is enforced stays."""
         return self._apply(())
 
-    def resync(self) -> ApplyReport:
+    def resync(self, *, is_thorough: bool = True) -> ApplyReport:
         """Check what is there, repair, then apply."""
+        begun = time.monotonic()
         try:
-            return self._apply((*self._front.check(), *self._check()))
+            repaired = (*self._front.check(), *self._check(is_thorough=is_thorough))
+            looked_s = time.monotonic() - begun
+            report = self._apply(repaired)
         except KernelError as error:
             return self._report((), (), {self._thing: str(error)})
+        return replace(report, looked_s=looked_s) if self._has_written else report
 
     def settle(self) -> None:
         """See ReplaceableDriver. What was made is looked at now, while it is known to be so: the others' going changes
         the rule set, and what nobody has looked at before would be made anew."""
-        self._check()
+        self._check(is_thorough=True)
         self._front.resume()
 
     def hand_over(self, *, to_newcomer: bool) -> None:
@@ -150,6 +157,7 @@ class NetfilterDriver(KernelTracked, ABC):
 
     def _apply(self, repaired: tuple[str, ...]) -> ApplyReport:
         intent = self._intent
+        self._has_written = False
         self._look_around(replace(self._around, has_ipvs=ipvs.is_there()))
         intent.judge()
         try:
@@ -163,8 +171,10 @@ class NetfilterDriver(KernelTracked, ABC):
             )
             made = self._make(wanted, believed)
         except KernelError as error:
+            self._has_written = True  # perhaps
             self._front.give_up()
             return self._report((), repaired, {self._thing: str(error)})
+        self._has_written = made.is_changed
         for name in intent.dirty | set(made.touched):
             intent.done(name, wanted.get(name))
         intent.dirty.clear()

@@ -84,12 +84,14 @@ class Sets(Mapping[str, IPSet]):
 
 
 def _joined(first: SetChange | None, second: SetChange | None) -> SetChange | None:
-    """Two changes of one set as one."""
+    """Two changes of one set as one: what came and went again, or went and came again, is in neither part of it."""
     if first is None or second is None or second.is_new:
         return second
+    came, comes = frozenset(first.added), frozenset(second.added)
+    if first.is_new:
+        return SetChange((came - second.removed) | comes, frozenset(), is_new=True, has_ports=first.has_ports)
     return SetChange(
-        added=(frozenset(first.added) - second.removed) | frozenset(second.added),
-        removed=(first.removed - frozenset(second.added)) | second.removed,
-        is_new=first.is_new,
+        added=(came - second.removed) | (comes - first.removed),
+        removed=(first.removed - comes) | (second.removed - came),
         has_ports=first.has_ports,
     )

@@ -16,6 +16,7 @@ from tortie.dataplane.intent import Intent
 from tortie.kernel import sysctl
 from tortie.kernel.ctnetlink import ConntrackEntry
 from tortie.model.packet import Direction
+from tortie.model.policy import PolicyKey
 from tortie.model.verdict import Reason, RuleRef
 
 
@@ -73,6 +74,12 @@ def connection_status(entries: Iterable[ConntrackEntry]) -> ConnectionStatus:
     found = Counter((entry.original.version, entry.is_assured) for entry in entries)
     tables = [TableFill(version, found[version, True], size, found[version, False], size) for version in (4, 6) if size]
     return ConnectionStatus(tables=tables)
+
+
+def policy_name(key: PolicyKey) -> str:
+    """A policy as part of a path: the capitals of its kind, its namespace, its name."""
+    kind = "".join(character for character in key.kind if character.isupper()).lower()
+    return ".".join(part for part in (kind, key.namespace, key.name) if part)
 
 
 def described(ref: RuleRef) -> str:

@@ -3,18 +3,17 @@
 import errno
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tortie.kernel.ctnetlink import ConntrackEntry, ConntrackTuple
 from tortie.kernel.errors import KernelError
+from tortie.kernel.messages import HEADER, NESTED, attribute, codes, nested
 
 DOOR = "ctnetlink"
 _TIMEOUT_S = 10
 # Source: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h.
-_HEADER = struct.Struct("=IHHII")
 _NETLINK_NETFILTER, _SUBSYSTEM, _CT_DELETE = 12, 1 << 8, 2
-_NLM_F_REQUEST, _NLM_F_ACK, _NLMSG_ERROR = 0x1, 0x4, 2
-_NESTED = 0x8000
+_NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
 _TUPLE_ORIGINAL, _TUPLE_IP, _TUPLE_PROTO, _ZONE = 1, 1, 2, 18
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -57,7 +56,7 @@ def exchange(thing: str, messages: Sequence[bytes], *, tolerated: Sequence[int])
                 asked.sendto(b"".join(batch), (0, 0))
                 left = len(batch)
                 while left:
-                    for code in _codes(thing, asked.recv(1 << 16)):
+                    for _, code in codes(DOOR, thing, asked.recv(1 << 16)):
                         left -= 1
                         done += not code
                         if code and code not in tolerated:
@@ -69,25 +68,13 @@ def exchange(thing: str, messages: Sequence[bytes], *, tolerated: Sequence[int])
     return done
 
 
-def _codes(thing: str, answer: bytes) -> Iterator[int]:
-    """The error number of each acknowledgement; 0 for success."""
-    offset = 0
-    while offset < len(answer):
-        length, kind, _, _, _ = _HEADER.unpack_from(answer, offset)
-        if length < _HEADER.size + 4:
-            raise KernelError(DOOR, thing, errno.EBADMSG, f"a message of {length} bytes")
-        if kind == _NLMSG_ERROR:
-            yield -struct.unpack_from("=i", answer, offset + _HEADER.size)[0]
-        offset += length + 3 & ~3
-
-
 def message(kind: int, entry: ConntrackEntry, attributes: bytes, number: int, *, flags: int = 0) -> bytes:
     """A request about the entry, which asks to be acknowledged."""
     body = bytes((_FAMILIES[entry.original.version], 0, 0, 0)) + attributes
     if entry.zone:
         body += attribute(_ZONE, struct.pack(">H", entry.zone))
     flags |= _NLM_F_REQUEST | _NLM_F_ACK
-    return _HEADER.pack(_HEADER.size + len(body), _SUBSYSTEM | kind, flags, number, 0) + body
+    return HEADER.pack(HEADER.size + len(body), _SUBSYSTEM | kind, flags, number, 0) + body
 
 
 def tuple_of(one: ConntrackTuple) -> bytes:
@@ -115,21 +102,11 @@ def _with_ports(one: ConntrackTuple, source_port: int, destination_port: int) ->
     times as fast as its seven attributes."""
     source, destination, width = _ADDRESSES[one.version]
     return _PORTED[one.version].pack(
-        *(4 + 2 * (4 + width), _TUPLE_IP | _NESTED),
+        *(4 + 2 * (4 + width), _TUPLE_IP | NESTED),
         *(4 + width, source, one.source.to_bytes(width)),
         *(4 + width, destination, one.destination.to_bytes(width)),
-        *(4 + 3 * 8, _TUPLE_PROTO | _NESTED),
+        *(4 + 3 * 8, _TUPLE_PROTO | NESTED),
         *(5, _NUMBER, one.protocol),
         *(6, _SOURCE_PORT, source_port.to_bytes(2)),
         *(6, _DESTINATION_PORT, destination_port.to_bytes(2)),
     )
-
-
-def nested(kind: int, attributes: bytes) -> bytes:
-    """An attribute that holds attributes."""
-    return attribute(kind | _NESTED, attributes)
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute. Source: linux/netlink.h, struct nlattr."""
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

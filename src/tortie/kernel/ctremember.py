@@ -5,8 +5,9 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
-from tortie.kernel.ctforget import attribute, exchange, message, nested, tuple_of
+from tortie.kernel.ctforget import exchange, message, tuple_of
 from tortie.kernel.ctnetlink import ConntrackEntry, TcpState
+from tortie.kernel.messages import attribute, nested
 
 # Source: linux/netfilter/nfnetlink_conntrack.h, linux/netfilter/nf_conntrack_common.h, nf_conntrack_tcp.h.
 _CT_NEW = 0

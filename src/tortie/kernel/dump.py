@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tortie.kernel.errors import KernelError
+from tortie.kernel.messages import CODE, ERROR, HEADER
 
 _Answer = TypeVar("_Answer")
 
@@ -20,12 +21,10 @@ _ATTEMPTS = 5
 _TIMEOUT_S = 30
 # The kernel fills at most 32 KiB for one answer. Source: linux/net/netlink/af_netlink.c, netlink_recvmsg.
 _CHUNK_BYTES = 1 << 16
-# Source: linux/netlink.h: nlmsghdr (length, type, flags, sequence, port id) and the names below.
-_HEADER = struct.Struct("=IHHII")
-_CODE = struct.Struct("=i")
 _SEQUENCE = 1
+# Source: linux/netlink.h
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
-_NLMSG_ERROR, _NLMSG_DONE, _NLMSG_OVERRUN = 2, 3, 4
+_NLMSG_DONE, _NLMSG_OVERRUN = 3, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,7 @@ def _collect(
     request: Request, chunks: Iterable[memoryview], parse: Callable[[memoryview], _Answer | None]
 ) -> list[_Answer]:
     found: list[_Answer] = []
-    unpack, size = _HEADER.unpack_from, _HEADER.size
+    unpack, size = HEADER.unpack_from, HEADER.size
     for chunk in chunks:
         offset, end = 0, len(chunk)
         while offset < end:
@@ -93,9 +92,9 @@ def _collect(
             if kind == request.answer:
                 if (answer := parse(body)) is not None:
                     found.append(answer)
-            elif kind in (_NLMSG_DONE, _NLMSG_ERROR):
+            elif kind in (_NLMSG_DONE, ERROR):
                 # Source: linux/net/netlink/af_netlink.c, netlink_dump_done: what stopped the list is told at its end.
-                (code,) = _CODE.unpack_from(body) if kind == _NLMSG_ERROR or body else (0,)
+                (code,) = CODE.unpack_from(body) if kind == ERROR or body else (0,)
                 if code == -errno.ENOBUFS:
                     raise Interrupted
                 if code < 0:
@@ -111,10 +110,10 @@ def _chunks(request: Request) -> Iterator[memoryview]:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, request.family) as asked:
             asked.bind((0, 0))
-            size = _HEADER.size + len(request.body)
+            size = HEADER.size + len(request.body)
             # A list has an end of its own; behind a single answer stands the acknowledgement.
             flags = _NLM_F_REQUEST | (_NLM_F_ACK if request.is_single else _NLM_F_DUMP)
-            asked.sendto(_HEADER.pack(size, request.kind, flags, _SEQUENCE, 0) + request.body, (0, 0))
+            asked.sendto(HEADER.pack(size, request.kind, flags, _SEQUENCE, 0) + request.body, (0, 0))
             while (left_s := deadline - time.monotonic()) > 0:
                 asked.settimeout(left_s)
                 # With MSG_TRUNC the size is the message's, not that of what fitted.

@@ -2,12 +2,11 @@
 
 import errno
 import re
-import subprocess
 
+from tortie.kernel.child import Child
 from tortie.kernel.errors import KernelError, code_said
 
 DOOR = "ipset"
-_TIMEOUT_S = 60
 _PREFIX = re.compile(r"^ipset v[\d.]+: *", re.M)
 
 
@@ -21,15 +20,22 @@ def save() -> str:
     return _run(["ipset", "save"], "", "list sets")
 
 
+def counts() -> dict[str, int]:
+    """How many members each set of the calling thread's network namespace has. Raises: KernelError."""
+    name, found = "", {}
+    for line in _run(["ipset", "list", "-terse"], "", "count members of sets").splitlines():
+        what, _, value = line.partition(": ")
+        if what == "Name":
+            name = value
+        elif what == "Number of entries" and value.isdecimal():
+            found[name] = int(value)
+    return found
+
+
 def _run(words: list[str], script: str, thing: str) -> str:
-    try:
-        done = subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
-    except FileNotFoundError as error:
-        raise KernelError(DOOR, "run ipset", errno.ENOENT, "it is not installed: install the package ipset") from error
-    except subprocess.TimeoutExpired as error:
-        raise KernelError(DOOR, " ".join(words), errno.ETIMEDOUT) from error
-    if done.returncode:
-        said = " ".join(_PREFIX.sub("", done.stderr).split()) or "ipset said nothing"
+    done = Child(DOOR, words, script, "ipset").finish()
+    if done.code:
+        said = " ".join(_PREFIX.sub("", done.error).split()) or "ipset said nothing"
         code = errno.EBUSY if "in use by a kernel component" in said else code_said(said)
         raise KernelError(DOOR, thing, code, said)
-    return done.stdout
+    return done.output

@@ -8,24 +8,23 @@ The variants are two firewalls of one kernel: `iptables-legacy` (ip_tables) and 
 """
 
 import errno
-import os
 import re
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 
+from tortie.kernel.child import Child
 from tortie.kernel.errors import KernelError, code_said
 
 DOOR = "iptables"
 LEGACY, NFT = "iptables-legacy", "iptables-nft"
 VARIANTS = (NFT, LEGACY)
-_TIMEOUT_S = 60
+_PACKAGE = "iptables"
 _LOCK_WAIT_S = 10
-_AS_IT_IS: Mapping[str, str] = {}
 _OWN_LOCK = {"XTABLES_LOCKFILE": "/dev/null"}
 _WORDS = {4: "iptables", 6: "ip6tables"}
 _NAMES = {4: "ip_tables_names", 6: "ip6_tables_names"}
+_VERSION = re.compile(r" v(\d+)\.(\d+)\.(\d+)")
+_WITH_INSTRUCTIONS = (1, 8, 8)
 _LINE = re.compile(r"line:? (\d+)")
 _PREFIX = re.compile(r"^ip6?tables\S* v?[\d.]+ \(\w+\): *", re.M)
 _REMEDIES = {
@@ -45,10 +44,19 @@ def missing(variant: str) -> tuple[str, ...]:
     return tuple(program for program in needed if which(program) is None)
 
 
+def has_instructions(variant: str) -> bool:
+    """Whether that variant makes instructions of nf_tables of the ports of TCP and UDP that a rule names: nft, since
+    1.8.8. Raises: KernelError."""
+    if variant != NFT:
+        return False
+    said = _VERSION.search(Child(DOOR, [_program(variant, 4, "restore"), "--version"], "", _PACKAGE).finish().output)
+    return said is not None and tuple(map(int, said.groups())) >= _WITH_INSTRUCTIONS
+
+
 def default_variant() -> str | None:
     """The variant that the plain command stands for on this system, None where there is none."""
     try:
-        said = _child(["iptables", "--version"], "").stdout
+        said = Child(DOOR, ["iptables", "--version"], "", _PACKAGE).finish().output
     except KernelError:
         return None
     return NFT if "nf_tables" in said else LEGACY
@@ -72,29 +80,40 @@ def save(variant: str, version: int, *, with_counters: bool = False) -> str:
     if variant == LEGACY and not legacy_tables(version):
         return ""
     words = [_program(variant, version, "save"), *(["-c"] if with_counters else [])]
-    return _run(words, "", f"list {variant}, IPv{version}")
+    return _output(Child(DOOR, words, "", _PACKAGE), "", f"list {variant}, IPv{version}")
 
 
-def restore(variant: str, version: int, script: str, *, is_alone: bool = False) -> None:
-    """Carry out a script, leaving alone what it does not name.
+class Restoring:
+    """A script that iptables is carrying out, leaving alone what it does not name; `finish` waits for it.
 
     `is_alone`: nobody else knows this network namespace. The lock of iptables is one for all of them, and whoever
     changes tables elsewhere is not waited for then.
-    Raises: KernelError with iptables' own words and the line; of that table nothing was changed then.
     """
-    words = [_program(variant, version, "restore"), "--noflush", "--wait", str(_LOCK_WAIT_S)]
-    _run(words, script, f"change {variant}, IPv{version}", _OWN_LOCK if is_alone else {})
+
+    def __init__(self, variant: str, version: int, script: str, *, is_alone: bool = False) -> None:
+        words = [_program(variant, version, "restore"), "--noflush", "--wait", str(_LOCK_WAIT_S)]
+        self._script, self._thing = script, f"change {variant}, IPv{version}"
+        self._child = Child(DOOR, words, script, _PACKAGE, _OWN_LOCK if is_alone else {})
+
+    def finish(self) -> None:
+        """Raises: KernelError with iptables' own words and the line; of that table nothing was changed then."""
+        _output(self._child, self._script, self._thing)
+
+
+def restore(variant: str, version: int, script: str, *, is_alone: bool = False) -> None:
+    """Carry out a script. Raises: KernelError, as `Restoring.finish` does."""
+    Restoring(variant, version, script, is_alone=is_alone).finish()
 
 
 def _program(variant: str, version: int, verb: str) -> str:
     return f"{variant.replace('iptables', _WORDS[version])}-{verb}"
 
 
-def _run(words: list[str], script: str, thing: str, environment: Mapping[str, str] = _AS_IT_IS) -> str:
-    done = _child(words, script, environment)
-    if done.returncode == 0:
-        return done.stdout
-    said = " ".join(_PREFIX.sub("", done.stderr).split()) or "iptables said nothing"
+def _output(child: Child, script: str, thing: str) -> str:
+    done = child.finish()
+    if done.code == 0:
+        return done.output
+    said = " ".join(_PREFIX.sub("", done.error).split()) or "iptables said nothing"
     # iptables asks for sets, and its legacy variant for tables, through a raw socket.
     code = errno.EPERM if "Can't open socket" in said else code_said(said)
     line = _LINE.search(said)
@@ -103,24 +122,3 @@ def _run(words: list[str], script: str, thing: str, environment: Mapping[str, st
         culprit = f": {lines[int(line[1]) - 1]}"
     remedy = _REMEDIES.get(code)
     raise KernelError(DOOR, thing, code, f"{said}{culprit}" + (f"; {remedy}" if remedy else ""))
-
-
-def _child(
-    words: list[str], script: str, environment: Mapping[str, str] = _AS_IT_IS
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            words,
-            input=script,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-            env={**os.environ, **environment},
-        )
-    except FileNotFoundError as error:
-        raise KernelError(
-            DOOR, f"run {words[0]}", errno.ENOENT, "it is not installed: install the package iptables"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise KernelError(DOOR, " ".join(words), errno.ETIMEDOUT) from error

@@ -12,16 +12,15 @@ at all, and is judged by the rules alone.
 Source: reference semantics.md, which wins; dataplane-policy.md A.1, A.6, A.7.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import assert_never
 
 from tortie.model.conntrack import Relation
-from tortie.model.desired import EndpointState, MissingProfile, TierPolicies
+from tortie.model.desired import EndpointState, MissingProfile
 from tortie.model.packet import Direction, Packet
 from tortie.model.policy import PolicyKey, Stage, TierAction
-from tortie.model.rule import Rule
 from tortie.model.verdict import END, Reason, RuleRef, Trace, Verdict, default_deny, missing_profile, tier_end
-from tortie.model.walk import Given, Group, reasoned, walk
+from tortie.model.walk import Given, Group, RuleList, reasoned, walk
 
 KNOWN: Mapping[Relation | None, Reason] = {
     Relation.ESTABLISHED: Reason.ESTABLISHED,
@@ -96,7 +95,7 @@ def _normal_groups(endpoint: EndpointState, direction: Direction) -> list[Group]
             groups.append(Group(missing_profile(profile.name), denies=True))
         else:
             key = PolicyKey("Profile", "", profile.name)
-            groups.append(Group(RuleRef("", key, END), _numbered("", key, profile.rules(direction))))
+            groups.append(Group(RuleRef("", key, END), (RuleList("", key, profile.rules(direction)),)))
     groups.append(Group(default_deny(endpoint.endpoint, is_workload=endpoint.is_workload), denies=True))
     return groups
 
@@ -106,17 +105,8 @@ def _tiers(endpoint: EndpointState, stage: Stage, direction: Direction, *, may_d
     return [
         Group(
             tier_end(group.tier.name),
-            _rules(group, direction),
+            tuple(RuleList(group.tier.name, one.key, one.rules(direction)) for one in group.policies),
             may_deny and group.tier.default_action is TierAction.DENY,
         )
         for group in endpoint.stage(stage, direction)
     ]
-
-
-def _rules(group: TierPolicies, direction: Direction) -> Iterator[tuple[RuleRef, Rule]]:
-    for policy in group.policies:
-        yield from _numbered(group.tier.name, policy.key, policy.rules(direction))
-
-
-def _numbered(tier: str, key: PolicyKey, rules: Iterable[Rule]) -> Iterator[tuple[RuleRef, Rule]]:
-    return ((RuleRef(tier, key, index), rule) for index, rule in enumerate(rules))

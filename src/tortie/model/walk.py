@@ -7,19 +7,31 @@ gets one only if it is the only one; else it is dropped.
 Source: reference dataplane-policy.md A.6, resources.md section 7; semantics.md, row "Fragments".
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from tortie.model.failsafe import Failsafes
 from tortie.model.ipset import IPSet
 from tortie.model.packet import Packet
-from tortie.model.policy import Stage
+from tortie.model.policy import PolicyKey, Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, Step, Trace, Verdict
 
 DENY_ALL = Rule(Action.DENY)
 """The rule that stands behind a tier, for a missing profile, and at the end of everything."""
+
+
+class RuleList(NamedTuple):
+    """The rules of one policy of a tier, or of a profile, in one direction."""
+
+    tier: str
+    policy: PolicyKey
+    rules: tuple[Rule, ...]
+
+    def numbered(self) -> Iterator[tuple[RuleRef, Rule]]:
+        """The rules with their names."""
+        return ((RuleRef(self.tier, self.policy, index), rule) for index, rule in enumerate(self.rules))
 
 
 class Group(NamedTuple):
@@ -29,8 +41,13 @@ class Group(NamedTuple):
     """
 
     end: RuleRef
-    rules: Iterable[tuple[RuleRef, Rule]] = ()
+    lists: tuple[RuleList, ...] = ()
     denies: bool = False
+
+    @property
+    def rules(self) -> Iterator[tuple[RuleRef, Rule]]:
+        """The rules of all lists."""
+        return (each for listed in self.lists for each in listed.numbered())
 
     def all_rules(self) -> Iterator[tuple[RuleRef, Rule]]:
         """The rules, with the one that stands for an end that denies."""

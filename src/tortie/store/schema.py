@@ -83,12 +83,12 @@ def _uri(path: str) -> str:
 
 
 @contextmanager
-def failures_named(path: str) -> Iterator[None]:
+def failures_named(path: str, *, is_writing: bool = False) -> Iterator[None]:
     """Turn what SQLite and the file system raise into Unavailable, with the file and the remedy."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _explain(path, error) from error
+        raise _explain(path, error, is_writing=is_writing) from error
     except OSError as error:
         remedy = "run as root, or name another file with --datastore"
         raise Unavailable(f"{path}: {error.strerror or error}: {remedy}") from error
@@ -221,7 +221,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> object:
     return value
 
 
-def _explain(path: str, error: sqlite3.Error) -> Unavailable:
+def _explain(path: str, error: sqlite3.Error, *, is_writing: bool) -> Unavailable:
     if isinstance(error, sqlite3.ProgrammingError):
         return Unavailable(f"{path}: {str(error).rstrip('.').lower()}: open it again")
     # Primary result codes; the extended ones have details above the low byte. Source: sqlite.org/rescode.html.
@@ -238,7 +238,7 @@ def _explain(path: str, error: sqlite3.Error) -> Unavailable:
             text = "is no database: name the file of a datastore"
         case sqlite3.SQLITE_IOERR:
             text = f"{error}: check the disk and its file system"
-        case sqlite3.SQLITE_TOOBIG:
+        case sqlite3.SQLITE_TOOBIG if is_writing:  # else it is what a damaged page says of its content
             text = "a document is too big: make it smaller"
         case _:
             return damaged(path, str(error))

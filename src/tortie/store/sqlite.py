@@ -152,7 +152,7 @@ class SqliteStore:
     def _transaction(self, mode: str) -> Iterator[None]:
         """One view of the store, and for IMMEDIATE one change of it: committed at the end, undone by any exception."""
         connection = self._connection
-        with failures_named(self.path):
+        with failures_named(self.path, is_writing=mode == "IMMEDIATE"):
             connection.execute(f"BEGIN {mode}")
             try:
                 if identity(self.path) != self._identity:

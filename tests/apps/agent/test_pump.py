@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
@@ -18,6 +19,7 @@ from tortie.apps.packets import parse_packet
 from tortie.apps.requests import Verb
 from tortie.apps.verbs import service
 from tortie.calc import Engine
+from tortie.dataplane.driver import ApplyReport
 from tortie.kernel.errors import KernelError
 from tortie.model.address import parse_net
 from tortie.model.endpoint import Interface
@@ -397,6 +399,38 @@ def test_a_driver_that_wants_to_look_sooner_does(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(ReferenceDriver, "resync_s", 0.05)
     in_world(test)
+
+
+SLOW: Mapping[str, tuple[Callable[[int, bool], bool], bool]] = {
+    "the first one": (lambda number, _: number == 0, True),
+    "one": (lambda number, _: number == 2, True),
+    "thorough ones": (lambda _, is_thorough: is_thorough, True),
+    "all": (lambda *_: True, False),
+}
+"""Which looks take long, by their number and whether they are thorough; and whether there are many all the same."""
+
+
+@pytest.mark.parametrize(("is_slow", "is_often"), SLOW.values(), ids=SLOW)
+def test_looks_that_take_long_come_less_often_but_one_alone_and_thorough_ones_delay_none(
+    monkeypatch: pytest.MonkeyPatch, is_slow: Callable[[int, bool], bool], is_often: bool
+) -> None:
+    resync, looks = ReferenceDriver.resync, []
+
+    def slowly(driver: ReferenceDriver, *, is_thorough: bool = True) -> ApplyReport:
+        if is_slow(len(looks), is_thorough):
+            time.sleep(0.15)
+        looks.append(is_thorough)
+        return resync(driver, is_thorough=is_thorough)
+
+    async def test(world: World) -> None:
+        await world.apply(PAIR)
+        await asyncio.sleep(1.5)
+
+    monkeypatch.setattr(ReferenceDriver, "resync_s", 0.05)
+    monkeypatch.setattr(ReferenceDriver, "resync", slowly)
+    in_world(test)
+    assert (len(looks) > 6) is is_often
+    assert True in looks
 
 
 def test_changes_that_come_while_the_driver_works_merge() -> None:

@@ -10,8 +10,8 @@ from tortie.model.policy import PolicyKey
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import parse_selector
 from tortie.model.space import PacketSpace, reach
-from tortie.model.verdict import RuleRef, tier_end
-from tortie.model.walk import Group
+from tortie.model.verdict import tier_end
+from tortie.model.walk import Group, RuleList
 
 SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION
 PARTNERS = SelectorSet(parse_selector("role == 'partner'"))
@@ -32,9 +32,7 @@ def packets() -> PacketSpace:
 
 def group(*rules: Rule) -> Group:
     policy = PolicyKey("GlobalNetworkPolicy", "", "p")
-    return Group(
-        tier_end("default"), tuple((RuleRef("default", policy, n), rule) for n, rule in enumerate(rules)), True
-    )
+    return Group(tier_end("default"), (RuleList("default", policy, rules),), True)
 
 
 def test_equal_sets_of_packets_are_equal_however_they_were_made(packets: PacketSpace) -> None:

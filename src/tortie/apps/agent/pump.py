@@ -24,6 +24,7 @@ from tortie.apps.agent.interfaces import InterfaceSource
 from tortie.apps.agent.kerneltimeouts import TimeoutSource
 from tortie.apps.agent.outcome import Outcome, Outcomes
 from tortie.apps.agent.retry import BackOff
+from tortie.apps.agent.share import Share
 from tortie.calc.engine import Engine
 from tortie.dataplane.driver import ApplyReport, Driver
 from tortie.kernel.errors import KernelError
@@ -36,8 +37,9 @@ log = logging.getLogger("tortie.agent")
 RESYNC_S = 3.0
 """What others removed is back within 5 s (T-REL-6), also where the kernel tells nobody of the removal; sooner where the
 driver wants to look sooner."""
-RESYNC_SHARE = 50
-"""A resync that takes long comes less often: it may use one part in fifty of the time."""
+RESYNC_SHARE, RESYNC_CREDIT_S = 50, 10.0
+"""Resyncs that take long come less often: they may use one part in fifty of the time. So may thorough ones beside them,
+which compare every member of every set: without those, what others flushed would be looked for less often."""
 SETTLE_S = 0.02
 """Interfaces are read at most this often, however many changes the kernel reports."""
 TIMEOUTS_S = 60.0
@@ -83,6 +85,7 @@ class Pump:
         self._retry = BackOff(0.1, 10.0)
         self._retry_at: float | None = None
         self._resync_at = self._resync_floor = float("inf")
+        self._quick, self._thorough = Share(RESYNC_SHARE, RESYNC_CREDIT_S), Share(RESYNC_SHARE, RESYNC_CREDIT_S)
 
     def toward(self, version: int, address: int) -> str | None:
         """The interface by which this host would send a packet to that address now. Raises: KernelError."""
@@ -253,7 +256,8 @@ class Pump:
     def _program(self, *, is_resync: bool) -> None:
         self._has_tried = True
         started = time.monotonic()
-        report = self._attempt(is_resync=is_resync)
+        is_thorough = started >= self._thorough.free_at
+        report = self._attempt(is_resync=is_resync, is_thorough=is_thorough)
         finished = time.monotonic()
         if report.failed:
             self._retry_at = finished + self._retry.failed()
@@ -280,7 +284,10 @@ class Pump:
                 log.warning("%s: %s; the last good state stays", interface, reason)
         if is_resync:
             # a repair takes longer than a look, and whoever broke one thing may break the next
-            self._resync_floor = finished + (0.0 if report.repaired else RESYNC_SHARE * (finished - started))
+            if not report.repaired:
+                looked_s = report.looked_s if report.looked_s is not None else finished - started
+                (self._thorough if is_thorough else self._quick).use(finished - looked_s, finished)
+            self._resync_floor = max(finished, self._quick.free_at)
             self._resync_at = max(finished + self._pause_s(), self._resync_floor)
         outcome = Outcome(revision=self.revision, refused=report.refused, failed=report.failed, apply_ms=elapsed_ms)
         self.outcomes.publish(outcome)
@@ -288,14 +295,14 @@ class Pump:
     def _pause_s(self) -> float:
         return min(RESYNC_S, self.driver.resync_s)
 
-    def _attempt(self, *, is_resync: bool) -> ApplyReport:
+    def _attempt(self, *, is_resync: bool, is_thorough: bool) -> ApplyReport:
         """The driver's report; whatever it raises becomes a failure of the whole dataplane, to be tried again.
 
         Because: an agent that dies of one document can enforce none of the others. A failure nobody foresaw is logged
         with its traceback.
         """
         try:
-            return self.driver.resync() if is_resync else self.driver.apply()
+            return self.driver.resync(is_thorough=is_thorough) if is_resync else self.driver.apply()
         except KernelError as error:
             return ApplyReport(refused={}, failed={"dataplane": str(error)})
         except Exception as error:

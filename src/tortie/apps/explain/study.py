@@ -4,7 +4,7 @@ The packets are first ones of connections (whole, and of ICMP those that ask), t
 to say. Exact over the whole header space; the meaning is that of `model/stages.py`, and a test compares the two.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
@@ -121,7 +121,7 @@ class Question:
 def study(endpoint: EndpointState, path: Path, host: Host, question: Question) -> Study:
     """What the endpoint's policy on that path makes of the packets in question."""
     endpoint = _narrowed(endpoint, question)
-    stages = {stage: _kept(stage_groups(endpoint, stage, path.direction)) for stage in path.stages}
+    stages = {stage: stage_groups(endpoint, stage, path.direction) for stage in path.stages}
     order: dict[RuleRef, tuple[Stage, Rule]] = {}
     for stage, groups in stages.items():
         for group in groups:
@@ -261,8 +261,3 @@ def _uses(
             if one.rule.action is not Action.LOG:
                 taken.append((one.ref, meets))
         left -= packets.union(one.space for one in outcomes if one.stage is stage)
-
-
-def _kept(groups: Iterable[Group]) -> list[Group]:
-    """The groups with their rules as lists: they are gone through more than once."""
-    return [group._replace(rules=tuple(group.rules)) for group in groups]

@@ -12,6 +12,7 @@ touched.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -142,8 +143,9 @@ class EbpfDriver:
         """Make the kernel so; what failed stays dirty, and what is enforced stays."""
         return self._apply(repaired=())
 
-    def resync(self) -> ApplyReport:
+    def resync(self, *, is_thorough: bool = True) -> ApplyReport:
         """Check everything against the kernel, repair, then apply."""
+        begun = time.monotonic()
         repaired: list[str] = []
         self._repair_bpffs(repaired)
         try:
@@ -176,7 +178,7 @@ class EbpfDriver:
                     self._unrepaired.discard(name)
                     self._failed.pop(name, None)
         try:
-            if not self._table.check():
+            if not self._table.check(is_thorough=is_thorough):
                 self._table.distrust()
                 self._table_is_dirty = True
                 repaired.append(TABLE)
@@ -184,7 +186,9 @@ class EbpfDriver:
                 self._failed.pop(TABLE, None)
         except KernelError as error:
             self._failed[TABLE] = str(error)
-        return self._apply(repaired=tuple(repaired))
+        looked_s = time.monotonic() - begun
+        report = self._apply(repaired=tuple(repaired))
+        return replace(report, looked_s=looked_s) if report.changed else report
 
     def _repair_bpffs(self, repaired: list[str]) -> None:
         if not self._folder.renew():
@@ -198,9 +202,9 @@ class EbpfDriver:
         if self._is_first:
             # on interfaces that nothing wants policed any more
             self._folder.sweep({state.interface.index for state in self._intent.newest.values()})
+        self._follow_renames()  # raises, and then changes of sets are told again: no table may have taken them yet
         in_place = self._change_in_place()
         changed = list(in_place)
-        self._follow_renames()
         self._intent.judge()
         self._held &= self._intent.newest.keys()
         self._keep_left()
@@ -419,7 +423,7 @@ class EbpfDriver:
             states = self._intent.untracked()
             return self._table.begin(states, self._sets, self._failsafes, self._sets.changes) or self._table_done()
         except (KernelError, Unsupported) as error:
-            self._failed[TABLE] = str(error)
+            self._table_failed(error)
             return False
 
     def _table_done(self) -> bool:
@@ -432,8 +436,11 @@ class EbpfDriver:
             self._table.finish()
             self._table_done()
         except KernelError as error:
-            self._failed[TABLE] = str(error)
-            self._table.forget()
+            self._table_failed(error)
+
+    def _table_failed(self, error: KernelError | Unsupported) -> None:
+        self._failed[TABLE] = str(error)
+        self._table.distrust()  # the changes of sets that it was to take are not told again
 
     # ---- in another driver's place, and another in ours
 

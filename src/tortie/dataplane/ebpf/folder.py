@@ -98,6 +98,8 @@ class PinFolder:
     def remove(self) -> Sequence[str]:
         """Take everything off and remove the folder, and the bpffs if nobody else uses it; what `left` had said."""
         left = self.left()
+        if not self._path.exists():  # removed before
+            return left
         for folder in sorted(self._path.iterdir()):
             self._remove(folder)
         self._path.rmdir()

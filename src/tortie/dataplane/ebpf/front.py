@@ -1,7 +1,7 @@
 """Untracked ingress in XDP, in front of a driver in netfilter's hooks: see `dataplane.front` for what that has to keep.
 
-    prepare: tables of the newest policy ─▶ (rules) ─▶ commit: packets find them; attached, or taken off
-             or: members that change ─────────────▶ commit: changed in the tables that packets find
+    prepare: what has to be done ─▶ make: tables of new policy ─▶ commit: packets find them; attached, or taken off
+             or: members that change ─────────────────────────▶ commit: changed in the tables that packets find
 
 Its pins are in folders of its own (`/run/tortie/front/<driver>`), laid out as the eBPF driver's, so that nobody takes
 them for that one's.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tortie.dataplane.driver import Acceleration, InterfaceStatus, LogEvent, Unsupported
-from tortie.dataplane.ebpf.choice import choose
+from tortie.dataplane.ebpf.choice import Choice, choose
 from tortie.dataplane.ebpf.folder import PinFolder, folder_in, left_in
 from tortie.dataplane.ebpf.fronting import Cause, MadeOf, Refused, changed_alone, made_of, policies, unwanted
 from tortie.dataplane.ebpf.generation import Generation
@@ -84,6 +84,8 @@ class _Asked:
     """The one set whose members change in place."""
     in_place: dict[str, MadeOf] = field(default_factory=dict)
     """By interface: what its tables are made of when that is done."""
+    anew: dict[str, tuple[Choice, Cause]] = field(default_factory=dict)
+    """By interface that gets other tables, which are not made yet: how it is attached, what the attempt depends on."""
 
 
 class XdpFront:
@@ -141,11 +143,11 @@ class XdpFront:
         member_change = changed_alone(states.values(), changes) if changes and states == self._states else None
         asked = self._asked = _Asked(states, sets, failsafes, member_change)
         for state in wanted.values():
-            self._prepare(ground, state, asked)
-        ground.planner.forget({key for state in wanted.values() for key in policies(state)}, sets)
+            self._decide(ground, state, asked)
         return self._believed(ground)
 
-    def _prepare(self, ground: _Ground, state: EndpointState, asked: _Asked) -> None:
+    def _decide(self, ground: _Ground, state: EndpointState, asked: _Asked) -> None:
+        """What has to be done for one interface."""
         name, index, choice = state.interface.name, state.interface.index, choose(state)
         its = made_of(state, asked.sets, asked.failsafes)
         because_of = (its, choice.circumstances)
@@ -165,13 +167,40 @@ class XdpFront:
                 if _takes(running.generation, known, its, asked.member_change):
                     asked.in_place[name] = its
                     return
+            asked.anew[name] = choice, because_of
+            if hooks is not None and running is None:  # an earlier agent's: what they are decides what is believed
+                self._make(ground, asked, name)
+        except (KernelError, Unsupported) as error:
+            self._refuse(name, str(error), index, because_of)
+
+    def _make(self, ground: _Ground, asked: _Asked, name: str) -> None:
+        """Tables of one interface. What is believed of those that are ours was said before they are made: then others
+        take their place even where they are the same."""
+        choice, because_of = asked.anew.pop(name)
+        state, plane = asked.states[name], ground.planes[name]
+        index, is_promised = state.interface.index, plane.lanes[Direction.INGRESS].running is not None
+        try:
             plan = ground.planner.plan(state, Direction.INGRESS, asked.sets, asked.failsafes, None)
-            change = plane.prepare(index, {Direction.INGRESS: plan}, choice if hooks is None else None)
+            change = plane.prepare(
+                index,
+                {Direction.INGRESS: plan},
+                choice if plane.hooks is None else None,
+                keeps_same=not is_promised,
+            )
             self._changes[name] = change, because_of
             self._refused.pop(name, None)
+            if plane.hooks is not None and not change.made:  # what an earlier agent's tables are made of
+                self._made_of[name] = because_of[0]
         except (KernelError, Unsupported) as error:
-            self._refused[name] = Refused(str(error), index, because_of)
-            self._leaving.add(name)
+            self._refuse(name, str(error), index, because_of)
+
+    def make(self) -> None:
+        """See Front."""
+        ground, asked = self._ground, self._asked
+        if ground is None or asked is None or not asked.anew:
+            return
+        for name in tuple(asked.anew):
+            self._make(ground, asked, name)
 
     def _adopted(self, ground: _Ground, state: EndpointState) -> InterfacePlane:
         """The interface's plane with what an earlier agent left; what of that does not fit is taken off."""
@@ -194,16 +223,21 @@ class XdpFront:
             change = self._changes.get(name)
             made = change[0].made.get(Direction.INGRESS) if change is not None else None
             found[name] = (made or running).generation.parity
+            if self._asked is not None and name in self._asked.anew:
+                found[name] = plane.lanes[Direction.INGRESS].next_parity
         return found
 
     def commit(self) -> Believed:
         """See Front."""
-        ground, asked, self._asked = self._ground, self._asked, None
+        ground, asked = self._ground, self._asked
         self._states = None  # until all of it is done: what is not told is not built upon
         if ground is None or asked is None:
             return {}
         self._change_in_place(ground, asked)
+        self.make()
+        self._asked = None
         changes, self._changes = self._changes, {}
+        tried = {name: (change.index, because_of) for name, (change, because_of) in changes.items()}
         worked = Worked()
         for name, change in put_each(
             ground.programs, {name: one for name, (one, _) in changes.items()}, worked
@@ -213,17 +247,19 @@ class XdpFront:
                     ground.planes[name].commit(change)
                     self._made_of[name] = changes[name][1][0]
                 except NoXdp as found:
-                    self._refuse(name, str(found), changes[name], found.placement)
+                    self._refuse(name, str(found), *tried[name], found.placement)
         for name, why in (worked.refused | worked.failed).items():
-            self._refuse(name, why, changes[name])
+            self._refuse(name, why, *tried[name])
         for name in tuple(self._leaving):
             self._release(ground, name)
         self._sweep(ground)
+        kept = {key for name in ground.planes.keys() & asked.states.keys() for key in policies(asked.states[name])}
+        ground.planner.forget(kept, asked.sets)
         self._states = asked.states
         return self._believed(ground)
 
     def _change_in_place(self, ground: _Ground, asked: _Asked) -> None:
-        """Have the tables that packets find take the change; where they cannot, others are prepared."""
+        """Have the tables that packets find take the change; where they cannot, others are to be made."""
         done: dict[Generation, bool] = {}  # interfaces share them
         in_place, member_change = asked.in_place, asked.member_change
         asked.in_place, asked.member_change = {}, None
@@ -235,12 +271,13 @@ class XdpFront:
             if done[running.generation]:
                 self._made_of[name] = its
             else:
-                self._prepare(ground, asked.states[name], asked)
+                self._decide(ground, asked.states[name], asked)
 
-    def _refuse(self, name: str, why: str, tried: tuple[Change, Cause], placement: Placement | None = None) -> None:
+    def _refuse(self, name: str, why: str, index: int, because_of: Cause, placement: Placement | None = None) -> None:
+        """Nothing is in front of the interface: what was there is taken off."""
         obstacle = placement.obstacle if placement is not None else None
         is_foreign = obstacle is not None and obstacle.is_foreign
-        self._refused[name] = Refused(why, tried[0].index, tried[1], is_foreign)
+        self._refused[name] = Refused(why, index, because_of, is_foreign)
         self._leaving.add(name)
 
     def _sweep(self, ground: _Ground) -> None:

@@ -95,14 +95,18 @@ class InterfacePlane:
             raise
         return self.commit(change)
 
-    def prepare(self, index: int, plans: Plans, choice: Choice | None) -> Change:
+    def prepare(self, index: int, plans: Plans, choice: Choice | None, *, keeps_same: bool = True) -> Change:
         """What has to change for the interface to enforce the plans, which no packet finds yet: `put` and then `commit`
-        have them find it. Raises: KernelError, Unsupported."""
+        have them find it. `keeps_same`: nothing, where what packets find is what the plan asks for.
+
+        Raises: KernelError, Unsupported.
+        """
         wanted, lanes = plans, dict[Direction, int]()
         if self.adopt(index):
             assert self.hooks is not None
             hooks = self.hooks
-            wanted = {direction: one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)}
+            if keeps_same:
+                wanted = {direction: one for direction, one in plans.items() if not self._keeps(hooks, direction, *one)}
             lanes = {direction: hooks.lanes[direction] for direction in wanted.keys() & hooks.lanes.keys()}
         change = Change(index=index, choice=choice, made=self._make_all(wanted), lanes=lanes, is_new=self.hooks is None)
         try:

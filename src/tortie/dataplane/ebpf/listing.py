@@ -50,7 +50,7 @@ def listing(state: EndpointState, sets: Mapping[str, IPSet]) -> str:
 def _stage(
     state: EndpointState, stage: Stage, direction: Direction, sets: Mapping[str, IPSet], named: dict[str, None]
 ) -> Iterator[str]:
-    groups = [group._replace(rules=tuple(group.rules)) for group in stage_groups(state, stage, direction)]
+    groups = stage_groups(state, stage, direction)
     numbered = [each for group in groups for each in _rules(group)]
     for group in groups:
         yield _called(group.end)

@@ -15,6 +15,7 @@ from tortie.dataplane.nft_egress import (
     render_seal,
     render_set_change,
 )
+from tortie.dataplane.nft_text.listing import DIGEST_PREFIX
 from tortie.kernel import nft
 from tortie.model.desired import EndpointState, SetChange
 from tortie.model.failsafe import Failsafes
@@ -36,6 +37,8 @@ class EgressTable:
         self._rendered: Rendered | None = None
         self._wanted: object = None
         self._fingerprint: str | None = None
+        self._generation: int | None = None
+        """The kernel's count before a check that found everything well: until it changes, nobody changed anything."""
         self._is_tampered = False
         self._pending: tuple[nft.Running, Rendered, object, Totals] | None = None
         self._totals: Totals = Counter()
@@ -63,6 +66,7 @@ class EgressTable:
             found = read_installed(nft.list_table(FAMILY, TABLE))
             if found.digest == rendered.digest and (found.is_intact or not found.digest):
                 self._rendered, self._wanted, self._fingerprint = rendered, wanted, found.fingerprint
+                self._is_tampered = False
                 return False
         elif rendered.digest == self._rendered.digest and not self._is_tampered:
             self._wanted = wanted
@@ -88,14 +92,22 @@ class EgressTable:
         """Whether the table is there and an earlier agent made it."""
         return self._rendered is None and nft.list_table(FAMILY, TABLE) is not None
 
-    def check(self) -> bool:
-        """Whether the table is as it was made; the first check after a change notes how it looks.
+    def check(self, *, is_thorough: bool) -> bool:
+        """Whether the table is as it was made; the first thorough check after a change notes how it looks.
+
+        Not thoroughly: whether it is the one that was made, and has as many rules.
 
         What others did before that first check is known by the number of rules only: nft shows rules in other words
         than they were given in.
         """
         if self._rendered is None:
             return True
+        now = nft.generation() if self._rendered.digest else None
+        if now is not None and now == self._generation and self._fingerprint is not None:
+            return True
+        if now is not None and not is_thorough:
+            its_name = f"{DIGEST_PREFIX}{self._rendered.digest}"
+            return nft.holds(FAMILY, TABLE, chain=its_name, rules=self._rendered.rule_count)
         found = read_installed(nft.list_table(FAMILY, TABLE))
         if found.digest != self._rendered.digest:
             return False
@@ -105,19 +117,19 @@ class EgressTable:
             self._fingerprint = found.fingerprint
             if found.digest and found.seal != found.fingerprint:
                 nft.run(render_seal(found))
-            return True
-        return found.fingerprint == self._fingerprint
+                return True  # the next check notes the count behind that
+        if found.fingerprint != self._fingerprint:
+            return False
+        self._generation = now
+        return True
 
     def distrust(self) -> None:
-        """Make the whole table anew at the next `begin`, from what is wanted then: somebody changed it.
+        """Make the whole table anew at the next `begin`, from what is wanted then: somebody changed it, or what it was
+        to become failed.
 
         Because: the script it was made with does not hold the members that came and went since.
         """
         self._is_tampered = True
-
-    def forget(self) -> None:
-        """Look at what is installed, and render anew, at the next `begin`."""
-        self._rendered = self._wanted = None
 
     def counts(self) -> Totals:
         """Exact totals by interface and rule or reason."""

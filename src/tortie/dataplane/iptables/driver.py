@@ -18,13 +18,14 @@ from tortie.dataplane.iptables.installed import InstalledTables
 from tortie.dataplane.iptables.marks import Marks, front_marks, marks_of
 from tortie.dataplane.iptables.members import InstalledSets
 from tortie.dataplane.iptables.names import INTERFACE_NAME
-from tortie.dataplane.iptables.render import Renderer
+from tortie.dataplane.iptables.render import Renderer, Rendering
 from tortie.dataplane.iptables.sets import KernelSet
 from tortie.dataplane.iptables.survey import survey
+from tortie.dataplane.iptables.version import MadeTables
 from tortie.dataplane.netfilter import Made, NetfilterDriver
 from tortie.dataplane.refusals import refused_by_rules
 from tortie.dataplane.telling import CountKey
-from tortie.kernel import iptables, nft
+from tortie.kernel import iptables
 from tortie.kernel.errors import KernelError
 from tortie.model.dataplane import IPTABLES
 from tortie.model.desired import Delta, EndpointState
@@ -47,7 +48,7 @@ class IptablesDriver(NetfilterDriver):
         self._versions = iptables.versions()
         self._use, self._used = use, use
         self._chosen = _choose(use.backend)
-        self._renderer = _renderer(use)
+        self._renderer = _renderer(use, self._chosen)
         self._variants = {
             variant: InstalledTables(variant, self._versions)
             for variant in iptables.VARIANTS
@@ -58,8 +59,6 @@ class IptablesDriver(NetfilterDriver):
         self._members = InstalledSets()
         self._wanted_sets: Mapping[str, KernelSet] = {}
         self._interfaces: frozenset[str] = frozenset()
-        self._generation: int | None = None
-        """The kernel's count of transactions at the last check that found all tables well."""
 
     @property
     def _tables(self) -> InstalledTables:
@@ -74,18 +73,16 @@ class IptablesDriver(NetfilterDriver):
         """Go over to the way of using tables that is wanted. Raises: KernelError; all is as before then."""
         if self._use == self._used:
             return
-        renderer = _renderer(self._use)
+        before = chosen = self._chosen
         if self._use.backend is not self._used.backend:
-            before, self._chosen = self._chosen, _choose(self._use.backend)
-            self._untidy = (self._untidy | {before.variant}) - {self._chosen.variant}
-        self._renderer, self._used = renderer, self._use
+            chosen = _choose(self._use.backend)
+        self._renderer, self._used, self._chosen = _renderer(self._use, chosen), self._use, chosen
+        self._untidy = (self._untidy | {before.variant}) - {chosen.variant}
 
-    def _check(self) -> tuple[str, ...]:
-        # The kernel counts transactions of the nft variant; the legacy one has to be listed to know.
-        now = nft.generation() if self.backend == iptables.NFT else None
-        tampered = self._tables.check() if now is None or now != self._generation else []
-        self._generation = None if tampered else now
-        return (*tampered, *self._members.check(self._wanted_sets, self._sets))
+    def _check(self, *, is_thorough: bool) -> tuple[str, ...]:
+        wrong = self._tables.check()  # first: ipset may fail
+        wrong += self._members.check(self._wanted_sets, self._sets) if is_thorough else self._members.count()
+        return tuple(wrong)
 
     def _front_marks(self) -> FrontMarks:
         return front_marks(_marks(self._use))
@@ -96,16 +93,24 @@ class IptablesDriver(NetfilterDriver):
         rendering = self._renderer.render(wanted.values(), self._versions, self._sets, self._around, believed)
         touched_sets = self._members.make(rendering.sets, self._sets.changes, self._sets)
         self._wanted_sets = rendering.sets
-        made = self._tables.make(rendering.tables)
-        self._interfaces = rendering.interfaces
-        for variant in sorted(self._untidy):  # now that the rules are here
-            self._variants[variant].make({})
-            self._untidy -= {variant}
-        self._members.keep(rendering.sets, patience_s=_PATIENCE_S)
+        try:
+            made = self._make_rules(rendering)
+            self._members.keep(rendering.sets, patience_s=_PATIENCE_S)
+        except KernelError:
+            self._members.distrust()
+            raise
         after = self._renderer.pieces()
         touched = {key[0] for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
         touched |= {name for (name, _), piece in after.items() if touched_sets & piece.sets.keys()}
         return Made(touched, made.is_changed or bool(touched_sets), made.repaired)
+
+    def _make_rules(self, rendering: Rendering) -> MadeTables:
+        made = self._tables.make(rendering.tables, self._front.make)
+        self._interfaces = rendering.interfaces
+        for variant in sorted(self._untidy):  # now that the rules are here
+            self._variants[variant].make({})
+            self._untidy -= {variant}
+        return made
 
     def _policed_before(self) -> frozenset[str]:
         return self._tables.interfaces_from_before()
@@ -138,8 +143,8 @@ class IptablesDriver(NetfilterDriver):
         return [*removed, *self._members.remove()]
 
 
-def _renderer(use: TablesUse) -> Renderer:
-    return Renderer(_marks(use), appends=use.appends)
+def _renderer(use: TablesUse, chosen: Chosen) -> Renderer:
+    return Renderer(_marks(use), appends=use.appends, has_instructions=iptables.has_instructions(chosen.variant))
 
 
 def _marks(use: TablesUse) -> Marks:

@@ -6,34 +6,40 @@
 A stage's chain is gone to, so that its end returns to whoever had jumped to the dispatch. Allow accepts, which ends the
 kernel's chain; in the forward class it sets a mark, because the way out still has to be asked, and the stage looks at
 it behind each tier. Deny drops. Pass returns from the tier's chain, and so does whatever no rule of a tier decided,
-unless the tier ends with Deny. What a stage goes through, and in which order, is the model's (`model.stages`).
+unless the tier ends with Deny. A tier of many rules has parts of them in chains of their own (`dataplane.parts`). What
+a stage goes through, and in which order, is the model's (`model.stages`).
 
 What the kernel's connection tracking makes of packets is close to the model's meaning (`model.conntrack`), and where it
 is not, docs/differences.md says so.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from functools import partial
+from itertools import product
+from typing import NamedTuple, assert_never
 
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.marks import Marks
-from tortie.dataplane.iptables.matches import TYPE_OFFSET, in_set, joined, match_texts
+from tortie.dataplane.iptables.matches import TYPE_OFFSET, in_set, joined, match_texts, port_texts
 from tortie.dataplane.iptables.names import chain, comment
 from tortie.dataplane.iptables.sets import AskedSets, KernelSet, failsafe_name
 from tortie.dataplane.iptables.table import Chain, ChainRule
 from tortie.dataplane.kept_rules import Kept, KeptRules
+from tortie.dataplane.parts import Segment, parted, segments_of
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
 from tortie.model.essential import LISTENER_DISCOVERY, NEIGHBOUR_DISCOVERY, NEIGHBOUR_HOP_LIMIT
+from tortie.model.failsafe import FailsafePort
 from tortie.model.ipset import AddressSet, IPSet, PortSet
-from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
+from tortie.model.packet import ICMP, ICMPV6, PORTED, TCP, UDP, Direction, Side
 from tortie.model.passage import ANSWERED
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef
+from tortie.model.walk import Group, RuleList
 
 REJECT, UNTRACKED, DECIDED, ALLOW = (chain(name) for name in ("reject", "untracked", "decided", "allow"))
 """The chains that answer what is denied, that allow in the untracked and pre-DNAT classes, and in the forward class."""
@@ -70,6 +76,13 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 """Stages that every endpoint has: they deny what is invalid even where there is no policy."""
 
 
+class Plain(NamedTuple):
+    """The rules of policy rules that name no set, and the sets of nets that these list."""
+
+    segments: tuple[Segment[ChainRule], ...]
+    literal: Mapping[str, KernelSet]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one interface puts into the tables of one IP version. `chains`: by table and name.
@@ -82,24 +95,40 @@ class Piece:
     dispatch: Mapping[str, str]
     sets: Mapping[str, KernelSet]
     kinds: Mapping[str, type[AddressSet] | type[PortSet] | None]
-    plain: Kept[Chain]
+    plain: Kept[Plain]
+
+
+Walks = Mapping[Place, Sequence[Group]]
+"""What the packets of an endpoint are walked through in each place that it has."""
+
+
+def walks_of(endpoint: EndpointState) -> Walks:
+    """The same for both IP versions."""
+    return {
+        place: stage_groups(endpoint, place.stage, place.direction)
+        for place in PLACES
+        if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction)
+    }
 
 
 def make_piece(
     endpoint: EndpointState,
+    walks: Walks,
     version: int,
     around: Surroundings,
     sets: Mapping[str, IPSet],
     bits: Marks,
-    before: Kept[Chain],
+    before: Kept[Plain],
+    *,
+    has_instructions: bool,
 ) -> Piece:
-    """The chains of the endpoint's interface. `before`: `plain` of its last piece, if that was of the same bits."""
-    making = _Making(endpoint, version, around, AskedSets(sets), bits, KeptRules(before))
-    for place in PLACES:
-        if place.stage in _ALWAYS or endpoint.stage(place.stage, place.direction):
-            making.add_stage(place)
-    ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
-    kinds = {set_id: making.asked.table.kind(set_id) for set_id in sorted(ids)}
+    """The chains of the endpoint's interface. `before`: `plain` of its last piece, if that was of the same bits.
+    `has_instructions`: see `matches`.
+    """
+    making = _Making(endpoint, walks, version, around, AskedSets(sets), bits, KeptRules(before), has_instructions)
+    for place in walks:
+        making.add_stage(place)
+    kinds = {set_id: making.asked.table.kind(set_id) for set_id in sorted(making.set_ids)}
     return Piece(making.chains, making.dispatch, making.asked.all(), kinds, making.plain.kept)
 
 
@@ -108,13 +137,16 @@ class _Making:
     """A piece on its way."""
 
     endpoint: EndpointState
+    walks: Walks
     version: int
     around: Surroundings
     asked: AskedSets
     bits: Marks
-    plain: KeptRules[Chain]
+    plain: KeptRules[Plain]
+    has_instructions: bool
     chains: dict[tuple[str, str], Chain] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
+    set_ids: set[str] = field(default_factory=set)
 
     @property
     def interface(self) -> str:
@@ -138,12 +170,28 @@ class _Making:
         self.chains[place.table, name] = tuple(rules)
 
     def _untracked(self, place: Place) -> Iterator[ChainRule]:
-        """Accept and return without NOTRACK mean: go on to connection tracking."""
+        """Accept and return without NOTRACK mean: go on to connection tracking.
+
+        Every packet comes here. In the nft variant those of TCP and UDP, most of them, go another way: to read a port
+        is to know that it can be read, and of failsafes only those of their protocol are asked.
+        """
         yield from self._essential(place, "-j ACCEPT")
+        if not self.has_instructions:
+            yield from self._readable(place)
+            yield from self._failsafe_ports(place, PORTED)
+            yield from self._groups(place)
+            return
+        walk = chain(place.code, self.interface, "walk")
+        if self.version == 4:
+            yield self._fragment(place)
+        for protocol, word in _QUICK.items():
+            name = chain(place.code, self.interface, word)
+            self.chains[place.table, name] = (*self._failsafe_ports(place, (protocol,)), ChainRule(f"-g {walk}"))
+            yield ChainRule(f"-p {protocol} ! --dport 0 -g {name}")
         yield from self._readable(place)
-        yield from self._failsafes(place, "-j RETURN")
-        yield from self._failsafes(place, "-j RETURN", is_reply=True)
-        yield from self._groups(place)
+        yield from self._failsafe_ports(place, PORTED)
+        yield ChainRule(f"-g {walk}")
+        self.chains[place.table, walk] = tuple(self._groups(place))
 
     def _pre_dnat(self, place: Place) -> Iterator[ChainRule]:
         yield ChainRule("-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
@@ -174,34 +222,48 @@ class _Making:
     # ---- policy
 
     def _groups(self, place: Place) -> Iterator[ChainRule]:
-        for group in stage_groups(self.endpoint, place.stage, place.direction):
-            rules = [one for ref, rule in group.rules for one in self._rule(place, ref, rule)]
+        for group in self.walks[place]:
+            sort = f"{_SORT[group.end.policy.kind]}.{group.end.policy.name}"
+            rules: list[ChainRule] = []
+            for part, made in parted(one for listed in group.lists for one in self._rules(place, listed)):
+                name = chain(place.code, self.interface, sort, part)
+                # names that are too long are told apart by a hash, which may be the same
+                if part and (place.table, name) not in self.chains:
+                    self.chains[place.table, name] = made
+                    rules.append(ChainRule(f"-j {name}"))
+                else:
+                    rules += made
             end = [self._deny(place, group.end)] if group.denies else []
             if not rules:
                 yield from end
                 continue
-            name = chain(place.code, self.interface, f"{_SORT[group.end.policy.kind]}.{group.end.policy.name}")
+            name = chain(place.code, self.interface, sort)
             self.chains[place.table, name] = (*rules, *end)
             yield ChainRule(f"-j {name}")
             if place.stage is Stage.FORWARD:
                 yield ChainRule(f"{marks.has(self.bits.allowed)} -j RETURN")
 
-    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[ChainRule]:
-        """The rules of one policy rule; no packet meets two of them that count."""
-        known = self.plain.find(rule, ref, place.code, rejects=self.endpoint.rejects)
-        if known is not None:
-            return known
-        asked = self.asked if rule.set_sources() else AskedSets({})
-        rules = tuple(self._made(place, ref, rule, asked))
-        if asked is not self.asked:
-            self.asked.literal.update(asked.literal)
-            if not asked.literal:
-                self.plain.add(rule, ref, place.code, rules, rejects=self.endpoint.rejects)
-        return rules
+    def _rules(self, place: Place, listed: RuleList) -> Sequence[Segment[ChainRule]]:
+        """The rules of policy rules."""
+        known = self.plain.find(listed, place.code, rejects=self.endpoint.rejects)
+        if known is None:
+            named = {source.set_id for rule in listed.rules for source in rule.set_sources()}
+            asked = self.asked if named else AskedSets({})
+            segments = segments_of(
+                listed, lambda ref, rule: self._rule(place, ref, rule, asked), partial(_returns, place)
+            )
+            if named:
+                self.set_ids |= named
+                return segments
+            known = Plain(segments, asked.literal)
+            self.plain.add(listed, place.code, known, rejects=self.endpoint.rejects)
+        self.asked.literal.update(known.literal)
+        return known.segments
 
-    def _made(self, place: Place, ref: RuleRef, rule: Rule, asked: AskedSets) -> Iterator[ChainRule]:
+    def _rule(self, place: Place, ref: RuleRef, rule: Rule, asked: AskedSets) -> Iterator[ChainRule]:
+        """The rules of one policy rule; no packet meets two of them that count."""
         target = self._target(place, rule.action)
-        for one in match_texts(rule, self.version, asked, self.bits.scratch):
+        for one in match_texts(rule, self.version, asked, self.bits.scratch, has_instructions=self.has_instructions):
             yield from map(ChainRule, one.before)
             yield ChainRule(joined(one.text, comment(ref), target), self._counted(place, ref))
 
@@ -254,16 +316,39 @@ class _Making:
         if place.stage is Stage.FORWARD:
             yield ChainRule(f"-p {ICMPV6} {marks.has(self.bits.allowed)} -j RETURN")
 
-    def _failsafes(
-        self, place: Place, target: str, counted: CountKey | None = None, *, is_reply: bool = False
-    ) -> Iterator[ChainRule]:
-        """What goes to a failsafe port; or, `is_reply`, comes back from one."""
-        is_in = place.direction is Direction.INGRESS
-        which = "in" if is_in != is_reply else "out"
+    def _failsafes(self, place: Place, target: str, counted: CountKey | None = None) -> Iterator[ChainRule]:
+        """What goes to a failsafe port."""
+        if self._listed_failsafes(place, is_reply=False):
+            yield ChainRule(f"{self._failsafe_set(place, is_reply=False)} {target}", counted)
+
+    def _failsafe_ports(self, place: Place, protocols: Iterable[int]) -> Iterator[ChainRule]:
+        """The same for untracked policy: what goes to a failsafe port or comes back from one, by ports. A set takes
+        several times as long.
+
+        It stands behind what shows that ports can be read.
+        """
+        for is_reply, protocol in product((False, True), protocols):
+            mine = [one for one in self._listed_failsafes(place, is_reply=is_reply) if one.protocol == protocol]
+            everywhere = {entry.port for entry in mine if entry.net is None or entry.net.length == 0}
+            somewhere = {entry.port for entry in mine} - everywhere
+            side = Side.SOURCE if is_reply else Side.DESTINATION
+            for ports, where in ((everywhere, ""), (somewhere, self._failsafe_set(place, is_reply=is_reply))):
+                if ports:
+                    texts = port_texts(side, sorted(ports), protocol, has_instructions=self.has_instructions)
+                    yield from (ChainRule(joined(text, where, "-j RETURN")) for text in texts)
+
+    def _listed_failsafes(self, place: Place, *, is_reply: bool) -> Sequence[FailsafePort]:
+        which = self._which_failsafes(place, is_reply=is_reply)
         listed = self.around.failsafes.inbound if which == "in" else self.around.failsafes.outbound
-        if any(entry.net is None or entry.net.version == self.version for entry in listed):
-            flags = f"{'src' if is_in else 'dst'},{'src' if is_reply else 'dst'}"
-            yield ChainRule(f"{in_set(failsafe_name(which, self.version), flags)} {target}", counted)
+        return [entry for entry in listed if entry.net is None or entry.net.version == self.version]
+
+    def _failsafe_set(self, place: Place, *, is_reply: bool) -> str:
+        which = self._which_failsafes(place, is_reply=is_reply)
+        flags = f"{'src' if place.direction is Direction.INGRESS else 'dst'},{'src' if is_reply else 'dst'}"
+        return in_set(failsafe_name(which, self.version), flags)
+
+    def _which_failsafes(self, place: Place, *, is_reply: bool) -> str:
+        return "in" if (place.direction is Direction.INGRESS) != is_reply else "out"
 
     def _invalid(self, place: Place) -> Iterator[ChainRule]:
         if not self.around.drops_invalid:
@@ -277,13 +362,13 @@ class _Making:
 
         Because: a match that cannot read its field may drop the packet by itself, and which rule asks first is chance.
         Such a packet leaves no count, so it is counted by what came to the match less what it let go; what it let go
-        asks no further. Connection
-        tracking has joined fragments before, but for those of local sockets that asked it not to (IP_NODEFRAG).
+        asks no further. Connection tracking has joined fragments before, but for those of local sockets that asked it
+        not to (IP_NODEFRAG).
         """
         malformed = self._counted(place, Reason.MALFORMED)
         rules = []
         if self.version == 4:
-            rules.append(ChainRule("-f -j DROP", self._counted(place, Reason.FRAGMENT)))
+            rules.append(self._fragment(place))
         for protocol in PORTED:
             rules.append(ChainRule(f"-p {protocol}", malformed))
             rules.append(ChainRule(f"-p {protocol} -m multiport --ports 0:65535 -j RETURN", malformed, -1))
@@ -298,10 +383,14 @@ class _Making:
         self.chains[place.table, name] = tuple(rules)
         yield ChainRule(f"-j {name}")
 
+    def _fragment(self, place: Place) -> ChainRule:
+        return ChainRule("-f -j DROP", self._counted(place, Reason.FRAGMENT))
+
     def _counted(self, place: Place, what: RuleRef | Reason) -> CountKey:
         return CountKey(self.interface, place.direction, what)
 
 
+_QUICK = {TCP: "tcp", UDP: "udp"}
 _EVERY_TYPE = {4: ("-m icmp --icmp-type any",), 6: ("-m icmp6 --icmpv6-type 1", "-m icmp6 ! --icmpv6-type 1")}
 _UNASKED = f'-m u32 --u32 "3&0xFF={ICMPV6}&&{TYPE_OFFSET[6]}>>24=130:132,138,141:255"'
 _SORT = {"Tier": "t", "Profile": "p", "HostEndpoint": "h", "WorkloadEndpoint": "h"}
@@ -311,6 +400,11 @@ _ALLOW = {
     Stage.FORWARD: f"-g {ALLOW}",
     Stage.NORMAL: "-j ACCEPT",
 }
+
+
+def _returns(place: Place, rule: Rule) -> bool:
+    # In the forward class an Allow is a mark; the stage looks for it behind each tier.
+    return rule.action is Action.PASS or (rule.action is Action.ALLOW and place.stage is Stage.FORWARD)
 
 
 def _of_type(kind: int) -> str:

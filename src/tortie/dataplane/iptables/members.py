@@ -5,15 +5,17 @@ beside the old one, and the two are swapped.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from errno import EBUSY
 
+from tortie.dataplane.iptables.names import PREFIX
 from tortie.dataplane.iptables.sets import (
     TEMPORARY,
     FoundSet,
     KernelSet,
     change_lines,
     change_of,
+    count,
     create_lines,
     read_sets,
     replace_lines,
@@ -35,6 +37,8 @@ class InstalledSets:
     def __init__(self) -> None:
         self._made: dict[str, KernelSet] | None = None
         """What is there; None: not looked at yet."""
+        self._counts: dict[str, int] = {}
+        """How many members they have by what was told to ipset."""
 
     def make(
         self, wanted: Mapping[str, KernelSet], changes: Mapping[str, SetChange | None], sets: Mapping[str, IPSet]
@@ -74,17 +78,22 @@ class InstalledSets:
             if repair:
                 touched.add(name)
                 lines += repair
+        self._counts = {name: len(one.elements) for name, one in found.items()}
         self._run(lines)
         self._made = _known(found) | dict(wanted)
         return touched
 
-    def _run(self, lines: Iterable[str]) -> None:
-        script = "".join(f"{line}\n" for line in lines)
-        if not script:
+    def _run(self, lines: Sequence[str]) -> None:
+        if not lines:
             return
         made, self._made = self._made, None  # where it fails, nobody knows how far it came
-        ipset.restore(script)
+        ipset.restore("".join(f"{line}\n" for line in lines))
         self._made = made
+        count(self._counts, lines)
+
+    def distrust(self) -> None:
+        """Compare all at the next `make`: what it took of changes will be told again, with what came since."""
+        self._made = None
 
     def keep(self, wanted: Mapping[str, KernelSet], *, patience_s: float = 0.0) -> bool:
         """Take away all other sets; whether there were any. Those still in use stay for the next time, at the latest
@@ -99,6 +108,7 @@ class InstalledSets:
                     return True
                 time.sleep(0.01)
             del self._made[name]
+            self._counts.pop(name, None)
         return bool(gone)
 
     def check(self, wanted: Mapping[str, KernelSet], sets: Mapping[str, IPSet]) -> list[str]:
@@ -108,6 +118,18 @@ class InstalledSets:
         found = read_sets(ipset.save())
         wrong = [name for name, one in wanted.items() if not _is_well(found.get(name), one, sets)]
         wrong += [name for name in found if name not in self._made]
+        if wrong:
+            self._made = None
+        return wrong
+
+    def count(self) -> list[str]:
+        """As `check`, but by their numbers of members alone. Raises: KernelError."""
+        if self._made is None:
+            return []
+        found = {name: number for name, number in ipset.counts().items() if name.startswith(PREFIX)}
+        wrong = [
+            name for name in sorted(found.keys() | self._counts.keys()) if found.get(name) != self._counts.get(name)
+        ]
         if wrong:
             self._made = None
         return wrong

@@ -15,7 +15,7 @@ In FORWARD, rules of others stand between ours: what they drop stays dropped, an
 although the kernel's chain may end with DROP, as it does where containers run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tortie.dataplane.front import Believed
@@ -35,7 +35,9 @@ from tortie.dataplane.iptables.endpoint import (
     UNTRACKED_OUT,
     Piece,
     Place,
+    Walks,
     make_piece,
+    walks_of,
 )
 from tortie.dataplane.iptables.listing import Jump
 from tortie.dataplane.iptables.marks import Marks, front_marks
@@ -75,16 +77,19 @@ class Rendering:
 
 
 class Renderer:
-    """Endpoint states -> tables. The piece of an interface is kept for as long as everything it depends on is."""
+    """Endpoint states -> tables. The piece of an interface is kept for as long as everything it depends on is.
 
-    def __init__(self, bits: Marks, *, appends: bool) -> None:
-        self._bits, self._appends = bits, appends
+    `has_instructions`: see `matches`.
+    """
+
+    def __init__(self, bits: Marks, *, appends: bool, has_instructions: bool) -> None:
+        self._bits, self._appends, self._has_instructions = bits, appends, has_instructions
         self._pieces: dict[tuple[str, int], tuple[EndpointState, Surroundings, Piece]] = {}
 
     def render(
         self,
         endpoints: Iterable[EndpointState],
-        versions: Iterable[int],
+        versions: Collection[int],
         sets: Mapping[str, IPSet],
         around: Surroundings,
         believed: Believed | None = None,
@@ -97,12 +102,13 @@ class Renderer:
         wanted: dict[str, KernelSet] = {}
         tables: dict[Key, Table] = {}
         kept: dict[tuple[str, int], tuple[EndpointState, Surroundings, Piece]] = {}
+        walks: dict[str, Walks] = {}
         arrivals = arrivals_of(active, self._bits.arrived) if around.has_ipvs and self.tells_arrivals else None
         for version in versions:
             pieces: dict[str, Piece] = {}
             for state in active:
                 key = state.interface.name, version
-                kept[key] = state, around, self._piece(state, version, sets, around)
+                kept[key] = state, around, self._piece(state, walks, version, sets, around)
                 pieces[state.interface.name] = kept[key][2]
                 wanted |= kept[key][2].sets
             fronted = {name: parity for name, parity in (believed or {}).items() if name in pieces}
@@ -111,9 +117,9 @@ class Renderer:
                 _add_passed_on(fixed, pieces, self._bits, arrivals)
             made = _joined(pieces, fixed, appends=self._appends) if pieces else {}
             tables |= {Key(version, table): made.get(table, Table()) for table in TABLES}
-            if pieces:
-                failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
-                wanted |= {name: one for name, one in failsafes.items() if one.version == version}
+        if active:
+            failsafes = failsafe_sets(around.failsafes.inbound, around.failsafes.outbound)
+            wanted |= {name: one for name, one in failsafes.items() if one.version in versions}
         self._pieces = kept
         return Rendering(tables, wanted, frozenset(state.interface.name for state in active))
 
@@ -126,12 +132,31 @@ class Renderer:
         """The pieces of the newest rendering, by interface and IP version."""
         return {name: piece for name, (_, _, piece) in self._pieces.items()}
 
-    def _piece(self, state: EndpointState, version: int, sets: Mapping[str, IPSet], around: Surroundings) -> Piece:
-        found = self._pieces.get((state.interface.name, version))
+    def _piece(
+        self,
+        state: EndpointState,
+        walks: dict[str, Walks],
+        version: int,
+        sets: Mapping[str, IPSet],
+        around: Surroundings,
+    ) -> Piece:
+        name = state.interface.name
+        found = self._pieces.get((name, version))
         if found is not None and found[0] == state and found[1] == around and _still_holds(found[2], sets):
             return found[2]
         before = found[2].plain if found is not None else {}
-        return make_piece(state, version, around, sets, self._bits, before)
+        if name not in walks:
+            walks[name] = walks_of(state)
+        return make_piece(
+            state,
+            walks[name],
+            version,
+            around,
+            sets,
+            self._bits,
+            before,
+            has_instructions=self._has_instructions,
+        )
 
 
 def _still_holds(piece: Piece, sets: Mapping[str, IPSet]) -> bool:

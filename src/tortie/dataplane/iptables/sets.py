@@ -149,6 +149,20 @@ def change_lines(name: str, gone: Iterable[str], come: Iterable[str]) -> Iterato
     yield from (f"del {name} {element}" for element in gone)
 
 
+def count(members: dict[str, int], lines: Iterable[str]) -> None:
+    """Follow in numbers of members, by set, what those lines do. ipset refuses lines that would change nothing."""
+    for line in lines:
+        verb, name, *more = line.split()
+        if verb == "create":
+            members[name] = 0
+        elif verb == "swap":
+            members[name], members[more[0]] = members[more[0]], members[name]
+        elif verb == "destroy":
+            members.pop(name, None)
+        else:
+            members[name] += {"add": 1, "del": -1}[verb]
+
+
 # ---- listings
 
 

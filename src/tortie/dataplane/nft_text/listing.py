@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 TABLE = "tortie"
 DIGEST_PREFIX = "d_"
@@ -71,7 +72,7 @@ def read_installed(listing: Listing) -> Installed:
     """
     digest = seal = ""
     texts: list[str] = []
-    rules: list[str] = []
+    rules: list[tuple[str, str]] = []
     for kind, value in _entries(listing):
         name = str(value.get("name", ""))
         if kind == "metainfo":
@@ -85,10 +86,16 @@ def read_installed(listing: Listing) -> Installed:
         if isinstance(elements := kept.get("elem"), list):
             # Hash sets list their elements in whatever order the buckets have now.
             kept["elem"] = sorted(json.dumps(element, sort_keys=True) for element in elements)
-        (rules if kind == "rule" else texts).append(json.dumps([kind, kept], sort_keys=True))
+        said = json.dumps([kind, kept], sort_keys=True)
+        if kind == "rule":
+            rules.append((str(value.get("chain")), said))
+        else:
+            texts.append(said)
     if not texts:
         return ABSENT
-    return Installed(digest, seal, _hash((*sorted(texts), *rules)), len(rules))
+    # Chains are listed in the order in which they were made, rules of a chain in that of packets.
+    ordered = (said for _, said in sorted(rules, key=itemgetter(0)))
+    return Installed(digest, seal, _hash((*sorted(texts), *ordered)), len(rules))
 
 
 def render_seal(installed: Installed, *, table: str = TABLE) -> str:

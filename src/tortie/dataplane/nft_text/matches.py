@@ -1,7 +1,7 @@
 """One policy rule's matches as nft expressions: its alternatives, those of both IP versions in one line where they are
 equal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
@@ -24,6 +24,7 @@ from tortie.model.rule import Rule
 
 _FAMILY = {4: "ip", 6: "ip6"}
 _ADDRESS_FIELD = {Side.SOURCE: "saddr", Side.DESTINATION: "daddr"}
+_LAST_PORT = 65535
 _PORT_FIELD = {Side.SOURCE: "sport", Side.DESTINATION: "dport"}
 
 
@@ -67,7 +68,7 @@ def _lines(rule: Rule, is_later: bool, table: SetTable) -> list[Line]:
 
 
 def _line(version: int | None, protocols: int, conditions: Iterable[Condition], is_sure: bool, table: SetTable) -> Line:
-    expressions = [_expression(condition, table) for condition in conditions]
+    expressions = [_expression(condition, table) for condition in _apart(conditions)]
     names_family = any(expression.startswith(("ip ", "ip6 ")) for expression in expressions)
     guards = []
     if version is not None and not names_family:
@@ -75,6 +76,26 @@ def _line(version: int | None, protocols: int, conditions: Iterable[Condition], 
     if protocols != ALL_PROTOCOLS:
         guards.append(_protocol_text(protocols))
     return Line(" ".join((*guards, *expressions)), is_sure)
+
+
+def _apart(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    """The conditions, of which at most one is a negated port.
+
+    Because: of `th sport != 1 th dport != 2`, and of sets of one, nft 1.0.6 makes one comparison of both ports, which
+    holds where one of them does. Of the second one all other ports are said.
+    """
+    has_negated = False
+    for condition in conditions:
+        match condition:
+            case AmongPorts(side=side, ranges=((first, last),), negated=True) if first == last:
+                if has_negated:
+                    others = ((0, first - 1), (first + 1, _LAST_PORT))
+                    yield AmongPorts(side, tuple((low, high) for low, high in others if low <= high), negated=False)
+                else:
+                    yield condition
+                has_negated = True
+            case _:
+                yield condition
 
 
 def _expression(condition: Condition, table: SetTable) -> str:

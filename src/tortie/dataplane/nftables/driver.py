@@ -33,8 +33,8 @@ class NftablesDriver(NetfilterDriver):
         self._renderer = Renderer()
         self._table = InstalledTable()
 
-    def _check(self) -> tuple[str, ...]:
-        found = self._table.check()
+    def _check(self, *, is_thorough: bool) -> tuple[str, ...]:
+        found = self._table.check(is_thorough=is_thorough)
         if found is not State.INTACT:
             self._table.distrust()
         return (TABLE,) if found is State.CHANGED else ()
@@ -43,7 +43,7 @@ class NftablesDriver(NetfilterDriver):
         known, elements = self._table.members_after(self._sets.changes, self._sets)
         before = self._renderer.pieces()
         table = self._renderer.render(wanted.values(), self._sets, self._around, known, believed)
-        made = self._table.make(table, elements, self._sets)
+        made = self._table.make(table, elements, self._sets, self._front.make)
         after = self._renderer.pieces()
         touched = {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)}
         touched |= {name for name, piece in after.items() if elements.keys() & piece.named.keys()}

@@ -5,7 +5,8 @@
 
 Allow accepts, which ends the base chain and no other; Deny drops; Pass returns from the tier's chain, and so does
 whatever no rule of a tier decided, unless the tier ends with Deny. Every chain is referred to once, so that the kernel,
-which follows all ways through a table before it takes it, has no more ways than chains.
+which follows all ways through a table before it takes it, has no more ways than chains. A tier of many rules has parts
+of them in chains of their own (`dataplane.parts`).
 
 What the kernel's connection tracking makes of packets is close to the model's meaning (`model.conntrack`), and where it
 is not, docs/differences.md says so.
@@ -23,6 +24,7 @@ from tortie.dataplane.nft_text.matches import match_lines
 from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.names import comment, counter_name, path
 from tortie.dataplane.nftables.table import Chain
+from tortie.dataplane.parts import Segment, parted, segments_of
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -34,6 +36,7 @@ from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef
+from tortie.model.walk import RuleList
 
 REJECT = "answer-denied"
 """The chain that answers what is denied, which hooks behind routing cannot."""
@@ -80,11 +83,10 @@ _ALWAYS = (Stage.FORWARD, Stage.NORMAL)
 
 
 class Plain(NamedTuple):
-    """The nft rules of one policy rule that names no set, and what they count."""
+    """The nft rules of policy rules that name no set, and what their counters count."""
 
-    lines: tuple[str, ...]
-    counter: str
-    counts: CountKey
+    segments: tuple[Segment[str], ...]
+    counters: Mapping[str, CountKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,7 @@ def make_piece(endpoint: EndpointState, around: Surroundings, sets: SetTable, be
         making.add_stage(NORMAL_LATE)
     else:
         making.dispatch[NORMAL_LATE.name] = making.dispatch[NORMAL_OUT.name]
-    ids = {source.set_id for rule in endpoint.rules() for source in rule.set_sources()}
-    kinds = {set_id: sets.kind(set_id) for set_id in sorted(ids)}
+    kinds = {set_id: sets.kind(set_id) for set_id in sorted(making.set_ids)}
     return Piece(making.chains, making.counters, making.dispatch, sets.named, kinds, making.plain.kept)
 
 
@@ -129,6 +130,7 @@ class _Making:
     chains: dict[str, Chain] = field(default_factory=dict)
     counters: dict[str, CountKey] = field(default_factory=dict)
     dispatch: dict[str, str] = field(default_factory=dict)
+    set_ids: set[str] = field(default_factory=set)
 
     @property
     def interface(self) -> str:
@@ -187,13 +189,16 @@ class _Making:
     def _groups(self, place: Place) -> Iterator[str]:
         """What the stage walks a packet through; tiers and profiles that have rules have chains of their own."""
         for group in stage_groups(self.endpoint, place.stage, place.direction):
-            lines = [line for ref, rule in group.rules for line in self._rule(place, ref, rule)]
+            sort = group.end.policy.kind.lower()
+            name = path(place.name, self.interface, f"{sort}.{group.end.policy.name}")
+            lines: list[str] = []
+            for part, rules in parted(one for listed in group.lists for one in self._rules(place, listed)):
+                own = path(name, part)
+                # names that are too long are told apart by a hash, which may be the same
+                lines += self._jump(own, rules) if part and own not in self.chains else rules
             end = [self._deny(place, group.end)] if group.denies else []
             if lines or group.end.policy.kind == "Tier":
-                sort = group.end.policy.kind.lower()
-                yield from self._jump(
-                    path(place.name, self.interface, f"{sort}.{group.end.policy.name}"), [*lines, *end]
-                )
+                yield from self._jump(name, [*lines, *end])
             else:
                 yield from end
 
@@ -203,20 +208,28 @@ class _Making:
             self.chains[name] = Chain(rules)
             yield f"jump {name}"
 
-    def _rule(self, place: Place, ref: RuleRef, rule: Rule) -> Sequence[str]:
+    def _rules(self, place: Place, listed: RuleList) -> Sequence[Segment[str]]:
+        """The nft rules of policy rules."""
+        known = self.plain.find(listed, place.name, rejects=place.rejects)
+        if known is None:
+            named = {source.set_id for rule in listed.rules for source in rule.set_sources()}
+            counters: dict[str, CountKey] = {}
+            made = segments_of(listed, lambda ref, rule: self._rule(place, ref, rule, counters), _returns)
+            known = Plain(made, counters)
+            if named:
+                self.set_ids |= named
+            else:
+                self.plain.add(listed, place.name, known, rejects=place.rejects)
+        self.counters.update(known.counters)
+        return known.segments
+
+    def _rule(self, place: Place, ref: RuleRef, rule: Rule, counters: dict[str, CountKey]) -> Iterator[str]:
         """The nft rules of one policy rule; no packet meets two of them, so that its counter counts packets."""
-        known = self.plain.find(rule, ref, place.name, rejects=place.rejects)
-        if known is not None:
-            self.counters[known.counter] = known.counts
-            return known.lines
-        counter = self._counter(place, ref)
-        rest = f"counter name {counter} {_statement(place, rule.action)} {comment(ref)}"
-        matches = match_lines(rule, is_later=False, table=self.sets)
-        lines = tuple(f"{line.text} {rest}".lstrip() for line in matches)
-        if not rule.set_sources():
-            plain = Plain(lines, counter, self.counters[counter])
-            self.plain.add(rule, ref, place.name, plain, rejects=place.rejects)
-        return lines
+        name = counter_name(path(place.name, self.interface), ref)
+        counters[name] = CountKey(self.interface, place.direction, ref)
+        rest = f"counter name {name} {_statement(place, rule.action)} {comment(ref)}"
+        for line in match_lines(rule, is_later=False, table=self.sets):
+            yield f"{line.text} {rest}".lstrip()
 
     def _deny(self, place: Place, ref: RuleRef) -> str:
         return f"counter name {self._counter(place, ref)} {_statement(place, Action.DENY)} {comment(ref)}"
@@ -274,6 +287,10 @@ class _Making:
         name = counter_name(path(place.name, self.interface), what)
         self.counters[name] = CountKey(self.interface, place.direction, what)
         return name
+
+
+def _returns(rule: Rule) -> bool:
+    return rule.action is Action.PASS
 
 
 def _statement(place: Place, action: Action) -> str:

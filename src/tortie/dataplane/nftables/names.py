@@ -8,8 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from tortie.dataplane.telling import described
-from tortie.model.policy import PolicyKey
+from tortie.dataplane.telling import described, policy_name
 from tortie.model.verdict import Reason, RuleRef
 
 LONGEST = 120
@@ -31,12 +30,6 @@ def path(*parts: str) -> str:
         return name
     digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARACTERS]
     return f"{name[: LONGEST - _HASH_CHARACTERS - 1]}_{digest}"
-
-
-def policy_name(key: PolicyKey) -> str:
-    """A policy as part of a path: the capitals of its kind, its namespace, its name."""
-    kind = "".join(character for character in key.kind if character.isupper()).lower()
-    return ".".join(part for part in (kind, key.namespace, key.name) if part)
 
 
 def counter_name(chain: str, what: RuleRef | Reason) -> str:

@@ -7,16 +7,19 @@ name of an empty chain, by which an agent that starts knows it.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from tortie.dataplane.named_sets import NamedSet, members_of
+from tortie.dataplane.nft_text.changes import stands_alone
 from tortie.dataplane.nft_text.failsafes import FixedSet
 from tortie.dataplane.nft_text.listing import DIGEST_PREFIX
-from tortie.dataplane.nft_text.sets import elements_of, format_element, set_text, type_text
+from tortie.dataplane.nft_text.sets import elements_of, format_element, kernel_elements, set_text, type_text
 from tortie.dataplane.telling import CountKey
-from tortie.model.ipset import IPSet, Member
+from tortie.kernel.nftbatch import Batch
+from tortie.model.address import Net
+from tortie.model.ipset import AddressSet, IPSet, Member
 
 _DIGEST_CHARACTERS = 24
 TABLE = "tortie-policy"
@@ -42,7 +45,7 @@ class Chain:
 
 
 class ElementChange(NamedTuple):
-    """Members of a named set that go and come; `is_refill`: all that were in it go."""
+    """Members of a named set that go and come; `is_refill`: of one that was made anew, so that this is not known."""
 
     gone: tuple[Member, ...] = ()
     come: tuple[Member, ...] = ()
@@ -104,7 +107,7 @@ def whole_script(table: Table, sets: Mapping[str, IPSet]) -> str:
 def change_script(old: Table, new: Table, elements: Mapping[str, ElementChange], sets: Mapping[str, IPSet]) -> str:
     """Turns the old table into the new one; empty where they are the same.
 
-    `elements`: what changed in the named sets that both have.
+    `elements`: what goes and comes in the named sets that both have.
     """
     if not old.chains or not new.chains:
         return whole_script(new, sets) if old.chains or new.chains else ""
@@ -114,7 +117,8 @@ def change_script(old: Table, new: Table, elements: Mapping[str, ElementChange],
             commands += _fixed_elements(name, old.fixed[name].elements, fixed.elements)
     for name, change in elements.items():
         if name in old.named and name in new.named:
-            commands += _elements(name, new.named[name], change, sets)
+            commands += _element("delete", name, map(format_element, change.gone))
+            commands += _element("add", name, map(format_element, change.come))
     for name, verdicts in new.dispatch.items():
         before = old.dispatch.get(name, {})
         commands += _element("delete", name, (f'"{one}"' for one in before if before[one] != verdicts.get(one)))
@@ -125,6 +129,40 @@ def change_script(old: Table, new: Table, elements: Mapping[str, ElementChange],
         commands.append(f"delete chain {IN_TABLE} {DIGEST_PREFIX}{old.digest}")
         commands.append(f"add chain {IN_TABLE} {DIGEST_PREFIX}{new.digest}")
     return "".join(f"{command}\n" for command in commands)
+
+
+def differ_in_members(old: Table, new: Table) -> bool:
+    """Whether nothing but the members of named sets differs."""
+    if old.named.keys() != new.named.keys() or not old.chains:
+        return False
+    return all(type_text(old.named[name]) == type_text(one) for name, one in new.named.items()) and old == replace(
+        new, named=old.named
+    )
+
+
+def goes_without_nft(named: NamedSet, change: ElementChange, sets: Mapping[str, IPSet]) -> bool:
+    """Whether that change of a set is one of single elements, which nobody else's depend on.
+
+    Because: the kernel takes out the two ends of an interval one by one. Those of a single address belong to no other.
+    """
+    if named.has_ports:
+        return True
+    (members,) = (sets[set_id] for set_id in named.set_ids)
+    assert isinstance(members, AddressSet)
+    return all(isinstance(net, Net) and net.is_host and stands_alone(net, members) for net in change.gone)
+
+
+def member_batch(old: Table, new: Table, elements: Mapping[str, ElementChange]) -> Batch:
+    """The change of members between tables that differ in nothing else."""
+    batch = Batch(TABLE)
+    for name, change in elements.items():
+        # Old ones first: a wider net may take the place of those inside it, and intervals must not overlap.
+        batch.delete_elements(name, kernel_elements(change.gone))
+        batch.add_elements(name, kernel_elements(change.come))
+    if old.digest != new.digest:
+        batch.delete_chain(f"{DIGEST_PREFIX}{old.digest}")
+        batch.add_chain(f"{DIGEST_PREFIX}{new.digest}")
+    return batch
 
 
 def _additions(old: Table, new: Table, sets: Mapping[str, IPSet]) -> Iterator[str]:
@@ -177,15 +215,6 @@ def _fixed_elements(name: str, before: tuple[str, ...], after: tuple[str, ...]) 
     kept = set(before) & set(after)
     yield from _element("delete", name, (one for one in before if one not in kept))
     yield from _element("add", name, (one for one in after if one not in kept))
-
-
-def _elements(name: str, named: NamedSet, change: ElementChange, sets: Mapping[str, IPSet]) -> Iterator[str]:
-    if change.is_refill:
-        yield f"flush set {IN_TABLE} {name}"
-        yield from _element("add", name, elements_of(named, members_of(named, sets)))
-        return
-    yield from _element("delete", name, map(format_element, change.gone))
-    yield from _element("add", name, map(format_element, change.come))
 
 
 def _element(verb: str, name: str, elements: Iterable[str]) -> Iterator[str]:
