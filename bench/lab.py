@@ -251,6 +251,16 @@ def host_endpoint(address: str) -> Document:
     return document("HostEndpoint", "node2-ens4", spec, labels={"hep": "redis-host"})
 
 
+TRACKING_RULES = """table inet beside {
+	chain seen {
+		type filter hook prerouting priority 0;
+		ct state established counter
+	}
+}
+"""
+"""Rules of somebody else that have the kernel track connections."""
+
+
 def article(address: str) -> Sequence[Document]:
     """The host endpoint, and the policy that opens redis untracked."""
     redis = {

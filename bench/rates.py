@@ -25,6 +25,7 @@ from typing import NamedTuple
 from bench.dataplanes import LISTED, MEMBERS, SIZES, desired, drivers, listed_as, policy
 from bench.figures import Figure, Unmeasured
 from bench.flood import HOT, PORT, SOURCE_PORT, SOURCES_LENGTH, STRAY, one_cpu, send, sender
+from bench.lab import TRACKING_RULES
 from bench.shapes import FIRST_PORT
 from netns import Namespace, receive_by_napi, veth_pair
 from tortie.dataplane.driver import Driver
@@ -134,18 +135,9 @@ def _accepts(name: str, driver: Driver, site: Site, rates: Rates) -> None:
         _enforce(driver, desired(host, policies))
         _note_accepted(which, name, site, rates)
         if name == "ebpf":
-            host.run("nft", "-f", "-", input=_BESIDE)
+            host.run("nft", "-f", "-", input=TRACKING_RULES)
             _note_accepted(which, f"{name}.beside", site, rates)
             host.run("nft", "delete", "table", "inet", "beside")
-
-
-_BESIDE = """table inet beside {
-	chain seen {
-		type filter hook prerouting priority 0;
-		ct state established counter
-	}
-}
-"""
 
 
 def _note_accepted(which: str, name: str, site: Site, rates: Rates) -> None:

@@ -325,6 +325,27 @@ def random_normal_case(rng: Random, size: int = 8, *, pool: Sets | None = None) 
     return replace(case, addresses=_host_addresses(rng, case), tracking=_tracking(rng))
 
 
+def with_simple_rules(rng: Random, case: Case, direction: Direction) -> Case:
+    """The case with rules before its first untracked ones of the direction, which it has, that look at a protocol and
+    ports of one side, near those of failsafes: such get shortcuts."""
+    ports = [entry.port for entry in (*case.failsafes.inbound, *case.failsafes.outbound)] or [80, 443]
+
+    def simple() -> Rule:
+        first = max(1, min(65535, rng.choice(ports) + rng.randrange(-3, 4)))
+        ranges = tuple(PortRange(at, min(65535, at + rng.choice((0, 0, 5)))) for at in (first, rng.randrange(1, 65536)))
+        action = rng.choice((Action.ALLOW, Action.ALLOW, Action.DENY))
+        return Rule(action, (ProtocolMatch(rng.choice(PORTED[:2])), PortMatch(rng.choice(tuple(Side)), ranges)))
+
+    key = (Stage.UNTRACKED, direction)
+    first, *others = case.endpoint.tiers[key]
+    policy = first.policies[0]
+    listed = "ingress" if direction is Direction.INGRESS else "egress"
+    rules = (*(simple() for _ in range(rng.randrange(1, 6))), *policy.rules(direction))
+    changed = replace(first, policies=(replace(policy, **{listed: rules}), *first.policies[1:]))
+    endpoint = replace(case.endpoint, tiers={**case.endpoint.tiers, key: (changed, *others)})
+    return replace(case, endpoint=endpoint)
+
+
 def _pre_dnat(policy: Policy) -> Policy:
     """The policy in that class, which has one direction."""
     ingress = frozenset({Direction.INGRESS})

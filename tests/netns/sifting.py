@@ -11,12 +11,13 @@ from random import Random
 from contract import InNamespace, MakeDriver, delta_of, parts_of, running
 from sieve import MOST, NEVER_TRACKED, Path, Sieve, is_offered, numbered
 
-from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet
+from strategies import Case, Sets, chance, random_failsafes, random_normal_case, random_packet, with_simple_rules
 from tortie.model.conntrack import ConnectionTable, Relation, TrackingSettings, key_of
 from tortie.model.endpoint import Interface
 from tortie.model.host import Host
 from tortie.model.packet import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP, URG, Direction, Fragment, Packet
 from tortie.model.passage import Passage, Way, pass_through
+from tortie.model.policy import Stage
 from tortie.model.verdict import Reason, RuleRef, Verdict
 
 INTERFACES = 24
@@ -50,7 +51,11 @@ def make_host(rng: Random, made: Sieve) -> tuple[Host, list[Case]]:
     for name in made.interfaces:
         case = random_normal_case(rng, 10, pool=pool)
         interface = Interface(name=name, index=2, forwards=frozenset({4, 6}), has_ethernet=made.has_frames)
-        cases.append(replace(case, endpoint=replace(case.endpoint, interface=interface), failsafes=failsafes))
+        case = replace(case, endpoint=replace(case.endpoint, interface=interface), failsafes=failsafes)
+        for direction in Direction:
+            if case.endpoint.stage(Stage.UNTRACKED, direction) and chance(rng, 50):
+                case = with_simple_rules(rng, case, direction)
+        cases.append(case)
     endpoints = {case.endpoint.interface.name: case.endpoint for case in cases}
     return Host(endpoints=endpoints, sets=pool.sets, failsafes=failsafes, tracking=tracking), cases
 

@@ -11,14 +11,14 @@ from random import Random
 import pytest
 from egress_lab import WATCH, Lab, lab
 
-from strategies import Case, random_case, random_packet
+from strategies import Case, random_case, random_packet, with_simple_rules
 from tortie.dataplane.nft_egress import Rendered, RuleKey, render
 from tortie.model.address import format_address
 from tortie.model.desired import TierPolicies
 from tortie.model.evaluate import evaluate_untracked
 from tortie.model.ipset import IPSet, PortSet
-from tortie.model.matches import IcmpMatch, Match, PortMatch, PortRange, ProtocolMatch, SetMatch
-from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Fragment, Packet, Side
+from tortie.model.matches import IcmpMatch, Match, PortMatch, SetMatch
+from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction, Fragment, Packet
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.verdict import Reason, RuleRef, Step, Trace, Verdict
@@ -119,25 +119,6 @@ def compare(lab: Lab, case: Case, packets: Sequence[Packet], rendered: Rendered,
     return len(sent)
 
 
-def with_simple_rules(rng: Random, case: Case) -> Case:
-    """The case with rules in front that look at a protocol and ports of one side only, near the failsafe ports."""
-    ports = [entry.port for entry in (*case.failsafes.inbound, *case.failsafes.outbound)] or [80, 443]
-
-    def simple() -> Rule:
-        first = max(1, min(65535, rng.choice(ports) + rng.randrange(-3, 4)))
-        ranges = tuple(PortRange(at, min(65535, at + rng.choice((0, 0, 5)))) for at in (first, rng.randrange(1, 65536)))
-        action = rng.choice((Action.ALLOW, Action.ALLOW, Action.DENY))
-        return Rule(action, (ProtocolMatch(rng.choice(PORTED[:2])), PortMatch(rng.choice(tuple(Side)), ranges)))
-
-    key = (Stage.UNTRACKED, Direction.EGRESS)
-    first, *others = case.endpoint.tiers[key]
-    policy = first.policies[0]
-    rules = (*(simple() for _ in range(rng.randrange(1, 6))), *policy.egress)
-    changed = replace(first, policies=(replace(policy, egress=rules), *first.policies[1:]))
-    endpoint = replace(case.endpoint, tiers={**case.endpoint.tiers, key: (changed, *others)})
-    return Case(endpoint, case.sets, case.failsafes)
-
-
 def run_cases(
     lab: Lab, seeds: range, fragments: frozenset[Fragment], *, is_watched: bool, are_simple: bool = False
 ) -> Counter[str]:
@@ -149,7 +130,7 @@ def run_cases(
         while not case.endpoint.stage(Stage.UNTRACKED, Direction.EGRESS):
             case = random_case(rng, 10)
         if are_simple:
-            case = with_simple_rules(rng, case)
+            case = with_simple_rules(rng, case, Direction.EGRESS)
         packets = [
             packet
             for _ in range(PACKETS * 2)

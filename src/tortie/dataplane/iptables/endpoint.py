@@ -27,6 +27,7 @@ from tortie.dataplane.iptables.sets import AskedSets, KernelSet, failsafe_name
 from tortie.dataplane.iptables.table import Chain, ChainRule
 from tortie.dataplane.kept_rules import Kept, KeptRules
 from tortie.dataplane.parts import Segment, parted, segments_of
+from tortie.dataplane.shortcut import shortcuts
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -184,6 +185,7 @@ class _Making:
         walk = chain(place.code, self.interface, "walk")
         if self.version == 4:
             yield self._fragment(place)
+        yield from self._shortcuts(place)
         for protocol, word in _QUICK.items():
             name = chain(place.code, self.interface, word)
             self.chains[place.table, name] = (*self._failsafe_ports(place, (protocol,)), ChainRule(f"-g {walk}"))
@@ -220,6 +222,12 @@ class _Making:
         yield from self._groups(place)
 
     # ---- policy
+
+    def _shortcuts(self, place: Place) -> Iterator[ChainRule]:
+        groups = self.walks[place]
+        first = groups[0].rules if groups else ()
+        for ref, rule in shortcuts(first, self.around.failsafes, place.direction):
+            yield from self._rule(place, ref, rule, self.asked)
 
     def _groups(self, place: Place) -> Iterator[ChainRule]:
         for group in self.walks[place]:

@@ -1,6 +1,6 @@
 """The chains of one interface with untracked egress policy.
 
-    e0 --shortcuts for the first rules (shortcut.py)
+    e0 --shortcuts for the first rules (`dataplane.shortcut`)
        --protocol--> e0_ports  failsafes         --> e0_policy: jump e0_t0; jump e0_t1; ...; accept
                      e0_icmp   essential ICMPv6  --> e0_policy
                      (others)                    --> e0_policy
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tortie.dataplane.named_sets import SetTable
-from tortie.dataplane.nft_egress.shortcut import shortcuts
 from tortie.dataplane.nft_text.actions import statement
 from tortie.dataplane.nft_text.failsafes import Leg, failsafe_matches, opening_leg, reply_leg
 from tortie.dataplane.nft_text.matches import match_lines
+from tortie.dataplane.shortcut import shortcuts
 from tortie.model.desired import TierPolicies
 from tortie.model.failsafe import Failsafes
 from tortie.model.packet import ICMP, ICMPV6, PORTED, Direction
@@ -106,8 +106,9 @@ def add_endpoint(
     counted = [_count_rules(group, interface, parts) for group in tiers]
     first = counted[0] if counted and has_shortcuts else []
     short = [
-        f"{match} counter name {first[number].counter} {parts.statement(first[number].rule.action)}"
-        for number, match in shortcuts([one.rule for one in first], failsafes)
+        line
+        for counter, rule in shortcuts(first, failsafes, Direction.EGRESS)
+        for line in _rule_lines(_Counted(counter, rule), False, count, parts)
     ]
     policy = _add_policy(f"{prefix}_policy", f"{prefix}_t", counted, False, count, parts)
     later_policy = _add_policy(f"{prefix}_lpolicy", f"{prefix}_l", counted, True, count, parts)

@@ -25,6 +25,7 @@ from tortie.dataplane.nftables import marks
 from tortie.dataplane.nftables.names import comment, counter_name, path
 from tortie.dataplane.nftables.table import Chain
 from tortie.dataplane.parts import Segment, parted, segments_of
+from tortie.dataplane.shortcut import shortcuts
 from tortie.dataplane.surroundings import Surroundings
 from tortie.dataplane.telling import CountKey
 from tortie.model.desired import EndpointState
@@ -155,6 +156,8 @@ class _Making:
 
     def _untracked(self, place: Place) -> Iterator[str]:
         """Accept without notrack means: go on to connection tracking."""
+        yield from self._fragments(place)
+        yield from self._shortcuts(place)
         yield from self._essential(place, "accept")
         yield f"jump {self._readable(place)}"
         legs = (opening_leg(self.around.failsafes, place.direction), reply_leg(self.around.failsafes, place.direction))
@@ -244,8 +247,9 @@ class _Making:
         yield f"{_LISTENERS} {accept}"
 
     def _invalid(self, place: Place) -> Iterator[str]:
-        if not self.around.drops_invalid:
-            yield f"jump {self._readable(place)}"  # else what is too short to be read is invalid anyway
+        if not self.around.drops_invalid:  # else what is too short to be read is invalid anyway
+            yield from self._fragments(place)
+            yield f"jump {self._readable(place)}"
             return
         # Silent even where denials are answered: the answer would belong to no connection either.
         drop = self._count(place, Reason.INVALID, "drop")
@@ -255,20 +259,29 @@ class _Making:
         # Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
         yield f"ct state untracked meta mark & {marks.UNTRACKED:#010x} == 0 {_UNASKED} {drop}"
 
+    def _shortcuts(self, place: Place) -> Iterator[str]:
+        groups = stage_groups(self.endpoint, place.stage, place.direction)
+        first = groups[0].rules if groups else ()
+        for ref, rule in shortcuts(first, self.around.failsafes, place.direction):
+            yield from self._rule(place, ref, rule, self.counters)
+
+    def _fragments(self, place: Place) -> Iterator[str]:
+        """Connection tracking has joined them before, but for those of local sockets that asked it not to
+        (IP_NODEFRAG)."""
+        fragment = self._count(place, Reason.FRAGMENT, "drop")
+        yield f"ip frag-off & 0x1fff != 0 {fragment}"
+        yield f"frag frag-off != 0 {fragment}"
+
     def _readable(self, place: Place) -> str:
-        """The chain that drops what shows no ports or type though its protocol has them, and fragments; its name.
+        """The chain that drops what shows no ports or type though its protocol has them; its name.
 
         Because: nft ends a rule whose field lies outside the packet, so that a Deny by port would not hold, and an
-        Allow behind it would. "& 0 == 0" asks whether the field can be read. Connection tracking has joined fragments
-        before, but for those of local sockets that asked it not to (IP_NODEFRAG).
+        Allow behind it would. "& 0 == 0" asks whether the field can be read.
         """
         name = path("readable", place.direction.value, self.interface)
         if name not in self.chains:
-            fragment = self._count(place, Reason.FRAGMENT, "drop")
             self.chains[name] = Chain(
                 (
-                    f"ip frag-off & 0x1fff != 0 {fragment}",
-                    f"frag frag-off != 0 {fragment}",
                     f"meta l4proto {_PORTED} @th,0,32 & 0 == 0 return",
                     f"meta l4proto {_TYPED} @th,0,16 & 0 == 0 return",
                     f"meta l4proto != {_DISPATCHED} return",
