@@ -40,10 +40,10 @@ MakeDriver = Callable[[], NetfilterDriver | EbpfDriver]
 NO_FAILSAFES = Failsafes((), ())
 
 
-def fronted(name: str) -> NetfilterDriver:
-    """The driver of that name with XDP in front, as hosts have it."""
+def fronted(name: str, backend: Backend = Backend.NFT) -> NetfilterDriver:
+    """The driver of that name with XDP in front, as hosts have it. `backend`: iptables' variant."""
     front = XdpFront(name, lambda: features.probe().missing_required)
-    return NftablesDriver(front) if name == NFTABLES else IptablesDriver(TablesUse(Backend.NFT), front)
+    return NftablesDriver(front) if name == NFTABLES else IptablesDriver(TablesUse(backend), front)
 
 
 _TRY_LEGACY = ("unshare", "-n", "sh", "-c", "iptables-legacy -S && ip6tables-legacy -S")
@@ -60,8 +60,9 @@ PLAIN = [
 FRONTED = [
     pytest.param(partial(fronted, NFTABLES), id="nftables-xdp"),
     pytest.param(partial(fronted, IPTABLES), id="iptables-nft-xdp"),
+    pytest.param(partial(fronted, IPTABLES, Backend.LEGACY), id="iptables-legacy-xdp", marks=NEEDS_LEGACY),
 ]
-"""Two of them with XDP in front."""
+"""The same with XDP in front."""
 DRIVERS = [*PLAIN, *FRONTED]
 EVERY = [*DRIVERS, pytest.param(EbpfDriver, id="ebpf")]
 """For what is not about netfilter's hooks."""
