@@ -38,7 +38,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "redis.tracked.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
     "redis.untracked.tc.ratio": (AtLeast(0.95), MoreThan("redis.conntrack.ratio")),
     "redis.tracked.tc.ratio": (AtLeast(0.92), MoreThan("redis.conntrack.ratio")),
-    # decision 32: where only untracked policy has XDP, both sides pay what a veth pair takes for it
+    # decision 33: where only untracked policy has XDP, both sides pay what a veth pair takes for it
     **{
         f"modes.{name}.{kind}.ratio{'.pass' if mode.is_in_front else ''}": (AtLeast(1),)
         for name, mode in MODES.items()

@@ -330,11 +330,15 @@ def with_simple_rules(rng: Random, case: Case, direction: Direction) -> Case:
     ports of one side, near those of failsafes: such get shortcuts."""
     ports = [entry.port for entry in (*case.failsafes.inbound, *case.failsafes.outbound)] or [80, 443]
 
+    side = rng.choice(tuple(Side))
+
     def simple() -> Rule:
         first = max(1, min(65535, rng.choice(ports) + rng.randrange(-3, 4)))
-        ranges = tuple(PortRange(at, min(65535, at + rng.choice((0, 0, 5)))) for at in (first, rng.randrange(1, 65536)))
+        starts = (first, *(rng.randrange(1, 65536) for _ in range(rng.choice((0, 1, 1, 20)))))
+        ranges = tuple(PortRange(at, min(65535, at + rng.choice((0, 0, 5)))) for at in starts)
         action = rng.choice((Action.ALLOW, Action.ALLOW, Action.DENY))
-        return Rule(action, (ProtocolMatch(rng.choice(PORTED[:2])), PortMatch(rng.choice(tuple(Side)), ranges)))
+        own = rng.choice(tuple(Side)) if chance(rng, 10) else side
+        return Rule(action, (ProtocolMatch(rng.choice(PORTED)), PortMatch(own, ranges)))
 
     key = (Stage.UNTRACKED, direction)
     first, *others = case.endpoint.tiers[key]

@@ -7,10 +7,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
+from struct import pack
 
 import pytest
 from contract import (
@@ -29,7 +30,7 @@ from contract import (
     udp,
 )
 
-from frames import frame
+from frames import ETHERTYPE, checksum, frame
 from netns import Namespace, veth_pair
 from tortie.dataplane.driver import Acceleration
 from tortie.dataplane.iptables.names import chain
@@ -42,10 +43,11 @@ from tortie.model.dataplane import EBPF
 from tortie.model.desired import Delta, SetChange
 from tortie.model.ipset import AddressSet, SelectorSet
 from tortie.model.matches import PortMatch, PortRange, ProtocolMatch, SetMatch
-from tortie.model.packet import UDP, Direction, Packet, Side
+from tortie.model.packet import PORTED, UDP, Direction, Packet, Side
 from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.selector import parse_selector
+from tortie.model.verdict import Reason
 
 pytestmark = pytest.mark.root
 
@@ -415,6 +417,72 @@ def generation_of(host: Namespace) -> int:
         return nft.generation()
 
 
+# What shows no ports
+
+
+@pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
+@pytest.mark.parametrize("make", EVERY)
+def test_headers_that_are_cut_short_are_malformed_and_counted(
+    pair: Pair, make: MakeDriver, direction: Direction
+) -> None:
+    """Whatever a rule would read of them, also where copies of rules are asked first (`dataplane.shortcut`)."""
+    host, _ = pair
+    is_ingress = direction is Direction.INGRESS
+    own = Side.DESTINATION if is_ingress else Side.SOURCE
+    ranges = PortRange(80, 80), PortRange(443, 443)
+    rules = [Rule(Action.ALLOW, (ProtocolMatch(protocol), PortMatch(own, ranges))) for protocol in PORTED]
+    untracked = tier(Stage.UNTRACKED, **{direction.value.lower(): rules})
+    sent = 0
+    with running(host, make) as driver:
+        driver.enforce(replace(delta_of({IFACE: endpoint(IFACE, untracked)}), failsafes=NO_FAILSAFES))
+        for version in (4, 6):
+            with senders(pair, version, direction) as send:
+                for protocol in PORTED:
+                    for length in range(4):
+                        send(protocol, pack("!HH", 50_000 if is_ingress else 443, 443)[:length])
+                        sent += 1
+        deadline = time.monotonic() + 5
+        while (found := malformed(driver, direction)) < sent and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert found == sent
+        assert sum(one.packets for one in driver.counters()[0]) == 0
+
+
+def malformed(driver: InNamespace, direction: Direction) -> int:
+    found = driver.counters()[1]
+    return sum(one.packets for one in found if (one.reason, one.direction) == (Reason.MALFORMED, direction))
+
+
+@contextmanager
+def senders(pair: Pair, version: int, direction: Direction) -> Iterator[Callable[[int, bytes], None]]:
+    """What sends so much of a protocol's header to the host, or from it."""
+    host, peer = pair
+    sender, hearer = (peer, host) if direction is Direction.INGRESS else (host, peer)
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    source, destination = (one.address if version == 4 else one.address6 for one in (sender, hearer))
+    ends = [socket.inet_pton(family, one) for one in (source, destination)]
+    with sender.entered():
+        if direction is Direction.INGRESS:
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            made.bind((sender.interface, 0))
+            head = bytes.fromhex((hearer.mac + sender.mac).replace(":", "")) + pack("!H", ETHERTYPE[version])
+        else:
+            made, head = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW), b""
+            made.connect((destination, 0))
+
+    def send(protocol: int, body: bytes) -> None:
+        if version == 4:
+            fields = pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0, *ends)
+            fields = fields[:10] + pack("!H", checksum(fields)) + fields[12:]
+        else:
+            fields = pack("!IHBB16s16s", 6 << 28, len(body), protocol, 64, *ends)
+        with suppress(PermissionError):  # what a drop in OUTPUT is to its sender
+            made.send(head + fields + body)
+
+    with made:
+        yield send
+
+
 # No moment in between
 
 
@@ -554,7 +622,8 @@ def test_agents_that_die_before_they_look_at_what_they_made_lose_nothing(
         with Traffic(pair, direction) as traffic:
             for number in range(SWAPS // 3):
                 after = InNamespace(host, make)
-                after.enforce(deltas[number % 2])
+                report = after.enforce(deltas[number % 2])
+                assert report.changed == () or driver.name.startswith("iptables")  # which writes what it doubts
                 after.enforce(deltas[(number + 1) % 2])
                 traffic.make_room()
     assert traffic.forbidden == 0
@@ -593,7 +662,7 @@ def test_t_rel_4_agents_killed_within_an_apply_let_nothing_through(
     pair: Pair, make: MakeDriver, direction: Direction
 ) -> None:
     """With untracked policy, which XDP and rules may both have, and packets that meet whatever a kill leaves; nor is
-    anything lost, but for what the manual says."""
+    anything lost, but for what the manual says of nftables (Known gaps)."""
     host, _ = pair
     deltas = [replace(delta, failsafes=NO_FAILSAFES) for delta in swapped(Stage.UNTRACKED, direction)]
     rng = random.Random(5)
@@ -603,14 +672,17 @@ def test_t_rel_4_agents_killed_within_an_apply_let_nothing_through(
             begun = time.monotonic()
             kill_within_apply(host, make, deltas[1], None)
             span_s = time.monotonic() - begun
+            killed = []
             for number in range(1000 if IS_SOAK else 60):
-                kill_within_apply(host, make, deltas[number % 2], rng.uniform(0, span_s))
+                killed.append(kill_within_apply(host, make, deltas[number % 2], rng.uniform(0, span_s)))
+                span_s *= 1.1 if killed[-1] else 0.9
                 traffic.make_room()
     assert traffic.forbidden == 0
     # An agent that finds nftables' table of another policy replaces it, which may cost packets in the middle of it.
     lost = traffic.sent - traffic.allowed
     assert lost <= (traffic.sent / 1000 if driver.name == "nftables" else 0)
     assert traffic.sent > 1000
+    assert 0 < sum(killed) < len(killed), "all were killed, or none"
 
 
 def state_of(found: dict[str, list[str]], *whole: dict[str, list[str]]) -> int:
@@ -624,8 +696,8 @@ def state_of(found: dict[str, list[str]], *whole: dict[str, list[str]]) -> int:
     return states[-1]
 
 
-def kill_within_apply(host: Namespace, make: MakeDriver, delta: Delta, after_s: float | None) -> None:
-    """A process that applies the change, and is killed with its children; None: it is not."""
+def kill_within_apply(host: Namespace, make: MakeDriver, delta: Delta, after_s: float | None) -> bool:
+    """A process that applies the change, and is killed with its children, or not, as None says; whether it was."""
     child = os.fork()
     if child == 0:
         try:
@@ -640,4 +712,4 @@ def kill_within_apply(host: Namespace, make: MakeDriver, delta: Delta, after_s: 
         time.sleep(after_s)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

@@ -5,7 +5,7 @@ is asked, and what it answers, needs none of it. The first rules of the first ti
 of one side only get a copy in front, narrowed to packets that no failsafe port can protect:
 
 - on their own side, ports of the failsafe list for that side are left out;
-- on the other side, only ports above the highest one of the other list, and never 0: who shows both ports is whole.
+- on the other side, only ports above the highest one of the other list, and never 0, so that both ports are read.
 
 Everything else takes the long way, and meets the same rules there. The order of rules is kept because all copies of one
 protocol look at the same side: a packet that a narrowed copy let pass fails the later ones for the same reason.
@@ -23,7 +23,7 @@ from tortie.model.rule import Action, Rule
 T = TypeVar("T")
 
 MOST = 8
-"""Copies cost every other packet of their protocol something."""
+"""Rules that get one. Copies cost every other packet of their protocol something."""
 _LAST_PORT = 65535
 _OTHER = {Side.SOURCE: Side.DESTINATION, Side.DESTINATION: Side.SOURCE}
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, assert_never
 
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.marks import Marks
-from tortie.dataplane.iptables.matches import TYPE_OFFSET, in_set, joined, match_texts, port_texts
+from tortie.dataplane.iptables.matches import TYPE_OFFSET, in_set, joined, match_texts, native_rules, port_texts
 from tortie.dataplane.iptables.names import chain, comment
 from tortie.dataplane.iptables.sets import AskedSets, KernelSet, failsafe_name
 from tortie.dataplane.iptables.table import Chain, ChainRule
@@ -224,10 +224,16 @@ class _Making:
     # ---- policy
 
     def _shortcuts(self, place: Place) -> Iterator[ChainRule]:
+        """They end where one is more than a few instructions: the module that knows lists drops by itself what is too
+        short for it, and what comes behind does not count that."""
         groups = self.walks[place]
         first = groups[0].rules if groups else ()
         for ref, rule in shortcuts(first, self.around.failsafes, place.direction):
-            yield from self._rule(place, ref, rule, self.asked)
+            instructions = native_rules(rule)
+            if not instructions:
+                return
+            for one in instructions:
+                yield from self._rule(place, ref, one, self.asked)
 
     def _groups(self, place: Place) -> Iterator[ChainRule]:
         for group in self.walks[place]:

@@ -10,7 +10,7 @@ shorter than a whole header, so that it has no use for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import assert_never
 
@@ -28,6 +28,7 @@ from tortie.dataplane.alternatives import (
 )
 from tortie.dataplane.iptables import marks
 from tortie.dataplane.iptables.sets import AskedSets
+from tortie.model.matches import PortMatch, ProtocolMatch
 from tortie.model.packet import ICMP, ICMPV6, TCP, UDP, Side
 from tortie.model.rule import Rule
 
@@ -179,6 +180,17 @@ def _chunks(condition: AmongPorts) -> Iterator[str]:
 
 def _range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}:{last}"
+
+
+def native_rules(shortcut: Rule) -> list[Rule]:
+    """The copy of a rule (`dataplane.shortcut`) as rules whose ports are compared by instructions, of which no packet
+    meets two; none, if that takes more than a few."""
+    protocol, own, other = shortcut.matches
+    if not (isinstance(protocol, ProtocolMatch) and isinstance(own, PortMatch) and protocol.protocol in (TCP, UDP)):
+        return []
+    if len(own.ranges) > _FEW_PORTS or _ALL_PORTS in own.ranges:
+        return []
+    return [replace(shortcut, matches=(protocol, replace(own, ranges=(one,)), other)) for one in own.ranges]
 
 
 def port_texts(side: Side, ports: Sequence[int], protocol: int, *, has_instructions: bool) -> Iterator[str]:
