@@ -16,7 +16,6 @@ from tortie.model.rule import Action, Rule
 from tortie.model.stages import stage_groups
 
 NONE = Failsafes((), ())
-EVERY_DIRECTION = pytest.mark.parametrize("direction", list(Direction), ids=lambda one: one.value.lower())
 
 
 def ports(*ranges: tuple[int, int], side: Side) -> PortMatch:
@@ -87,7 +86,7 @@ def test_there_are_a_handful_at_most_and_none_where_a_failsafe_takes_every_port(
     assert named([simple((9, 9))], Failsafes((), (FailsafePort(TCP, 65535),))) == []
 
 
-@EVERY_DIRECTION
+@pytest.mark.parametrize("direction", list(Direction), ids=lambda one: one.value.lower())
 def test_what_they_decide_is_what_the_evaluator_decides_and_for_the_same_rule(direction: Direction) -> None:
     """Of all packets that one of them holds for, and there are many."""
     met = 0

@@ -56,6 +56,7 @@ IS_SOAK = bool(os.environ.get("TORTIE_SOAK"))
 SWAPS = 10_000 if IS_SOAK else 150
 IFACE, PEER, WIDE = "ens4", Net(4, 0x0A630002, 32), Net(4, 0x0A000000, 8)
 CLOSED, OPEN, OTHER = 7000, 7001, 7002
+BOTH_WAYS = pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
 EXCLUDED = ((Side.SOURCE, 1), (Side.DESTINATION, CLOSED))
 MEMBERS = SelectorSet(parse_selector("role == 'bad'"))
 POLICY = endpoint(
@@ -420,7 +421,7 @@ def generation_of(host: Namespace) -> int:
 # What shows no ports
 
 
-@pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
+@BOTH_WAYS
 @pytest.mark.parametrize("make", EVERY)
 def test_headers_that_are_cut_short_are_malformed_and_counted(
     pair: Pair, make: MakeDriver, direction: Direction
@@ -453,22 +454,30 @@ def malformed(driver: InNamespace, direction: Direction) -> int:
     return sum(one.packets for one in found if (one.reason, one.direction) == (Reason.MALFORMED, direction))
 
 
+def raw_sender(sender: Namespace, hearer: Namespace, version: int, direction: Direction) -> tuple[socket.socket, bytes]:
+    """A socket that sends IP packets from one to the other as they are, and what has to stand before each.
+
+    Inwards they do not go through the sender's own network stack, outwards through all of the host's.
+    """
+    with sender.entered():
+        if direction is Direction.INGRESS:
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            made.bind((sender.interface, 0))
+            return made, bytes.fromhex((hearer.mac + sender.mac).replace(":", "")) + pack("!H", ETHERTYPE[version])
+        family, destination = (socket.AF_INET, hearer.address) if version == 4 else (socket.AF_INET6, hearer.address6)
+        made = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        made.connect((destination, 0))
+        return made, b""
+
+
 @contextmanager
 def senders(pair: Pair, version: int, direction: Direction) -> Iterator[Callable[[int, bytes], None]]:
     """What sends so much of a protocol's header to the host, or from it."""
     host, peer = pair
     sender, hearer = (peer, host) if direction is Direction.INGRESS else (host, peer)
     family = socket.AF_INET if version == 4 else socket.AF_INET6
-    source, destination = (one.address if version == 4 else one.address6 for one in (sender, hearer))
-    ends = [socket.inet_pton(family, one) for one in (source, destination)]
-    with sender.entered():
-        if direction is Direction.INGRESS:
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-            made.bind((sender.interface, 0))
-            head = bytes.fromhex((hearer.mac + sender.mac).replace(":", "")) + pack("!H", ETHERTYPE[version])
-        else:
-            made, head = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW), b""
-            made.connect((destination, 0))
+    ends = [socket.inet_pton(family, one.address if version == 4 else one.address6) for one in (sender, hearer)]
+    made, head = raw_sender(sender, hearer, version, direction)
 
     def send(protocol: int, body: bytes) -> None:
         if version == 4:
@@ -520,15 +529,7 @@ class Traffic:
         self._heard.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
         self._heard.bind(("0.0.0.0", OPEN))
         self._heard.settimeout(0.5)
-        with sender.entered():
-            if direction is Direction.INGRESS:
-                self._sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-                self._sender.bind((sender.interface, 0))
-            else:
-                self._sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-                self._sender.connect((hearer.address, 0))
-        macs = bytes.fromhex((hearer.mac + sender.mac).replace(":", ""))
-        self._head, self._skipped = (macs, 12) if direction is Direction.INGRESS else (b"", 14)
+        self._sender, self._head = raw_sender(sender, hearer, 4, direction)
         self._destination = int.from_bytes(socket.inet_aton(hearer.address))
         self.sent, self.forbidden, self.allowed = 0, 0, 0
         self._host, self._room = host, ROOM
@@ -571,7 +572,7 @@ class Traffic:
                         destination_port=OPEN,
                     )
                     with suppress(PermissionError):  # what a drop in OUTPUT is to its sender
-                        self._sender.send(self._head + frame(packet)[self._skipped :])
+                        self._sender.send(self._head + frame(packet)[14:])
                 self.sent += 1
 
     def _hear(self) -> None:
@@ -588,7 +589,7 @@ class Traffic:
                 self.forbidden += 1
 
 
-@pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
+@BOTH_WAYS
 @pytest.mark.parametrize("stage", [Stage.NORMAL, Stage.UNTRACKED])
 @pytest.mark.parametrize("make", EVERY)
 def test_t_rel_3_a_swap_of_policy_lets_nothing_through_and_loses_nothing(
@@ -609,7 +610,7 @@ def test_t_rel_3_a_swap_of_policy_lets_nothing_through_and_loses_nothing(
     assert traffic.allowed == traffic.sent > 1000
 
 
-@pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
+@BOTH_WAYS
 @pytest.mark.parametrize("make", EVERY)
 def test_agents_that_die_before_they_look_at_what_they_made_lose_nothing(
     pair: Pair, make: MakeDriver, direction: Direction
@@ -656,7 +657,7 @@ def test_t_rel_4_an_agent_killed_within_an_apply_leaves_the_old_policy_or_the_ne
     assert 0 < kept < len(found) - 1, "none was killed before, or none behind, the change"
 
 
-@pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value.lower())
+@BOTH_WAYS
 @pytest.mark.parametrize("make", EVERY)
 def test_t_rel_4_agents_killed_within_an_apply_let_nothing_through(
     pair: Pair, make: MakeDriver, direction: Direction

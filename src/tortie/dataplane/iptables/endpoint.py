@@ -226,9 +226,7 @@ class _Making:
     def _shortcuts(self, place: Place) -> Iterator[ChainRule]:
         """They end where one is more than a few instructions: the module that knows lists drops by itself what is too
         short for it, and what comes behind does not count that."""
-        groups = self.walks[place]
-        first = groups[0].rules if groups else ()
-        for ref, rule in shortcuts(first, self.around.failsafes, place.direction):
+        for ref, rule in shortcuts(self.walks[place][0].rules, self.around.failsafes, place.direction):
             instructions = native_rules(rule)
             if not instructions:
                 return

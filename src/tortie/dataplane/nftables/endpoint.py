@@ -37,7 +37,7 @@ from tortie.model.policy import Stage
 from tortie.model.rule import Action, Rule
 from tortie.model.stages import stage_groups
 from tortie.model.verdict import Reason, RuleRef
-from tortie.model.walk import RuleList
+from tortie.model.walk import Group, RuleList
 
 REJECT = "answer-denied"
 """The chain that answers what is denied, which hooks behind routing cannot."""
@@ -156,26 +156,27 @@ class _Making:
 
     def _untracked(self, place: Place) -> Iterator[str]:
         """Accept without notrack means: go on to connection tracking."""
+        groups = self._walk(place)
         yield from self._fragments(place)
-        yield from self._shortcuts(place)
+        yield from self._shortcuts(place, groups[0])
         yield from self._essential(place, "accept")
         yield f"jump {self._readable(place)}"
         legs = (opening_leg(self.around.failsafes, place.direction), reply_leg(self.around.failsafes, place.direction))
         yield from (f"{match} accept" for match in failsafe_matches(legs))
-        yield from self._groups(place)
+        yield from self._groups(place, groups)
 
     def _pre_dnat(self, place: Place) -> Iterator[str]:
         yield "ct state established,related accept"
         yield from self._essential(place, "accept")
         yield from (f"{match} accept" for match in failsafe_matches((self._opening(place),)))
         yield from self._invalid(place)
-        yield from self._groups(place)
+        yield from self._groups(place, self._walk(place))
 
     def _forward(self, place: Place) -> Iterator[str]:
         yield from self._known(place)
         yield from self._essential(place, self._count(place, Reason.ESSENTIAL_ICMPV6, "accept"))
         yield from self._invalid(place)
-        yield from self._groups(place)
+        yield from self._groups(place, self._walk(place))
         yield self._count(place, Reason.FORWARDED, "accept")
 
     def _normal(self, place: Place) -> Iterator[str]:
@@ -187,11 +188,14 @@ class _Making:
         accept = self._count(place, Reason.FAILSAFE, "accept")
         yield from (f"{match} {accept}" for match in failsafe_matches((self._opening(place),)))
         yield from self._invalid(place)
-        yield from self._groups(place)
+        yield from self._groups(place, self._walk(place))
 
-    def _groups(self, place: Place) -> Iterator[str]:
+    def _walk(self, place: Place) -> Sequence[Group]:
+        return stage_groups(self.endpoint, place.stage, place.direction)
+
+    def _groups(self, place: Place, groups: Iterable[Group]) -> Iterator[str]:
         """What the stage walks a packet through; tiers and profiles that have rules have chains of their own."""
-        for group in stage_groups(self.endpoint, place.stage, place.direction):
+        for group in groups:
             sort = group.end.policy.kind.lower()
             name = path(place.name, self.interface, f"{sort}.{group.end.policy.name}")
             lines: list[str] = []
@@ -259,10 +263,8 @@ class _Making:
         # Source: linux/net/netfilter/nf_conntrack_proto_icmpv6.c, noct_valid_new.
         yield f"ct state untracked meta mark & {marks.UNTRACKED:#010x} == 0 {_UNASKED} {drop}"
 
-    def _shortcuts(self, place: Place) -> Iterator[str]:
-        groups = stage_groups(self.endpoint, place.stage, place.direction)
-        first = groups[0].rules if groups else ()
-        for ref, rule in shortcuts(first, self.around.failsafes, place.direction):
+    def _shortcuts(self, place: Place, first: Group) -> Iterator[str]:
+        for ref, rule in shortcuts(first.rules, self.around.failsafes, place.direction):
             yield from self._rule(place, ref, rule, self.counters)
 
     def _fragments(self, place: Place) -> Iterator[str]:
